@@ -1,0 +1,5 @@
+//! ringgate: a WebSocket API gateway for bare-metal Linux.
+//!
+//! The modules stand in the order in which a byte meets them. `ARCHITECTURE.md` beside this file is the one-page map.
+
+pub mod limits;

@@ -1,0 +1,3 @@
+//! The `ringgate` binary: parses arguments, dispatches.
+
+fn main() {}
