@@ -3,3 +3,5 @@
 //! The modules stand in the order in which a byte meets them. `ARCHITECTURE.md` beside this file is the one-page map.
 
 pub mod limits;
+pub mod websocket;
+pub mod session;

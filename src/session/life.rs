@@ -1,0 +1,495 @@
+//! One session from the 101 to its end.
+//!
+//! ```text
+//! Relaying --Close, FIN, fault, deadline, drain--> Closing --both legs over, or linger over--> Ended
+//!     '----------------------------reset------------------------------------------------------^
+//! ```
+//!
+//! The property to trust: the bytes that leave on a leg are a prefix of the bytes that came from the other one, plus at
+//! most one Close frame of ringgate's own, which stands on a frame boundary and is the last thing that leaves.
+//!
+//! Each leg has an *intake* (what becomes of what it sends) and an *outlet* (what may still be sent to it):
+//!
+//! | intake | |
+//! |---|---|
+//! | `Relayed` | scanned and passed on to the other leg's outlet |
+//! | `Dropped` | scanned for its Close frame only, and dropped |
+//! | `Ignored` | dropped unread: its Close frame came, or its framing is broken |
+//! | `Over` | its FIN or reset came |
+//!
+//! | outlet | |
+//! |---|---|
+//! | `Open` | takes what the other leg sends |
+//! | `ClosingAt` | takes it to the end of the current frame; a Close frame of ours goes there |
+//! | `Closed` | a Close frame, ours or the other endpoint's, is the last thing queued |
+//! | `Finishing` | nothing more is queued; FIN when all is sent |
+//! | `Shut` | FIN is sent, or nobody takes anything any more |
+//!
+//! Invariant: a leg's intake is `Relayed` only while the other leg's outlet is `Open` or `ClosingAt`.
+
+use super::effect::{Effect, Effects};
+use super::termination::{Cause, Farewell, Phase, Termination};
+use super::{Leg, Moment};
+use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW};
+use crate::websocket::close::{CloseCode, CloseFrame};
+use crate::websocket::frame::{FrameFault, Sender};
+use crate::websocket::scanner::{FrameRules, Held, Scanner, Stop};
+use crate::websocket::tally::Tally;
+
+/// What a session may do and for how long: copied out of its API, so that it keeps no snapshot alive.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    /// How frames are judged; absent for an opaque session, which gets plain ends only and no counts.
+    pub frames: Option<FrameRules>,
+    /// Milliseconds without a byte from either leg after which the session ends (`idle`).
+    pub idle_timeout_ms: u64,
+    /// Milliseconds after which the session ends whatever it does (`longest_life`); absent for none.
+    pub longest_life_ms: Option<u64>,
+    /// Milliseconds that a session has for its end: from the first Close, FIN or fault to both legs' ends.
+    pub linger_ms: u64,
+}
+
+/// How a leg went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// An orderly end of what it sends (FIN).
+    Finished,
+    /// A reset, or the connection broke.
+    Reset,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intake {
+    Relayed,
+    Dropped,
+    Ignored,
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outlet {
+    Open,
+    ClosingAt { code: CloseCode },
+    Closed,
+    Finishing,
+    Shut,
+}
+
+#[derive(Clone, Debug)]
+struct LegState {
+    /// Scans what this leg sends.
+    scanner: Scanner,
+    intake: Intake,
+    outlet: Outlet,
+    /// Bytes queued towards this leg and not sent.
+    owed_bytes: u64,
+    /// This leg is not read because the other one is owed too much.
+    is_paused: bool,
+    close_received: bool,
+    /// This leg broke the framing rules: it cannot be understood any more.
+    is_broken: bool,
+}
+
+impl LegState {
+    fn new(sender: Sender) -> Self {
+        Self {
+            scanner: Scanner::new(sender),
+            intake: Intake::Relayed,
+            outlet: Outlet::Open,
+            owed_bytes: 0,
+            is_paused: false,
+            close_received: false,
+            is_broken: false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct End {
+    cause: Cause,
+    by: Option<Leg>,
+    linger_until: Moment,
+}
+
+/// The state of one session. Each call appends what is to be done to `effects`; the caller carries it out in order.
+#[derive(Clone, Debug)]
+pub struct Session {
+    legs: [LegState; 2],
+    limits: SessionLimits,
+    /// Masks the one frame that ringgate may make towards the backend; from a random source (RFC 6455 §5.3).
+    mask: [u8; 4],
+    life_until: Option<Moment>,
+    active_at: Moment,
+    end: Option<End>,
+    close_code: Option<u16>,
+    is_over: bool,
+}
+
+impl Session {
+    /// A session whose 101 has just been sent.
+    pub fn new(limits: SessionLimits, mask: [u8; 4], now: Moment) -> Self {
+        Self {
+            legs: [LegState::new(Sender::Client), LegState::new(Sender::Server)],
+            limits,
+            mask,
+            life_until: limits.longest_life_ms.map(|millis| now.after_millis(millis)),
+            active_at: now,
+            end: None,
+            close_code: None,
+            is_over: false,
+        }
+    }
+
+    /// Whether `leg` is not to be read for now.
+    pub fn is_paused(&self, leg: Leg) -> bool {
+        self.legs[leg as usize].is_paused
+    }
+
+    /// Whether the last effect, `Ended`, was made.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// What `leg` sent so far, by kind; nothing for an opaque session.
+    pub fn tally(&self, leg: Leg) -> &Tally {
+        self.legs[leg as usize].scanner.tally()
+    }
+
+    /// When [`Session::handle_deadline`] is due. It moves later by itself; earlier only with `Effect::Deadline`.
+    pub fn next_deadline(&self) -> Moment {
+        if let Some(end) = &self.end {
+            return end.linger_until;
+        }
+        let idle_at = self.active_at.after_millis(self.limits.idle_timeout_ms);
+        self.life_until.map_or(idle_at, |life_until| life_until.min(idle_at))
+    }
+
+    /// Bytes came from `leg`.
+    pub fn handle_bytes(&mut self, leg: Leg, bytes: &[u8], now: Moment, effects: &mut Effects) {
+        self.active_at = now;
+        match self.legs[leg as usize].intake {
+            Intake::Relayed => self.relay_bytes(leg, bytes, now, effects),
+            Intake::Dropped => self.drop_bytes(leg, bytes, effects),
+            Intake::Ignored | Intake::Over => {}
+        }
+    }
+
+    /// So many of the bytes queued towards `leg` were sent.
+    pub fn handle_sent(&mut self, leg: Leg, bytes: u64, effects: &mut Effects) {
+        let state = &mut self.legs[leg as usize];
+        state.owed_bytes = state.owed_bytes.saturating_sub(bytes);
+        let (owed, outlet) = (state.owed_bytes, state.outlet);
+        let source = leg.other();
+        if owed <= OWED_BYTES_LOW && self.legs[source as usize].is_paused {
+            self.legs[source as usize].is_paused = false;
+            effects.push(Effect::Resume { leg: source });
+        }
+        if owed == 0 && matches!(outlet, Outlet::Finishing) {
+            self.settle(effects);
+        }
+    }
+
+    /// `leg` ended what it sends, or broke.
+    pub fn handle_gone(&mut self, leg: Leg, how: Gone, now: Moment, effects: &mut Effects) {
+        if self.is_over {
+            return;
+        }
+        match how {
+            Gone::Finished => self.handle_finished(leg, now, effects),
+            Gone::Reset => self.handle_reset(leg, now, effects),
+        }
+    }
+
+    /// A deadline may have passed.
+    pub fn handle_deadline(&mut self, now: Moment, effects: &mut Effects) {
+        if self.is_over || now < self.next_deadline() {
+            return;
+        }
+        if self.end.is_some() {
+            self.finish(effects);
+        } else if self.life_until.is_some_and(|life_until| life_until <= now) {
+            self.end_by_ringgate(Cause::LongestLife, now, effects);
+        } else {
+            self.end_by_ringgate(Cause::Idle, now, effects);
+        }
+    }
+
+    /// Ringgate ends the session for a reason of its own: both legs are told at their next boundary.
+    ///
+    /// A session that is closing already goes on with that.
+    pub fn end_by_ringgate(&mut self, cause: Cause, now: Moment, effects: &mut Effects) {
+        if self.end.is_some() {
+            return;
+        }
+        self.begin_end(cause, None, now, effects);
+        for leg in Leg::BOTH {
+            self.say_farewell(leg, effects);
+        }
+        self.settle(effects);
+    }
+
+    /// Ends the session at once, whatever is owed: no time is left. `cause` counts unless there is one already.
+    pub fn cut(&mut self, cause: Cause, now: Moment, effects: &mut Effects) {
+        if self.is_over {
+            return;
+        }
+        if self.end.is_none() {
+            self.begin_end(cause, None, now, effects);
+        }
+        self.finish(effects);
+    }
+
+    fn relay_bytes(&mut self, leg: Leg, bytes: &[u8], now: Moment, effects: &mut Effects) {
+        let Some(rules) = self.limits.frames else {
+            return self.forward(leg, Held::default(), bytes.len(), effects);
+        };
+        let other = leg.other();
+        if let Outlet::ClosingAt { code } = self.legs[other as usize].outlet {
+            let (passing, stop) = self.legs[leg as usize].scanner.finish_frame(bytes);
+            self.forward(leg, Held::default(), passing, effects);
+            if let Some(Stop::Closed(code)) = stop {
+                self.handle_close_frame(leg, code, now, effects);
+            } else if self.legs[leg as usize].scanner.is_at_boundary() {
+                self.inject_close(other, code, effects);
+                self.drop_bytes(leg, &bytes[passing..], effects);
+            }
+            return;
+        }
+        let scan = self.legs[leg as usize].scanner.scan(bytes, &rules);
+        self.forward(leg, scan.held, scan.forward_bytes, effects);
+        match scan.stop {
+            None => {}
+            Some(Stop::Closed(code)) => self.handle_close_frame(leg, code, now, effects),
+            Some(Stop::Fault(fault)) => self.handle_fault(leg, fault, now, effects),
+        }
+    }
+
+    /// The other leg takes nothing more: what still comes only matters as far as it holds a Close frame.
+    fn drop_bytes(&mut self, leg: Leg, bytes: &[u8], effects: &mut Effects) {
+        let Some(rules) = self.limits.frames else { return };
+        let state = &mut self.legs[leg as usize];
+        match state.scanner.scan(bytes, &rules).stop {
+            None => {}
+            Some(Stop::Closed(code)) => {
+                state.intake = Intake::Ignored;
+                state.close_received = true;
+                self.close_code = self.close_code.or(code);
+                self.settle(effects);
+            }
+            Some(Stop::Fault(_)) => {
+                state.intake = Intake::Ignored;
+                state.is_broken = true;
+                self.settle(effects);
+            }
+        }
+    }
+
+    fn forward(&mut self, from: Leg, held: Held, bytes: usize, effects: &mut Effects) {
+        let queued = (held.as_bytes().len() + bytes) as u64;
+        if queued == 0 {
+            return;
+        }
+        let to = from.other();
+        effects.push(Effect::Forward { to, held, range: 0..bytes });
+        let target = &mut self.legs[to as usize];
+        target.owed_bytes += queued;
+        if target.owed_bytes >= OWED_BYTES_HIGH && !self.legs[from as usize].is_paused {
+            self.legs[from as usize].is_paused = true;
+            effects.push(Effect::Pause { leg: from });
+        }
+    }
+
+    /// A Close frame of `leg` was passed on to the other one, as it came.
+    fn handle_close_frame(&mut self, leg: Leg, code: Option<u16>, now: Moment, effects: &mut Effects) {
+        let state = &mut self.legs[leg as usize];
+        state.intake = Intake::Ignored;
+        state.close_received = true;
+        self.close_code = self.close_code.or(code);
+        self.legs[leg.other() as usize].outlet = Outlet::Closed;
+        self.begin_end(Cause::Closed, Some(leg), now, effects);
+        self.settle(effects);
+    }
+
+    fn handle_fault(&mut self, leg: Leg, fault: FrameFault, now: Moment, effects: &mut Effects) {
+        let state = &mut self.legs[leg as usize];
+        state.intake = Intake::Ignored;
+        state.is_broken = true;
+        if self.end.is_none() {
+            let cause = match fault {
+                FrameFault::FrameTooBig(_) => Cause::FrameTooBig,
+                FrameFault::MessageTooBig(_) => Cause::MessageTooBig,
+                FrameFault::ReservedBitSet
+                | FrameFault::UnknownOpcode(_)
+                | FrameFault::NotMasked
+                | FrameFault::Masked
+                | FrameFault::LengthNotMinimal
+                | FrameFault::LengthTopBitSet
+                | FrameFault::ControlFrameTooLong
+                | FrameFault::ControlFrameFragmented
+                | FrameFault::ContinuationWithoutMessage
+                | FrameFault::MessageInsideMessage
+                | FrameFault::ClosePayloadOfOneByte
+                | FrameFault::CloseCodeNotAllowed(_) => Cause::FrameFault,
+            };
+            self.begin_end(cause, Some(leg), now, effects);
+            self.say_farewell(leg, effects);
+        } else if matches!(self.legs[leg as usize].outlet, Outlet::Open) {
+            // The other endpoint ended the session before, and this one fails while it is being closed: it is told.
+            self.close_outlet(leg, CloseCode::ProtocolError, effects);
+        }
+        // The fault was found at a header, so the outgoing stream stands at a boundary.
+        self.close_outlet(leg.other(), Self::code_for_innocent(leg.other()), effects);
+        self.settle(effects);
+    }
+
+    fn handle_finished(&mut self, leg: Leg, now: Moment, effects: &mut Effects) {
+        let state = &mut self.legs[leg as usize];
+        if matches!(state.intake, Intake::Over) {
+            return;
+        }
+        state.intake = Intake::Over;
+        let is_at_boundary = state.scanner.is_at_boundary();
+        self.begin_end(Cause::Ended, Some(leg), now, effects);
+        let other = leg.other();
+        match self.legs[other as usize].outlet {
+            Outlet::Open if is_at_boundary => {
+                self.close_outlet(other, Self::code_for_innocent(other), effects);
+            }
+            // Mid-frame no boundary will come any more: a plain end.
+            Outlet::Open | Outlet::ClosingAt { .. } => self.legs[other as usize].outlet = Outlet::Finishing,
+            Outlet::Closed | Outlet::Finishing | Outlet::Shut => {}
+        }
+        self.settle(effects);
+    }
+
+    fn handle_reset(&mut self, leg: Leg, now: Moment, effects: &mut Effects) {
+        let other = leg.other();
+        if self.end.is_none() {
+            self.begin_end(Cause::Reset, Some(leg), now, effects);
+            for each in Leg::BOTH {
+                self.legs[each as usize].intake = Intake::Over;
+                self.legs[each as usize].outlet = Outlet::Shut;
+            }
+            effects.push(Effect::Discard { leg });
+            effects.push(Effect::Reset { leg: other });
+            return self.finish(effects);
+        }
+        // The session was ending anyway; this leg is done, the other one gets what it is owed.
+        let state = &mut self.legs[leg as usize];
+        state.outlet = Outlet::Shut;
+        state.owed_bytes = 0;
+        effects.push(Effect::Discard { leg });
+        if matches!(self.legs[other as usize].intake, Intake::Relayed) {
+            self.legs[other as usize].intake = Intake::Dropped;
+        }
+        if self.legs[other as usize].is_paused {
+            self.legs[other as usize].is_paused = false;
+            effects.push(Effect::Resume { leg: other });
+        }
+        self.handle_finished(leg, now, effects);
+        self.settle(effects);
+    }
+
+    /// Says to `leg` what the table says for the session's cause, at the next boundary of its stream.
+    fn say_farewell(&mut self, leg: Leg, effects: &mut Effects) {
+        let Some(end) = &self.end else { return };
+        match end.cause.farewell(leg, end.by) {
+            Farewell::Close(code) => self.close_outlet(leg, code, effects),
+            Farewell::AsItCame | Farewell::Reset | Farewell::Nothing => {}
+        }
+    }
+
+    fn code_for_innocent(leg: Leg) -> CloseCode {
+        match leg {
+            Leg::Downstream => CloseCode::InternalError,
+            Leg::Upstream => CloseCode::GoingAway,
+        }
+    }
+
+    /// Ends what is sent to `leg` with a Close frame, now or at the next boundary; an opaque stream with a plain end.
+    fn close_outlet(&mut self, leg: Leg, code: CloseCode, effects: &mut Effects) {
+        if !matches!(self.legs[leg as usize].outlet, Outlet::Open) {
+            return;
+        }
+        let source = &mut self.legs[leg.other() as usize];
+        if self.limits.frames.is_none() {
+            self.legs[leg as usize].outlet = Outlet::Finishing;
+            if matches!(self.legs[leg.other() as usize].intake, Intake::Relayed) {
+                self.legs[leg.other() as usize].intake = Intake::Ignored;
+            }
+        } else if source.scanner.is_at_boundary() {
+            self.inject_close(leg, code, effects);
+        } else if matches!(source.intake, Intake::Relayed) {
+            self.legs[leg as usize].outlet = Outlet::ClosingAt { code };
+        } else {
+            self.legs[leg as usize].outlet = Outlet::Finishing;
+        }
+    }
+
+    /// Queues a Close frame of ours; the outgoing stream stands at a boundary.
+    fn inject_close(&mut self, leg: Leg, code: CloseCode, effects: &mut Effects) {
+        let (cause, by) = self.end.as_ref().map_or((Cause::Bug, None), |end| (end.cause, end.by));
+        let mask = match leg {
+            Leg::Downstream => None,
+            Leg::Upstream => Some(self.mask),
+        };
+        let frame = CloseFrame::new(code, cause.close_reason(leg, by), mask);
+        let state = &mut self.legs[leg as usize];
+        state.outlet = Outlet::Closed;
+        state.owed_bytes += frame.as_bytes().len() as u64;
+        effects.push(Effect::Inject { to: leg, frame });
+        let source = &mut self.legs[leg.other() as usize];
+        if matches!(source.intake, Intake::Relayed) {
+            source.intake = Intake::Dropped;
+        }
+    }
+
+    fn begin_end(&mut self, cause: Cause, by: Option<Leg>, now: Moment, effects: &mut Effects) {
+        if self.end.is_none() {
+            let linger_until = now.after_millis(self.limits.linger_ms);
+            self.end = Some(End { cause, by, linger_until });
+            effects.push(Effect::Deadline(linger_until));
+        }
+    }
+
+    /// Takes every step towards the end that the legs' states allow.
+    fn settle(&mut self, effects: &mut Effects) {
+        if self.is_over {
+            return;
+        }
+        for leg in Leg::BOTH {
+            let state = &mut self.legs[leg as usize];
+            let may_finish = match leg {
+                // RFC 6455 §7.1.1: the server ends the TCP connection first. Towards a client ringgate is the server;
+                // towards a backend it waits for the backend to do so.
+                Leg::Downstream => state.close_received,
+                Leg::Upstream => false,
+            };
+            let is_done = may_finish || state.is_broken || matches!(state.intake, Intake::Over);
+            if matches!(state.outlet, Outlet::Closed) && is_done {
+                state.outlet = Outlet::Finishing;
+            }
+            if matches!(state.outlet, Outlet::Finishing) && state.owed_bytes == 0 {
+                state.outlet = Outlet::Shut;
+                effects.push(Effect::Shutdown { leg });
+            }
+        }
+        let is_over = |state: &LegState| {
+            matches!(state.intake, Intake::Over) && matches!(state.outlet, Outlet::Shut)
+        };
+        if self.legs.iter().all(is_over) {
+            self.finish(effects);
+        }
+    }
+
+    fn finish(&mut self, effects: &mut Effects) {
+        let (cause, by) = self.end.as_ref().map_or((Cause::Bug, None), |end| (end.cause, end.by));
+        self.is_over = true;
+        effects.push(Effect::Ended(Termination {
+            cause,
+            phase: Phase::Relay,
+            by,
+            close_code: self.close_code,
+        }));
+    }
+}

@@ -1,0 +1,264 @@
+//! Why a session ended and how far it had got: one list, used in code, logs, metrics and docs.
+//!
+//! The functions on [`Cause`] are the only place that maps a cause to a status, a close code or a name; a golden table
+//! (`tests/golden/termination.txt`) shows the whole of it.
+
+use super::Leg;
+use crate::websocket::close::CloseCode;
+
+/// Why a session ended, or never came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Cause {
+    /// An endpoint sent a Close frame.
+    Closed,
+    /// An endpoint ended its stream (FIN) without a Close frame.
+    Ended,
+    /// An endpoint reset its connection, or it broke.
+    Reset,
+    /// An endpoint broke the framing rules.
+    FrameFault,
+    /// A frame declared more than the API's `frame_bytes_max`.
+    FrameTooBig,
+    /// A message declared more than the API's `message_bytes_max`.
+    MessageTooBig,
+    /// Not a byte came from either endpoint for the API's `idle_timeout_s`.
+    Idle,
+    /// The session reached the API's `longest_life_s`.
+    LongestLife,
+    /// The instance is shutting down.
+    Drain,
+    /// The instance holds as many sessions as it may.
+    InstanceFull,
+    /// No local port is left for a connection to the backend.
+    NoLocalPort,
+    /// The request was not a correct opening handshake.
+    HeadFault,
+    /// No API is published at the request's path.
+    NoApi,
+    /// A subscription key was needed and missing, or did not match.
+    Key,
+    /// The backend could not be reached.
+    BackendRefused,
+    /// The backend's answer was not a correct one, or was no upgrade.
+    BackendAnswer,
+    /// The backend did not answer in time.
+    BackendSilent,
+    /// The client left before the opening was over.
+    ClientGone,
+    /// Ringgate broke an invariant of its own.
+    Bug,
+}
+
+/// What a client is told when a cause stands before the 101.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// This status.
+    Status(u16),
+    /// The status of the rule that was broken (4xx).
+    OfTheRule,
+    /// The backend's own status if it gave a correct one, else 502.
+    OfTheBackend,
+    /// Nothing more is sent.
+    Nothing,
+    /// The cause does not occur before the 101.
+    NotBefore,
+}
+
+/// What a leg is told when a cause stands after the 101.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// A Close frame with this code.
+    Close(CloseCode),
+    /// The other endpoint's Close frame as it came.
+    AsItCame,
+    /// A reset.
+    Reset,
+    /// Nothing: the leg ended by itself, or the cause does not occur after the 101.
+    Nothing,
+}
+
+impl Cause {
+    /// Every cause, in the order of the table.
+    pub const ALL: [Self; 19] = [
+        Self::Closed,
+        Self::Ended,
+        Self::Reset,
+        Self::FrameFault,
+        Self::FrameTooBig,
+        Self::MessageTooBig,
+        Self::Idle,
+        Self::LongestLife,
+        Self::Drain,
+        Self::InstanceFull,
+        Self::NoLocalPort,
+        Self::HeadFault,
+        Self::NoApi,
+        Self::Key,
+        Self::BackendRefused,
+        Self::BackendAnswer,
+        Self::BackendSilent,
+        Self::ClientGone,
+        Self::Bug,
+    ];
+
+    /// The name in logs, metrics and docs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Ended => "ended",
+            Self::Reset => "reset",
+            Self::FrameFault => "frame_fault",
+            Self::FrameTooBig => "frame_too_big",
+            Self::MessageTooBig => "message_too_big",
+            Self::Idle => "idle",
+            Self::LongestLife => "longest_life",
+            Self::Drain => "drain",
+            Self::InstanceFull => "instance_full",
+            Self::NoLocalPort => "no_local_port",
+            Self::HeadFault => "head_fault",
+            Self::NoApi => "no_api",
+            Self::Key => "key",
+            Self::BackendRefused => "backend_refused",
+            Self::BackendAnswer => "backend_answer",
+            Self::BackendSilent => "backend_silent",
+            Self::ClientGone => "client_gone",
+            Self::Bug => "bug",
+        }
+    }
+
+    /// What the client is told if this stands before the 101.
+    pub fn answer(self) -> Answer {
+        match self {
+            Self::Drain | Self::InstanceFull | Self::NoLocalPort => Answer::Status(503),
+            Self::HeadFault => Answer::OfTheRule,
+            Self::NoApi => Answer::Status(404),
+            Self::Key => Answer::Status(401),
+            Self::BackendRefused => Answer::Status(502),
+            Self::BackendAnswer => Answer::OfTheBackend,
+            Self::BackendSilent => Answer::Status(504),
+            Self::ClientGone => Answer::Nothing,
+            Self::Bug => Answer::Status(500),
+            Self::Closed
+            | Self::Ended
+            | Self::Reset
+            | Self::FrameFault
+            | Self::FrameTooBig
+            | Self::MessageTooBig
+            | Self::Idle
+            | Self::LongestLife => Answer::NotBefore,
+        }
+    }
+
+    /// Whether a client is told to come again (`Retry-After`): the refusal is for lack of room, not for its request.
+    pub fn may_be_retried(self) -> bool {
+        matches!(self, Self::Drain | Self::InstanceFull | Self::NoLocalPort)
+    }
+
+    /// What `leg` is told if this stands after the 101 and `by` is the leg that caused it.
+    ///
+    /// Where ringgate itself ends the session, `by` is absent and the table's two columns are client and backend.
+    pub fn farewell(self, leg: Leg, by: Option<Leg>) -> Farewell {
+        let is_culprit = by == Some(leg);
+        // What an innocent leg hears about the other one's failing.
+        let of_the_other = match leg {
+            Leg::Downstream => Farewell::Close(CloseCode::InternalError),
+            Leg::Upstream => Farewell::Close(CloseCode::GoingAway),
+        };
+        match self {
+            Self::Closed if is_culprit => Farewell::Nothing,
+            Self::Closed => Farewell::AsItCame,
+            Self::Ended if is_culprit => Farewell::Nothing,
+            Self::Ended => of_the_other,
+            Self::Reset if is_culprit => Farewell::Nothing,
+            Self::Reset => Farewell::Reset,
+            Self::FrameFault if is_culprit => Farewell::Close(CloseCode::ProtocolError),
+            Self::FrameTooBig | Self::MessageTooBig if is_culprit => Farewell::Close(CloseCode::MessageTooBig),
+            Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig => of_the_other,
+            Self::Idle | Self::LongestLife | Self::Drain => Farewell::Close(CloseCode::GoingAway),
+            Self::Bug => of_the_other,
+            Self::InstanceFull
+            | Self::NoLocalPort
+            | Self::HeadFault
+            | Self::NoApi
+            | Self::Key
+            | Self::BackendRefused
+            | Self::BackendAnswer
+            | Self::BackendSilent
+            | Self::ClientGone => Farewell::Nothing,
+        }
+    }
+
+    /// The reason that goes with a Close frame of ringgate's own towards `leg`.
+    pub fn close_reason(self, leg: Leg, by: Option<Leg>) -> &'static str {
+        match self {
+            Self::Ended | Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig
+                if by != Some(leg) && leg == Leg::Downstream =>
+            {
+                "bad gateway"
+            }
+            _ => self.name(),
+        }
+    }
+}
+
+/// How far a session had got when its cause stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The request head was being read or judged.
+    Head,
+    /// The backend was being resolved and connected to.
+    Dial,
+    /// The backend's answer was awaited, read or passed on.
+    Answer,
+    /// The 101 was sent: frames were being relayed.
+    Relay,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 4] = [Self::Head, Self::Dial, Self::Answer, Self::Relay];
+
+    /// The name in logs, metrics and docs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Dial => "dial",
+            Self::Answer => "answer",
+            Self::Relay => "relay",
+        }
+    }
+}
+
+/// Why a session ended and how far it had got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Termination {
+    /// Why.
+    pub cause: Cause,
+    /// How far it had got.
+    pub phase: Phase,
+    /// Which endpoint it came from; absent if ringgate itself ended the session.
+    pub by: Option<Leg>,
+    /// The code in the first Close frame that an endpoint sent, if one did and had one.
+    pub close_code: Option<u16>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_all_causes_is_complete_and_in_order() {
+        for (index, cause) in Cause::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, index);
+        }
+        // The last variant's number closes the list: a new variant behind it shows here.
+        assert_eq!(Cause::Bug as usize + 1, Cause::ALL.len());
+    }
+
+    #[test]
+    fn names_are_distinct() {
+        let names: std::collections::HashSet<_> = Cause::ALL.iter().map(|cause| cause.name()).collect();
+        assert_eq!(names.len(), Cause::ALL.len());
+    }
+}

@@ -1,0 +1,482 @@
+//! Finds frame boundaries in the bytes that one leg sends (RFC 6455 §5).
+//!
+//! Input may be cut anywhere: every cut yields the same frames and the same faults. Payload is located, never copied
+//! or unmasked. Nothing of a frame is released before its header is whole and judged; a cut header (a Close frame's
+//! code counts as part of it) waits here, at most 15 bytes of it.
+//!
+//! ```text
+//!        forwarded              bytes of this chunk
+//!   ──────────────────┬───────────────────────────────┬─────────────
+//!    held from before │ forward                       │ cut header: held for the next chunk
+//! ```
+//!
+//! Not here: what happens after a Close or a fault (`session`), and UTF-8, which stays with the endpoints.
+
+use super::frame::{FrameFault, Header, Opcode, Parsed, Sender, parse_header};
+use super::reserved_bits::ReservedBits;
+use super::tally::{FrameKind, Tally};
+
+/// Most bytes that a cut header can have: a header of 14 and a close code of 2, less the one that makes it whole.
+pub const HELD_BYTES_MAX: usize = 15;
+
+/// What frames of a session are judged by; the same for both directions.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameRules {
+    /// Reserved bits that the agreed extensions free.
+    pub reserved_bits: ReservedBits,
+    /// Largest payload, in bytes, that one frame may declare; `u64::MAX` for no limit.
+    ///
+    /// Checked on the declared length, before any payload is passed on. Raising it costs no memory: a relay holds none
+    /// of a frame but what is on its way.
+    pub frame_bytes_max: u64,
+    /// Largest sum of payloads, in bytes, that the data frames of one message may declare; `u64::MAX` for no limit.
+    pub message_bytes_max: u64,
+}
+
+/// The start of a header that came in an earlier chunk and may be passed on at last.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    bytes: [u8; HELD_BYTES_MAX],
+    len: u8,
+}
+
+impl Held {
+    /// The bytes; empty when no header was cut.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl core::fmt::Debug for Held {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(formatter, "Held({:02x?})", self.as_bytes())
+    }
+}
+
+/// Why a scan stopped before the end of its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A Close frame ended here; its code, if it had one. Nothing after it counts (RFC 6455 §5.5.1).
+    Closed(Option<u16>),
+    /// The next frame breaks a rule; nothing of it is passed on.
+    Fault(FrameFault),
+}
+
+/// What one chunk of bytes came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// Bytes from earlier chunks that go out before this chunk's.
+    pub held: Held,
+    /// How many bytes from this chunk's start go out.
+    pub forward_bytes: usize,
+    /// Why the scan stopped, if it did.
+    pub stop: Option<Stop>,
+}
+
+/// The state of one direction. Invariant: `held_len > 0` implies `payload_left == 0`.
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    sender: Sender,
+    /// Payload of the current frame that has not passed yet, in bytes.
+    payload_left: u64,
+    kind: FrameKind,
+    close_code: Option<u16>,
+    /// The message in progress: whether it is text, and the bytes its frames declared so far.
+    message: Option<Message>,
+    held: [u8; HELD_BYTES_MAX + 1],
+    held_len: u8,
+    tally: Tally,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    is_text: bool,
+    bytes: u64,
+}
+
+impl Scanner {
+    /// A scanner for frames that `sender` makes, at the start of the stream.
+    pub fn new(sender: Sender) -> Self {
+        Self {
+            sender,
+            payload_left: 0,
+            kind: FrameKind::Pong,
+            close_code: None,
+            message: None,
+            held: [0; HELD_BYTES_MAX + 1],
+            held_len: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Whether what was released so far ends with a whole frame.
+    pub fn is_at_boundary(&self) -> bool {
+        self.payload_left == 0
+    }
+
+    /// What passed so far, by kind.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Takes the next bytes of the stream. After a `stop`, the stream has no further meaning here.
+    pub fn scan(&mut self, bytes: &[u8], rules: &FrameRules) -> Scan {
+        let mut scan = Scan { held: Held::default(), forward_bytes: 0, stop: None };
+        if self.held_len > 0 {
+            let earlier = self.held_len;
+            match self.complete_held_header(bytes) {
+                None => return scan,
+                Some(header) => {
+                    let header_end = usize::from(self.held_len);
+                    if let Err(fault) = self.begin_frame(&header, rules) {
+                        scan.stop = Some(Stop::Fault(fault));
+                        return scan;
+                    }
+                    scan.held.bytes.copy_from_slice(&self.held[..HELD_BYTES_MAX]);
+                    scan.held.len = earlier;
+                    scan.forward_bytes = header_end - usize::from(earlier);
+                    // A Close frame's code was read with its header: it is payload that has passed.
+                    self.pass_payload((header_end - header.header_bytes) as u64);
+                    self.held_len = 0;
+                    if self.payload_left == 0 && self.kind == FrameKind::Close {
+                        scan.stop = Some(Stop::Closed(self.close_code));
+                        return scan;
+                    }
+                }
+            }
+        }
+        self.scan_whole(bytes, rules, &mut scan);
+        scan
+    }
+
+    fn scan_whole(&mut self, bytes: &[u8], rules: &FrameRules, scan: &mut Scan) {
+        let mut at = scan.forward_bytes;
+        loop {
+            if self.payload_left > 0 {
+                let passing = self.payload_left.min((bytes.len() - at) as u64);
+                self.pass_payload(passing);
+                at += passing as usize;
+                if self.payload_left > 0 {
+                    break;
+                }
+                if self.kind == FrameKind::Close {
+                    scan.stop = Some(Stop::Closed(self.close_code));
+                    break;
+                }
+            }
+            if at == bytes.len() {
+                break;
+            }
+            match parse_header(&bytes[at..]) {
+                Parsed::Needs(_) => {
+                    let cut = &bytes[at..];
+                    self.held[..cut.len()].copy_from_slice(cut);
+                    self.held_len = cut.len() as u8;
+                    break;
+                }
+                Parsed::Whole(header) => {
+                    if let Err(fault) = self.begin_frame(&header, rules) {
+                        scan.stop = Some(Stop::Fault(fault));
+                        break;
+                    }
+                    at += header.header_bytes;
+                    if self.payload_left == 0 && self.kind == FrameKind::Close {
+                        scan.stop = Some(Stop::Closed(self.close_code));
+                        break;
+                    }
+                }
+            }
+        }
+        scan.forward_bytes = at;
+    }
+
+    /// Lets the current frame's payload pass and nothing after it; gives how many bytes of the chunk that is.
+    ///
+    /// For a stream that is to end at its next boundary. A header that was cut is not begun.
+    pub fn finish_frame(&mut self, bytes: &[u8]) -> (usize, Option<Stop>) {
+        let passing = self.payload_left.min(bytes.len() as u64);
+        if passing == 0 {
+            return (0, None);
+        }
+        self.pass_payload(passing);
+        let stop = (self.payload_left == 0 && self.kind == FrameKind::Close)
+            .then_some(Stop::Closed(self.close_code));
+        (passing as usize, stop)
+    }
+
+    /// Copies from `bytes` into the held header until it is whole; `None` while it is not.
+    fn complete_held_header(&mut self, bytes: &[u8]) -> Option<Header> {
+        let mut taken = 0;
+        loop {
+            let held = usize::from(self.held_len);
+            match parse_header(&self.held[..held]) {
+                Parsed::Whole(header) => return Some(header),
+                Parsed::Needs(needed) => {
+                    let adding = (needed - held).min(bytes.len() - taken);
+                    if adding == 0 {
+                        return None;
+                    }
+                    self.held[held..held + adding].copy_from_slice(&bytes[taken..taken + adding]);
+                    self.held_len += adding as u8;
+                    taken += adding;
+                }
+            }
+        }
+    }
+
+    /// Judges a whole header against the rules and the frames before it, and makes it the current frame.
+    fn begin_frame(&mut self, header: &Header, rules: &FrameRules) -> Result<(), FrameFault> {
+        let opcode = header.check(self.sender, rules.reserved_bits)?;
+        self.kind = match opcode {
+            Opcode::Close => FrameKind::Close,
+            Opcode::Ping => FrameKind::Ping,
+            Opcode::Pong => FrameKind::Pong,
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => {
+                self.begin_data_frame(opcode, header, rules)?
+            }
+        };
+        self.close_code = header.close_code;
+        self.payload_left = header.payload_bytes;
+        self.tally.count_frame(self.kind);
+        Ok(())
+    }
+
+    fn begin_data_frame(
+        &mut self,
+        opcode: Opcode,
+        header: &Header,
+        rules: &FrameRules,
+    ) -> Result<FrameKind, FrameFault> {
+        // RFC 6455 §5.4: fragments of one message follow each other, and a continuation continues one.
+        let (is_text, bytes_before) = match (opcode, self.message) {
+            (Opcode::Continuation, Some(message)) => (message.is_text, message.bytes),
+            (Opcode::Continuation, None) => return Err(FrameFault::ContinuationWithoutMessage),
+            (_, Some(_)) => return Err(FrameFault::MessageInsideMessage),
+            (opcode, None) => (opcode == Opcode::Text, 0),
+        };
+        if header.payload_bytes > rules.frame_bytes_max {
+            return Err(FrameFault::FrameTooBig(header.payload_bytes));
+        }
+        let bytes = bytes_before.saturating_add(header.payload_bytes);
+        if bytes > rules.message_bytes_max {
+            return Err(FrameFault::MessageTooBig(bytes));
+        }
+        self.message = (!header.is_final()).then_some(Message { is_text, bytes });
+        Ok(match (is_text, header.is_final()) {
+            (true, true) => FrameKind::Utf8Message,
+            (true, false) => FrameKind::Utf8Fragment,
+            (false, true) => FrameKind::BinaryMessage,
+            (false, false) => FrameKind::BinaryFragment,
+        })
+    }
+
+    fn pass_payload(&mut self, bytes: u64) {
+        self.payload_left -= bytes;
+        self.tally.count_payload(self.kind, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RULES: FrameRules = FrameRules {
+        reserved_bits: ReservedBits::None,
+        frame_bytes_max: u64::MAX,
+        message_bytes_max: u64::MAX,
+    };
+
+    /// A frame as a server sends it, or with a mask of `1 2 3 4` as a client does.
+    fn frame(first: u8, payload: &[u8], sender: Sender) -> Vec<u8> {
+        let masked = sender == Sender::Client;
+        let bit = if masked { 0x80 } else { 0 };
+        let mut bytes = vec![first];
+        match payload.len() {
+            len @ 0..=125 => bytes.push(bit | len as u8),
+            len @ 126..=65_535 => {
+                bytes.push(bit | 126);
+                bytes.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            len => {
+                bytes.push(bit | 127);
+                bytes.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        if masked {
+            bytes.extend_from_slice(&[1, 2, 3, 4]);
+            bytes.extend(payload.iter().zip([1, 2, 3, 4].into_iter().cycle()).map(|(byte, key)| byte ^ key));
+        } else {
+            bytes.extend_from_slice(payload);
+        }
+        bytes
+    }
+
+    /// Feeds chunks; gives all that was passed on, the stop, and the tally.
+    fn run(chunks: &[&[u8]], sender: Sender, rules: &FrameRules) -> (Vec<u8>, Option<Stop>, Tally) {
+        let mut scanner = Scanner::new(sender);
+        let mut passed = Vec::new();
+        for chunk in chunks {
+            let scan = scanner.scan(chunk, rules);
+            passed.extend_from_slice(scan.held.as_bytes());
+            passed.extend_from_slice(&chunk[..scan.forward_bytes]);
+            if scan.stop.is_some() {
+                return (passed, scan.stop, scanner.tally);
+            }
+        }
+        (passed, None, scanner.tally)
+    }
+
+    fn run_server(bytes: &[u8]) -> (Vec<u8>, Option<Stop>, Tally) {
+        run(&[bytes], Sender::Server, &RULES)
+    }
+
+    #[test]
+    fn counts_kinds_messages_and_bytes() {
+        let mut bytes = frame(0x01, b"ab", Sender::Server);
+        bytes.extend(frame(0x89, b"ping", Sender::Server));
+        bytes.extend(frame(0x00, b"c", Sender::Server));
+        bytes.extend(frame(0x80, b"def", Sender::Server));
+        bytes.extend(frame(0x82, &[7; 70_000], Sender::Server));
+        bytes.extend(frame(0x8a, b"", Sender::Server));
+        bytes.extend(frame(0x88, b"\x03\xe8bye", Sender::Server));
+        let (passed, stop, tally) = run_server(&bytes);
+        assert_eq!(passed, bytes);
+        assert_eq!(stop, Some(Stop::Closed(Some(1000))));
+        let counted = FrameKind::ALL.map(|kind| (tally.frames(kind), tally.payload_bytes(kind)));
+        assert_eq!(counted, [(1, 5), (0, 0), (1, 70_000), (2, 3), (1, 3), (1, 4), (1, 0)]);
+        assert_eq!(tally.messages(), 2);
+    }
+
+    #[test]
+    fn passes_on_nothing_of_a_frame_that_breaks_a_rule() {
+        let mut bytes = frame(0x81, b"fine", Sender::Server);
+        let good = bytes.len();
+        bytes.extend(frame(0x80, b"stray", Sender::Server));
+        let (passed, stop, _) = run_server(&bytes);
+        assert_eq!(passed, bytes[..good]);
+        assert_eq!(stop, Some(Stop::Fault(FrameFault::ContinuationWithoutMessage)));
+    }
+
+    #[test]
+    fn refuses_a_message_inside_a_message() {
+        let mut bytes = frame(0x01, b"a", Sender::Server);
+        bytes.extend(frame(0x82, b"b", Sender::Server));
+        assert_eq!(run_server(&bytes).1, Some(Stop::Fault(FrameFault::MessageInsideMessage)));
+    }
+
+    #[test]
+    fn holds_sizes_to_the_byte() {
+        let rules = FrameRules { frame_bytes_max: 10, message_bytes_max: 15, ..RULES };
+        let run_rules = |bytes: &[u8]| run(&[bytes], Sender::Server, &rules).1;
+        assert_eq!(run_rules(&frame(0x82, &[0; 10], Sender::Server)), None);
+        assert_eq!(
+            run_rules(&frame(0x82, &[0; 11], Sender::Server)),
+            Some(Stop::Fault(FrameFault::FrameTooBig(11)))
+        );
+        let mut message = frame(0x02, &[0; 10], Sender::Server);
+        message.extend(frame(0x00, &[0; 5], Sender::Server));
+        assert_eq!(run_rules(&message), None);
+        message.extend(frame(0x80, &[0; 1], Sender::Server));
+        assert_eq!(run_rules(&message), Some(Stop::Fault(FrameFault::MessageTooBig(16))));
+        // A new message starts from nothing; control frames do not count.
+        let mut messages = frame(0x82, &[0; 10], Sender::Server);
+        messages.extend(frame(0x89, &[0; 100], Sender::Server));
+        messages.extend(frame(0x82, &[0; 10], Sender::Server));
+        assert_eq!(run_rules(&messages), None);
+    }
+
+    #[test]
+    fn releases_a_close_frame_only_when_its_code_is_known() {
+        let bytes = frame(0x88, b"\x03\xe8bye", Sender::Client);
+        for cut in 1..8 {
+            let mut scanner = Scanner::new(Sender::Client);
+            let scan = scanner.scan(&bytes[..cut], &RULES);
+            assert_eq!((scan.forward_bytes, scan.stop), (0, None), "cut at {cut}");
+            let scan = scanner.scan(&bytes[cut..], &RULES);
+            assert_eq!(scan.held.as_bytes(), &bytes[..cut]);
+            assert_eq!(scan.forward_bytes, bytes.len() - cut);
+            assert_eq!(scan.stop, Some(Stop::Closed(Some(1000))));
+        }
+    }
+
+    #[test]
+    fn stops_behind_a_close_frame() {
+        for close in [&b""[..], b"\x03\xe8", b"\x03\xe8reason"] {
+            let mut bytes = frame(0x88, close, Sender::Server);
+            let end = bytes.len();
+            bytes.extend_from_slice(b"whatever");
+            let (passed, stop, _) = run_server(&bytes);
+            assert_eq!(passed, bytes[..end]);
+            assert!(matches!(stop, Some(Stop::Closed(_))));
+        }
+    }
+
+    #[test]
+    fn knows_the_boundary_of_what_it_released() {
+        let bytes = frame(0x82, &[1; 300], Sender::Server);
+        let mut scanner = Scanner::new(Sender::Server);
+        assert!(scanner.is_at_boundary());
+        scanner.scan(&bytes[..3], &RULES);
+        assert!(scanner.is_at_boundary(), "a cut header was not released");
+        scanner.scan(&bytes[3..100], &RULES);
+        assert!(!scanner.is_at_boundary());
+        let mut rest = bytes[100..].to_vec();
+        rest.extend(frame(0x82, b"next", Sender::Server));
+        assert_eq!(scanner.finish_frame(&rest), (204, None));
+        assert!(scanner.is_at_boundary());
+        assert_eq!(scanner.finish_frame(&rest[204..]), (0, None));
+    }
+
+    #[test]
+    fn finishing_a_close_frame_is_its_end() {
+        let bytes = frame(0x88, b"\x03\xe8bye", Sender::Server);
+        let mut scanner = Scanner::new(Sender::Server);
+        assert_eq!(scanner.scan(&bytes[..5], &RULES).stop, None);
+        assert_eq!(scanner.finish_frame(&bytes[5..]), (2, Some(Stop::Closed(Some(1000)))));
+    }
+
+    fn any_frame() -> impl Strategy<Value = (u8, Vec<u8>)> {
+        let first = prop_oneof![
+            8 => prop::sample::select(vec![0x81u8, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a]),
+            1 => any::<u8>(),
+        ];
+        let payload = prop_oneof![
+            8 => prop::collection::vec(any::<u8>(), 0..6),
+            2 => prop::collection::vec(any::<u8>(), 124..130),
+            1 => Just(vec![9; 65_537]),
+        ];
+        (first, payload)
+    }
+
+    proptest! {
+        #[test]
+        fn every_cut_of_the_input_yields_the_same_frames(
+            frames in prop::collection::vec(any_frame(), 0..12),
+            noise in prop::collection::vec(any::<u8>(), 0..20),
+            from_client in any::<bool>(),
+            cuts in prop::collection::vec(1usize..40, 0..200),
+        ) {
+            let sender = if from_client { Sender::Client } else { Sender::Server };
+            let rules = FrameRules { frame_bytes_max: 65_537, message_bytes_max: 140_000, ..RULES };
+            let mut bytes: Vec<u8> =
+                frames.iter().flat_map(|(first, payload)| frame(*first, payload, sender)).collect();
+            bytes.extend(noise);
+            let mut chunks = Vec::new();
+            let mut rest = &bytes[..];
+            for cut in cuts {
+                let (chunk, behind) = rest.split_at(cut.min(rest.len()));
+                chunks.push(chunk);
+                rest = behind;
+            }
+            chunks.push(rest);
+            prop_assert_eq!(run(&chunks, sender, &rules), run(&[&bytes], sender, &rules));
+        }
+
+        #[test]
+        fn what_is_passed_on_is_what_came_in(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let (passed, _, _) = run_server(&bytes);
+            prop_assert_eq!(&passed[..], &bytes[..passed.len()]);
+        }
+    }
+}
