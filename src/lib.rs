@@ -5,3 +5,4 @@
 pub mod limits;
 pub mod websocket;
 pub mod session;
+pub mod ring;

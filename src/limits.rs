@@ -22,3 +22,32 @@ pub const OWED_BYTES_HIGH: u64 = 512 * 1024;
 pub const OWED_BYTES_LOW: u64 = 128 * 1024;
 
 const _: () = assert!(OWED_BYTES_LOW < OWED_BYTES_HIGH);
+
+/// Bytes that one received buffer holds. 64 KiB: bulk then moves in few large sends, and a small message touches only
+/// the first lines of its buffer.
+pub const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Bytes in front of a received buffer, for the start of a header that an earlier buffer ended with.
+pub const BUFFER_HEADROOM_BYTES: usize = 64;
+
+/// Bytes behind a received buffer, so that the buffers' first lines do not all fall into the same sets of the cache.
+pub const BUFFER_SKEW_BYTES: usize = 192;
+
+/// Received buffers of one relay: 64 MiB of address space, of which only what was used takes memory.
+pub const BUFFERS_PER_RELAY: u16 = 1024;
+
+/// Received buffers that are posted to the kernel at once; a power of two. They are what one turn can receive.
+pub const BUFFERS_POSTED: u16 = 256;
+
+const _: () = assert!(BUFFER_HEADROOM_BYTES > crate::websocket::scanner::HELD_BYTES_MAX);
+const _: () = assert!(BUFFERS_POSTED.is_power_of_two() && BUFFERS_POSTED <= BUFFERS_PER_RELAY);
+const _: () = assert!(BUFFER_BYTES < u32::MAX as usize);
+
+/// Most pieces in one vectored send (`iovec`s of a `sendmsg`; the system's IOV_MAX is 1,024).
+pub const SEND_PIECES_MAX: usize = 64;
+
+/// Entries of the relay's submission queue. More operations than that in one turn are submitted in between.
+pub const RELAY_SUBMISSION_ENTRIES: u32 = 1024;
+
+/// Entries of the relay's completion queue. A full one ends multishot receives early; they are armed again.
+pub const RELAY_COMPLETION_ENTRIES: u32 = 16 * 1024;

@@ -1,0 +1,85 @@
+//! The relay's way to the kernel: one io_uring ring, its received buffers, and what is queued to be sent.
+//!
+//! Nearly all the unsafe code there is stands below this module. The property to trust: memory that the kernel may
+//! touch is owned by the pool or by a [`SendQueue`] that refuses to be dropped while a send is in flight.
+//!
+//! [`Ring`] is what the relay needs of it; [`KernelRing`] is the real one, a simulated one drives the same relay.
+//!
+//! Not here: what the bytes mean (`session`), and when to read or send (`relay`).
+
+pub mod buffer_pool;
+mod buffer_ring;
+pub mod kernel_ring;
+pub mod message_block;
+pub mod probe;
+pub mod send_queue;
+pub mod token;
+
+pub use buffer_pool::{BufferPool, Chunk};
+pub use kernel_ring::KernelRing;
+pub use send_queue::SendQueue;
+pub use token::{Operation, Token};
+
+use crate::session::Moment;
+
+/// The end, or one shot, of an operation.
+#[derive(Debug)]
+pub struct Completion {
+    /// The operation it belongs to.
+    pub token: Token,
+    /// Bytes, or a negated errno.
+    pub result: i32,
+    /// More completions of the same operation follow (multishot).
+    pub has_more: bool,
+    /// The bytes that were received.
+    pub chunk: Option<Chunk>,
+}
+
+/// The ring failed as a whole: no session can go on.
+#[derive(Debug, thiserror::Error)]
+#[error("the relay's ring failed in {operation}: {source}")]
+pub struct RingError {
+    /// The call that failed.
+    pub operation: &'static str,
+    /// What the kernel said.
+    pub source: std::io::Error,
+}
+
+/// What a relay needs of a ring. Operations are queued, and submitted by [`Ring::turn`].
+pub trait Ring {
+    /// A connected socket; dropping it closes it.
+    type Socket;
+
+    /// The received buffers.
+    fn pool(&mut self) -> &mut BufferPool;
+
+    /// Buffers that the next receptions can fill.
+    fn posted_buffers(&self) -> usize;
+
+    /// The time: virtual in a simulation.
+    fn now(&mut self) -> Moment;
+
+    /// Receives from `socket` until cancelled, ended or out of buffers: many completions for one operation.
+    fn receive(&mut self, socket: &Self::Socket, token: Token);
+
+    /// Sends what is at the front of `queue`, all of it or until cancelled: one completion, then [`Ring::sent`].
+    fn send(&mut self, socket: &Self::Socket, queue: &mut SendQueue, token: Token);
+
+    /// Takes the result of a send back into its queue: what was sent leaves it, its buffers return to the pool.
+    fn sent(&mut self, queue: &mut SendQueue, result: i32);
+
+    /// Cancels the operation `target`; it still has a last completion of its own, and so has the cancel.
+    fn cancel(&mut self, target: Token, token: Token);
+
+    /// Ends what is sent to the peer (FIN).
+    fn shutdown(&mut self, socket: &Self::Socket);
+
+    /// Makes the close of `socket` a reset.
+    fn reset_on_close(&mut self, socket: &Self::Socket);
+
+    /// Submits what is queued, waits for completions for at most `wait_ms` (for none if 0), and appends them.
+    ///
+    /// # Errors
+    /// The ring cannot be entered; nothing can be relied on any more.
+    fn turn(&mut self, wait_ms: u64, completions: &mut Vec<Completion>) -> Result<(), RingError>;
+}

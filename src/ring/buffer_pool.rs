@@ -1,0 +1,284 @@
+//! The memory that received bytes stand in, from the kernel's write to the end of the send.
+//!
+//! One region of equal buffers. The buffer that was received is the buffer that is sent: a [`Chunk`] names the received
+//! bytes and moves from the completion into a send queue and back here. An idle session owns none.
+//!
+//! ```text
+//! ┌────────────┬──────────────────────────────┬───────┐
+//! │ headroom   │ written by the kernel        │ skew  │   one buffer of the region
+//! └────────────┴──────────────────────────────┴───────┘
+//!   the cut start of a header goes here        spreads the buffers' first lines over the cache's sets
+//! ```
+//!
+//! The free list is last in, first out, so that a lightly used pool stays within few cache lines and pages.
+
+use crate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES, BUFFER_SKEW_BYTES};
+use core::ptr::NonNull;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+/// Bytes from one buffer's start to the next one's.
+const STRIDE_BYTES: usize = BUFFER_HEADROOM_BYTES + BUFFER_BYTES + BUFFER_SKEW_BYTES;
+
+/// A buffer's number in its pool.
+pub type BufferIndex = u16;
+
+/// Received bytes: a range of one buffer that the pool lent out. It goes back by [`BufferPool::release`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a chunk that is dropped is a buffer lost"]
+pub struct Chunk {
+    index: BufferIndex,
+    start: u32,
+    len: u32,
+}
+
+impl Chunk {
+    /// How many bytes.
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Keeps only the first `len` bytes; a larger `len` keeps all.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len as u32);
+    }
+
+    /// Drops the first `bytes`; more than there are drops all.
+    pub fn advance(&mut self, bytes: usize) {
+        let bytes = self.len.min(bytes as u32);
+        self.start += bytes;
+        self.len -= bytes;
+    }
+
+    /// The buffer that it lies in.
+    pub fn index(&self) -> BufferIndex {
+        self.index
+    }
+
+    /// Its parts, for a queue that links chunks; made whole again by [`Chunk::from_parts`].
+    pub(super) fn into_parts(self) -> (BufferIndex, u32, u32) {
+        (self.index, self.start, self.len)
+    }
+
+    pub(super) fn from_parts(index: BufferIndex, start: u32, len: u32) -> Self {
+        Self { index, start, len }
+    }
+}
+
+/// A link of a send queue: where its chunk lies, and the next one's buffer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Link {
+    pub(super) start: u32,
+    pub(super) len: u32,
+    pub(super) next: Option<BufferIndex>,
+}
+
+/// All received buffers of one relay.
+///
+/// Every buffer is in exactly one place: free, posted to the kernel, or lent out as a chunk.
+#[derive(Debug)]
+pub struct BufferPool {
+    memory: NonNull<u8>,
+    buffers: usize,
+    free: Vec<BufferIndex>,
+    posted: usize,
+    links: Vec<Link>,
+}
+
+impl BufferPool {
+    /// Reserves the memory of so many buffers; pages are taken when they are first used.
+    ///
+    /// # Errors
+    /// The system refuses the mapping.
+    #[expect(unsafe_code, reason = "maps the region that the kernel will write into")]
+    pub fn new(buffers: u16) -> std::io::Result<Self> {
+        let buffers = usize::from(buffers);
+        // SAFETY: a fresh anonymous mapping; nothing else refers to it, and it lives until `drop`.
+        let memory = unsafe {
+            mmap_anonymous(
+                core::ptr::null_mut(),
+                buffers * STRIDE_BYTES,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }?;
+        let memory = NonNull::new(memory.cast()).ok_or(std::io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            memory,
+            buffers,
+            // The first one to be taken is buffer 0.
+            free: (0..buffers as BufferIndex).rev().collect(),
+            posted: 0,
+            links: vec![Link::default(); buffers],
+        })
+    }
+
+    /// Buffers that are neither free nor posted: their bytes wait to be sent.
+    pub fn lent_out(&self) -> usize {
+        self.buffers - self.free.len() - self.posted
+    }
+
+    /// Buffers that are posted to the kernel.
+    pub fn posted(&self) -> usize {
+        self.posted
+    }
+
+    /// Takes a free buffer to post it; the kernel may write into it until it comes back with a completion.
+    pub fn take_to_post(&mut self) -> Option<BufferIndex> {
+        let index = self.free.pop()?;
+        self.posted += 1;
+        Some(index)
+    }
+
+    /// The kernel gave up its list: what was posted belongs to nobody any more, and is not used again.
+    pub(super) fn take_back_posted(&mut self) {
+        self.posted = 0;
+    }
+
+    /// Where the kernel may write `BUFFER_BYTES` of a posted buffer.
+    pub(super) fn address(&self, index: BufferIndex) -> *mut u8 {
+        self.pointer(index, BUFFER_HEADROOM_BYTES)
+    }
+
+    /// A posted buffer came back with `len` received bytes. With none it is free again.
+    ///
+    /// # Panics
+    /// `index` is no buffer of this pool or `len` is more than one holds: the kernel said what cannot be.
+    pub fn take_received(&mut self, index: BufferIndex, len: usize) -> Option<Chunk> {
+        assert!(usize::from(index) < self.buffers && len <= BUFFER_BYTES, "a completion names a posted buffer");
+        self.posted -= 1;
+        let chunk = Chunk { index, start: BUFFER_HEADROOM_BYTES as u32, len: len as u32 };
+        if len == 0 {
+            self.release(chunk);
+            return None;
+        }
+        Some(chunk)
+    }
+
+    /// Gives a buffer back.
+    pub fn release(&mut self, chunk: Chunk) {
+        self.free.push(chunk.index);
+    }
+
+    /// The bytes of a chunk.
+    #[expect(unsafe_code, reason = "reads the mapping")]
+    pub fn bytes(&self, chunk: &Chunk) -> &[u8] {
+        // SAFETY: a chunk lies within its buffer (`take_received`, `prepend` and `advance` keep it there), its buffer is
+        // lent out, so the kernel does not write to it, and nobody else does while `self` is borrowed.
+        unsafe {
+            core::slice::from_raw_parts(self.pointer(chunk.index, chunk.start as usize), chunk.len())
+        }
+    }
+
+    /// Puts `bytes` in front of a chunk that nothing was taken from, into its headroom.
+    ///
+    /// # Panics
+    /// `bytes` is longer than the headroom in front of the chunk: headers that were cut never are.
+    #[expect(unsafe_code, reason = "writes the headroom")]
+    pub fn prepend(&mut self, chunk: &mut Chunk, bytes: &[u8]) {
+        let start = (chunk.start as usize).checked_sub(bytes.len()).expect("a cut header fits the headroom");
+        // SAFETY: the headroom belongs to the buffer of `chunk`, which is lent out; `bytes` comes from elsewhere because
+        // `self` is borrowed mutably.
+        unsafe {
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.pointer(chunk.index, start), bytes.len());
+        }
+        chunk.start = start as u32;
+        chunk.len += bytes.len() as u32;
+    }
+
+    /// Writes received bytes into a posted buffer, as the kernel would: for a simulated ring.
+    #[expect(unsafe_code, reason = "writes the mapping")]
+    pub fn fill(&mut self, index: BufferIndex, bytes: &[u8]) {
+        assert!(usize::from(index) < self.buffers && bytes.len() <= BUFFER_BYTES);
+        // SAFETY: within the buffer by the assertion; a posted buffer has no other reader or writer in a simulation.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address(index), bytes.len()) };
+    }
+
+    pub(super) fn link(&self, index: BufferIndex) -> Link {
+        self.links[usize::from(index)]
+    }
+
+    pub(super) fn link_mut(&mut self, index: BufferIndex) -> &mut Link {
+        &mut self.links[usize::from(index)]
+    }
+
+    fn pointer(&self, index: BufferIndex, offset: usize) -> *mut u8 {
+        debug_assert!(usize::from(index) < self.buffers && offset <= STRIDE_BYTES);
+        self.memory.as_ptr().wrapping_add(usize::from(index) * STRIDE_BYTES + offset)
+    }
+}
+
+impl Drop for BufferPool {
+    #[expect(unsafe_code, reason = "unmaps the region")]
+    fn drop(&mut self) {
+        // A posted buffer may still be written by the kernel: its address range must not be reused. A send in flight
+        // cannot be here any more: its queue would have aborted the process.
+        if self.posted == 0 {
+            // SAFETY: the mapping of `new`; no chunk and no posted buffer refers to it any more.
+            let _ = unsafe { munmap(self.memory.as_ptr().cast(), self.buffers * STRIDE_BYTES) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receive(pool: &mut BufferPool, bytes: &[u8]) -> Chunk {
+        let index = pool.take_to_post().expect("a free buffer");
+        pool.fill(index, bytes);
+        pool.take_received(index, bytes.len()).expect("some bytes")
+    }
+
+    #[test]
+    fn every_buffer_is_in_one_place() {
+        let mut pool = BufferPool::new(3).unwrap();
+        let chunk = receive(&mut pool, b"abc");
+        let posted = pool.take_to_post().unwrap();
+        assert_eq!((pool.lent_out(), pool.posted()), (1, 1));
+        assert_eq!(pool.take_received(posted, 0), None);
+        assert_eq!((pool.lent_out(), pool.posted()), (1, 0));
+        pool.release(chunk);
+        assert_eq!(pool.lent_out(), 0);
+    }
+
+    #[test]
+    fn takes_the_buffer_that_was_last_given_back() {
+        let mut pool = BufferPool::new(8).unwrap();
+        let first = receive(&mut pool, b"1");
+        let second = receive(&mut pool, b"2");
+        let index = first.index();
+        pool.release(second);
+        pool.release(first);
+        assert_eq!(pool.take_to_post(), Some(index));
+        pool.take_received(index, 0);
+    }
+
+    #[test]
+    fn a_chunk_shrinks_from_both_ends_and_grows_into_its_headroom() {
+        let mut pool = BufferPool::new(1).unwrap();
+        let mut chunk = receive(&mut pool, b"56789");
+        pool.prepend(&mut chunk, b"01234");
+        assert_eq!(pool.bytes(&chunk), b"0123456789");
+        chunk.advance(3);
+        chunk.truncate(4);
+        assert_eq!(pool.bytes(&chunk), b"3456");
+        chunk.advance(100);
+        assert!(chunk.is_empty());
+        pool.release(chunk);
+    }
+
+    #[test]
+    fn a_full_buffer_with_the_longest_cut_header_stays_within_bounds() {
+        let mut pool = BufferPool::new(2).unwrap();
+        let mut chunk = receive(&mut pool, &[7; BUFFER_BYTES]);
+        pool.prepend(&mut chunk, &[9; crate::websocket::scanner::HELD_BYTES_MAX]);
+        assert_eq!(chunk.len(), BUFFER_BYTES + crate::websocket::scanner::HELD_BYTES_MAX);
+        assert!(pool.bytes(&chunk).ends_with(&[7; 100]));
+        pool.release(chunk);
+    }
+}

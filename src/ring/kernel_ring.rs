@@ -1,0 +1,229 @@
+//! The real ring: `SINGLE_ISSUER | DEFER_TASKRUN`, multishot receive, one buffer ring, one `io_uring_enter` per turn.
+//!
+//! It is made on the thread that uses it (the kernel insists). Not here: whether the kernel can do all this, which is
+//! asked once at the start (`probe`).
+
+use super::buffer_pool::BufferPool;
+use super::buffer_ring::{BUFFER_GROUP, BufferRing};
+use super::message_block::MessageBlock;
+use super::send_queue::SendQueue;
+use super::token::{Operation, Token};
+use super::{Completion, Ring, RingError};
+use crate::limits::{
+    BUFFERS_PER_RELAY, RELAY_COMPLETION_ENTRIES, RELAY_SUBMISSION_ENTRIES, SEND_PIECES_MAX,
+};
+use crate::session::{Leg, Moment};
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use socket2::SockRef;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// Completions that a wait for one returns at most under `DEFER_TASKRUN` (the kernel's `IO_LOCAL_TW_DEFAULT_MAX`).
+const PLAIN_WAIT_COMPLETIONS: usize = 20;
+
+/// Completions that a busy turn asks for. It bounds what one turn can receive, hence how many buffers it needs.
+const BUSY_WAIT_COMPLETIONS: usize = 64;
+
+/// Microseconds that a busy turn waits for more completions than one (`min_wait_usec`, Linux 6.12).
+const BUSY_WAIT_US: u32 = 1;
+
+/// One relay's ring.
+pub struct KernelRing {
+    ring: IoUring,
+    pool: BufferPool,
+    buffer_ring: Option<BufferRing>,
+    /// Written by mailboxes to wake this ring.
+    wake_up: OwnedFd,
+    spare_blocks: Vec<Box<MessageBlock>>,
+    started: Instant,
+    last_turn_completions: usize,
+    has_min_wait: bool,
+}
+
+/// Sets up an empty ring with the flags that the relay needs.
+pub(super) fn set_up() -> std::io::Result<IoUring> {
+    IoUring::builder()
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_submit_all()
+        .setup_cqsize(RELAY_COMPLETION_ENTRIES)
+        .setup_clamp()
+        .build(RELAY_SUBMISSION_ENTRIES)
+}
+
+impl KernelRing {
+    /// Makes a ring for the calling thread. A write to `wake_up`, an event descriptor, ends a wait with a completion of
+    /// [`Operation::Mailbox`].
+    ///
+    /// # Errors
+    /// The kernel refuses one of the steps; `probe` explains why before any relay is started.
+    pub fn new(wake_up: OwnedFd) -> Result<Self, RingError> {
+        let at = |operation| move |source| RingError { operation, source };
+        let ring = set_up().map_err(at("io_uring_setup"))?;
+        let pool = BufferPool::new(BUFFERS_PER_RELAY).map_err(at("mapping buffers"))?;
+        let buffer_ring = BufferRing::register(&ring).map_err(at("registering the buffer ring"))?;
+        let has_min_wait = ring.params().is_feature_min_timeout();
+        let mut ring = Self {
+            ring,
+            pool,
+            buffer_ring: Some(buffer_ring),
+            wake_up,
+            spare_blocks: Vec::new(),
+            started: now(),
+            last_turn_completions: 0,
+            has_min_wait,
+        };
+        ring.watch_wake_up();
+        Ok(ring)
+    }
+
+    fn watch_wake_up(&mut self) {
+        let token = Token::new(Operation::Mailbox, 0, 0, Leg::Downstream);
+        let poll = opcode::PollAdd::new(types::Fd(self.wake_up.as_raw_fd()), libc::POLLIN as u32).multi(true);
+        self.push(poll.build(), token);
+    }
+
+    #[expect(unsafe_code, reason = "queues an operation for the kernel")]
+    fn push(&mut self, entry: squeue::Entry, token: Token) {
+        let entry = entry.user_data(token.to_bits());
+        // SAFETY: every operation's memory outlives its last completion: a receive writes into buffers that the pool has
+        // posted, a send reads from a `SendQueue` that is marked as in flight (and from its `MessageBlock`), the others
+        // touch no memory of ours.
+        while unsafe { self.ring.submission().push(&entry) }.is_err() {
+            // The queue is full: hand it over without waiting. A refusal shows again in the next turn.
+            let _ = self.ring.submit();
+        }
+    }
+
+    fn wait(&self, wait_ms: u64) -> std::io::Result<usize> {
+        let limit = types::Timespec::from(Duration::from_millis(wait_ms));
+        let mut arguments = types::SubmitArgs::new().timespec(&limit);
+        let mut wanted = 1;
+        if self.has_min_wait && self.last_turn_completions >= PLAIN_WAIT_COMPLETIONS {
+            wanted = BUSY_WAIT_COMPLETIONS;
+            arguments = arguments.min_wait_usec(BUSY_WAIT_US);
+        }
+        self.ring.submitter().submit_with_args(wanted, &arguments)
+    }
+
+    fn completion(&mut self, entry: &cqueue::Entry) -> Completion {
+        let chunk = match cqueue::buffer_select(entry.flags()) {
+            Some(index) => self.pool.take_received(index, entry.result().max(0) as usize),
+            None => None,
+        };
+        Completion {
+            token: Token::from_bits(entry.user_data()),
+            result: entry.result(),
+            has_more: cqueue::more(entry.flags()),
+            chunk,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the relay's one clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+impl Ring for KernelRing {
+    type Socket = OwnedFd;
+
+    fn pool(&mut self) -> &mut BufferPool {
+        &mut self.pool
+    }
+
+    fn posted_buffers(&self) -> usize {
+        self.pool.posted()
+    }
+
+    fn now(&mut self) -> Moment {
+        Moment::from_millis(self.started.elapsed().as_millis() as u64)
+    }
+
+    fn receive(&mut self, socket: &OwnedFd, token: Token) {
+        self.push(opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), BUFFER_GROUP).build(), token);
+    }
+
+    fn send(&mut self, socket: &OwnedFd, queue: &mut SendQueue, token: Token) {
+        let socket = types::Fd(socket.as_raw_fd());
+        let mut block = self.spare_blocks.pop().unwrap_or_else(MessageBlock::new);
+        block.clear();
+        queue.for_each_piece(&self.pool, SEND_PIECES_MAX, |piece| block.push(piece));
+        // MSG_WAITALL: the kernel goes on after a short send, so that one send has one completion. It stops when it is
+        // cancelled, with the exact count (Linux 6.1).
+        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+        if block.len() == 1 {
+            let (address, len) = block.first();
+            self.spare_blocks.push(block);
+            queue.begin_send(None);
+            self.push(opcode::Send::new(socket, address, len as u32).flags(flags).build(), token);
+        } else {
+            let message = block.as_message();
+            queue.begin_send(Some(block));
+            self.push(opcode::SendMsg::new(socket, message).flags(flags as u32).build(), token);
+        }
+    }
+
+    fn sent(&mut self, queue: &mut SendQueue, result: i32) {
+        let block = queue.end_send(&mut self.pool, result.max(0) as usize);
+        self.spare_blocks.extend(block);
+    }
+
+    fn cancel(&mut self, target: Token, token: Token) {
+        // By user_data: by descriptor the kernel would look through everything that is in flight.
+        self.push(opcode::AsyncCancel::new(target.to_bits()).build(), token);
+    }
+
+    fn shutdown(&mut self, socket: &OwnedFd) {
+        // A plain call: the ring's shutdown operation always goes through a kernel worker thread. It fails only if the
+        // peer is gone, which the receive on this socket says too.
+        let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+    }
+
+    fn reset_on_close(&mut self, socket: &OwnedFd) {
+        // Fails for no TCP socket.
+        let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
+    }
+
+    fn turn(&mut self, wait_ms: u64, completions: &mut Vec<Completion>) -> Result<(), RingError> {
+        if let Some(buffer_ring) = &mut self.buffer_ring {
+            buffer_ring.top_up(&mut self.pool);
+        }
+        if let Err(error) = self.wait(wait_ms) {
+            match error.raw_os_error() {
+                // The wait is over, a signal came, or the completion queue must be emptied first.
+                Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => {}
+                _ => return Err(RingError { operation: "io_uring_enter", source: error }),
+            }
+        }
+        let before = completions.len();
+        loop {
+            let entry = self.ring.completion().next();
+            let Some(entry) = entry else { break };
+            let completion = self.completion(&entry);
+            if completion.token.operation() == Operation::Mailbox {
+                let _ = rustix::io::read(&self.wake_up, &mut [0u8; 8]);
+                if !completion.has_more {
+                    self.watch_wake_up();
+                }
+            }
+            completions.push(completion);
+        }
+        self.last_turn_completions = completions.len() - before;
+        Ok(())
+    }
+}
+
+impl Drop for KernelRing {
+    fn drop(&mut self) {
+        // Idle receives are gone with their sessions; only posted buffers are left, and they come back here. What cannot
+        // be given up stays mapped (see `BufferPool::drop`).
+        if let Some(buffer_ring) = self.buffer_ring.take()
+            && self.pool.lent_out() == 0
+            && buffer_ring.close(&self.ring).is_ok()
+        {
+            self.pool.take_back_posted();
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What waits to be sent on one socket, in order, in the buffers in which it came.
+//!
+//! ```text
+//!   early bytes (heap)  →  chunk → chunk → chunk (linked through the pool)  →  Close frame of ours (heap)
+//!   └── at the start only                                                      └── at the end only
+//! ```
+//!
+//! One send is in flight at a time (two could reorder). Its memory stays untouched until its completion: while it is in
+//! flight nothing leaves the queue, and dropping the queue aborts the process.
+
+use super::buffer_pool::{BufferIndex, BufferPool, Chunk};
+use super::message_block::MessageBlock;
+use bytes::{Buf, Bytes};
+
+/// The queue of one socket. An empty one owns nothing.
+#[derive(Debug, Default)]
+pub struct SendQueue {
+    early: Option<Box<Bytes>>,
+    first: Option<BufferIndex>,
+    last: Option<BufferIndex>,
+    farewell: Option<Box<Bytes>>,
+    is_in_flight: bool,
+    /// The pieces of the send in flight, if it is a vectored one.
+    block: Option<Box<MessageBlock>>,
+}
+
+impl SendQueue {
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none() && self.early.is_none() && self.farewell.is_none()
+    }
+
+    /// Whether a send is in flight.
+    pub fn is_in_flight(&self) -> bool {
+        self.is_in_flight
+    }
+
+    /// Queues bytes that came before the session began. Nothing else is queued yet.
+    pub fn push_early(&mut self, bytes: Bytes) {
+        debug_assert!(self.is_empty());
+        if !bytes.is_empty() {
+            self.early = Some(Box::new(bytes));
+        }
+    }
+
+    /// Queues received bytes.
+    pub fn push(&mut self, pool: &mut BufferPool, chunk: Chunk) {
+        debug_assert!(self.farewell.is_none(), "nothing follows a Close frame of ours");
+        let (index, start, len) = chunk.into_parts();
+        *pool.link_mut(index) = super::buffer_pool::Link { start, len, next: None };
+        match self.last {
+            Some(last) => pool.link_mut(last).next = Some(index),
+            None => self.first = Some(index),
+        }
+        self.last = Some(index);
+    }
+
+    /// Queues the last bytes there will be.
+    pub fn push_farewell(&mut self, bytes: Bytes) {
+        self.farewell = Some(Box::new(bytes));
+    }
+
+    /// The pieces in order, as many as `limit`.
+    pub fn for_each_piece(&self, pool: &BufferPool, limit: usize, mut take: impl FnMut(&[u8])) {
+        let mut left = limit;
+        let mut give = |bytes: &[u8]| {
+            if left > 0 {
+                left -= 1;
+                take(bytes);
+            }
+            left > 0
+        };
+        if self.early.as_ref().is_some_and(|early| !give(early)) {
+            return;
+        }
+        let mut at = self.first;
+        while let Some(index) = at {
+            let link = pool.link(index);
+            let chunk = Chunk::from_parts(index, link.start, link.len);
+            if !give(pool.bytes(&chunk)) {
+                return;
+            }
+            at = link.next;
+        }
+        if let Some(farewell) = &self.farewell {
+            give(farewell);
+        }
+    }
+
+    /// Marks the front of the queue as in flight; `block` holds its pieces if it is a vectored send.
+    pub(super) fn begin_send(&mut self, block: Option<Box<MessageBlock>>) {
+        debug_assert!(!self.is_in_flight && !self.is_empty());
+        self.is_in_flight = true;
+        self.block = block;
+    }
+
+    /// The send in flight is over and sent so many bytes, which leave the queue. Gives its pieces' memory back.
+    pub(super) fn end_send(&mut self, pool: &mut BufferPool, sent: usize) -> Option<Box<MessageBlock>> {
+        self.is_in_flight = false;
+        self.drop_front(pool, sent);
+        self.block.take()
+    }
+
+    /// Drops all that waits. Not while a send is in flight.
+    pub fn clear(&mut self, pool: &mut BufferPool) {
+        debug_assert!(!self.is_in_flight);
+        self.early = None;
+        self.farewell = None;
+        while self.first.is_some() {
+            self.drop_first(pool);
+        }
+    }
+
+    /// For a simulated ring: marks the front as in flight.
+    pub fn begin_simulated_send(&mut self) {
+        self.begin_send(None);
+    }
+
+    /// For a simulated ring: the send in flight is over and sent so many bytes.
+    pub fn end_simulated_send(&mut self, pool: &mut BufferPool, sent: usize) {
+        self.end_send(pool, sent);
+    }
+
+    fn drop_front(&mut self, pool: &mut BufferPool, mut bytes: usize) {
+        Self::drop_front_of_heap(&mut self.early, &mut bytes);
+        while bytes > 0
+            && let Some(index) = self.first
+        {
+            let link = pool.link_mut(index);
+            if bytes < link.len as usize {
+                link.start += bytes as u32;
+                link.len -= bytes as u32;
+                return;
+            }
+            bytes -= link.len as usize;
+            self.drop_first(pool);
+        }
+        Self::drop_front_of_heap(&mut self.farewell, &mut bytes);
+    }
+
+    fn drop_front_of_heap(piece: &mut Option<Box<Bytes>>, bytes: &mut usize) {
+        if let Some(left) = piece {
+            let dropped = left.len().min(*bytes);
+            left.advance(dropped);
+            *bytes -= dropped;
+            if left.is_empty() {
+                *piece = None;
+            }
+        }
+    }
+
+    fn drop_first(&mut self, pool: &mut BufferPool) {
+        if let Some(index) = self.first {
+            let link = pool.link(index);
+            self.first = link.next;
+            if self.first.is_none() {
+                self.last = None;
+            }
+            pool.release(Chunk::from_parts(index, link.start, link.len));
+        }
+    }
+}
+
+impl Drop for SendQueue {
+    fn drop(&mut self) {
+        if self.is_in_flight {
+            // The kernel still reads this memory: going on would hand it to someone else.
+            std::process::abort();
+        }
+        debug_assert!(self.first.is_none(), "a queue gives its buffers back before it is dropped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(queue: &mut SendQueue, pool: &mut BufferPool, bytes: &[u8]) {
+        let index = pool.take_to_post().unwrap();
+        pool.fill(index, bytes);
+        let chunk = pool.take_received(index, bytes.len()).unwrap();
+        queue.push(pool, chunk);
+    }
+
+    fn content(queue: &SendQueue, pool: &BufferPool) -> Vec<u8> {
+        let mut content = Vec::new();
+        queue.for_each_piece(pool, usize::MAX, |piece| content.extend_from_slice(piece));
+        content
+    }
+
+    #[test]
+    fn keeps_order_whatever_is_sent_at_a_time() {
+        let whole = b"earlyonetwothreebye";
+        for step in 1..=whole.len() {
+            let mut pool = BufferPool::new(4).unwrap();
+            let mut queue = SendQueue::default();
+            queue.push_early(Bytes::from_static(b"early"));
+            for part in [&b"one"[..], b"two", b"three"] {
+                push(&mut queue, &mut pool, part);
+            }
+            queue.push_farewell(Bytes::from_static(b"bye"));
+            let mut sent = 0;
+            while !queue.is_empty() {
+                assert_eq!(content(&queue, &pool), whole[sent..]);
+                queue.begin_simulated_send();
+                let now = step.min(whole.len() - sent);
+                queue.end_simulated_send(&mut pool, now);
+                sent += now;
+            }
+            assert_eq!((sent, pool.lent_out()), (whole.len(), 0), "step {step}");
+        }
+    }
+
+    #[test]
+    fn limits_the_pieces_of_one_send() {
+        let mut pool = BufferPool::new(4).unwrap();
+        let mut queue = SendQueue::default();
+        for part in [&b"a"[..], b"b", b"c"] {
+            push(&mut queue, &mut pool, part);
+        }
+        let mut pieces = 0;
+        queue.for_each_piece(&pool, 2, |_| pieces += 1);
+        assert_eq!(pieces, 2);
+        queue.clear(&mut pool);
+        assert_eq!(pool.lent_out(), 0);
+    }
+
+    #[test]
+    fn takes_more_while_a_send_is_in_flight() {
+        let mut pool = BufferPool::new(4).unwrap();
+        let mut queue = SendQueue::default();
+        push(&mut queue, &mut pool, b"first");
+        queue.begin_simulated_send();
+        push(&mut queue, &mut pool, b"second");
+        queue.end_simulated_send(&mut pool, 5);
+        assert_eq!(content(&queue, &pool), b"second");
+        queue.clear(&mut pool);
+    }
+}
