@@ -4,5 +4,8 @@
 
 pub mod limits;
 pub mod websocket;
+pub mod admission;
 pub mod session;
 pub mod ring;
+pub mod relay;
+pub mod observe;

@@ -53,9 +53,6 @@ pub trait Ring {
     /// The received buffers.
     fn pool(&mut self) -> &mut BufferPool;
 
-    /// Buffers that the next receptions can fill.
-    fn posted_buffers(&self) -> usize;
-
     /// The time: virtual in a simulation.
     fn now(&mut self) -> Moment;
 

@@ -122,6 +122,11 @@ impl BufferPool {
         self.buffers - self.free.len() - self.posted
     }
 
+    /// How many buffers there are.
+    pub fn buffers(&self) -> usize {
+        self.buffers
+    }
+
     /// Buffers that are posted to the kernel.
     pub fn posted(&self) -> usize {
         self.posted

@@ -133,10 +133,6 @@ impl Ring for KernelRing {
         &mut self.pool
     }
 
-    fn posted_buffers(&self) -> usize {
-        self.pool.posted()
-    }
-
     fn now(&mut self) -> Moment {
         Moment::from_millis(self.started.elapsed().as_millis() as u64)
     }

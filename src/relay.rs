@@ -1,0 +1,16 @@
+//! The relay: one thread and one ring per core that carries open sessions. A completion loop over plain state.
+//!
+//! Each turn: submit, wait until the next deadline, harvest completions, hand each to its session, carry out the effects,
+//! start the sends that became possible. Nothing here locks, logs, or allocates per frame.
+//!
+//! Not here: how a session was opened (`front`), and what its bytes mean (`session`).
+
+pub mod carrier;
+pub mod drain;
+pub mod mailbox;
+pub mod run;
+pub mod session_table;
+pub mod wheel;
+
+pub use mailbox::{Mailbox, Message, NewSession};
+pub use run::Relay;

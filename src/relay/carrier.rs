@@ -1,0 +1,60 @@
+//! One transport connection of a session, as the relay drives it: its socket, its receive, its sends.
+//!
+//! ```text
+//!            arm                 MORE missing, and wanted
+//! Unarmed ─────────► Armed ◄──────────────────────────┐
+//!    ▲                │  │ cancel                     │
+//!    │ last completion│  ▼                            │
+//!    └────────────────┴─ Cancelling ──────────────────┘
+//!    ENOBUFS: Parked, until buffers are back
+//! ```
+//!
+//! A leg is a byte stream on a carrier: today each carrier has one leg.
+
+use crate::ring::SendQueue;
+
+/// What a carrier's receive does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receive {
+    /// Nothing is in flight.
+    Unarmed,
+    /// A multishot receive is in flight.
+    Armed,
+    /// It is being cancelled: its last completion is awaited.
+    Cancelling,
+    /// It ran out of buffers and waits for its turn.
+    Parked,
+    /// The stream ended, or broke.
+    Over,
+}
+
+/// One connection of a session.
+#[derive(Debug)]
+pub struct Carrier<S> {
+    /// Closed when the session's slot is freed.
+    pub socket: S,
+    /// What its receive does.
+    pub receive: Receive,
+    /// What waits to be sent.
+    pub queue: SendQueue,
+    /// It is on the list of carriers whose next send starts at the end of the turn.
+    pub is_ready: bool,
+    /// Nobody takes what is queued: it is thrown away when no send is in flight.
+    pub is_discarding: bool,
+    /// Its send is being cancelled.
+    pub is_send_cancelled: bool,
+}
+
+impl<S> Carrier<S> {
+    /// A carrier on which nothing is in flight.
+    pub fn new(socket: S) -> Self {
+        Self {
+            socket,
+            receive: Receive::Unarmed,
+            queue: SendQueue::default(),
+            is_ready: false,
+            is_discarding: false,
+            is_send_cancelled: false,
+        }
+    }
+}

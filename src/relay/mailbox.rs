@@ -1,0 +1,116 @@
+//! The only way into a relay from outside: messages, and a wake-up if it may be asleep.
+//!
+//! Any thread may push; only the relay takes. A message that was pushed is always seen: the flag is cleared before the
+//! queue is emptied, so a push after that writes the wake-up again.
+
+use crate::admission::permit::Permit;
+use crate::session::SessionLimits;
+use bytes::Bytes;
+use crossbeam_queue::SegQueue;
+use rustix::event::{EventfdFlags, eventfd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A session that was opened, with all that the relay needs: both sockets, what came behind either head, the permit.
+///
+/// Nothing is in flight on the sockets, and both have TCP_NODELAY.
+#[derive(Debug)]
+pub struct NewSession<S> {
+    /// The client's socket, then the backend's.
+    pub sockets: [S; 2],
+    /// Bytes that the client sent behind its request head, then those of the backend behind its 101.
+    pub early: [Bytes; 2],
+    /// What it may do and for how long.
+    pub limits: SessionLimits,
+    /// Masks a Close frame towards the backend (RFC 6455 §5.3); from a random source.
+    pub mask: [u8; 4],
+    /// Its place.
+    pub permit: Permit,
+}
+
+/// What a relay is told.
+#[derive(Debug)]
+pub enum Message<S> {
+    /// Carry this session.
+    Open(Box<NewSession<S>>),
+    /// End all sessions, spread over so many milliseconds; cut what is left after `cut_after_ms`.
+    Drain {
+        /// The last session is told to end this many milliseconds from now.
+        spread_ms: u64,
+        /// Sessions that are still there this many milliseconds from now are cut.
+        cut_after_ms: u64,
+    },
+    /// No more sessions will come: leave when none is left.
+    NoMore,
+}
+
+/// The shared end of a relay's mailbox.
+///
+/// It is not bounded by itself: sessions in it hold permits, which are bounded, and of the other messages there are few.
+#[derive(Debug)]
+pub struct Mailbox<S> {
+    messages: SegQueue<Message<S>>,
+    is_woken: AtomicBool,
+    wake_up: OwnedFd,
+}
+
+impl<S> Mailbox<S> {
+    /// An empty mailbox.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn new() -> std::io::Result<Arc<Self>> {
+        let wake_up = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Arc::new(Self { messages: SegQueue::new(), is_woken: AtomicBool::new(false), wake_up }))
+    }
+
+    /// The event descriptor that a push writes to, for the ring to watch.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn wake_up(&self) -> std::io::Result<OwnedFd> {
+        self.wake_up.try_clone()
+    }
+
+    /// Leaves a message and wakes the relay if it may be asleep.
+    pub fn push(&self, message: Message<S>) {
+        self.messages.push(message);
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
+            // Fails only if the counter is full, and then the relay is woken anyway.
+            let _ = rustix::io::write(&self.wake_up, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// The relay woke up: pushes from here on wake it again.
+    pub fn begin_taking(&self) {
+        self.is_woken.store(false, Ordering::Release);
+    }
+
+    /// Takes the oldest message.
+    pub fn take(&self) -> Option<Message<S>> {
+        self.messages.pop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wakes(mailbox: &Mailbox<()>) -> bool {
+        rustix::io::read(&mailbox.wake_up, &mut [0u8; 8]).is_ok()
+    }
+
+    #[test]
+    fn wakes_once_for_many_messages_and_again_after_they_were_taken() {
+        let mailbox = Mailbox::<()>::new().unwrap();
+        mailbox.push(Message::NoMore);
+        mailbox.push(Message::NoMore);
+        assert!(wakes(&mailbox));
+        mailbox.begin_taking();
+        assert!(mailbox.take().is_some() && mailbox.take().is_some() && mailbox.take().is_none());
+        assert!(!wakes(&mailbox));
+        mailbox.push(Message::NoMore);
+        assert!(wakes(&mailbox));
+    }
+}

@@ -1,0 +1,466 @@
+//! The loop, and what is done for each completion and each effect.
+
+use super::carrier::{Carrier, Receive};
+use super::drain::Drain;
+use super::mailbox::{Mailbox, Message, NewSession};
+use super::session_table::SessionTable;
+use super::wheel::Wheel;
+use crate::admission::permit::Permit;
+use crate::observe::WorkerCounters;
+use crate::observe::counters::add;
+use crate::ring::{Chunk, Completion, Operation, Ring, RingError, Token};
+use crate::session::{Cause, Effect, Effects, Gone, Leg, Moment, Session, Termination};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Longest wait of one turn, in milliseconds, when nothing is due.
+const TURN_WAIT_MS_MAX: u64 = 60_000;
+
+/// One session in its slot.
+struct Live<S> {
+    session: Session,
+    carriers: [Carrier<S>; 2],
+    /// Operations whose last completion is awaited. The slot is freed when it is 0 and the session is over.
+    in_flight: u8,
+    /// Given back with the slot, when both descriptors are closed.
+    _permit: Permit,
+}
+
+/// Where the bytes of an effect stand.
+enum Source {
+    Nothing,
+    Chunk(Chunk),
+    Early(Bytes),
+}
+
+/// A relay: its ring, its sessions, and what is due.
+pub struct Relay<R: Ring> {
+    ring: R,
+    mailbox: Arc<Mailbox<R::Socket>>,
+    counters: Arc<WorkerCounters>,
+    sessions: SessionTable<Live<R::Socket>>,
+    wheel: Wheel,
+    now: Moment,
+    /// Carriers whose next send starts at the end of this turn.
+    ready: Vec<(u32, Leg)>,
+    /// Receives that wait for buffers, oldest first. An entry may be outdated: its carrier says so.
+    parked: VecDeque<(u32, Leg)>,
+    completions: Vec<Completion>,
+    effects: Effects,
+    due: Vec<u32>,
+    drain: Option<Drain>,
+    no_more_come: bool,
+}
+
+impl<R: Ring> Relay<R> {
+    /// A relay without sessions.
+    pub fn new(mut ring: R, mailbox: Arc<Mailbox<R::Socket>>, counters: Arc<WorkerCounters>) -> Self {
+        let now = ring.now();
+        Self {
+            ring,
+            mailbox,
+            counters,
+            sessions: SessionTable::default(),
+            wheel: Wheel::new(now),
+            now,
+            ready: Vec::new(),
+            parked: VecDeque::new(),
+            completions: Vec::new(),
+            effects: Effects::new(),
+            due: Vec::new(),
+            drain: None,
+            no_more_come: false,
+        }
+    }
+
+    /// Carries sessions until no more come and none is left.
+    ///
+    /// # Errors
+    /// The ring failed; all sessions are lost.
+    pub fn run(mut self) -> Result<(), RingError> {
+        while !self.is_done() {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// Whether no session is left and none can come.
+    pub fn is_done(&self) -> bool {
+        self.no_more_come && self.sessions.is_empty()
+    }
+
+    /// The ring, for a simulation.
+    pub fn ring_mut(&mut self) -> &mut R {
+        &mut self.ring
+    }
+
+    /// One turn of the loop.
+    ///
+    /// # Errors
+    /// The ring failed.
+    pub fn turn(&mut self) -> Result<(), RingError> {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.ring.turn(self.wait_ms(), &mut completions)?;
+        self.now = self.ring.now();
+        for completion in completions.drain(..) {
+            self.on_completion(completion);
+        }
+        self.completions = completions;
+        self.expire();
+        self.step_drain();
+        self.start_sends();
+        self.rearm_parked();
+        self.counters.slots.store(self.sessions.len() as u64, Ordering::Relaxed);
+        self.counters.buffers.store(self.ring.pool().lent_out() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn wait_ms(&self) -> u64 {
+        let drain_at = self.drain.as_ref().map(Drain::next_at);
+        let next = [self.wheel.next_expiry(), drain_at].into_iter().flatten().min();
+        next.map_or(TURN_WAIT_MS_MAX, |next| next.millis_since(self.now).clamp(1, TURN_WAIT_MS_MAX))
+    }
+
+    fn on_completion(&mut self, completion: Completion) {
+        let token = completion.token;
+        if token.operation() == Operation::Mailbox {
+            return self.take_messages();
+        }
+        let index = token.slot();
+        let generation = self.sessions.generation(index);
+        let Some(live) = self.sessions.get_mut(index).filter(|_| generation == token.generation()) else {
+            // A slot is freed only after its last completion, so there is no such token.
+            debug_assert!(false, "completion of an unknown operation: {completion:?}");
+            if let Some(chunk) = completion.chunk {
+                self.ring.pool().release(chunk);
+            }
+            return;
+        };
+        if !completion.has_more {
+            live.in_flight -= 1;
+        }
+        match token.operation() {
+            Operation::Receive => self.on_completion_receive(index, token.leg(), completion),
+            Operation::Send => self.on_completion_send(index, token.leg(), completion.result),
+            Operation::Cancel | Operation::Mailbox => {}
+        }
+        self.free_if_over(index);
+    }
+
+    fn on_completion_receive(&mut self, index: u32, leg: Leg, completion: Completion) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        if !completion.has_more {
+            live.carriers[leg as usize].receive = Receive::Unarmed;
+        }
+        if let Some(chunk) = completion.chunk {
+            let bytes = self.ring.pool().bytes(&chunk);
+            live.session.handle_bytes(leg, bytes, self.now, &mut self.effects);
+            self.apply_effects(index, Source::Chunk(chunk));
+        } else if completion.result == -libc::ENOBUFS {
+            // The bytes stay in the socket; the receive is armed again when buffers are back.
+            live.carriers[leg as usize].receive = Receive::Parked;
+            self.parked.push_back((index, leg));
+            add(&self.counters.parked, 1);
+            return;
+        } else if completion.result == 0 {
+            live.carriers[leg as usize].receive = Receive::Over;
+            live.session.handle_gone(leg, Gone::Finished, self.now, &mut self.effects);
+            self.apply_effects(index, Source::Nothing);
+        } else if completion.result < 0 && !is_to_be_repeated(completion.result) {
+            live.carriers[leg as usize].receive = Receive::Over;
+            live.session.handle_gone(leg, Gone::Reset, self.now, &mut self.effects);
+            self.apply_effects(index, Source::Nothing);
+        }
+        self.arm_if_wanted(index, leg);
+    }
+
+    fn on_completion_send(&mut self, index: u32, leg: Leg, result: i32) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        carrier.is_send_cancelled = false;
+        self.ring.sent(&mut carrier.queue, result);
+        if result > 0 {
+            live.session.handle_sent(leg, result as u64, &mut self.effects);
+        } else if result < 0 && !is_to_be_repeated(result) {
+            live.session.handle_gone(leg, Gone::Reset, self.now, &mut self.effects);
+        }
+        if carrier.is_discarding {
+            carrier.queue.clear(self.ring.pool());
+        }
+        if !carrier.queue.is_empty() {
+            Self::mark_ready(&mut self.ready, index, leg, carrier);
+        }
+        if !self.effects.is_empty() {
+            self.apply_effects(index, Source::Nothing);
+        }
+    }
+
+    /// Carries out what the session wants, in order. The source's bytes are forwarded or given back.
+    fn apply_effects(&mut self, index: u32, mut source: Source) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            self.apply(index, effect, &mut source);
+        }
+        self.effects = effects;
+        if let Source::Chunk(chunk) = source {
+            self.ring.pool().release(chunk);
+        }
+    }
+
+    fn apply(&mut self, index: u32, effect: Effect, source: &mut Source) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        match effect {
+            Effect::Forward { to, held, range } => {
+                let carrier = &mut live.carriers[to as usize];
+                match std::mem::replace(source, Source::Nothing) {
+                    Source::Chunk(mut chunk) => {
+                        chunk.truncate(range.end);
+                        chunk.advance(range.start);
+                        if !held.as_bytes().is_empty() {
+                            self.ring.pool().prepend(&mut chunk, held.as_bytes());
+                        }
+                        carrier.queue.push(self.ring.pool(), chunk);
+                    }
+                    Source::Early(bytes) => carrier.queue.push_early(bytes.slice(range)),
+                    Source::Nothing => {}
+                }
+                Self::mark_ready(&mut self.ready, index, to, carrier);
+            }
+            Effect::Inject { to, frame } => {
+                let carrier = &mut live.carriers[to as usize];
+                carrier.queue.push_farewell(Bytes::copy_from_slice(frame.as_bytes()));
+                Self::mark_ready(&mut self.ready, index, to, carrier);
+            }
+            Effect::Pause { leg } => {
+                if live.carriers[leg as usize].receive == Receive::Armed {
+                    self.cancel_receive(index, leg);
+                }
+            }
+            Effect::Resume { leg } => self.arm_if_wanted(index, leg),
+            Effect::Shutdown { leg } => self.ring.shutdown(&live.carriers[leg as usize].socket),
+            Effect::Discard { leg } => Self::discard(&mut self.ring, &mut live.carriers[leg as usize]),
+            Effect::Reset { leg } => {
+                let carrier = &mut live.carriers[leg as usize];
+                self.ring.reset_on_close(&carrier.socket);
+                Self::discard(&mut self.ring, carrier);
+            }
+            Effect::Deadline(at) => self.wheel.schedule(index, at),
+            Effect::Ended(termination) => self.end(index, termination),
+        }
+    }
+
+    fn discard(ring: &mut R, carrier: &mut Carrier<R::Socket>) {
+        carrier.is_discarding = true;
+        if !carrier.queue.is_in_flight() {
+            carrier.queue.clear(ring.pool());
+        }
+    }
+
+    fn mark_ready(ready: &mut Vec<(u32, Leg)>, index: u32, leg: Leg, carrier: &mut Carrier<R::Socket>) {
+        if !carrier.is_ready && !carrier.queue.is_in_flight() {
+            carrier.is_ready = true;
+            ready.push((index, leg));
+        }
+    }
+
+    /// The session is over: nothing new is started, what is in flight is cancelled.
+    fn end(&mut self, index: u32, termination: Termination) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        self.counters.count_termination(termination.cause, termination.phase);
+        for leg in Leg::BOTH {
+            self.counters.count_tally(leg, live.session.tally(leg));
+        }
+        self.wheel.cancel(index);
+        for leg in Leg::BOTH {
+            let Some(live) = self.sessions.get_mut(index) else { return };
+            let carrier = &mut live.carriers[leg as usize];
+            Self::discard(&mut self.ring, carrier);
+            if carrier.queue.is_in_flight() && !carrier.is_send_cancelled {
+                carrier.is_send_cancelled = true;
+                self.cancel(index, Operation::Send, leg);
+            }
+            let Some(live) = self.sessions.get_mut(index) else { return };
+            if live.carriers[leg as usize].receive == Receive::Armed {
+                self.cancel_receive(index, leg);
+            }
+        }
+    }
+
+    fn cancel_receive(&mut self, index: u32, leg: Leg) {
+        if let Some(live) = self.sessions.get_mut(index) {
+            live.carriers[leg as usize].receive = Receive::Cancelling;
+            self.cancel(index, Operation::Receive, leg);
+        }
+    }
+
+    fn cancel(&mut self, index: u32, operation: Operation, leg: Leg) {
+        let generation = self.sessions.generation(index);
+        if let Some(live) = self.sessions.get_mut(index) {
+            live.in_flight += 1;
+            self.ring.cancel(
+                Token::new(operation, index, generation, leg),
+                Token::new(Operation::Cancel, index, generation, leg),
+            );
+        }
+    }
+
+    fn free_if_over(&mut self, index: u32) {
+        let is_free =
+            self.sessions.get_mut(index).is_some_and(|live| live.session.is_over() && live.in_flight == 0);
+        if is_free && let Some(live) = self.sessions.remove(index) {
+            self.wheel.cancel(index);
+            for carrier in live.carriers {
+                let Carrier { socket, mut queue, .. } = carrier;
+                queue.clear(self.ring.pool());
+                drop(socket);
+            }
+        }
+    }
+
+    fn arm_if_wanted(&mut self, index: u32, leg: Leg) {
+        let generation = self.sessions.generation(index);
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        let is_wanted = !live.session.is_over() && !live.session.is_paused(leg);
+        if carrier.receive == Receive::Unarmed && is_wanted {
+            carrier.receive = Receive::Armed;
+            live.in_flight += 1;
+            self.ring.receive(&carrier.socket, Token::new(Operation::Receive, index, generation, leg));
+        }
+    }
+
+    /// Starts one send for every carrier that got something to send in this turn: all of it goes in one.
+    fn start_sends(&mut self) {
+        let mut ready = std::mem::take(&mut self.ready);
+        for (index, leg) in ready.drain(..) {
+            let generation = self.sessions.generation(index);
+            let Some(live) = self.sessions.get_mut(index) else { continue };
+            let carrier = &mut live.carriers[leg as usize];
+            if !std::mem::take(&mut carrier.is_ready)
+                || carrier.queue.is_empty()
+                || carrier.queue.is_in_flight()
+            {
+                continue;
+            }
+            if carrier.is_discarding {
+                carrier.queue.clear(self.ring.pool());
+                continue;
+            }
+            live.in_flight += 1;
+            let token = Token::new(Operation::Send, index, generation, leg);
+            self.ring.send(&carrier.socket, &mut carrier.queue, token);
+        }
+        self.ready = ready;
+    }
+
+    /// Arms parked receives again, oldest first, as many as there are buffers for.
+    fn rearm_parked(&mut self) {
+        let pool = self.ring.pool();
+        let mut buffers = pool.buffers() - pool.lent_out();
+        while buffers > 0
+            && let Some((index, leg)) = self.parked.pop_front()
+        {
+            let Some(live) = self.sessions.get_mut(index) else { continue };
+            let carrier = &mut live.carriers[leg as usize];
+            if carrier.receive == Receive::Parked {
+                carrier.receive = Receive::Unarmed;
+                self.arm_if_wanted(index, leg);
+                buffers -= 1;
+            }
+        }
+    }
+
+    fn expire(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.expire(self.now, &mut due);
+        for index in due.drain(..) {
+            let Some(live) = self.sessions.get_mut(index) else { continue };
+            live.session.handle_deadline(self.now, &mut self.effects);
+            self.apply_effects(index, Source::Nothing);
+            if let Some(live) = self.sessions.get_mut(index).filter(|live| !live.session.is_over()) {
+                self.wheel.schedule(index, live.session.next_deadline());
+            }
+            self.free_if_over(index);
+        }
+        self.due = due;
+    }
+
+    fn take_messages(&mut self) {
+        self.mailbox.begin_taking();
+        while let Some(message) = self.mailbox.take() {
+            match message {
+                Message::Open(new) => self.open(*new),
+                Message::Drain { spread_ms, cut_after_ms } => {
+                    self.drain = Some(Drain::new(self.now, self.sessions.len(), spread_ms, cut_after_ms));
+                }
+                Message::NoMore => self.no_more_come = true,
+            }
+        }
+    }
+
+    fn open(&mut self, new: NewSession<R::Socket>) {
+        let NewSession { sockets, early, limits, mask, permit } = new;
+        let session = Session::new(limits, mask, self.now);
+        let deadline = session.next_deadline();
+        let carriers = sockets.map(Carrier::new);
+        let live = Live { session, carriers, in_flight: 0, _permit: permit };
+        // Dropping the session closes its sockets: a table of 16 million slots is beyond every limit.
+        let Some((index, _)) = self.sessions.insert(live) else { return };
+        add(&self.counters.sessions_opened, 1);
+        self.wheel.schedule(index, deadline);
+        for (leg, bytes) in Leg::BOTH.into_iter().zip(early) {
+            if let Some(live) = self.sessions.get_mut(index).filter(|_| !bytes.is_empty()) {
+                live.session.handle_bytes(leg, &bytes, self.now, &mut self.effects);
+                self.apply_effects(index, Source::Early(bytes));
+            }
+        }
+        if self.drain.is_some() {
+            self.end_by_ringgate(index, Cause::Drain);
+        }
+        for leg in Leg::BOTH {
+            self.arm_if_wanted(index, leg);
+        }
+        self.free_if_over(index);
+    }
+
+    fn end_by_ringgate(&mut self, index: u32, cause: Cause) {
+        if let Some(live) = self.sessions.get_mut(index) {
+            live.session.end_by_ringgate(cause, self.now, &mut self.effects);
+            self.apply_effects(index, Source::Nothing);
+        }
+    }
+
+    fn step_drain(&mut self) {
+        let Some(mut drain) = self.drain else { return };
+        let is_cut = drain.is_cut_due(self.now);
+        while is_cut || drain.take_due(self.now) {
+            let Some(index) = self.next_live(drain.cursor) else { break };
+            drain.cursor = index + 1;
+            if is_cut {
+                if let Some(live) = self.sessions.get_mut(index) {
+                    live.session.cut(Cause::Drain, self.now, &mut self.effects);
+                }
+                self.apply_effects(index, Source::Nothing);
+                self.free_if_over(index);
+            } else {
+                self.end_by_ringgate(index, Cause::Drain);
+            }
+        }
+        if is_cut {
+            // What comes from here on is cut in the next turn.
+            drain.cursor = 0;
+        }
+        self.drain = Some(drain);
+    }
+
+    fn next_live(&mut self, from: u32) -> Option<u32> {
+        (from..self.sessions.slots()).find(|index| self.sessions.get_mut(*index).is_some())
+    }
+}
+
+/// Whether a failed operation says nothing about the connection: it was cancelled, or interrupted.
+fn is_to_be_repeated(result: i32) -> bool {
+    matches!(-result, libc::ECANCELED | libc::EINTR | libc::EAGAIN)
+}
