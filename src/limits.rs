@@ -51,3 +51,6 @@ pub const RELAY_SUBMISSION_ENTRIES: u32 = 1024;
 
 /// Entries of the relay's completion queue. A full one ends multishot receives early; they are armed again.
 pub const RELAY_COMPLETION_ENTRIES: u32 = 16 * 1024;
+/// Connections that one listener's queue holds until its worker accepts them. The kernel caps it at
+/// `net.core.somaxconn`; over it, the kernel drops the client's SYN, which the client repeats a second later.
+pub const LISTEN_BACKLOG: i32 = 4096;

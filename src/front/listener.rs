@@ -1,0 +1,131 @@
+//! Listeners: one per worker on the same address, the kernel spreading connections over them (SO_REUSEPORT).
+//!
+//! The property to trust: a group is whole or not there. All of its sockets are bound before the first one listens, so
+//! no connection lands in the queue of a group that fails half-way.
+//!
+//! Not here: accepting (`socket`), and noticing that another process of the same user already listens on the address,
+//! which SO_REUSEPORT allows.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use socket2::{Domain, Protocol, SockAddr, Type};
+
+use super::socket::Socket;
+use crate::limits::LISTEN_BACKLOG;
+
+/// Binds and opens `workers` listeners (at least 1) on `address`.
+///
+/// Port 0 lets the kernel choose one for the first; the others take the same ([`Socket::local_address`] tells). An IPv6
+/// listener takes no IPv4 connections. What is accepted inherits TCP_NODELAY from its listener.
+///
+/// # Errors
+/// `InvalidInput` for no workers; else the kernel's: address in use by another user or without SO_REUSEPORT, not of this
+/// host, port below 1024 without the capability, out of descriptors.
+pub fn bind_group(address: SocketAddr, workers: usize) -> io::Result<Vec<Socket>> {
+    if workers == 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a listener needs at least one worker"));
+    }
+    let first = bind(address)?;
+    let shared = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut bound = vec![first];
+    for _ in 1..workers {
+        bound.push(bind(shared)?);
+    }
+    for socket in &bound {
+        socket.listen(LISTEN_BACKLOG)?;
+    }
+    Ok(bound.into_iter().map(|socket| Socket::from(OwnedFd::from(socket))).collect())
+}
+
+/// One bound socket that does not listen yet: blocking, closed on exec.
+fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the TIME_WAIT of the connections before it.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    // Linux copies it to what is accepted, which saves a call per connection.
+    socket.set_tcp_nodelay(true)?;
+    if address.is_ipv6() {
+        // Without it, "[::]" and "0.0.0.0" on the same port would collide or not depending on a sysctl.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    fn loopback() -> SocketAddr {
+        "127.0.0.1:0".parse().unwrap()
+    }
+
+    #[test]
+    fn accepted_sockets_inherit_nodelay_are_blocking_and_closed_on_exec() {
+        let listener = bind_group(loopback(), 1).unwrap().remove(0);
+        let _client = TcpStream::connect(listener.local_address().unwrap()).unwrap();
+        let (accepted, _) = listener.take_queued_now().unwrap().expect("the client is in the queue");
+        assert!(SockRef::from(&accepted).tcp_nodelay().unwrap());
+        assert!(!SockRef::from(&accepted).nonblocking().unwrap());
+        assert_eq!(rustix::io::fcntl_getfd(&accepted).unwrap(), rustix::io::FdFlags::CLOEXEC);
+    }
+
+    #[test]
+    fn a_group_shares_one_port_and_loses_no_connection() {
+        let group = bind_group(loopback(), 2).unwrap();
+        let address = group[0].local_address().unwrap();
+        assert_ne!(address.port(), 0);
+        assert_eq!(group[1].local_address().unwrap(), address);
+
+        let clients: Vec<_> = (0..32).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let mut taken = 0;
+        for listener in &group {
+            while let Some((_, peer)) = listener.take_queued_now().unwrap() {
+                assert!(clients.iter().any(|client| client.local_addr().unwrap() == peer));
+                taken += 1;
+            }
+        }
+        assert_eq!(taken, clients.len());
+    }
+
+    #[test]
+    fn takes_nothing_from_an_empty_queue_and_does_not_wait() {
+        let listener = bind_group(loopback(), 1).unwrap().remove(0);
+        assert!(listener.take_queued_now().unwrap().is_none());
+    }
+
+    #[test]
+    fn takes_a_queued_connection_that_its_client_has_reset() {
+        let listener = bind_group(loopback(), 1).unwrap().remove(0);
+        let client = TcpStream::connect(listener.local_address().unwrap()).unwrap();
+        SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(client);
+        assert!(listener.take_queued_now().unwrap().is_some());
+    }
+
+    #[test]
+    fn an_ipv6_listener_leaves_the_ipv4_port_free() {
+        let Ok(group) = bind_group("[::]:0".parse().unwrap(), 1) else {
+            eprintln!("SKIPPED: this host has no IPv6");
+            return;
+        };
+        let port = group[0].local_address().unwrap().port();
+        assert!(bind_group(SocketAddr::new([0, 0, 0, 0].into(), port), 1).is_ok());
+        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "an IPv4 client does not reach it");
+    }
+
+    #[test]
+    fn refuses_a_group_of_no_workers_and_an_address_in_use() {
+        assert_eq!(bind_group(loopback(), 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        let taken = std::net::TcpListener::bind(loopback()).unwrap();
+        let error = bind_group(taken.local_addr().unwrap(), 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}
