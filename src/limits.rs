@@ -54,3 +54,18 @@ pub const RELAY_COMPLETION_ENTRIES: u32 = 16 * 1024;
 /// Connections that one listener's queue holds until its worker accepts them. The kernel caps it at
 /// `net.core.somaxconn`; over it, the kernel drops the client's SYN, which the client repeats a second later.
 pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// Open files of one session: the client's socket and the backend's.
+pub const OPEN_FILES_PER_SESSION: u64 = 2;
+
+/// Open files that are never given to sessions: logs, catalogue, admin API, look-ups, the control runtime.
+const OPEN_FILES_RESERVE: u64 = 256;
+
+/// Open files per worker that are never given to sessions: its listeners, rings, wake-ups, and refusals that linger.
+const OPEN_FILES_RESERVE_PER_WORKER: u64 = 64;
+
+/// Open files that an instance of `workers` keeps back from its sessions. Checked at the start: the limit of open files
+/// less this, halved, is the most sessions that may be configured, and the default.
+pub const fn open_files_reserve(workers: usize) -> u64 {
+    OPEN_FILES_RESERVE + OPEN_FILES_RESERVE_PER_WORKER * workers as u64
+}
