@@ -3,6 +3,8 @@
 //! A bound that an operator may change has its default and its allowed range here too; where it is read from is said
 //! by the configuration reference in the README.
 
+use std::time::Duration;
+
 /// Largest request or response head, in bytes, its final empty line included. Over it: 431 (a backend's head: 502).
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -69,3 +71,32 @@ const OPEN_FILES_RESERVE_PER_WORKER: u64 = 64;
 pub const fn open_files_reserve(workers: usize) -> u64 {
     OPEN_FILES_RESERVE + OPEN_FILES_RESERVE_PER_WORKER * workers as u64
 }
+
+/// Questions that may wait for the resolver's task to take them, which it does at once. Over it: the fault `IsBusy`.
+pub const RESOLVER_QUEUE_MAX: usize = 4096;
+
+/// Askers that may wait for look-ups in progress, over all names. Over it: the fault `IsBusy`. About 100 bytes each.
+pub const RESOLVER_WAITERS_MAX: usize = 64 * 1024;
+
+/// Look-ups in progress at once, each on a blocking thread of the control runtime (which has 512). Over it, a name that
+/// is neither known nor being looked up gets the fault `IsBusy`.
+pub const RESOLVER_LOOKUPS_MAX: usize = 64;
+
+/// Names whose addresses are remembered. Over it the oldest answer is forgotten. About 1 KiB each at most.
+pub const RESOLVER_ANSWERS_MAX: usize = 1024;
+
+/// Addresses of one name that are tried; the rest are ignored.
+pub const RESOLVER_ADDRESSES_MAX: usize = 16;
+
+/// How long the addresses of a name are used. Raising it spares look-ups and keeps dialling a backend that has moved.
+pub const RESOLVER_ANSWER_LIFETIME: Duration = Duration::from_secs(5);
+
+/// Largest message, and largest frame, in bytes, that the built-in echo backend takes. Over it: it
+/// drops the connection, without a Close.
+pub const ECHO_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a connection to the built-in echo backend may take over its opening handshake. Over it: closed.
+pub const ECHO_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the built-in echo backend waits after an accept that failed, before it tries again.
+pub const ECHO_ACCEPT_PAUSE: Duration = Duration::from_millis(100);

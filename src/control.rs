@@ -1,0 +1,7 @@
+//! What runs once per process, on a tokio runtime of its own: everything that may block or wait for long.
+//!
+//! Not here: anything that a byte of a session waits for.
+
+pub mod echo;
+pub mod resolver;
+pub mod signals;
