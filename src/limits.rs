@@ -3,7 +3,7 @@
 //! A bound that an operator may change has its default and its allowed range here too; where it is read from is said
 //! by the configuration reference in the README.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// Largest request or response head, in bytes, its final empty line included. Over it: 431 (a backend's head: 502).
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
