@@ -2,13 +2,13 @@
 //!
 //! The modules stand in the order in which a byte meets them. `ARCHITECTURE.md` beside this file is the one-page map.
 
+pub mod admission;
 pub mod control;
 pub mod daemon;
 pub mod front;
 pub mod limits;
-pub mod websocket;
-pub mod admission;
-pub mod session;
-pub mod ring;
-pub mod relay;
 pub mod observe;
+pub mod relay;
+pub mod ring;
+pub mod session;
+pub mod websocket;

@@ -3,6 +3,7 @@
 //! A bound that an operator may change has its default and its allowed range here too; where it is read from is said
 //! by the configuration reference in the README.
 
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
 /// Largest request or response head, in bytes, its final empty line included. Over it: 431 (a backend's head: 502).
@@ -100,3 +101,116 @@ pub const ECHO_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the built-in echo backend waits after an accept that failed, before it tries again.
 pub const ECHO_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The values an operator may give a numeric setting, both ends included.
+///
+/// Checked when the configuration is read; a value outside is a fault that names the setting, and nothing starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// Smallest value.
+    pub least: u64,
+    /// Largest value.
+    pub most: u64,
+    /// What the value counts, as an operator reads it: `seconds`.
+    pub unit: &'static str,
+}
+
+impl Allowed {
+    /// Whether `value` may be given.
+    pub const fn contains(&self, value: u64) -> bool {
+        self.least <= value && value <= self.most
+    }
+}
+
+/// Largest configuration file, in bytes, that is read. Over it: a fault, and the file is not looked at.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Workers of an instance. No default here: absent, there is one for each core that the process may use.
+pub const WORKERS: Allowed = Allowed { least: 1, most: 256, unit: "workers" };
+
+/// Most listeners of an instance. Each worker has an accept loop for each of them.
+pub const LISTENERS_MAX: usize = 64;
+
+/// Where an instance listens when its file names no listener.
+pub const LISTENER_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
+
+/// Folder of the catalogue when the instance file names none, relative to that file's folder.
+pub const CATALOG_FOLDER_DEFAULT: &str = "catalog";
+
+/// Longest folder name, in bytes, that the instance file may give (Linux: PATH_MAX less its final zero).
+pub const CATALOG_FOLDER_BYTES_MAX: usize = 4095;
+
+/// Over how long a drain spreads the ends of its sessions; what is left then is cut.
+pub const DRAIN_S: Allowed = Allowed { least: 0, most: 3600, unit: "seconds" };
+/// Default of [`DRAIN_S`].
+pub const DRAIN_S_DEFAULT: u64 = 30;
+
+/// Sessions that an instance holds at once. No default here: absent, it follows from the open-file limit.
+pub const CONNECTIONS_MAX: Allowed = Allowed { least: 1, most: 10_000_000, unit: "sessions" };
+
+/// How long a client may take to send its request head. Over it: 408.
+pub const HEAD_TIMEOUT_MS: Allowed = Allowed { least: 100, most: 120_000, unit: "milliseconds" };
+/// Default of [`HEAD_TIMEOUT_MS`].
+pub const HEAD_TIMEOUT_MS_DEFAULT: u64 = 10_000;
+
+/// Longest name of an API, a product or a gateway, in characters (all of them ASCII).
+pub const NAME_CHARS_MAX: usize = 80;
+
+/// Longest display name of an API, in characters (Azure API Management's own bound).
+pub const DISPLAY_NAME_CHARS_MAX: usize = 300;
+
+/// Longest description of an API, in characters.
+pub const DESCRIPTION_CHARS_MAX: usize = 4000;
+
+/// Longest backend URL, in characters (Azure API Management's own bound on a service URL).
+pub const BACKEND_URL_CHARS_MAX: usize = 2000;
+
+/// Longest URL suffix of an API, in characters (Azure API Management's own bound on a path).
+pub const SUFFIX_CHARS_MAX: usize = 400;
+
+/// Most products, and most gateways, that one API may name.
+pub const NAMES_MAX: usize = 1000;
+
+/// How long one dial to a backend may take, name resolution included. Over it: 502 (`backend_refused`).
+pub const DIAL_TIMEOUT_MS: Allowed = Allowed { least: 10, most: 120_000, unit: "milliseconds" };
+/// Default of [`DIAL_TIMEOUT_MS`].
+pub const DIAL_TIMEOUT_MS_DEFAULT: u64 = 5_000;
+
+/// How long a backend may take from the end of its request head to the end of its answer's head. Over it: 504.
+pub const ANSWER_TIMEOUT_MS: Allowed = Allowed { least: 10, most: 240_000, unit: "milliseconds" };
+/// Default of [`ANSWER_TIMEOUT_MS`].
+pub const ANSWER_TIMEOUT_MS_DEFAULT: u64 = 10_000;
+
+/// How long a session may stay without a byte either way. Over it: close code 1001, cause `idle`.
+pub const IDLE_TIMEOUT_S: Allowed = Allowed { least: 1, most: 604_800, unit: "seconds" };
+/// Default of [`IDLE_TIMEOUT_S`].
+pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 600;
+
+/// How long a session may last. Over it: close code 1001, cause `longest_life`. Absent: no bound.
+pub const LONGEST_LIFE_S: Allowed = Allowed { least: 1, most: 31_536_000, unit: "seconds" };
+
+/// How long the second leg may take to end after the first one did. Over it: it is cut.
+pub const LINGER_S: Allowed = Allowed { least: 1, most: 60, unit: "seconds" };
+/// Default of [`LINGER_S`].
+pub const LINGER_S_DEFAULT: u64 = 5;
+
+/// Largest payload that one frame may declare. Over it: close code 1009, cause `frame_too_big`. Absent: no bound.
+///
+/// Raising it costs no memory: a relay holds no frame, it passes on what it has.
+pub const FRAME_BYTES_MAX: Allowed = Allowed { least: 1, most: 1 << 62, unit: "bytes" };
+
+/// Largest message, all its fragments together. Over it: close code 1009, cause `message_too_big`. Absent: no bound.
+pub const MESSAGE_BYTES_MAX: Allowed = Allowed { least: 1, most: 1 << 62, unit: "bytes" };
+
+const _: () = {
+    assert!(DRAIN_S.contains(DRAIN_S_DEFAULT));
+    assert!(HEAD_TIMEOUT_MS.contains(HEAD_TIMEOUT_MS_DEFAULT));
+    assert!(DIAL_TIMEOUT_MS.contains(DIAL_TIMEOUT_MS_DEFAULT));
+    assert!(ANSWER_TIMEOUT_MS.contains(ANSWER_TIMEOUT_MS_DEFAULT));
+    assert!(IDLE_TIMEOUT_S.contains(IDLE_TIMEOUT_S_DEFAULT));
+    assert!(LINGER_S.contains(LINGER_S_DEFAULT));
+    // A client must be able to ask for the longest suffix, and a backend to be asked for the longest URL.
+    assert!(SUFFIX_CHARS_MAX + 1 < TARGET_BYTES_MAX);
+    assert!(BACKEND_URL_CHARS_MAX < TARGET_BYTES_MAX);
+    // TOML integers end at 2^63 - 1.
+    assert!(MESSAGE_BYTES_MAX.most < i64::MAX as u64);
+};

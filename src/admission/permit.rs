@@ -19,7 +19,9 @@ impl Places {
     /// Takes a place, or none if all are taken. Never one more than the limit, whoever asks at the same time.
     pub fn take(self: &Arc<Self>) -> Option<Permit> {
         self.taken
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < self.limit).then_some(taken + 1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                (taken < self.limit).then_some(taken + 1)
+            })
             .ok()
             .map(|_| Permit { places: Arc::clone(self) })
     }

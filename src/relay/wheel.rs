@@ -112,7 +112,8 @@ impl Wheel {
                 let mask = (1u64 << shift) - 1;
                 // The first tick, from now on, at which this level's buckets get their turn.
                 let turn = (self.now_tick + mask) >> shift;
-                let distance = self.occupied[level].rotate_right((turn % SLOTS as u64) as u32).trailing_zeros();
+                let distance =
+                    self.occupied[level].rotate_right((turn % SLOTS as u64) as u32).trailing_zeros();
                 (turn + u64::from(distance)) << shift
             })
             .min()

@@ -154,7 +154,10 @@ impl BufferPool {
     /// # Panics
     /// `index` is no buffer of this pool or `len` is more than one holds: the kernel said what cannot be.
     pub fn take_received(&mut self, index: BufferIndex, len: usize) -> Option<Chunk> {
-        assert!(usize::from(index) < self.buffers && len <= BUFFER_BYTES, "a completion names a posted buffer");
+        assert!(
+            usize::from(index) < self.buffers && len <= BUFFER_BYTES,
+            "a completion names a posted buffer"
+        );
         self.posted -= 1;
         let chunk = Chunk { index, start: BUFFER_HEADROOM_BYTES as u32, len: len as u32 };
         if len == 0 {
@@ -174,9 +177,7 @@ impl BufferPool {
     pub fn bytes(&self, chunk: &Chunk) -> &[u8] {
         // SAFETY: a chunk lies within its buffer (`take_received`, `prepend` and `advance` keep it there), its buffer is
         // lent out, so the kernel does not write to it, and nobody else does while `self` is borrowed.
-        unsafe {
-            core::slice::from_raw_parts(self.pointer(chunk.index, chunk.start as usize), chunk.len())
-        }
+        unsafe { core::slice::from_raw_parts(self.pointer(chunk.index, chunk.start as usize), chunk.len()) }
     }
 
     /// Puts `bytes` in front of a chunk that nothing was taken from, into its headroom.

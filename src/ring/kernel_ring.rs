@@ -9,9 +9,7 @@ use super::message_block::MessageBlock;
 use super::send_queue::SendQueue;
 use super::token::{Operation, Token};
 use super::{Completion, Ring, RingError};
-use crate::limits::{
-    BUFFERS_PER_RELAY, RELAY_COMPLETION_ENTRIES, RELAY_SUBMISSION_ENTRIES, SEND_PIECES_MAX,
-};
+use crate::limits::{BUFFERS_PER_RELAY, RELAY_COMPLETION_ENTRIES, RELAY_SUBMISSION_ENTRIES, SEND_PIECES_MAX};
 use crate::session::{Leg, Moment};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use socket2::SockRef;

@@ -27,7 +27,9 @@ pub enum ProbeError {
     )]
     Missing,
     /// The kernel is too old.
-    #[error("cannot set up ring: this kernel ({release}) is too old, it has no {lacking}; use Linux 6.1 or newer")]
+    #[error(
+        "cannot set up ring: this kernel ({release}) is too old, it has no {lacking}; use Linux 6.1 or newer"
+    )]
     TooOld {
         /// What `uname` says.
         release: String,
@@ -82,8 +84,8 @@ pub fn probe() -> Result<(), ProbeError> {
             return Err(ProbeError::TooOld { release, lacking });
         }
     }
-    let buffer_ring = BufferRing::register(&ring)
-        .map_err(|_| ProbeError::TooOld { release, lacking: "buffer rings" })?;
+    let buffer_ring =
+        BufferRing::register(&ring).map_err(|_| ProbeError::TooOld { release, lacking: "buffer rings" })?;
     buffer_ring.close(&ring).map_err(ProbeError::Other)
 }
 

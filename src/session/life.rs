@@ -474,9 +474,8 @@ impl Session {
                 effects.push(Effect::Shutdown { leg });
             }
         }
-        let is_over = |state: &LegState| {
-            matches!(state.intake, Intake::Over) && matches!(state.outlet, Outlet::Shut)
-        };
+        let is_over =
+            |state: &LegState| matches!(state.intake, Intake::Over) && matches!(state.outlet, Outlet::Shut);
         if self.legs.iter().all(is_over) {
             self.finish(effects);
         }

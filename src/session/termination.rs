@@ -173,7 +173,9 @@ impl Cause {
             Self::Reset if is_culprit => Farewell::Nothing,
             Self::Reset => Farewell::Reset,
             Self::FrameFault if is_culprit => Farewell::Close(CloseCode::ProtocolError),
-            Self::FrameTooBig | Self::MessageTooBig if is_culprit => Farewell::Close(CloseCode::MessageTooBig),
+            Self::FrameTooBig | Self::MessageTooBig if is_culprit => {
+                Farewell::Close(CloseCode::MessageTooBig)
+            }
             Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig => of_the_other,
             Self::Idle | Self::LongestLife | Self::Drain => Farewell::Close(CloseCode::GoingAway),
             Self::Bug => of_the_other,

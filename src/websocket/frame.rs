@@ -299,10 +299,7 @@ mod tests {
         ] {
             assert_eq!(check_server(bytes), Err(fault), "{bytes:02x?}");
         }
-        assert_eq!(
-            header(&[0x81, 0]).check(Sender::Client, ReservedBits::None),
-            Err(FrameFault::NotMasked)
-        );
+        assert_eq!(header(&[0x81, 0]).check(Sender::Client, ReservedBits::None), Err(FrameFault::NotMasked));
     }
 
     #[test]
