@@ -3,6 +3,7 @@
 //! The modules stand in the order in which a byte meets them. `ARCHITECTURE.md` beside this file is the one-page map.
 
 pub mod admission;
+pub mod catalog;
 pub mod control;
 pub mod daemon;
 pub mod front;

@@ -1,0 +1,20 @@
+//! The catalogue: what an operator writes, checked, as values the workers can hold.
+//!
+//! Text comes in with the name of its file; a value or *every* fault of that text goes out.
+//!
+//! Not here: reading files (`control::store`), policies, and what a session does with its API's limits.
+
+pub mod api;
+pub mod backend_url;
+pub mod fault;
+mod fields;
+pub mod instance;
+pub mod name;
+pub mod suffix;
+
+pub use api::{Api, FrameMode, Schemes, parse_api};
+pub use backend_url::{BackendHost, BackendUrl};
+pub use fault::Fault;
+pub use instance::{InstanceConfig, parse_instance};
+pub use name::Name;
+pub use suffix::Suffix;

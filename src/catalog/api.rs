@@ -1,0 +1,379 @@
+//! One WebSocket API, from `apis/<name>.toml`.
+//!
+//! The API's name is its file's name, so that two APIs cannot share one. Everything that is optional has its default
+//! filled in; only what may be unlimited stays an `Option`.
+//!
+//! Not here: whether its suffix is free and who serves it (`suffix`, `snapshot`); whether its products exist.
+
+use super::backend_url::BackendUrl;
+use super::fault::Fault;
+use super::fields::{Document, Fields};
+use super::name::Name;
+use super::suffix::{Suffix, SuffixClaim};
+use crate::limits;
+
+/// A WebSocket API, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Its name: that of its file.
+    pub name: Name,
+    /// What people call it, 1 to 300 characters.
+    pub display_name: String,
+    /// What it is for, at most 4000 characters. Default empty.
+    pub description: String,
+    /// Where its sessions go.
+    pub backend: BackendUrl,
+    /// On which listeners it is served. Default `ws` alone.
+    pub schemes: Schemes,
+    /// Under which path it is served.
+    pub suffix: Suffix,
+    /// The products it is part of.
+    pub products: Vec<Name>,
+    /// The gateways that serve it. Empty: every gateway.
+    pub gateways: Vec<Name>,
+    /// Whether a client needs a subscription key. Default yes.
+    pub subscription_required: bool,
+    /// Milliseconds for the dial, 10 to 120,000. Default 5,000.
+    pub dial_timeout_ms: u64,
+    /// Milliseconds for the backend's answer, 10 to 240,000. Default 10,000.
+    pub answer_timeout_ms: u64,
+    /// Seconds without a byte either way, 1 to 604,800. Default 600.
+    pub idle_timeout_s: u64,
+    /// Seconds a session may last, 1 to 31,536,000. `None`: any.
+    pub longest_life_s: Option<u64>,
+    /// Seconds the second leg has to end after the first, 1 to 60. Default 5.
+    pub linger_s: u64,
+    /// Largest payload of a frame in bytes, 1 to 2^62. `None`: any.
+    pub frame_bytes_max: Option<u64>,
+    /// Largest message in bytes, 1 to 2^62. `None`: any.
+    pub message_bytes_max: Option<u64>,
+    /// Whether its frames are looked at. Default strict.
+    pub frames: FrameMode,
+}
+
+impl Api {
+    /// An API with every default, and what has none.
+    pub fn new(name: Name, display_name: String, backend: BackendUrl, suffix: Suffix) -> Self {
+        Self {
+            name,
+            display_name,
+            description: String::new(),
+            backend,
+            schemes: Schemes { ws: true, wss: false },
+            suffix,
+            products: Vec::new(),
+            gateways: Vec::new(),
+            subscription_required: true,
+            dial_timeout_ms: limits::DIAL_TIMEOUT_MS_DEFAULT,
+            answer_timeout_ms: limits::ANSWER_TIMEOUT_MS_DEFAULT,
+            idle_timeout_s: limits::IDLE_TIMEOUT_S_DEFAULT,
+            longest_life_s: None,
+            linger_s: limits::LINGER_S_DEFAULT,
+            frame_bytes_max: None,
+            message_bytes_max: None,
+            frames: FrameMode::Strict,
+        }
+    }
+
+    /// Whether an instance of `gateway` serves this API; `None` is an instance that is part of no gateway.
+    pub fn is_served_by(&self, gateway: Option<&str>) -> bool {
+        self.gateways.is_empty() || self.gateways.iter().any(|served| Some(served.as_str()) == gateway)
+    }
+}
+
+/// The schemes an API is served on; at least one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schemes {
+    /// On plain listeners.
+    pub ws: bool,
+    /// On TLS listeners.
+    pub wss: bool,
+}
+
+/// What a relay makes of an API's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameMode {
+    /// Frames are found, checked and counted.
+    Strict,
+    /// Bytes are passed on unseen: plain ends only, and no message counts.
+    Opaque,
+}
+
+/// Reads an API's file. `file` is its name in faults; `name` is the API's.
+///
+/// # Errors
+/// Every fault of the file, in the order of lines.
+pub fn parse_api(file: &str, name: &str, text: &str) -> Result<Api, Vec<Fault>> {
+    let name = Name::parse(name).map_err(|allowed| {
+        Fault::of_file(file, None, "not the name of an api", &format!("{allowed}, then .toml"))
+    });
+    match Document::parse(file, text) {
+        Ok(document) => {
+            // The contents are checked under a bad name too.
+            let name = name.map_err(|fault| document.record(fault)).ok();
+            let api = take_api(document.fields(), name);
+            document.finish(api)
+        }
+        Err(faults) => Err(name.err().into_iter().chain(faults).collect()),
+    }
+}
+
+/// The suffix that `text` asks for, even if something else in it is at fault; `None` if that cannot be told.
+pub fn claimed_suffix(file: &str, text: &str) -> Option<SuffixClaim> {
+    let document = Document::parse(file, text).ok()?;
+    let mut fields = document.fields();
+    let suffix = fields.take_text("suffix", Suffix::parse)?;
+    Some(SuffixClaim { file: file.to_owned(), line: fields.line_of_key("suffix"), suffix })
+}
+
+fn take_api(mut fields: Fields<'_>, name: Option<Name>) -> Option<Api> {
+    let display_name = fields.take_required_text("display_name", &display_name_allowed(), parse_display_name);
+    let description = fields.take_text("description", parse_description);
+    let backend = fields.take_required_text("url", BackendUrl::allowed(), BackendUrl::parse);
+    let schemes = take_schemes(&mut fields);
+    let suffix = fields.take_required_text("suffix", &Suffix::allowed(), Suffix::parse);
+    let products = fields.take_texts("products", (0, limits::NAMES_MAX), Name::parse);
+    let gateways = fields.take_texts("gateways", (0, limits::NAMES_MAX), Name::parse);
+    let subscription_required = fields.take_boolean("subscription_required");
+    let dial_timeout_ms = fields.take_integer("dial_timeout_ms", &limits::DIAL_TIMEOUT_MS);
+    let answer_timeout_ms = fields.take_integer("answer_timeout_ms", &limits::ANSWER_TIMEOUT_MS);
+    let idle_timeout_s = fields.take_integer("idle_timeout_s", &limits::IDLE_TIMEOUT_S);
+    let longest_life_s = fields.take_integer("longest_life_s", &limits::LONGEST_LIFE_S);
+    let linger_s = fields.take_integer("linger_s", &limits::LINGER_S);
+    let frame_bytes_max = fields.take_integer("frame_bytes_max", &limits::FRAME_BYTES_MAX);
+    let message_bytes_max = fields.take_integer("message_bytes_max", &limits::MESSAGE_BYTES_MAX);
+    let frames = take_frames(&mut fields);
+    fields.finish();
+
+    let default = Api::new(name?, display_name?, backend?, suffix?);
+    Some(Api {
+        description: description.unwrap_or_default(),
+        schemes: schemes.unwrap_or(default.schemes),
+        products: products.unwrap_or_default(),
+        gateways: gateways.unwrap_or_default(),
+        subscription_required: subscription_required.unwrap_or(default.subscription_required),
+        dial_timeout_ms: dial_timeout_ms.unwrap_or(default.dial_timeout_ms),
+        answer_timeout_ms: answer_timeout_ms.unwrap_or(default.answer_timeout_ms),
+        idle_timeout_s: idle_timeout_s.unwrap_or(default.idle_timeout_s),
+        longest_life_s,
+        linger_s: linger_s.unwrap_or(default.linger_s),
+        frame_bytes_max,
+        message_bytes_max,
+        frames: frames.unwrap_or(default.frames),
+        ..default
+    })
+}
+
+fn take_schemes(fields: &mut Fields<'_>) -> Option<Schemes> {
+    let taken = fields.take_texts("schemes", (1, 2), |text| match text {
+        "ws" | "wss" => Ok(text.to_owned()),
+        _ => Err("\"ws\" or \"wss\"".to_owned()),
+    })?;
+    let has = |scheme: &str| taken.iter().any(|taken| taken == scheme);
+    Some(Schemes { ws: has("ws"), wss: has("wss") })
+}
+
+fn take_frames(fields: &mut Fields<'_>) -> Option<FrameMode> {
+    let frames = fields.take_text("frames", |text| match text {
+        "strict" => Ok(FrameMode::Strict),
+        "opaque" => Ok(FrameMode::Opaque),
+        _ => Err("\"strict\" or \"opaque\"".to_owned()),
+    });
+    // Who does not look at frames cannot know how large they are.
+    if frames == Some(FrameMode::Opaque) && (fields.has("frame_bytes_max") || fields.has("message_bytes_max"))
+    {
+        fields.object("frames", "\"strict\" beside frame_bytes_max or message_bytes_max");
+    }
+    frames
+}
+
+fn parse_display_name(text: &str) -> Result<String, String> {
+    let is_display_name = (1..=limits::DISPLAY_NAME_CHARS_MAX).contains(&text.chars().count())
+        && !text.chars().any(char::is_control);
+    if is_display_name { Ok(text.to_owned()) } else { Err(display_name_allowed()) }
+}
+
+fn display_name_allowed() -> String {
+    format!("1 to {} characters in one line", limits::DISPLAY_NAME_CHARS_MAX)
+}
+
+fn parse_description(text: &str) -> Result<String, String> {
+    if text.chars().count() <= limits::DESCRIPTION_CHARS_MAX {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("at most {} characters", limits::DESCRIPTION_CHARS_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What has no default.
+    const LEAST: &str = "display_name = \"Chat\"\nurl = \"ws://h/socket\"\nsuffix = \"chat\"\n";
+
+    fn parse(text: &str) -> Result<Api, Vec<String>> {
+        parse_api("apis/chat.toml", "chat", text)
+            .map_err(|faults| faults.iter().map(Fault::to_string).collect())
+    }
+
+    fn least_and(line: &str) -> Result<Api, Vec<String>> {
+        parse(&format!("{LEAST}{line}\n"))
+    }
+
+    /// A file in which `key` stands once, with `value`.
+    fn with(key: &str, value: &str) -> String {
+        let others = LEAST.lines().filter(|line| !line.starts_with(&format!("{key} ")));
+        others.map(|line| format!("{line}\n")).collect::<String>() + &format!("{key} = {value}\n")
+    }
+
+    #[test]
+    fn three_keys_make_an_api_and_the_rest_has_defaults() {
+        let api = parse(LEAST).expect("the least api");
+        assert_eq!(api.name.as_str(), "chat");
+        assert_eq!(api.display_name, "Chat");
+        assert_eq!(Ok(&api.backend), BackendUrl::parse("ws://h/socket").as_ref());
+        assert_eq!(api.suffix.as_str(), "chat");
+        assert_eq!(api.schemes, Schemes { ws: true, wss: false });
+        assert!(api.subscription_required && api.products.is_empty() && api.gateways.is_empty());
+        assert_eq!((api.dial_timeout_ms, api.answer_timeout_ms), (5_000, 10_000));
+        assert_eq!((api.idle_timeout_s, api.longest_life_s, api.linger_s), (600, None, 5));
+        assert_eq!((api.frame_bytes_max, api.message_bytes_max, api.frames), (None, None, FrameMode::Strict));
+    }
+
+    #[test]
+    fn takes_every_key() {
+        let api = least_and(
+            "description = \"Talk\\nto each other\"\nschemes = [\"wss\", \"ws\"]\nproducts = [\"starter\", \"pro\"]\n\
+             gateways = [\"edge\"]\nsubscription_required = false\ndial_timeout_ms = 11\nanswer_timeout_ms = 12\n\
+             idle_timeout_s = 13\nlongest_life_s = 14\nlinger_s = 15\nframe_bytes_max = 16\nmessage_bytes_max = 17\n\
+             frames = \"strict\"",
+        )
+        .expect("an api");
+        assert_eq!(api.description, "Talk\nto each other");
+        assert_eq!(api.schemes, Schemes { ws: true, wss: true });
+        assert_eq!(api.products.iter().map(Name::as_str).collect::<Vec<_>>(), ["starter", "pro"]);
+        assert_eq!(api.gateways.iter().map(Name::as_str).collect::<Vec<_>>(), ["edge"]);
+        assert!(!api.subscription_required);
+        assert_eq!((api.dial_timeout_ms, api.answer_timeout_ms), (11, 12));
+        assert_eq!((api.idle_timeout_s, api.longest_life_s, api.linger_s), (13, Some(14), 15));
+        assert_eq!((api.frame_bytes_max, api.message_bytes_max), (Some(16), Some(17)));
+    }
+
+    #[test]
+    fn every_number_is_taken_at_its_bounds_and_refused_beyond() {
+        for (key, least, most) in [
+            ("dial_timeout_ms", 10, 120_000),
+            ("answer_timeout_ms", 10, 240_000),
+            ("idle_timeout_s", 1, 604_800),
+            ("longest_life_s", 1, 31_536_000),
+            ("linger_s", 1, 60),
+            ("frame_bytes_max", 1, 1_u64 << 62),
+            ("message_bytes_max", 1, 1_u64 << 62),
+        ] {
+            for good in [least, most] {
+                assert!(least_and(&format!("{key} = {good}")).is_ok(), "{key} = {good}");
+            }
+            for bad in [least - 1, most + 1] {
+                let faults = least_and(&format!("{key} = {bad}")).expect_err(key);
+                assert_eq!(faults.len(), 1, "{faults:?}");
+                let start = format!("apis/chat.toml:4: {key} = {bad}: allowed is {least} to {most} ");
+                assert!(faults[0].starts_with(&start), "{faults:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_text_and_list_is_taken_at_its_bounds() {
+        let quoted = |text: &str| format!("\"{text}\"");
+        let names =
+            |count: usize| format!("{:?}", (0..count).map(|index| format!("n{index}")).collect::<Vec<_>>());
+        for (key, good) in [
+            ("display_name", quoted("é")),
+            ("display_name", quoted(&"é".repeat(300))),
+            ("description", quoted("")),
+            ("description", quoted(&"é".repeat(4000))),
+            ("suffix", quoted("")),
+            ("suffix", quoted(&"s".repeat(400))),
+            ("schemes", "[\"wss\"]".to_owned()),
+            ("products", "[]".to_owned()),
+            ("products", names(1000)),
+            ("gateways", names(1000)),
+            ("frames", quoted("opaque")),
+        ] {
+            assert!(parse(&with(key, &good)).is_ok(), "{key} = {good}");
+        }
+    }
+
+    #[test]
+    fn every_text_and_list_is_refused_beyond_its_bounds() {
+        let quoted = |text: &str| format!("\"{text}\"");
+        let names =
+            |count: usize| format!("{:?}", (0..count).map(|index| format!("n{index}")).collect::<Vec<_>>());
+        for (key, bad) in [
+            ("display_name", quoted("")),
+            ("display_name", quoted(&"é".repeat(301))),
+            ("display_name", quoted("a\\nb")),
+            ("display_name", "1".to_owned()),
+            ("description", quoted(&"é".repeat(4001))),
+            ("url", quoted("wss://h")),
+            ("url", quoted("ws+unix:/run/h")),
+            ("url", quoted("ws://h?q")),
+            ("suffix", quoted("/chat")),
+            ("suffix", quoted(&"s".repeat(401))),
+            ("schemes", "[]".to_owned()),
+            ("schemes", quoted("ws")),
+            ("schemes", "[\"ws\", \"ws\"]".to_owned()),
+            ("schemes", "[\"ws\", \"http\"]".to_owned()),
+            ("schemes", "[\"WS\"]".to_owned()),
+            ("products", quoted("a")),
+            ("products", "[\"a\", \"a\"]".to_owned()),
+            ("products", "[\"a b\"]".to_owned()),
+            ("products", names(1001)),
+            ("gateways", "[1]".to_owned()),
+            ("gateways", names(1001)),
+            ("subscription_required", quoted("true")),
+            ("frames", quoted("loose")),
+        ] {
+            let faults = parse(&with(key, &bad)).expect_err(&bad);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(faults[0].contains(&format!(": {key}")), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_default_must_be_there() {
+        let faults = parse("").expect_err("nothing is there");
+        let keys: Vec<_> = faults.iter().map(|fault| fault.split(": ").nth(1).unwrap_or_default()).collect();
+        assert_eq!(keys, ["display_name is missing", "url is missing", "suffix is missing"]);
+    }
+
+    #[test]
+    fn opaque_frames_cannot_be_bounded() {
+        let allowed = "allowed is \"strict\" beside frame_bytes_max or message_bytes_max";
+        for key in ["frame_bytes_max", "message_bytes_max"] {
+            assert_eq!(
+                least_and(&format!("{key} = 1\nframes = \"opaque\"")),
+                Err(vec![format!("apis/chat.toml:5: frames = \"opaque\": {allowed}")])
+            );
+            assert!(least_and(&format!("{key} = 1\nframes = \"strict\"")).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_bad_file_name_is_a_fault_beside_those_of_the_contents() {
+        let faults = parse_api("apis/a b.toml", "a b", "url = 1\nsuffix = \"\"\ndisplay_name = \"A\"\n")
+            .expect_err("two");
+        assert_eq!(faults.len(), 2);
+        assert_eq!((faults[0].key.as_str(), faults[1].key.as_str()), ("", "url"));
+        assert_eq!(parse_api("apis/a b.toml", "a b", LEAST).expect_err("one").len(), 1);
+        assert_eq!(parse_api("apis/a b.toml", "a b", "= 1").expect_err("two").len(), 2);
+    }
+
+    #[test]
+    fn the_claimed_suffix_is_known_even_when_other_keys_are_at_fault() {
+        let claim = claimed_suffix("f", "url = 3\nsuffix = \"a/b\"").expect("a claim");
+        assert_eq!((claim.line, claim.suffix.as_str()), (Some(2), "a/b"));
+        assert!(claimed_suffix("f", "suffix = \"/\"").is_none() && claimed_suffix("f", "").is_none());
+    }
+}

@@ -1,0 +1,413 @@
+//! Takes typed fields out of a TOML table, and records every fault instead of stopping at the first.
+//!
+//! Each `take` method marks its key as known; [`Fields::finish`] then reports the keys nobody asked for. A field with
+//! a fault reads as absent, so that the fields after it are still checked.
+//!
+//! Not here: which fields there are, their defaults and their rules (`instance`, `api`).
+
+use core::cell::RefCell;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fault::{Fault, shown};
+use crate::limits::Allowed;
+
+/// One parsed TOML file and the faults found in it so far.
+pub(super) struct Document<'t> {
+    file: &'t str,
+    text: &'t str,
+    root: Spanned<DeTable<'t>>,
+    faults: RefCell<Vec<Fault>>,
+}
+
+impl<'t> Document<'t> {
+    /// Parses `text`. A syntax error is the file's only fault: what follows it cannot be trusted to mean anything.
+    pub(super) fn parse(file: &'t str, text: &'t str) -> Result<Self, Vec<Fault>> {
+        match DeTable::parse(text) {
+            Ok(root) => Ok(Self { file, text, root, faults: RefCell::new(Vec::new()) }),
+            Err(error) => {
+                let line = error.span().map(|span| line_at(text, span.start));
+                let matter = format!("not toml ({})", error.message());
+                Err(vec![Fault::of_file(file, line, &matter, "a toml document")])
+            }
+        }
+    }
+
+    /// The fields of the file's outermost table.
+    pub(super) fn fields(&self) -> Fields<'_> {
+        Fields {
+            document: self,
+            table: self.root.get_ref(),
+            prefix: String::new(),
+            line: None,
+            known: Vec::new(),
+        }
+    }
+
+    /// Adds a fault.
+    pub(super) fn record(&self, fault: Fault) {
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// `value` if the file is without fault, or all its faults in the order of their lines.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Fault>> {
+        let mut faults = self.faults.into_inner();
+        match value {
+            Some(value) if faults.is_empty() => Ok(value),
+            Some(_) | None => {
+                debug_assert!(!faults.is_empty(), "a field is absent although no fault says so");
+                faults.sort_by_key(|fault| fault.line);
+                Err(faults)
+            }
+        }
+    }
+}
+
+/// The fields of one table.
+pub(super) struct Fields<'d> {
+    document: &'d Document<'d>,
+    table: &'d DeTable<'d>,
+    /// Dotted path of this table with its final dot, or empty.
+    prefix: String,
+    /// Line of the table's header; `None` for the outermost one.
+    line: Option<usize>,
+    known: Vec<&'static str>,
+}
+
+impl<'d> Fields<'d> {
+    /// A whole number within `allowed`.
+    pub(super) fn take_integer(&mut self, key: &'static str, allowed: &Allowed) -> Option<u64> {
+        let given = self.given(key)?;
+        let range = range_text(allowed);
+        let Some(integer) = given.get_ref().as_integer() else {
+            self.fault(key, given, &format!("a whole number, {range}"));
+            return None;
+        };
+        let value = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let value =
+            value.and_then(|value| u64::try_from(value).ok()).filter(|value| allowed.contains(*value));
+        if value.is_none() {
+            self.fault(key, given, &range);
+        }
+        value
+    }
+
+    /// `true` or `false`.
+    pub(super) fn take_boolean(&mut self, key: &'static str) -> Option<bool> {
+        let given = self.given(key)?;
+        let value = given.get_ref().as_bool();
+        if value.is_none() {
+            self.fault(key, given, "true or false");
+        }
+        value
+    }
+
+    /// Text that `parse` accepts. Its error says what is allowed.
+    pub(super) fn take_text<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let given = self.given(key)?;
+        self.parse_text(key, given, parse)
+    }
+
+    /// As [`Fields::take_text`], and the key must be there; `allowed` is what its absence is answered with.
+    pub(super) fn take_required_text<T>(
+        &mut self,
+        key: &'static str,
+        allowed: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if !self.table.contains_key(key) {
+            self.known.push(key);
+            self.missing(key, allowed);
+            return None;
+        }
+        self.take_text(key, parse)
+    }
+
+    /// A list of `least` to `most` different texts that `parse` accepts. Each element has its own fault.
+    pub(super) fn take_texts<T: PartialEq>(
+        &mut self,
+        key: &'static str,
+        (least, most): (usize, usize),
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let given = self.given(key)?;
+        let allowed = format!("a list of {least} to {most} texts, each once");
+        let Some(array) = given.get_ref().as_array().filter(|array| (least..=most).contains(&array.len()))
+        else {
+            self.fault(key, given, &allowed);
+            return None;
+        };
+        let mut values = Vec::with_capacity(array.len());
+        for (index, element) in array.iter().enumerate() {
+            let key = format!("{key}[{index}]");
+            match self.parse_text(&key, element, &parse) {
+                Some(value) if values.contains(&value) => self.fault(&key, element, &allowed),
+                Some(value) => values.push(value),
+                None => {}
+            }
+        }
+        Some(values)
+    }
+
+    /// The fields of the table at `key`.
+    pub(super) fn take_table(&mut self, key: &'static str) -> Option<Fields<'d>> {
+        let given = self.given(key)?;
+        let inner = self.inner(key, given);
+        if inner.is_none() {
+            self.fault(key, given, "a table");
+        }
+        inner
+    }
+
+    /// The fields of each of the `least` to `most` tables in the list at `key`.
+    pub(super) fn take_tables(
+        &mut self,
+        key: &'static str,
+        (least, most): (usize, usize),
+    ) -> Option<Vec<Fields<'d>>> {
+        let given = self.given(key)?;
+        let Some(array) = given.get_ref().as_array().filter(|array| (least..=most).contains(&array.len()))
+        else {
+            self.fault(key, given, &format!("{least} to {most} tables"));
+            return None;
+        };
+        let mut tables = Vec::with_capacity(array.len());
+        for (index, element) in array.iter().enumerate() {
+            let key = format!("{key}[{index}]");
+            match self.inner(&key, element) {
+                Some(inner) => tables.push(inner),
+                None => self.fault(&key, element, "a table"),
+            }
+        }
+        Some(tables)
+    }
+
+    /// Whether anything stands at `key`, at fault or not.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// The line of what stands at `key`.
+    pub(super) fn line_of_key(&self, key: &str) -> Option<usize> {
+        self.table.get(key).map(|given| self.line_of(given.span().start))
+    }
+
+    /// Records that `key`, which was taken, cannot stand beside the others. Does nothing if it is not there.
+    pub(super) fn object(&self, key: &'static str, allowed: &str) {
+        if let Some(given) = self.table.get(key) {
+            self.fault(key, given, allowed);
+        }
+    }
+
+    /// Reports the keys that no `take` asked for.
+    pub(super) fn finish(self) {
+        for key in self.table.keys() {
+            if self.known.contains(&key.get_ref().as_ref()) {
+                continue;
+            }
+            self.record(Fault {
+                file: self.document.file.to_owned(),
+                line: Some(self.line_of(key.span().start)),
+                key: format!("{}{}", self.prefix, shown(key.get_ref())),
+                value: Fault::UNKNOWN.to_owned(),
+                allowed: format!("one of the keys {}", self.known.join(", ")),
+            });
+        }
+    }
+
+    fn given(&mut self, key: &'static str) -> Option<&'d Spanned<DeValue<'d>>> {
+        self.known.push(key);
+        self.table.get(key)
+    }
+
+    fn parse_text<T>(
+        &self,
+        key: &str,
+        given: &Spanned<DeValue<'_>>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let parsed = match given.get_ref().as_str() {
+            Some(text) => parse(text),
+            None => Err("text in quotes".to_owned()),
+        };
+        parsed.map_err(|allowed| self.fault(key, given, &allowed)).ok()
+    }
+
+    fn inner(&self, key: &str, given: &'d Spanned<DeValue<'d>>) -> Option<Fields<'d>> {
+        Some(Fields {
+            document: self.document,
+            table: given.get_ref().as_table()?,
+            prefix: format!("{}{key}.", self.prefix),
+            line: Some(self.line_of(given.span().start)),
+            known: Vec::new(),
+        })
+    }
+
+    fn missing(&self, key: &str, allowed: &str) {
+        self.record(Fault {
+            file: self.document.file.to_owned(),
+            line: self.line,
+            key: format!("{}{key}", self.prefix),
+            value: Fault::MISSING.to_owned(),
+            allowed: allowed.to_owned(),
+        });
+    }
+
+    fn fault(&self, key: &str, given: &Spanned<DeValue<'_>>, allowed: &str) {
+        let value = if given.get_ref().is_table() {
+            "a table".to_owned()
+        } else {
+            shown(self.document.text.get(given.span()).unwrap_or_default())
+        };
+        self.record(Fault {
+            file: self.document.file.to_owned(),
+            line: Some(self.line_of(given.span().start)),
+            key: format!("{}{key}", self.prefix),
+            value,
+            allowed: allowed.to_owned(),
+        });
+    }
+
+    fn line_of(&self, offset: usize) -> usize {
+        line_at(self.document.text, offset)
+    }
+
+    fn record(&self, fault: Fault) {
+        self.document.record(fault);
+    }
+}
+
+/// The line, from 1, in which the byte at `offset` stands.
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+}
+
+fn range_text(allowed: &Allowed) -> String {
+    format!("{} to {} {}", allowed.least, allowed.most, allowed.unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECONDS: Allowed = Allowed { least: 1, most: 60, unit: "seconds" };
+
+    fn faults_of(text: &str, take: impl FnOnce(&mut Fields<'_>)) -> Vec<String> {
+        let document = Document::parse("a.toml", text).unwrap_or_else(|faults| panic!("{faults:?}"));
+        let mut fields = document.fields();
+        take(&mut fields);
+        fields.finish();
+        match document.finish(Some(())) {
+            Ok(()) => Vec::new(),
+            Err(faults) => faults.iter().map(Fault::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_is_one_fault_with_its_line() {
+        let faults = Document::parse("a.toml", "x = 1\n\ny = = 2\nz = [\n").map(|_| ()).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert_eq!((faults[0].line, faults[0].key.as_str()), (Some(3), ""));
+    }
+
+    #[test]
+    fn a_key_given_twice_is_a_fault_with_the_line_of_the_second() {
+        let faults = Document::parse("a.toml", "x = 1\nx = 2\n").map(|_| ()).unwrap_err();
+        assert_eq!(faults[0].line, Some(2));
+    }
+
+    #[test]
+    fn takes_whole_numbers_in_any_notation_and_refuses_the_rest() {
+        for (given, value) in [("1", 1), ("60", 60), ("+7", 7), ("1_0", 10), ("0x3c", 60), ("0b1", 1)] {
+            let text = format!("n = {given}");
+            let mut taken = None;
+            let faults = faults_of(&text, |fields| taken = fields.take_integer("n", &SECONDS));
+            assert_eq!((taken, faults), (Some(value), vec![]), "{given}");
+        }
+        for given in ["0", "61", "-1", "9223372036854775807", "99999999999999999999", "0x3d"] {
+            let faults = faults_of(&format!("\nn = {given}"), |fields| {
+                fields.take_integer("n", &SECONDS);
+            });
+            assert_eq!(faults, [format!("a.toml:2: n = {given}: allowed is 1 to 60 seconds")]);
+        }
+        for given in ["1.0", "\"1\"", "true", "[1]", "1979-05-27", "nan"] {
+            let faults = faults_of(&format!("n = {given}"), |fields| {
+                fields.take_integer("n", &SECONDS);
+            });
+            assert_eq!(
+                faults,
+                [format!("a.toml:1: n = {given}: allowed is a whole number, 1 to 60 seconds")]
+            );
+        }
+    }
+
+    #[test]
+    fn names_the_line_and_path_of_a_key_nobody_asked_for_but_not_its_value() {
+        let faults =
+            faults_of("n = 1\nsecrt = \"s3cret\"\n\n[t]\nx = 1\ny = 2\n[other]\nz = 3\n", |fields| {
+                fields.take_integer("n", &SECONDS);
+                let mut inner = fields.take_table("t").expect("t is a table");
+                inner.take_integer("x", &SECONDS);
+                inner.finish();
+            });
+        assert_eq!(
+            faults,
+            [
+                "a.toml:2: secrt is unknown: allowed is one of the keys n, t",
+                "a.toml:6: t.y is unknown: allowed is one of the keys x",
+                "a.toml:7: other is unknown: allowed is one of the keys n, t",
+            ]
+        );
+    }
+
+    #[test]
+    fn records_every_fault_in_the_order_of_lines() {
+        let faults = faults_of("a = 0\nb = 1\nc = [\"x\", 3, \"x\"]\n[[t]]\n", |fields| {
+            fields.take_texts("c", (1, 3), |text| Ok(text.to_owned()));
+            fields.take_boolean("b");
+            fields.take_required_text("d", "a text", |text| Ok(text.to_owned()));
+            fields.take_integer("a", &SECONDS);
+            for mut table in fields.take_tables("t", (1, 1)).expect("t is a list of tables") {
+                table.take_required_text("e", "a text", |text| Ok(text.to_owned()));
+                table.finish();
+            }
+        });
+        assert_eq!(
+            faults,
+            [
+                "a.toml: d is missing: allowed is a text",
+                "a.toml:1: a = 0: allowed is 1 to 60 seconds",
+                "a.toml:2: b = 1: allowed is true or false",
+                "a.toml:3: c[1] = 3: allowed is text in quotes",
+                "a.toml:3: c[2] = \"x\": allowed is a list of 1 to 3 texts, each once",
+                "a.toml:4: t[0].e is missing: allowed is a text",
+            ]
+        );
+    }
+
+    #[test]
+    fn bounds_lists_and_wants_tables_where_tables_belong() {
+        let take = |fields: &mut Fields<'_>| {
+            fields.take_texts("c", (1, 2), |text| Ok(text.to_owned()));
+            fields.take_tables("t", (1, 1));
+            fields.take_table("u");
+        };
+        let allowed = "allowed is a list of 1 to 2 texts, each once";
+        assert_eq!(faults_of("c = []", take), [format!("a.toml:1: c = []: {allowed}")]);
+        assert_eq!(
+            faults_of("c = [\"a\", \"b\", \"c\"]", take),
+            [format!("a.toml:1: c = [\"a\", \"b\", \"c\"]: {allowed}")]
+        );
+        assert_eq!(faults_of("c = \"a\"", take), [format!("a.toml:1: c = \"a\": {allowed}")]);
+        assert_eq!(faults_of("t = [1]", take), ["a.toml:1: t[0] = 1: allowed is a table"]);
+        assert_eq!(faults_of("t = []", take), ["a.toml:1: t = []: allowed is 1 to 1 tables"]);
+        assert_eq!(faults_of("[t]", take), ["a.toml:1: t = a table: allowed is 1 to 1 tables"]);
+        assert_eq!(faults_of("u = 1", take), ["a.toml:1: u = 1: allowed is a table"]);
+        assert_eq!(faults_of("[[u]]", take).len(), 1);
+    }
+}

@@ -1,0 +1,237 @@
+//! The instance file, `ringgate.toml`: where this process listens and how much it takes on.
+//!
+//! Every key has a default, so that an empty file is a valid one.
+//!
+//! Not here: what is published (`api`), reading the file and finding the catalogue's folder (`control::store`).
+
+use core::net::SocketAddr;
+
+use super::fault::Fault;
+use super::fields::{Document, Fields};
+use super::name::Name;
+use crate::limits;
+
+/// An instance's configuration, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceConfig {
+    /// Workers to start, 1 to 256. `None`: one for each core that the process may use.
+    pub workers: Option<u64>,
+    /// The catalogue's folder, relative to the instance file's own, or absolute.
+    pub catalog: String,
+    /// The gateway this instance is part of. `None`: it serves the APIs that name no gateway.
+    pub gateway: Option<Name>,
+    /// Over how many seconds a drain spreads the ends of sessions, 0 to 3600. Default 30.
+    pub drain_s: u64,
+    /// Where it listens: at least one, no two alike. Default: one on 127.0.0.1:8080.
+    pub listeners: Vec<ListenerConfig>,
+    /// What it takes on.
+    pub limits: InstanceLimits,
+}
+
+/// A bound address to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Address and port; port 0 lets the kernel choose one.
+    pub address: SocketAddr,
+}
+
+/// The bounds of one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstanceLimits {
+    /// Most sessions at once, 1 to 10,000,000. `None`: what the open-file limit allows.
+    pub connections_max: Option<u64>,
+    /// Milliseconds a client has for its request head, 100 to 120,000. Default 10,000.
+    pub head_timeout_ms: u64,
+}
+
+impl Default for InstanceConfig {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            catalog: limits::CATALOG_FOLDER_DEFAULT.to_owned(),
+            gateway: None,
+            drain_s: limits::DRAIN_S_DEFAULT,
+            listeners: vec![ListenerConfig { address: limits::LISTENER_DEFAULT }],
+            limits: InstanceLimits::default(),
+        }
+    }
+}
+
+impl Default for InstanceLimits {
+    fn default() -> Self {
+        Self { connections_max: None, head_timeout_ms: limits::HEAD_TIMEOUT_MS_DEFAULT }
+    }
+}
+
+/// Reads an instance file; `file` is its name in faults.
+///
+/// # Errors
+/// Every fault of the file, in the order of lines.
+pub fn parse_instance(file: &str, text: &str) -> Result<InstanceConfig, Vec<Fault>> {
+    let document = Document::parse(file, text)?;
+    let config = take_instance(document.fields());
+    document.finish(Some(config))
+}
+
+/// The catalogue's folder that `text` names, even if something else in it is at fault; `None` if that cannot be told.
+pub fn catalog_folder(text: &str) -> Option<String> {
+    let document = Document::parse("", text).ok()?;
+    let folder = document.fields().take_text("catalog", parse_folder);
+    let folder = folder.unwrap_or_else(|| limits::CATALOG_FOLDER_DEFAULT.to_owned());
+    document.finish(Some(folder)).ok()
+}
+
+fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
+    let default = InstanceConfig::default();
+    let config = InstanceConfig {
+        workers: fields.take_integer("workers", &limits::WORKERS),
+        catalog: fields.take_text("catalog", parse_folder).unwrap_or(default.catalog),
+        gateway: fields.take_text("gateway", Name::parse),
+        drain_s: fields.take_integer("drain_s", &limits::DRAIN_S).unwrap_or(default.drain_s),
+        listeners: take_listeners(&mut fields).unwrap_or(default.listeners),
+        limits: fields.take_table("limits").map(take_limits).unwrap_or_default(),
+    };
+    fields.finish();
+    config
+}
+
+fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
+    let mut listeners: Vec<ListenerConfig> = Vec::new();
+    for mut table in fields.take_tables("listeners", (1, limits::LISTENERS_MAX))? {
+        let allowed = "an address with its port, like 127.0.0.1:8080 or [::1]:8080";
+        let address = table.take_required_text("address", allowed, |text| {
+            let address: SocketAddr = text.parse().map_err(|_| allowed.to_owned())?;
+            if listeners.iter().any(|listener| listener.address == address) {
+                return Err("an address that no other listener has".to_owned());
+            }
+            Ok(address)
+        });
+        table.finish();
+        listeners.extend(address.map(|address| ListenerConfig { address }));
+    }
+    Some(listeners)
+}
+
+fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
+    let default = InstanceLimits::default();
+    let taken = InstanceLimits {
+        connections_max: fields.take_integer("connections_max", &limits::CONNECTIONS_MAX),
+        head_timeout_ms: fields
+            .take_integer("head_timeout_ms", &limits::HEAD_TIMEOUT_MS)
+            .unwrap_or(default.head_timeout_ms),
+    };
+    fields.finish();
+    taken
+}
+
+fn parse_folder(text: &str) -> Result<String, String> {
+    let is_folder = (1..=limits::CATALOG_FOLDER_BYTES_MAX).contains(&text.len()) && !text.contains('\0');
+    if is_folder {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a folder name of 1 to {} bytes", limits::CATALOG_FOLDER_BYTES_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<InstanceConfig, Vec<String>> {
+        parse_instance("ringgate.toml", text).map_err(|faults| faults.iter().map(Fault::to_string).collect())
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default_instance() {
+        assert_eq!(parse(""), Ok(InstanceConfig::default()));
+        assert_eq!(parse("[limits]\n"), Ok(InstanceConfig::default()));
+    }
+
+    #[test]
+    fn takes_every_key() {
+        let text = "workers = 2\ncatalog = \"c\"\ngateway = \"edge\"\ndrain_s = 0\n\
+            [[listeners]]\naddress = \"0.0.0.0:0\"\n[[listeners]]\naddress = \"[::1]:8080\"\n\
+            [limits]\nconnections_max = 5000\nhead_timeout_ms = 100\n";
+        let address = |text: &str| ListenerConfig { address: text.parse().expect("an address") };
+        assert_eq!(
+            parse(text),
+            Ok(InstanceConfig {
+                workers: Some(2),
+                catalog: "c".to_owned(),
+                gateway: Name::parse("edge").ok(),
+                drain_s: 0,
+                listeners: vec![address("0.0.0.0:0"), address("[::1]:8080")],
+                limits: InstanceLimits { connections_max: Some(5000), head_timeout_ms: 100 },
+            })
+        );
+    }
+
+    #[test]
+    fn every_number_is_taken_at_its_bounds_and_refused_beyond() {
+        for (table, key, least, most) in [
+            ("", "workers", 1, 256),
+            ("", "drain_s", 0, 3600),
+            ("[limits]\n", "connections_max", 1, 10_000_000),
+            ("[limits]\n", "head_timeout_ms", 100, 120_000),
+        ] {
+            for good in [least, most] {
+                assert!(parse(&format!("{table}{key} = {good}")).is_ok(), "{key} = {good}");
+            }
+            for bad in [least - 1, most + 1] {
+                let faults = parse(&format!("{table}{key} = {bad}")).expect_err(key);
+                assert_eq!(faults.len(), 1);
+                assert!(
+                    faults[0].contains(&format!("{key} = {bad}: allowed is {least} to {most} ")),
+                    "{faults:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn folder_and_gateway_are_bounded() {
+        let folder = |bytes: usize| format!("catalog = \"{}\"", "c".repeat(bytes));
+        assert!(parse(&folder(1)).is_ok() && parse(&folder(4095)).is_ok());
+        assert!(parse(&folder(0)).is_err() && parse(&folder(4096)).is_err());
+        assert!(parse("catalog = \"a\\u0000b\"").is_err());
+        assert!(parse("gateway = \"\"").is_err() && parse("gateway = \"a b\"").is_err());
+    }
+
+    #[test]
+    fn a_listener_needs_an_address_of_its_own() {
+        for bad in ["localhost:80", "127.0.0.1", ":80", "127.0.0.1:65536", "::1:80", "[::1]", ""] {
+            let faults = parse(&format!("[[listeners]]\naddress = \"{bad}\"")).expect_err(bad);
+            assert!(faults[0].starts_with("ringgate.toml:2: listeners[0].address = "), "{faults:?}");
+        }
+        let twice = "[[listeners]]\naddress = \"[::1]:1\"\n[[listeners]]\naddress = \"[0:0::1]:1\"\n";
+        assert_eq!(
+            parse(twice),
+            Err(vec![
+                "ringgate.toml:4: listeners[1].address = \"[0:0::1]:1\": allowed is an address that no other \
+                 listener has"
+                    .to_owned()
+            ])
+        );
+        assert!(parse("listeners = []").is_err());
+        assert!(
+            parse("[[listeners]]").expect_err("no address")[0].contains("listeners[0].address is missing")
+        );
+    }
+
+    #[test]
+    fn sixty_four_listeners_are_the_most() {
+        let listeners = |count: usize| -> String {
+            (1..=count).map(|port| format!("[[listeners]]\naddress = \"127.0.0.1:{port}\"\n")).collect()
+        };
+        assert!(parse(&listeners(64)).is_ok());
+        assert!(parse(&listeners(65)).is_err());
+    }
+
+    #[test]
+    fn the_catalogue_folder_is_known_even_when_other_keys_are_at_fault() {
+        assert_eq!(catalog_folder("workers = 0\ncatalog = \"c\"").as_deref(), Some("c"));
+        assert_eq!(catalog_folder("workers = 0").as_deref(), Some("catalog"));
+        assert_eq!(catalog_folder("catalog = 3"), None);
+        assert_eq!(catalog_folder("catalog = "), None);
+    }
+}
