@@ -1,6 +1,7 @@
 //! The catalogue: what an operator writes, checked, as values the workers can hold.
 //!
-//! Text comes in with the name of its file; a value or *every* fault of that text goes out.
+//! Text comes in with the name of its file; a value or *every* fault of that text goes out. A [`Snapshot`] is
+//! immutable, and nothing in it depends on the order in which files were read.
 //!
 //! Not here: reading files (`control::store`), policies, and what a session does with its API's limits.
 
@@ -10,6 +11,8 @@ pub mod fault;
 mod fields;
 pub mod instance;
 pub mod name;
+pub mod path_escape;
+pub mod snapshot;
 pub mod suffix;
 
 pub use api::{Api, FrameMode, Schemes, parse_api};
@@ -17,4 +20,6 @@ pub use backend_url::{BackendHost, BackendUrl};
 pub use fault::Fault;
 pub use instance::{InstanceConfig, parse_instance};
 pub use name::Name;
+pub use path_escape::leaves_suffix;
+pub use snapshot::{Routed, Snapshot};
 pub use suffix::Suffix;
