@@ -46,7 +46,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.file)?;
+        formatter.write_str(&escaped(self.file.chars()))?;
         if let Some(line) = self.line {
             write!(formatter, ":{line}")?;
         }
@@ -62,12 +62,19 @@ impl fmt::Display for Fault {
 
 /// `given` as a fault shows it: one line, cut after [`SHOWN_CHARS_MAX`], without user information.
 pub(super) fn shown(given: &str) -> String {
+    let given = without_user_information(given);
+    let mut characters = given.chars();
+    let mut text = escaped(characters.by_ref().take(SHOWN_CHARS_MAX));
+    if characters.next().is_some() {
+        text.push('…');
+    }
+    text
+}
+
+/// Text with its control characters escaped, so that it stays on its line.
+fn escaped(characters: impl Iterator<Item = char>) -> String {
     let mut text = String::new();
-    for (index, character) in without_user_information(given).chars().enumerate() {
-        if index == SHOWN_CHARS_MAX {
-            text.push('…');
-            break;
-        }
+    for character in characters {
         if character.is_control() {
             text.extend(character.escape_default());
         } else {
@@ -115,6 +122,12 @@ mod tests {
             Fault::of_file("apis/chat.toml", None, "cannot be read", "a file").to_string(),
             "apis/chat.toml: cannot be read: allowed is a file"
         );
+    }
+
+    #[test]
+    fn stays_on_one_line_whatever_the_file_is_called() {
+        let fault = Fault::of_file("apis/a\nb.toml", None, "not\nutf-8", "text");
+        assert_eq!(fault.to_string(), "apis/a\\nb.toml: not\\nutf-8: allowed is text");
     }
 
     #[test]
