@@ -5,3 +5,4 @@
 pub mod echo;
 pub mod resolver;
 pub mod signals;
+pub mod store;

@@ -1,0 +1,280 @@
+//! Reads the instance file and the catalogue's folder.
+//!
+//! Either everything is without fault, or every fault of every file is told at once, the files in the order of their
+//! names; only when the instance file leaves open where the catalogue is, the catalogue has to wait. Nothing is read
+//! past `CONFIG_FILE_BYTES_MAX`, and nothing but regular files.
+//!
+//! In `apis/`, `*.toml` is read; hidden files and other names are left alone, so that an editor's copies do no harm.
+//!
+//! Not here: what is a fault (`catalog`), noticing that files changed.
+
+use core::net::SocketAddr;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::catalog::api::claimed_suffix;
+use crate::catalog::instance::catalog_folder;
+use crate::catalog::suffix::shared_suffixes;
+use crate::catalog::{
+    Api, BackendUrl, Fault, InstanceConfig, Name, Snapshot, Suffix, parse_api, parse_instance,
+};
+use crate::limits::CONFIG_FILE_BYTES_MAX;
+
+/// What a file must be to be read, in the words of a fault.
+const READABLE_FILE: &str = "a regular file that this user can read";
+
+/// What an instance needs to start.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The instance's own configuration.
+    pub config: InstanceConfig,
+    /// The catalogue, for the instance's gateway.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// Reads the instance file `config` and the catalogue that it names.
+///
+/// # Errors
+/// Every fault of all the files, unreadable ones included.
+pub fn load(config: &Path) -> Result<Loaded, Vec<Fault>> {
+    let file = config.display().to_string();
+    let text = read_text(config, &file).map_err(|fault| vec![fault])?;
+    let instance = parse_instance(&file, &text);
+    let apis = match catalog_folder(&text) {
+        Some(folder) => read_apis(&beside(config, &folder)),
+        // The instance file is at fault about the folder itself, so the catalogue has to wait.
+        None => Ok(Vec::new()),
+    };
+    match (instance, apis) {
+        (Ok(config), Ok(apis)) => {
+            let snapshot = Snapshot::build(apis, config.gateway.as_ref().map(Name::as_str))?;
+            Ok(Loaded { config, snapshot: Arc::new(snapshot) })
+        }
+        (instance, apis) => {
+            let faults = [instance.err(), apis.err()];
+            Err(faults.into_iter().flatten().flatten().collect())
+        }
+    }
+}
+
+/// What runs without any file: the default instance, and one API, `echo`, whose backend is at `echo_address`.
+pub fn built_in(echo_address: SocketAddr) -> Loaded {
+    let mut api = Api::new(
+        Name::parse("echo").expect("the word is a name"),
+        "Echo".to_owned(),
+        BackendUrl::of_address(echo_address),
+        Suffix::parse("echo").expect("the word is a suffix"),
+    );
+    api.description = "Sends back what it receives.".to_owned();
+    api.subscription_required = false;
+    let snapshot = Snapshot::build(vec![("built in".to_owned(), api)], None)
+        .expect("one api shares neither its name nor its suffix");
+    Loaded { config: InstanceConfig::default(), snapshot: Arc::new(snapshot) }
+}
+
+/// `folder` as seen from the folder of `config`. An absolute one stays as it is.
+fn beside(config: &Path, folder: &str) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join(folder)
+}
+
+/// Every API of a catalogue with its file's name in faults, in the order of names.
+fn read_apis(catalog: &Path) -> Result<Vec<(String, Api)>, Vec<Fault>> {
+    let folder = catalog.join("apis");
+    let names = toml_files(&folder).map_err(|error| {
+        let matter = format!("folder {} cannot be read ({})", folder.display(), reason(&error));
+        vec![Fault::of_file("apis", None, &matter, "a folder that this user can read")]
+    })?;
+    let (mut apis, mut claims, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    for name in names {
+        let path = folder.join(&name);
+        let file = format!("apis/{}", name.display());
+        let text = match read_text(&path, &file) {
+            Ok(text) => text,
+            Err(fault) => {
+                faults.push(fault);
+                continue;
+            }
+        };
+        claims.extend(claimed_suffix(&file, &text));
+        // What is not UTF-8 becomes a character that no API's name has.
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        match parse_api(&file, &stem, &text) {
+            Ok(api) => apis.push((file, api)),
+            Err(found) => faults.extend(found),
+        }
+    }
+    faults.extend(shared_suffixes(&claims));
+    faults.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+    if faults.is_empty() { Ok(apis) } else { Err(faults) }
+}
+
+/// Names of the files in `folder` that may be APIs, sorted.
+fn toml_files(folder: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
+        if !is_hidden && Path::new(&name).extension() == Some(OsStr::new("toml")) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The whole of a file, or why it cannot be had; `file` is its name in faults.
+fn read_text(path: &Path, file: &str) -> Result<String, Fault> {
+    let fault = |matter: &str, allowed: &str| Fault::of_file(file, None, matter, allowed);
+    let unreadable = |error: io::Error| fault(&format!("cannot be read ({})", reason(&error)), READABLE_FILE);
+    // Opening a pipe would wait for its writer, so the kind comes first.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(fault("not a regular file", READABLE_FILE));
+    }
+    let mut bytes = Vec::new();
+    let mut reader = File::open(path).map_err(unreadable)?.take(CONFIG_FILE_BYTES_MAX + 1);
+    let bytes_read = reader.read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes_read as u64 > CONFIG_FILE_BYTES_MAX {
+        return Err(fault("too large", &format!("at most {CONFIG_FILE_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        Fault::of_file(file, Some(line), "not utf-8", "text in utf-8")
+    })
+}
+
+/// The system's reason, in lower case as messages are.
+fn reason(error: &io::Error) -> String {
+    error.to_string().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const ECHO: &str = "display_name = \"Echo\"\nurl = \"ws://h\"\nsuffix = \"echo\"\n";
+
+    /// A folder with these files in it.
+    fn folder(files: &[(&str, &[u8])]) -> TempDir {
+        let folder = TempDir::new().expect("a temporary folder");
+        for (name, contents) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("inside the folder")).expect("a folder");
+            fs::write(path, contents).expect("a file");
+        }
+        folder
+    }
+
+    fn load_in(folder: &TempDir) -> Result<Loaded, Vec<String>> {
+        let root = format!("{}/", folder.path().display());
+        load(&folder.path().join("ringgate.toml"))
+            .map_err(|faults| faults.iter().map(|fault| fault.to_string().replace(&root, "")).collect())
+    }
+
+    #[test]
+    fn loads_an_instance_and_its_catalogue_and_leaves_other_files_alone() {
+        let folder = folder(&[
+            ("ringgate.toml", b"catalog = \"c\"\ngateway = \"edge\""),
+            ("c/apis/echo.toml", ECHO.as_bytes()),
+            ("c/apis/.hidden.toml", b"="),
+            ("c/apis/README", b"="),
+            ("c/apis/echo.toml~", b"="),
+            ("c/apis/echo.TOML", b"="),
+        ]);
+        let loaded = load_in(&folder).expect("no fault");
+        assert_eq!(loaded.config.gateway.as_ref().map(Name::as_str), Some("edge"));
+        assert_eq!(loaded.snapshot.served().len(), 1);
+        assert_eq!(loaded.snapshot.served()[0].name.as_str(), "echo");
+    }
+
+    #[test]
+    fn an_absolute_catalogue_folder_stays_where_it_is() {
+        let catalog = folder(&[("apis/echo.toml", ECHO.as_bytes())]);
+        let config = format!("catalog = {:?}", catalog.path());
+        assert!(load_in(&folder(&[("ringgate.toml", config.as_bytes())])).is_ok());
+    }
+
+    #[test]
+    fn a_catalogue_without_apis_is_valid_and_one_without_the_folder_is_not() {
+        let folder = folder(&[("ringgate.toml", b"")]);
+        let faults = load_in(&folder).expect_err("no folder");
+        assert_eq!(faults.len(), 1);
+        assert!(
+            faults[0].starts_with("apis: folder catalog/apis cannot be read (no such file"),
+            "{faults:?}"
+        );
+        fs::create_dir_all(folder.path().join("catalog/apis")).expect("a folder");
+        assert!(load_in(&folder).expect("no fault").snapshot.served().is_empty());
+    }
+
+    #[test]
+    fn the_catalogue_waits_while_its_folder_is_not_known() {
+        for bad in ["catalog = 3", "catalog = "] {
+            let folder = folder(&[("ringgate.toml", bad.as_bytes()), ("catalog/apis/a.toml", b"=")]);
+            assert_eq!(load_in(&folder).expect_err("a fault").len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_missing_instance_file_is_a_fault() {
+        let faults = load_in(&folder(&[])).expect_err("no file");
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].starts_with("ringgate.toml: cannot be read (no such file"), "{faults:?}");
+    }
+
+    #[test]
+    fn names_the_faults_of_all_files_at_once_in_the_order_of_files() {
+        let folder = folder(&[
+            ("ringgate.toml", b"workers = 0"),
+            ("catalog/apis/a.toml", b"\xff"),
+            ("catalog/apis/b.toml", b"display_name = \"B\"\nurl = \"ws://h\"\n#\xc3\xa9\n\xc3("),
+            ("catalog/apis/c.toml", &vec![b'#'; 1024 * 1024 + 1]),
+            ("catalog/apis/d.toml", ECHO.as_bytes()),
+            ("catalog/apis/e.toml", format!("linger_s = 0\n{ECHO}frames = 1").as_bytes()),
+            ("catalog/apis/f.toml/x", b""),
+        ]);
+        let bad_name = OsStr::from_bytes(b"g\xff.toml");
+        fs::write(folder.path().join("catalog/apis").join(bad_name), ECHO.replace("echo", "g"))
+            .expect("a file");
+        let faults = load_in(&folder).expect_err("all of them");
+        let starts = [
+            "ringgate.toml:1: workers = 0",
+            "apis/a.toml:1: not utf-8",
+            "apis/b.toml:4: not utf-8",
+            "apis/c.toml: too large",
+            "apis/e.toml:1: linger_s = 0",
+            "apis/e.toml:4: suffix = \"echo\": allowed is a suffix that no other api has, and apis/d.toml",
+            "apis/e.toml:5: frames = 1",
+            "apis/f.toml: not a regular file",
+            "apis/g\u{fffd}.toml: not the name of an api",
+        ];
+        assert_eq!(faults.len(), starts.len(), "{faults:#?}");
+        for (fault, start) in faults.iter().zip(starts) {
+            assert!(fault.starts_with(start), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_largest_size_is_read() {
+        let folder = folder(&[("ringgate.toml", &vec![b'#'; 1024 * 1024])]);
+        fs::create_dir_all(folder.path().join("catalog/apis")).expect("a folder");
+        assert!(load_in(&folder).is_ok());
+    }
+
+    #[test]
+    fn the_built_in_instance_serves_an_open_echo() {
+        let loaded = built_in("127.0.0.1:9001".parse().expect("an address"));
+        assert_eq!(loaded.config, InstanceConfig::default());
+        let routed = loaded.snapshot.route("/echo").expect("the echo api");
+        assert_eq!(routed.backend_path(), "/");
+        assert_eq!(routed.api.backend.authority, "127.0.0.1:9001");
+        assert!(!routed.api.subscription_required);
+    }
+}
