@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod catalog;
+pub mod cli;
 pub mod control;
 pub mod daemon;
 pub mod front;

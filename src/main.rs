@@ -1,3 +1,10 @@
 //! The `ringgate` binary: parses arguments, dispatches.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use ringgate::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
+}

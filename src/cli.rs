@@ -1,0 +1,69 @@
+//! The command line: a module per subcommand.
+//!
+//! Results go to standard output, what is wrong goes to standard error, and the exit code says which it was.
+//!
+//! Not here: what the subcommands do (their own modules).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod check;
+pub mod serve;
+
+/// A WebSocket API gateway for bare-metal Linux, on io_uring.
+#[derive(Debug, Parser)]
+#[command(name = "ringgate", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What ringgate can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Open the listeners and carry sessions until told to stop
+    Serve {
+        /// The instance file. Without it: one listener on 127.0.0.1:8080 and a built-in echo API
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Name every fault of an instance file and its catalogue, or say what would be open
+    Check {
+        /// The instance file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+impl Cli {
+    /// Does what was asked for, and returns the exit code of the process.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Serve { config } => serve::run(config.as_deref()),
+            Command::Check { config } => check::run(&config),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_may_have_a_config_and_check_must() {
+        assert!(Cli::try_parse_from(["ringgate", "serve"]).is_ok());
+        assert!(Cli::try_parse_from(["ringgate", "serve", "--config", "a"]).is_ok());
+        assert!(Cli::try_parse_from(["ringgate", "check", "--config", "a"]).is_ok());
+        assert!(Cli::try_parse_from(["ringgate", "check"]).is_err());
+    }
+}
