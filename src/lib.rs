@@ -8,6 +8,7 @@ pub mod cli;
 pub mod control;
 pub mod daemon;
 pub mod front;
+pub mod http1;
 pub mod limits;
 pub mod observe;
 pub mod relay;

@@ -15,6 +15,12 @@ pub const HEADERS_MAX: usize = 100;
 /// Longest request target, in bytes. Over it: 414.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 
+/// Longest line, in bytes, that may announce a chunk of a chunked answer (size, extensions, line end). Over it: 502.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+
+/// Largest trailer section, in bytes, behind a chunked answer. Over it: 502.
+pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
+
 /// Bytes owed to one leg at which the other one is no longer read. Default 512 KiB.
 ///
 /// It bounds what a session holds in received buffers per direction (one burst beyond it may be on its way). Raising it
@@ -214,3 +220,36 @@ const _: () = {
     // TOML integers end at 2^63 - 1.
     assert!(MESSAGE_BYTES_MAX.most < i64::MAX as u64);
 };
+
+/// Bytes that one receive of a head asks for.
+pub const HEAD_READ_BYTES: usize = 4 * 1024;
+
+/// Largest body of a backend's refusal that is passed on, in bytes. A longer one is truncated visibly.
+pub const REFUSED_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Most interim answers (1xx) that a backend may give before its final one. One more is a wrong answer.
+pub const INTERIM_ANSWERS_MAX: usize = 8;
+
+/// Milliseconds after which an opening begins to watch whether its client leaves: most are over before.
+pub const CLIENT_WATCH_AFTER_MS: u64 = 50;
+
+/// Milliseconds that a client has to take an answer. One that does not is cut off.
+pub const FAREWELL_SEND_MS: u64 = 10_000;
+
+/// Milliseconds for which a refused client's further bytes are read, so that it can read the answer.
+pub const FAREWELL_DRAIN_MS: u64 = 1_000;
+
+/// Bytes that are read of a refused client after the answer.
+pub const FAREWELL_DRAIN_BYTES: usize = 64 * 1024;
+
+/// Seconds after which a client that was refused for lack of room is told to come again (`Retry-After`).
+pub const RETRY_AFTER_S: u32 = 5;
+
+/// Milliseconds for which a listener pauses when descriptors or memory are used up.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Entries of a front's submission queue.
+pub const FRONT_SUBMISSION_ENTRIES: u32 = 1024;
+
+/// Milliseconds beyond the drain for the last completions; what is not over by then is left to the process's end.
+pub const DRAIN_OVERTIME_MS: u64 = 2_000;

@@ -5,7 +5,11 @@
 //! Not here: what a fault or a Close means for a session (`session`), and UTF-8 of text, which stays with the endpoints.
 
 pub mod close;
+pub mod extensions;
 pub mod frame;
+pub mod opening;
 pub mod reserved_bits;
 pub mod scanner;
 pub mod tally;
+
+pub use reserved_bits::ReservedBits;

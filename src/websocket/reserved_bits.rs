@@ -1,13 +1,15 @@
-//! Which reserved bits the agreed extensions free (RFC 6455 §5.2, §9; RFC 7692 §6).
+//! Which of a frame's reserved bits the opening handshake has set free (RFC 6455 §5.2, RFC 7692 §6).
+//!
+//! Not here: the check of a frame's bits.
 
-/// Which of RSV1 to RSV3 frames of a session may set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+/// The reserved bits that the frames of one session may carry, in both directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReservedBits {
-    /// No extension was agreed on: none.
+    /// No extension was agreed on: every reserved bit must be 0.
     #[default]
     None,
-    /// permessage-deflate alone was agreed on: RSV1, on the first frame of a data message (RFC 7692 §6).
+    /// Only permessage-deflate was agreed on: RSV1 may be set on the first frame of a data message (RFC 7692 §6).
     MessageCompressed,
-    /// Another extension was agreed on, whose rules ringgate does not know: all three, on any frame.
+    /// Another extension was agreed on, whose use of the bits is not known here: each may be set on any frame.
     Any,
 }
