@@ -3,8 +3,7 @@
 //! The property to trust: a group is whole or not there. All of its sockets are bound before the first one listens, so
 //! no connection lands in the queue of a group that fails half-way.
 //!
-//! Not here: accepting (`socket`), and noticing that another process of the same user already listens on the address,
-//! which SO_REUSEPORT allows.
+//! Not here: accepting (`socket`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +26,9 @@ pub fn bind_group(address: SocketAddr, workers: usize) -> io::Result<Vec<Socket>
     if workers == 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a listener needs at least one worker"));
     }
+    if address.port() != 0 {
+        refuse_shared_port(address)?;
+    }
     let first = bind(address)?;
     let shared = first.local_addr()?.as_socket().unwrap_or(address);
     let mut bound = vec![first];
@@ -37,6 +39,19 @@ pub fn bind_group(address: SocketAddr, workers: usize) -> io::Result<Vec<Socket>
         socket.listen(LISTEN_BACKLOG)?;
     }
     Ok(bound.into_iter().map(|socket| Socket::from(OwnedFd::from(socket))).collect())
+}
+
+/// Fails with `AddrInUse` if another process listens on the address.
+///
+/// SO_REUSEPORT lets two instances of the same user share a port without a word, and a second one that was started by
+/// mistake would take half of the connections. A bind without it is refused, and is given up at once.
+fn refuse_shared_port(address: SocketAddr) -> io::Result<()> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&SockAddr::from(address))
 }
 
 /// One bound socket that does not listen yet: blocking, closed on exec.
@@ -65,6 +80,15 @@ mod tests {
 
     fn loopback() -> SocketAddr {
         "127.0.0.1:0".parse().unwrap()
+    }
+
+    #[test]
+    fn refuses_a_port_that_another_group_listens_on() {
+        let first = bind_group(loopback(), 2).unwrap();
+        let address = first[0].local_address().unwrap();
+        assert_eq!(bind_group(address, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        bind_group(address, 2).unwrap();
     }
 
     #[test]
