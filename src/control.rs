@@ -3,6 +3,7 @@
 //! Not here: anything that a byte of a session waits for.
 
 pub mod echo;
+pub mod instance;
 pub mod resolver;
 pub mod signals;
 pub mod store;

@@ -1,9 +1,20 @@
-//! The front: where clients arrive, one thread per core on tokio-uring.
+//! The front: one thread per core that opens sessions, on tokio-uring.
 //!
-//! A session is opened here as a conversation in async code over pure parsers. Nothing is in flight on a descriptor when
-//! it leaves the front.
+//! Opening a session is a conversation with many branches, so it is async code over pure parsers. Sockets are blocking
+//! descriptors with our own few operations on them; nothing is in flight on a socket when it goes to the relay.
 //!
-//! Not here: carrying frames (the relay does), and what lives once per process (`control`).
+//! Not here: carrying a session (`relay`), and the rules of an opening (`http1`, `websocket::opening`, `catalog`).
 
+mod accept;
+mod answer;
+mod dial;
+mod head_reader;
 pub mod listener;
+mod opening;
+mod refusal;
+mod run;
 pub mod socket;
+mod truncation;
+
+use run::{Front, OpeningGuard};
+pub use run::{FrontParts, run_front};

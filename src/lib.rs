@@ -2,16 +2,31 @@
 //!
 //! The modules stand in the order in which a byte meets them. `ARCHITECTURE.md` beside this file is the one-page map.
 
-pub mod admission;
-pub mod catalog;
-pub mod cli;
-pub mod control;
-pub mod daemon;
-pub mod front;
-pub mod http1;
 pub mod limits;
-pub mod observe;
-pub mod relay;
-pub mod ring;
-pub mod session;
+
+// The shell that opens sessions, and the core that it asks.
+pub mod front;
+
+pub mod http1;
+
 pub mod websocket;
+
+pub mod catalog;
+
+pub mod admission;
+
+// The shell that carries sessions, and the core that it drives.
+pub mod relay;
+
+pub mod ring;
+
+pub mod session;
+
+// What runs once per process.
+pub mod control;
+
+pub mod observe;
+
+pub mod daemon;
+
+pub mod cli;

@@ -1,10 +1,149 @@
-//! `ringgate serve`: opens the listeners and carries sessions.
+//! `ringgate serve`: runs an instance until it is told to stop.
 
+use crate::catalog::{Fault, Snapshot};
+use crate::control::echo::EchoBackend;
+use crate::control::instance::Instance;
+use crate::control::signals::{StopRequest, StopSignals};
+use crate::control::store::{self, Loaded};
+use crate::daemon::open_files::{open_files_max, raise_open_files};
+use crate::limits::{DRAIN_OVERTIME_MS, open_files_reserve};
+use anyhow::{Context, Result, bail};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::Handle;
 
-/// Says that there is nothing to serve with, and fails.
-pub fn run(_config: Option<&Path>) -> ExitCode {
-    eprintln!("cannot serve: this build has no front and no relay");
-    ExitCode::FAILURE
+/// Runs the instance of a configuration file, or the built-in echo API without one.
+pub fn run(config: Option<&Path>) -> ExitCode {
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ringgate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Option<&Path>) -> Result<()> {
+    let control = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the control thread")?;
+    control.block_on(async {
+        let handle = Handle::current();
+        let mut signals = StopSignals::catch().context("cannot catch signals")?;
+        // The echo backend lives as long as the instance does.
+        let (loaded, echo) = match config {
+            Some(file) => (store::load(file).map_err(Faults)?, None),
+            None => {
+                let echo = start_echo(&handle).context("cannot start the built-in echo backend")?;
+                (store::built_in(echo.address()), Some(echo))
+            }
+        };
+        let Loaded { config: instance_config, snapshot } = loaded;
+        let what_is_open = describe(config, &snapshot);
+        let echo_files = if echo.is_some() { echo_connections_max() } else { 0 };
+        let mut instance = Instance::start(&instance_config, snapshot, &handle, echo_files)?;
+        announce(&instance, &what_is_open);
+        wait_for_end(&mut instance, &mut signals, instance_config.drain_s).await
+    })
+}
+
+fn start_echo(control: &Handle) -> Result<EchoBackend> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    raise_open_files()?;
+    Ok(EchoBackend::start(control, listener, echo_connections_max() as usize)?)
+}
+
+/// The built-in backend takes one open file for each session, whose gateway takes two: it gets a third of what there is.
+fn echo_connections_max() -> u64 {
+    open_files_max().saturating_sub(open_files_reserve(1)) / 3
+}
+
+async fn wait_for_end(instance: &mut Instance, signals: &mut StopSignals, drain_s: u64) -> Result<()> {
+    tokio::select! {
+        ended = instance.ended() => {
+            ended.map_err(anyhow::Error::msg)?;
+            bail!("all workers ended by themselves");
+        }
+        _ = signals.next() => {}
+    }
+    eprintln!("draining for at most {drain_s} s; a second signal ends at once");
+    instance.drain();
+    let patience = Duration::from_millis(drain_s * 1000 + DRAIN_OVERTIME_MS);
+    loop {
+        tokio::select! {
+            ended = tokio::time::timeout(patience, instance.ended()) => {
+                match ended {
+                    Ok(Ok(())) => eprintln!("drained"),
+                    Ok(Err(message)) => bail!(message),
+                    Err(_) => eprintln!("drained; openings that were still in progress are cut"),
+                }
+                return Ok(());
+            }
+            request = signals.next() => match request {
+                StopRequest::AtOnce => {
+                    eprintln!("ended at once");
+                    return Ok(());
+                }
+                StopRequest::Drain => {}
+            }
+        }
+    }
+}
+
+/// One line for each API that is served: its suffix and its backend.
+fn describe(config: Option<&Path>, snapshot: &Snapshot) -> Vec<String> {
+    snapshot
+        .served()
+        .iter()
+        .map(|api| {
+            let backend = match config {
+                Some(_) => format!("ws://{}{}", api.backend.authority, api.backend.path),
+                None => "the built-in echo server".to_owned(),
+            };
+            format!("/{} → {} ({})", api.suffix, backend, api.display_name)
+        })
+        .collect()
+}
+
+fn announce(instance: &Instance, what_is_open: &[String]) {
+    let count = instance.workers();
+    let places = instance.places().limit();
+    println!(
+        "ringgate is open: {count} worker{}, at most {places} sessions",
+        if count == 1 { "" } else { "s" }
+    );
+    for address in instance.addresses() {
+        println!("  listening on ws://{address}");
+    }
+    for line in what_is_open {
+        println!("  {line}");
+    }
+    if what_is_open.is_empty() {
+        println!("  no API is published: put one into the catalogue's apis folder");
+    }
+    if let (Some(address), Some(line)) = (instance.addresses().first(), what_is_open.first()) {
+        let path = line.split(' ').next().unwrap_or("/");
+        println!(
+            "try it: npx wscat -c ws://{address}{path}    or: python3 -m websockets ws://{address}{path}"
+        );
+    }
+}
+
+/// All faults of a configuration, one a line.
+#[derive(Debug)]
+struct Faults(Vec<Fault>);
+
+impl std::error::Error for Faults {}
+
+impl std::fmt::Display for Faults {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "the configuration is not correct")?;
+        for fault in &self.0 {
+            write!(formatter, "\n  {fault}")?;
+        }
+        Ok(())
+    }
 }

@@ -33,6 +33,7 @@ pub struct KernelRing {
     buffer_ring: Option<BufferRing>,
     /// Written by mailboxes to wake this ring.
     wake_up: OwnedFd,
+    #[expect(clippy::vec_box, reason = "the kernel reads a block where it lies: it must not move")]
     spare_blocks: Vec<Box<MessageBlock>>,
     started: Instant,
     last_turn_completions: usize,

@@ -193,14 +193,11 @@ impl Cause {
 
     /// The reason that goes with a Close frame of ringgate's own towards `leg`.
     pub fn close_reason(self, leg: Leg, by: Option<Leg>) -> &'static str {
-        match self {
-            Self::Ended | Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig
-                if by != Some(leg) && leg == Leg::Downstream =>
-            {
-                "bad gateway"
-            }
-            _ => self.name(),
-        }
+        let is_fault_of_the_backend =
+            matches!(self, Self::Ended | Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig)
+                && leg == Leg::Downstream
+                && by == Some(Leg::Upstream);
+        if is_fault_of_the_backend { "bad gateway" } else { self.name() }
     }
 }
 

@@ -1,0 +1,287 @@
+//! One running instance: its workers, what they share, and its end.
+//!
+//! Each worker is a front and a relay on one core. They share snapshots, places and mailboxes, nothing else.
+
+use crate::admission::permit::Places;
+use crate::catalog::InstanceConfig;
+use crate::catalog::Snapshot;
+use crate::control::resolver::Resolver;
+use crate::daemon::cores::{CoreIndex, pin_current_thread, usable_cores};
+use crate::daemon::open_files::{TooManySessions, fit_connections_max, raise_open_files};
+use crate::daemon::scheduling::give_way;
+use crate::front::listener::bind_group;
+use crate::front::socket::Socket;
+use crate::front::{FrontParts, run_front};
+use crate::limits::open_files_reserve;
+use crate::observe::Counters;
+use crate::relay::{Mailbox, Message, Relay};
+use crate::ring::probe::{ProbeError, probe};
+use crate::ring::{KernelRing, RingError};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+/// Why an instance did not start. Each names the remedy where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kernel cannot run a relay.
+    #[error(transparent)]
+    Kernel(#[from] ProbeError),
+    /// Too few open files for the sessions.
+    #[error(transparent)]
+    OpenFiles(#[from] TooManySessions),
+    /// A listener cannot be bound.
+    #[error("cannot listen on {address}: {source}; {}", listen_remedy(.source))]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A relay's ring cannot be set up although the probe could.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// Something that the host is to give.
+    #[error("cannot start: {0}")]
+    Host(#[from] io::Error),
+}
+
+fn listen_remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => "stop what listens there, or choose another address",
+        Some(libc::EACCES) => {
+            "give the process CAP_NET_BIND_SERVICE, or choose a port above net.ipv4.ip_unprivileged_port_start"
+        }
+        Some(libc::EADDRNOTAVAIL) => "choose an address of this host",
+        _ => "check the address",
+    }
+}
+
+/// How one of a worker's threads ended.
+#[derive(Debug)]
+enum ThreadEnd {
+    Done,
+    Failed(String),
+}
+
+/// A running instance. Dropping it leaves its threads running: end it with [`Instance::drain`] and [`Instance::ended`].
+#[derive(Debug)]
+pub struct Instance {
+    addresses: Vec<SocketAddr>,
+    workers: usize,
+    counters: Counters,
+    places: Arc<Places>,
+    mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    draining: watch::Sender<bool>,
+    drain_s: u64,
+    ends: mpsc::UnboundedReceiver<ThreadEnd>,
+    running: usize,
+}
+
+impl Instance {
+    /// Starts the workers. Names are resolved on `control`, which must outlive the instance. `other_open_files` is what
+    /// else in this process takes descriptors, such as the built-in echo backend.
+    ///
+    /// # Errors
+    /// Why it cannot start; nothing is left open then but threads that end by themselves.
+    pub fn start(
+        config: &InstanceConfig,
+        snapshot: Arc<Snapshot>,
+        control: &Handle,
+        other_open_files: u64,
+    ) -> Result<Self, StartError> {
+        probe()?;
+        let cores = usable_cores()?;
+        let workers = config.workers.map_or(cores.len(), |workers| workers as usize);
+        let open_files = raise_open_files()?;
+        let reserve = open_files_reserve(workers) + other_open_files;
+        let connections_max = fit_connections_max(config.limits.connections_max, open_files, reserve)?;
+        let places = Places::new(u32::try_from(connections_max).unwrap_or(u32::MAX));
+        let (addresses, listeners) = listen(config, workers)?;
+        let (snapshots, snapshots_of_fronts) = watch::channel(snapshot);
+        let (draining, draining_of_fronts) = watch::channel(false);
+        let (end_sender, ends) = mpsc::unbounded_channel();
+        let mut instance = Self {
+            addresses,
+            workers,
+            counters: Counters::new(workers),
+            places,
+            mailboxes: Vec::new(),
+            snapshots,
+            draining,
+            drain_s: config.drain_s,
+            ends,
+            running: 0,
+        };
+        let resolver = Resolver::start(control);
+        for (index, listeners) in listeners.into_iter().enumerate() {
+            let core = cores[index % cores.len()];
+            let mailbox = Mailbox::new()?;
+            instance.mailboxes.push(Arc::clone(&mailbox));
+            instance.start_relay(index, core, Arc::clone(&mailbox), end_sender.clone())?;
+            let parts = FrontParts {
+                listeners,
+                snapshots: snapshots_of_fronts.clone(),
+                draining: draining_of_fronts.clone(),
+                places: Arc::clone(&instance.places),
+                resolver: resolver.clone(),
+                mailbox,
+                counters: instance.counters.worker(index),
+                head_timeout_ms: config.limits.head_timeout_ms,
+            };
+            instance.start_front(index, core, parts, end_sender.clone())?;
+        }
+        Ok(instance)
+    }
+
+    fn start_relay(
+        &mut self,
+        index: usize,
+        core: CoreIndex,
+        mailbox: Arc<Mailbox<OwnedFd>>,
+        ends: mpsc::UnboundedSender<ThreadEnd>,
+    ) -> Result<(), StartError> {
+        let counters = self.counters.worker(index);
+        let wake_up = mailbox.wake_up()?;
+        let (started, is_started) = std::sync::mpsc::channel();
+        let run = move || {
+            pin(core);
+            // The kernel wants a ring to be made by the thread that uses it.
+            match KernelRing::new(wake_up) {
+                Ok(ring) => {
+                    let _ = started.send(Ok(()));
+                    Relay::new(ring, mailbox, counters).run().map_err(|error| error.to_string())
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                    Ok(())
+                }
+            }
+        };
+        self.spawn(format!("relay-{index}"), ends, run)?;
+        is_started.recv().map_err(|_| io::Error::other("a relay ended while it started"))??;
+        Ok(())
+    }
+
+    fn start_front(
+        &mut self,
+        index: usize,
+        core: CoreIndex,
+        parts: FrontParts,
+        ends: mpsc::UnboundedSender<ThreadEnd>,
+    ) -> Result<(), StartError> {
+        let run = move || {
+            pin(core);
+            if let Err(error) = give_way() {
+                tracing::warn!(%error, "a front does not give way to its relay");
+            }
+            run_front(parts).map_err(|error| format!("a front cannot run: {error}"))
+        };
+        self.spawn(format!("front-{index}"), ends, run)
+    }
+
+    fn spawn(
+        &mut self,
+        name: String,
+        ends: mpsc::UnboundedSender<ThreadEnd>,
+        run: impl FnOnce() -> Result<(), String> + Send + 'static,
+    ) -> Result<(), StartError> {
+        let label = name.clone();
+        thread::Builder::new().name(name).spawn(move || {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            let end = match result {
+                Ok(Ok(())) => ThreadEnd::Done,
+                Ok(Err(message)) => ThreadEnd::Failed(message),
+                Err(_) => ThreadEnd::Failed(format!("{label} broke an invariant")),
+            };
+            // Nobody listens any more if the instance was dropped.
+            let _ = ends.send(end);
+        })?;
+        self.running += 1;
+        Ok(())
+    }
+
+    /// Where it listens, in the order of the configuration; with the ports that the kernel chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// How many workers it has.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Its places for sessions.
+    pub fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    /// Gives the workers another catalogue; openings in progress end under the one they began with.
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.snapshots.send_replace(snapshot);
+    }
+
+    /// Takes no more connections, and ends all sessions within the configured `drain_s`.
+    ///
+    /// What is queued on the listeners is taken and answered; sessions get a Close 1001 at their next boundary, the
+    /// first now and the last early enough to be answered; what is left at the end is cut.
+    pub fn drain(&self) {
+        let cut_after_ms = self.drain_s * 1000;
+        // The last session is told while there is still time for its peers to answer.
+        let answering_ms = (cut_after_ms / 2).min(crate::limits::LINGER_S_DEFAULT * 1000);
+        self.draining.send_replace(true);
+        for mailbox in &self.mailboxes {
+            mailbox.push(Message::Drain { spread_ms: cut_after_ms - answering_ms, cut_after_ms });
+        }
+    }
+
+    /// Waits until all workers have ended. May be dropped and called again.
+    ///
+    /// # Errors
+    /// What a worker failed with. The others may still run: the process is to end.
+    pub async fn ended(&mut self) -> Result<(), String> {
+        while self.running > 0 {
+            match self.ends.recv().await {
+                Some(ThreadEnd::Done) => self.running -= 1,
+                Some(ThreadEnd::Failed(message)) => return Err(message),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Binds every listener once per worker; gives the addresses and each worker's listeners.
+fn listen(
+    config: &InstanceConfig,
+    workers: usize,
+) -> Result<(Vec<SocketAddr>, Vec<Vec<Socket>>), StartError> {
+    let mut addresses = Vec::new();
+    let mut of_workers: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in &config.listeners {
+        let failed = |source| StartError::Listen { address: listener.address, source };
+        let group = bind_group(listener.address, workers).map_err(failed)?;
+        let bound = group.first().map_or(Ok(listener.address), Socket::local_address).map_err(failed)?;
+        addresses.push(bound);
+        for (of_worker, socket) in of_workers.iter_mut().zip(group) {
+            of_worker.push(socket);
+        }
+    }
+    Ok((addresses, of_workers))
+}
+
+fn pin(core: CoreIndex) {
+    if let Err(error) = pin_current_thread(core) {
+        tracing::warn!(%error, core = core.number(), "a thread is not pinned");
+    }
+}

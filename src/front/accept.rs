@@ -1,0 +1,68 @@
+//! Accepts connections of one listener until the drain, and then what its queue holds.
+
+use super::Front;
+use super::opening::open;
+use super::socket::Socket;
+use crate::limits::ACCEPT_PAUSE_MS;
+use crate::observe::counters::add;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Accepts connections and opens a session on each.
+///
+/// The listener is never shut down: that would end its twins on the same port, in other processes too. At the drain its
+/// pending accept is cancelled, what is queued is taken, and it is closed.
+pub(super) async fn accept_until_drain(front: Rc<Front>, listener: Socket) {
+    loop {
+        let mut accept = pin!(listener.accept());
+        let mut is_draining = false;
+        let accepted = tokio::select! {
+            biased;
+            accepted = &mut accept => accepted,
+            () = front.drain_begun() => {
+                is_draining = true;
+                // The accept completes: cancelled, or with a connection that came just before.
+                let _ = listener.cancel_all().await;
+                accept.await
+            }
+        };
+        if let Some(pause) = take(&front, accepted, is_draining) {
+            tokio::time::sleep(pause).await;
+        }
+        if is_draining {
+            break;
+        }
+    }
+    while let Ok(Some(accepted)) = listener.take_queued_now() {
+        take(&front, Ok(accepted), true);
+    }
+}
+
+/// Starts an opening on an accepted connection. Gives how long to wait before the next accept, if that makes sense.
+fn take(
+    front: &Rc<Front>,
+    accepted: io::Result<(Socket, SocketAddr)>,
+    is_draining: bool,
+) -> Option<Duration> {
+    match accepted {
+        Ok((socket, peer)) => {
+            add(&front.counters.connections_accepted, 1);
+            let opening = front.begin_opening();
+            tokio_uring::spawn(open(Rc::clone(front), socket, peer, opening));
+            None
+        }
+        Err(_) if is_draining => None,
+        Err(error) => match error.raw_os_error() {
+            // Nothing is left to accept with. The connection waits in the queue; asking at once would only spin.
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+                tracing::error!(%error, "cannot accept connections");
+                Some(Duration::from_millis(ACCEPT_PAUSE_MS))
+            }
+            // The error of one connection that was gone before it was accepted.
+            _ => None,
+        },
+    }
+}

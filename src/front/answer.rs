@@ -1,0 +1,176 @@
+//! The backend's answer: its head, and, where it is no 101, the body that is passed on.
+
+use super::head_reader::{Head, NoHead, read_head};
+use super::refusal::{Refusal, shut};
+use super::socket::{Socket, until};
+use crate::http1::chunked::{ChunkedDecoder, ChunkedProgress};
+use crate::http1::encode::{PassedOnBody, encode_chunk, encode_passed_on_head};
+use crate::http1::response::check_incomplete_head;
+use crate::http1::{AnswerFault, BodyLength, ResponseHead};
+use crate::limits::{HEAD_READ_BYTES, INTERIM_ANSWERS_MAX, REFUSED_BODY_BYTES_MAX};
+use crate::session::Cause;
+use bytes::{Bytes, BytesMut};
+use std::future::pending;
+use std::net::Shutdown;
+use tokio::time::Instant;
+
+/// A backend's final answer.
+#[derive(Debug)]
+pub(super) struct BackendAnswer {
+    /// Its head.
+    pub(super) head: ResponseHead,
+    /// What came behind the head.
+    pub(super) behind: Bytes,
+}
+
+/// Reads the backend's answer; interim answers before it are skipped (RFC 9110 §15.2).
+///
+/// # Errors
+/// The refusal for the client: 504 for a silent backend, 502 for one that answers wrongly.
+pub(super) async fn read_answer(backend: &Socket, deadline: Instant) -> Result<BackendAnswer, Refusal> {
+    let mut received = Vec::new();
+    for _ in 0..=INTERIM_ANSWERS_MAX {
+        let interrupt = || shut(backend, Shutdown::Both);
+        let Head { head, behind } =
+            read_head(backend, received, check_incomplete_head, deadline, pending(), interrupt)
+                .await
+                .map_err(refusal_of)?;
+        let head = ResponseHead::parse(head).map_err(|fault| wrong_answer(&fault.to_string()))?;
+        if !head.is_interim() {
+            return Ok(BackendAnswer { head, behind });
+        }
+        received = behind.to_vec();
+    }
+    Err(wrong_answer("too many interim answers"))
+}
+
+/// The refusal for an answer that breaks a rule. The client is not told which: it is between ringgate and the backend.
+pub(super) fn wrong_answer(fault: &str) -> Refusal {
+    tracing::warn!(fault, "a backend's answer is not a correct one");
+    Refusal::of(Cause::BackendAnswer, "the backend's answer is not a correct opening handshake")
+}
+
+fn refusal_of(reason: NoHead<AnswerFault>) -> Refusal {
+    match reason {
+        NoHead::Faulty(fault) => wrong_answer(&fault.to_string()),
+        NoHead::Ended => wrong_answer("it ended before its head was complete"),
+        NoHead::Broken(error) => wrong_answer(&error.to_string()),
+        NoHead::Late(_) | NoHead::Stopped => {
+            Refusal::of(Cause::BackendSilent, "the backend did not answer in time")
+        }
+    }
+}
+
+/// An answer that is passed on, ready to be sent.
+#[derive(Debug)]
+pub(super) struct PassedOn {
+    /// Head and body.
+    pub(super) bytes: Bytes,
+    /// The body is longer than what is passed on, or broke off: the connection is reset, so that the truncation shows.
+    pub(super) is_truncated: bool,
+}
+
+/// Reads as much of the body as is passed on and makes the client's answer of it.
+///
+/// # Errors
+/// The refusal for the client if the body's length is contradictory.
+pub(super) async fn pass_on(
+    answer: BackendAnswer,
+    backend: &Socket,
+    deadline: Instant,
+) -> Result<PassedOn, Refusal> {
+    let length = answer.head.body_length().map_err(|fault| wrong_answer(&fault.to_string()))?;
+    let mut body = Body { received: answer.behind.to_vec(), backend, deadline };
+    match length {
+        BodyLength::None => Ok(whole(&answer.head, PassedOnBody::NoBody, &[])),
+        BodyLength::Length(declared) => {
+            let wanted = declared.min(REFUSED_BODY_BYTES_MAX as u64) as usize;
+            body.read_up_to(wanted).await;
+            body.received.truncate(wanted);
+            if body.received.len() as u64 == declared {
+                let framing = PassedOnBody::Whole(declared);
+                return Ok(whole(&answer.head, framing, &body.received));
+            }
+            let head = encode_passed_on_head(&answer.head, PassedOnBody::TruncatedLength(declared));
+            Ok(PassedOn { bytes: joined(head, &body.received), is_truncated: true })
+        }
+        BodyLength::Chunked => pass_on_chunked(&answer.head, body).await,
+        BodyLength::UntilClose => {
+            let is_over = body.read_up_to(REFUSED_BODY_BYTES_MAX + 1).await;
+            let is_whole = is_over && body.received.len() <= REFUSED_BODY_BYTES_MAX;
+            Ok(of_unknown_length(&answer.head, &body.received, is_whole))
+        }
+    }
+}
+
+async fn pass_on_chunked(head: &ResponseHead, mut body: Body<'_>) -> Result<PassedOn, Refusal> {
+    let mut decoder = ChunkedDecoder::new();
+    let mut payload = Vec::new();
+    loop {
+        match decoder.decode(&body.received, &mut payload) {
+            Err(fault) => return Err(wrong_answer(&fault.to_string())),
+            Ok(ChunkedProgress::Done { .. }) => return Ok(of_unknown_length(head, &payload, true)),
+            Ok(ChunkedProgress::More) if payload.len() > REFUSED_BODY_BYTES_MAX => break,
+            Ok(ChunkedProgress::More) => {}
+        }
+        body.received.clear();
+        body.receive().await;
+        if body.received.is_empty() {
+            break;
+        }
+    }
+    Ok(of_unknown_length(head, &payload, false))
+}
+
+/// A body whose length the backend did not declare. A truncated one ends in chunked framing without its last chunk.
+fn of_unknown_length(head: &ResponseHead, payload: &[u8], is_whole: bool) -> PassedOn {
+    if is_whole && payload.len() <= REFUSED_BODY_BYTES_MAX {
+        return whole(head, PassedOnBody::Whole(payload.len() as u64), payload);
+    }
+    let payload = &payload[..payload.len().min(REFUSED_BODY_BYTES_MAX)];
+    let mut bytes = encode_passed_on_head(head, PassedOnBody::TruncatedChunked);
+    if !payload.is_empty() {
+        bytes.extend_from_slice(&encode_chunk(payload));
+    }
+    PassedOn { bytes: bytes.freeze(), is_truncated: true }
+}
+
+fn whole(head: &ResponseHead, framing: PassedOnBody, payload: &[u8]) -> PassedOn {
+    PassedOn { bytes: joined(encode_passed_on_head(head, framing), payload), is_truncated: false }
+}
+
+fn joined(mut head: BytesMut, payload: &[u8]) -> Bytes {
+    head.extend_from_slice(payload);
+    head.freeze()
+}
+
+/// A body as it comes in.
+struct Body<'a> {
+    received: Vec<u8>,
+    backend: &'a Socket,
+    deadline: Instant,
+}
+
+impl Body<'_> {
+    /// Receives until so many bytes are there; gives whether the stream ended before.
+    async fn read_up_to(&mut self, bytes: usize) -> bool {
+        while self.received.len() < bytes {
+            match self.receive().await {
+                Some(0) => return true,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// Receives once. `Some(0)` is an orderly end; `None` a break or the deadline.
+    async fn receive(&mut self) -> Option<usize> {
+        let buffer = std::mem::take(&mut self.received);
+        let receive = self.backend.receive(buffer, HEAD_READ_BYTES);
+        let ((result, buffer), is_late) =
+            until(receive, self.deadline, || shut(self.backend, Shutdown::Both)).await;
+        self.received = buffer;
+        result.ok().filter(|_| !is_late)
+    }
+}

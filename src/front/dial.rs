@@ -1,0 +1,125 @@
+//! Connects to a backend: all its addresses in turn, within one deadline, until the client leaves.
+
+use super::refusal::{Refusal, shut};
+use super::socket::{Socket, until};
+use crate::catalog::{Api, BackendHost};
+use crate::control::resolver::Resolver;
+use crate::session::Cause;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Ends what an opening does towards its backend when its client has left.
+///
+/// Operations cannot be dropped, so the socket they run on is shut down and they complete by themselves.
+#[derive(Debug, Default)]
+pub(super) struct Abort {
+    is_aborted: Cell<bool>,
+    aborted: Notify,
+    socket: RefCell<Option<Rc<Socket>>>,
+}
+
+impl Abort {
+    /// Ends it.
+    pub(super) fn abort(&self) {
+        self.is_aborted.set(true);
+        self.aborted.notify_waiters();
+        if let Some(socket) = &*self.socket.borrow() {
+            shut(socket, Shutdown::Both);
+        }
+    }
+
+    /// Whether it was ended.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.is_aborted.get()
+    }
+
+    /// From here on this is the socket that an abort shuts down.
+    fn watch(&self, socket: &Rc<Socket>) {
+        *self.socket.borrow_mut() = Some(Rc::clone(socket));
+    }
+
+    /// Lets go of the socket.
+    pub(super) fn unwatch(&self) {
+        *self.socket.borrow_mut() = None;
+    }
+}
+
+/// Connects to the backend of `api`.
+///
+/// Each address gets an even share of the time that is left; IPv6 and IPv4 take turns (RFC 8305 §4).
+///
+/// # Errors
+/// The refusal for the client: what the last address said.
+pub(super) async fn dial(api: &Api, resolver: &Resolver, abort: &Abort) -> Result<Rc<Socket>, Refusal> {
+    let deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
+    let addresses = match &api.backend.host {
+        BackendHost::Ip(address) => vec![SocketAddr::new(*address, api.backend.port)],
+        BackendHost::Name(name) => resolve(name, api.backend.port, resolver, deadline, abort).await?,
+    };
+    let mut last = Refusal::of(Cause::BackendRefused, "the backend has no address");
+    for (index, address) in addresses.iter().enumerate() {
+        if abort.is_aborted() {
+            break;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / (addresses.len() - index) as u32;
+        match connect(*address, Instant::now() + share, abort).await {
+            Ok(socket) => return Ok(socket),
+            Err(refusal) => last = refusal,
+        }
+    }
+    Err(last)
+}
+
+async fn resolve(
+    name: &str,
+    port: u16,
+    resolver: &Resolver,
+    deadline: Instant,
+    abort: &Abort,
+) -> Result<Vec<SocketAddr>, Refusal> {
+    // A look-up is no ring operation: it may be dropped.
+    tokio::select! {
+        biased;
+        () = abort.aborted.notified() => Err(Refusal::of(Cause::ClientGone, "the client left")),
+        found = tokio::time::timeout_at(deadline, resolver.resolve(name, port)) => match found {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => {
+                tracing::warn!(name, %error, "cannot resolve a backend");
+                Err(Refusal::of(Cause::BackendRefused, "the backend's name cannot be resolved"))
+            }
+            Err(_) => Err(Refusal::of(Cause::BackendSilent, "the backend's name was not resolved in time")),
+        }
+    }
+}
+
+async fn connect(address: SocketAddr, deadline: Instant, abort: &Abort) -> Result<Rc<Socket>, Refusal> {
+    let socket = Socket::for_dial(address, None).map_err(|error| refusal_of(&error, address))?;
+    let socket = Rc::new(socket);
+    abort.watch(&socket);
+    let (result, is_late) = until(socket.connect(address), deadline, || shut(&socket, Shutdown::Both)).await;
+    match result {
+        Ok(()) => Ok(socket),
+        Err(_) if is_late => {
+            tracing::warn!(%address, "a backend did not take a connection in time");
+            Err(Refusal::of(Cause::BackendSilent, "the backend did not take the connection in time"))
+        }
+        Err(error) => Err(refusal_of(&error, address)),
+    }
+}
+
+fn refusal_of(error: &io::Error, address: SocketAddr) -> Refusal {
+    tracing::warn!(%address, %error, "cannot connect to a backend");
+    match error.raw_os_error() {
+        // The only dials that can lack one are those from an address whose ports are all taken towards this backend.
+        Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
+            Refusal::of(Cause::NoLocalPort, "no local port is left towards the backend")
+        }
+        _ => Refusal::of(Cause::BackendRefused, "the backend cannot be reached"),
+    }
+}

@@ -1,0 +1,83 @@
+//! Reads a head, and keeps what came behind it.
+
+use super::socket::Socket;
+use crate::http1::find_head_end;
+use crate::limits::HEAD_READ_BYTES;
+use bytes::Bytes;
+use std::io;
+use std::pin::pin;
+use tokio::time::Instant;
+
+/// A head and the bytes behind it; both are views of what was received.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// The head, its empty line included.
+    pub(super) head: Bytes,
+    /// What came behind it. Not one byte of it may be lost.
+    pub(super) behind: Bytes,
+}
+
+/// Why there is no head. `F` is the fault of what was received of it.
+#[derive(Debug)]
+pub(super) enum NoHead<F> {
+    /// What came of it is wrong already.
+    Faulty(F),
+    /// The stream ended before it was complete.
+    Ended,
+    /// The connection broke.
+    Broken(io::Error),
+    /// The deadline passed; this had come.
+    Late(Vec<u8>),
+    /// The reader was told to stop.
+    Stopped,
+}
+
+/// Receives from `socket` until a head is complete. `received` is what came already.
+///
+/// `check_incomplete` judges what came of a head that has no end yet, its length included. At the deadline, or when `stop` completes, `interrupt` is to end the pending receive (a shutdown of reading); the
+/// receive is awaited all the same, because one that is dropped would lose bytes.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn read_head<F>(
+    socket: &Socket,
+    received: Vec<u8>,
+    check_incomplete: fn(&[u8]) -> Result<(), F>,
+    deadline: Instant,
+    stop: impl Future<Output = ()>,
+    interrupt: impl Fn(),
+) -> Result<Head, NoHead<F>> {
+    let mut buffer = received;
+    let mut searched = 0;
+    let mut stop = pin!(stop);
+    loop {
+        if let Some(end) = find_head_end(&buffer, searched) {
+            let mut head = Bytes::from(buffer);
+            let behind = head.split_off(end);
+            return Ok(Head { head, behind });
+        }
+        check_incomplete(&buffer).map_err(NoHead::Faulty)?;
+        searched = buffer.len();
+        let mut receive = pin!(socket.receive(buffer, HEAD_READ_BYTES));
+        let (result, filled) = tokio::select! {
+            biased;
+            received = &mut receive => received,
+            () = tokio::time::sleep_until(deadline) => {
+                interrupt();
+                let (_, received) = receive.await;
+                return Err(NoHead::Late(received));
+            }
+            () = &mut stop => {
+                interrupt();
+                let _: (io::Result<usize>, Vec<u8>) = receive.await;
+                return Err(NoHead::Stopped);
+            }
+        };
+        buffer = filled;
+        match result {
+            Ok(0) => return Err(NoHead::Ended),
+            Ok(_) => {}
+            Err(error) => return Err(NoHead::Broken(error)),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What a client is told instead of a 101, and how the connection is closed after it.
+
+use super::socket::{Socket, until};
+use crate::http1::HeadFault;
+use crate::http1::encode::encode_refusal;
+use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS, RETRY_AFTER_S};
+use crate::session::{Cause, termination::Answer};
+use bytes::Bytes;
+use std::net::Shutdown;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// An answer of ringgate's own, and why.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// Why.
+    pub(super) cause: Cause,
+    /// The HTTP status.
+    pub(super) status: u16,
+    /// Said to the client and in the log.
+    pub(super) message: String,
+    /// Header fields beside those that every refusal has.
+    pub(super) headers: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    /// The refusal that the termination table has for `cause`.
+    pub(super) fn of(cause: Cause, message: impl Into<String>) -> Self {
+        let status = match cause.answer() {
+            Answer::Status(status) => status,
+            Answer::OfTheBackend => 502,
+            Answer::OfTheRule => 400,
+            // These causes make no refusal; were one made all the same, the fault is ours.
+            Answer::Nothing | Answer::NotBefore => 500,
+        };
+        let mut headers = Vec::new();
+        if cause.may_be_retried() {
+            headers.push(("Retry-After", RETRY_AFTER_S.to_string()));
+        }
+        Self { cause, status, message: message.into(), headers }
+    }
+
+    /// The refusal of a request that is no correct opening handshake.
+    pub(super) fn of_head(fault: HeadFault) -> Self {
+        Self {
+            cause: Cause::HeadFault,
+            status: fault.status(),
+            message: fault.message().to_owned(),
+            headers: fault
+                .response_headers()
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect(),
+        }
+    }
+
+    /// The bytes that say it.
+    pub(super) fn encode(&self) -> Bytes {
+        let headers: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        encode_refusal(self.status, &headers, &self.message).freeze()
+    }
+}
+
+/// Sends an answer that ends the connection, and closes it so that the client can read all of it.
+///
+/// A close with bytes that were not read would reset the connection, and the client would lose the answer (RFC 9112
+/// §9.6): so writing ends first, and what the client still sends is read for a while.
+pub(super) async fn send_last_answer(socket: &Socket, answer: Bytes) {
+    if send_within(socket, answer).await.is_ok() {
+        drain(socket).await;
+    }
+}
+
+/// Sends `bytes`; a client that does not take them for too long is cut off.
+///
+/// # Errors
+/// The client is gone, or was cut off.
+pub(super) async fn send_within(socket: &Socket, bytes: Bytes) -> std::io::Result<()> {
+    let deadline = Instant::now() + Duration::from_millis(FAREWELL_SEND_MS);
+    let (result, _) = until(socket.send_all(bytes), deadline, || shut(socket, Shutdown::Both)).await;
+    result
+}
+
+async fn drain(socket: &Socket) {
+    shut(socket, Shutdown::Write);
+    let deadline = Instant::now() + Duration::from_millis(FAREWELL_DRAIN_MS);
+    let mut drained = 0;
+    while drained < FAREWELL_DRAIN_BYTES {
+        let receive = socket.receive(Vec::new(), FAREWELL_DRAIN_BYTES - drained);
+        let ((result, _), is_late) = until(receive, deadline, || shut(socket, Shutdown::Read)).await;
+        match result {
+            Ok(bytes) if bytes > 0 && !is_late => drained += bytes,
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// Ends directions of a socket. It fails only if the peer is gone, which the next operation says too.
+pub(super) fn shut(socket: &Socket, how: Shutdown) {
+    let _ = socket.shutdown(how);
+}

@@ -1,0 +1,138 @@
+//! One front: a tokio-uring runtime on its own thread, its listeners, and the openings in progress.
+
+use super::accept::accept_until_drain;
+use super::socket::Socket;
+use crate::admission::permit::Places;
+use crate::catalog::Snapshot;
+use crate::control::resolver::Resolver;
+use crate::observe::WorkerCounters;
+use crate::relay::{Mailbox, Message};
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::sync::{Notify, watch};
+
+/// What a front is made of. All that is shared between workers comes in here.
+#[derive(Debug)]
+pub struct FrontParts {
+    /// Its own listeners; other workers have others on the same ports.
+    pub listeners: Vec<Socket>,
+    /// The catalogue, as it was published last.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Turns true at the drain.
+    pub draining: watch::Receiver<bool>,
+    /// Places of the instance.
+    pub places: Arc<Places>,
+    /// Resolves backends' names on the control thread.
+    pub resolver: Resolver,
+    /// The relay that takes over what is opened here.
+    pub mailbox: Arc<Mailbox<OwnedFd>>,
+    /// This worker's counters.
+    pub counters: Arc<WorkerCounters>,
+    /// Milliseconds in which a request head must be complete.
+    pub head_timeout_ms: u64,
+}
+
+/// One front's state, shared by its tasks.
+#[derive(Debug)]
+pub(super) struct Front {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    draining: watch::Receiver<bool>,
+    pub(super) places: Arc<Places>,
+    pub(super) resolver: Resolver,
+    pub(super) mailbox: Arc<Mailbox<OwnedFd>>,
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) head_timeout_ms: u64,
+    openings: Cell<usize>,
+    opening_ended: Notify,
+}
+
+/// Held by an opening while it is in progress.
+#[derive(Debug)]
+pub(super) struct OpeningGuard(Rc<Front>);
+
+impl Drop for OpeningGuard {
+    fn drop(&mut self) {
+        self.0.openings.set(self.0.openings.get() - 1);
+        self.0.counters.openings.store(self.0.openings.get() as u64, Ordering::Relaxed);
+        self.0.opening_ended.notify_waiters();
+    }
+}
+
+impl Front {
+    /// The catalogue that an opening begins and ends with.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Completes when the drain begins; at once if it has.
+    pub(super) async fn drain_begun(&self) {
+        let mut draining = self.draining.clone();
+        // The sender lives until the instance is gone, and with it this front.
+        let _ = draining.wait_for(|is_draining| *is_draining).await;
+    }
+
+    pub(super) fn begin_opening(self: &Rc<Self>) -> OpeningGuard {
+        self.openings.set(self.openings.get() + 1);
+        self.counters.openings.store(self.openings.get() as u64, Ordering::Relaxed);
+        OpeningGuard(Rc::clone(self))
+    }
+
+    async fn openings_over(&self) {
+        while self.openings.get() > 0 {
+            self.opening_ended.notified().await;
+        }
+    }
+}
+
+/// Runs a front on the calling thread until the drain is begun and its last opening is over.
+///
+/// # Errors
+/// The runtime cannot be set up.
+pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
+    let mut ring = tokio_uring::uring_builder();
+    ring.setup_coop_taskrun().setup_single_issuer().setup_submit_all();
+    let mut builder = tokio_uring::builder();
+    builder.entries(crate::limits::FRONT_SUBMISSION_ENTRIES).uring_builder(&ring);
+    let runtime = tokio_uring::Runtime::new(&builder)?;
+    runtime.block_on(async {
+        let FrontParts {
+            listeners,
+            snapshots,
+            draining,
+            places,
+            resolver,
+            mailbox,
+            counters,
+            head_timeout_ms,
+        } = parts;
+        let front = Rc::new(Front {
+            snapshots,
+            draining,
+            places,
+            resolver,
+            mailbox,
+            counters,
+            head_timeout_ms,
+            openings: Cell::new(0),
+            opening_ended: Notify::new(),
+        });
+        let accepting: Vec<_> = listeners
+            .into_iter()
+            .map(|listener| tokio_uring::spawn(accept_until_drain(Rc::clone(&front), listener)))
+            .collect();
+        for task in accepting {
+            // A task ends early only by a panic, which the panic hook has told.
+            let _ = task.await;
+        }
+        front.openings_over().await;
+        front.mailbox.push(Message::NoMore);
+    });
+    Ok(())
+}
