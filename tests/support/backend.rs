@@ -1,0 +1,96 @@
+//! Backends that do what a test says.
+
+use super::raw::{Raw, accept_for, header};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+/// A listening socket whose connections the test takes one by one.
+pub struct Backend {
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+impl Backend {
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().unwrap();
+        Self { listener, address }
+    }
+
+    /// Takes the next connection.
+    pub fn take(&self) -> Raw {
+        Raw::new(self.listener.accept().expect("a connection from the gateway").0)
+    }
+
+    /// Takes the next connection and its request head.
+    pub fn take_request(&self) -> (Raw, String) {
+        let mut raw = self.take();
+        let head = raw.read_head();
+        (raw, head)
+    }
+
+    /// Takes the next connection and accepts its handshake.
+    pub fn take_session(&self) -> Raw {
+        let (mut raw, head) = self.take_request();
+        raw.send(switching(&head, "").as_bytes());
+        raw
+    }
+
+    /// Answers every connection on a thread of its own, for ever.
+    pub fn serve(self, answer: impl Fn(Raw) + Send + Sync + Clone + 'static) -> SocketAddr {
+        let address = self.address;
+        thread::spawn(move || {
+            while let Ok((stream, _)) = self.listener.accept() {
+                let answer = answer.clone();
+                thread::Builder::new().stack_size(128 * 1024).spawn(move || answer(Raw::new(stream))).unwrap();
+            }
+        });
+        address
+    }
+}
+
+/// A correct 101 for a request head, with further header lines.
+pub fn switching(request_head: &str, lines: &str) -> String {
+    let key = header(request_head, "Sec-WebSocket-Key").expect("a key in the request");
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {}\r\n{lines}\r\n",
+        accept_for(key)
+    )
+}
+
+/// An echo backend on tungstenite, a thread for each connection.
+pub fn tungstenite_echo() -> SocketAddr {
+    Backend::new().serve(|raw| {
+        let Ok(mut socket) = tungstenite::accept(raw.stream) else { return };
+        while let Ok(message) = socket.read() {
+            if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// A session with both ends in the hands of the test.
+pub struct Pair {
+    pub client: Raw,
+    pub backend: Raw,
+}
+
+impl Pair {
+    /// Opens a session at `/t` of the gateway.
+    pub fn open(gateway: SocketAddr, backend: &Backend) -> Self {
+        let mut client = Raw::connect(gateway);
+        client.send(super::raw::request("/t", "").as_bytes());
+        let backend = backend.take_session();
+        let head = client.read_head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        Self { client, backend }
+    }
+}
+
+/// A channel for what a backend's threads saw.
+pub fn reports<T>() -> (Sender<T>, Receiver<T>) {
+    channel()
+}

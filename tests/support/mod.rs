@@ -1,0 +1,111 @@
+//! What the tests that run a whole instance share: an instance on a port of its own, raw clients, raw backends, frames.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+pub mod backend;
+pub mod frames;
+pub mod raw;
+
+use ringgate::catalog::{InstanceConfig, Snapshot, parse_api, parse_instance};
+use ringgate::control::instance::Instance;
+use ringgate::session::{Cause, Phase};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+/// Longest that a test waits for something that is to happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` holds; panics with `what` if it does not in time.
+///
+/// For state that no event announces; the interval is short so that nobody waits for long.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// A running instance with one listener on loopback.
+pub struct TestInstance {
+    pub instance: Instance,
+    pub address: SocketAddr,
+    runtime: Runtime,
+}
+
+impl TestInstance {
+    /// One API at `/t`, open to all, to `backend`, with further lines of its file.
+    pub fn start(backend: SocketAddr, api_lines: &str) -> Self {
+        Self::start_with("workers = 1", &[("t", &api_file("t", backend, api_lines))])
+    }
+
+    /// Lines of the instance's file, and API files by name.
+    pub fn start_with(instance_lines: &str, apis: &[(&str, &str)]) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a control runtime");
+        let text = format!("{instance_lines}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n");
+        let config: InstanceConfig = parse_instance("ringgate.toml", &text).expect("a correct instance file");
+        let apis = apis
+            .iter()
+            .map(|(name, text)| {
+                let file = format!("apis/{name}.toml");
+                let api = parse_api(&file, name, text).expect("a correct api file");
+                (file, api)
+            })
+            .collect();
+        let snapshot = Snapshot::build(apis, None).expect("a correct catalogue");
+        let instance = Instance::start(&config, snapshot.into(), runtime.handle(), 0).expect("an instance that starts");
+        let address = instance.addresses()[0];
+        Self { instance, address, runtime }
+    }
+
+    /// How often an opening or a session ended with a cause in a phase.
+    pub fn terminations(&self, cause: Cause, phase: Phase) -> u64 {
+        self.instance.counters().terminations(cause, phase)
+    }
+
+    /// Waits until so many ended with a cause in a phase.
+    pub fn wait_for_terminations(&self, cause: Cause, phase: Phase, count: u64) {
+        wait_until(&format!("{count} × {} in {}", cause.name(), phase.name()), || {
+            self.terminations(cause, phase) >= count
+        });
+        assert_eq!(self.terminations(cause, phase), count, "{} in {}", cause.name(), phase.name());
+    }
+
+    /// Waits until so many sessions were opened.
+    pub fn wait_for_sessions(&self, count: u64) {
+        wait_until(&format!("{count} sessions"), || {
+            self.instance.counters().sum(|worker| &worker.sessions_opened) >= count
+        });
+    }
+
+    /// Waits until nothing is open any more: no opening, no slot, no buffer, no place.
+    pub fn wait_for_rest(&self) {
+        wait_until("an instance at rest", || {
+            self.instance.counters().is_at_rest() && self.instance.places().taken() == 0
+        });
+    }
+
+    /// Drains it and waits for its end.
+    pub fn end(mut self) {
+        self.instance.drain();
+        let instance = &mut self.instance;
+        self.runtime
+            .block_on(async { tokio::time::timeout(PATIENCE * 2, instance.ended()).await })
+            .expect("an instance that ends")
+            .expect("workers that end well");
+        assert!(self.instance.counters().is_at_rest());
+        assert_eq!(self.instance.places().taken(), 0);
+    }
+}
+
+/// The file of an API that is open to all.
+pub fn api_file(suffix: &str, backend: SocketAddr, lines: &str) -> String {
+    format!(
+        "display_name = \"Test\"\nurl = \"ws://{backend}\"\nsuffix = \"{suffix}\"\nsubscription_required = false\n{lines}\n"
+    )
+}
