@@ -43,7 +43,10 @@ impl Backend {
         thread::spawn(move || {
             while let Ok((stream, _)) = self.listener.accept() {
                 let answer = answer.clone();
-                thread::Builder::new().stack_size(128 * 1024).spawn(move || answer(Raw::new(stream))).unwrap();
+                thread::Builder::new()
+                    .stack_size(128 * 1024)
+                    .spawn(move || answer(Raw::new(stream)))
+                    .unwrap();
             }
         });
         address

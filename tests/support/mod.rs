@@ -1,6 +1,7 @@
 //! What the tests that run a whole instance share: an instance on a port of its own, raw clients, raw backends, frames.
 
-#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
+#![allow(clippy::disallowed_methods, reason = "tests wait for real events with real deadlines")]
 
 pub mod backend;
 pub mod frames;
@@ -58,7 +59,8 @@ impl TestInstance {
             })
             .collect();
         let snapshot = Snapshot::build(apis, None).expect("a correct catalogue");
-        let instance = Instance::start(&config, snapshot.into(), runtime.handle(), 0).expect("an instance that starts");
+        let instance =
+            Instance::start(&config, snapshot.into(), runtime.handle(), 0).expect("an instance that starts");
         let address = instance.addresses()[0];
         Self { instance, address, runtime }
     }

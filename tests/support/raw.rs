@@ -61,7 +61,11 @@ impl Raw {
                 let head = self.held.drain(..at + 4).collect();
                 return String::from_utf8(head).expect("a head in ASCII");
             }
-            assert!(self.fill() > 0, "the stream ended within a head: {:?}", String::from_utf8_lossy(&self.held));
+            assert!(
+                self.fill() > 0,
+                "the stream ended within a head: {:?}",
+                String::from_utf8_lossy(&self.held)
+            );
         }
     }
 
@@ -76,7 +80,12 @@ impl Raw {
     /// Reads exactly these bytes.
     pub fn expect(&mut self, bytes: &[u8]) {
         let got = self.read(bytes.len());
-        assert!(got == bytes, "got {:02x?}, expected {:02x?}", &got[..got.len().min(80)], &bytes[..bytes.len().min(80)]);
+        assert!(
+            got == bytes,
+            "got {:02x?}, expected {:02x?}",
+            &got[..got.len().min(80)],
+            &bytes[..bytes.len().min(80)]
+        );
     }
 
     /// Reads to the end of the stream; gives what came and how it ended.
@@ -85,6 +94,7 @@ impl Raw {
         let mut buffer = [0; 65_536];
         loop {
             match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(0) => return (bytes, StreamEnd::Fin),
                 Ok(count) => bytes.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return (bytes, StreamEnd::Reset),
@@ -98,6 +108,11 @@ impl Raw {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
+    /// Ends what is sent, unless the connection is gone already.
+    pub fn finish_if_open(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Closes with a reset.
     pub fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
@@ -105,7 +120,13 @@ impl Raw {
 
     fn fill(&mut self) -> usize {
         let mut buffer = [0; 65_536];
-        let count = self.stream.read(&mut buffer).expect("bytes, or an orderly end");
+        // A read with a time limit is not taken up again after a signal.
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.expect("bytes, or an orderly end"),
+            }
+        };
         self.held.extend_from_slice(&buffer[..count]);
         count
     }
