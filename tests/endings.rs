@@ -1,5 +1,11 @@
 //! How sessions end over real sockets: what each endpoint sees, and that nothing is left behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and waits for real events"
+)]
+
 mod support;
 
 use ringgate::session::{Cause, Phase};

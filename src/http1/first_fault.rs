@@ -153,3 +153,210 @@ fn values<'a>(lines: RawLines<'a>, name: &'static [u8]) -> impl Iterator<Item = 
         .filter(|(field_name, _)| field_name.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::http1::RequestHead;
+    use crate::websocket::opening::check_request;
+
+    /// The parts of an opening handshake, each of which can be spoilt without touching the others.
+    #[derive(Clone)]
+    struct Sketch {
+        first: &'static str,
+        method: &'static str,
+        target: String,
+        version: &'static str,
+        host: &'static str,
+        broken_line: &'static str,
+        content_length: &'static str,
+        transfer_encoding: &'static str,
+        upgrade: &'static str,
+        websocket_version: &'static str,
+        key: &'static str,
+        extensions: &'static str,
+        filler: String,
+    }
+
+    impl Sketch {
+        fn in_order() -> Self {
+            Self {
+                first: "",
+                method: "GET",
+                target: "/echo".to_owned(),
+                version: " HTTP/1.1",
+                host: "Host: a\r\n",
+                broken_line: "",
+                content_length: "",
+                transfer_encoding: "",
+                upgrade: "Upgrade: websocket\r\nConnection: upgrade\r\n",
+                websocket_version: "Sec-WebSocket-Version: 13\r\n",
+                key: "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+                extensions: "",
+                filler: String::new(),
+            }
+        }
+
+        fn fault(&self) -> Option<HeadFault> {
+            let lines = [
+                self.broken_line,
+                self.host,
+                self.extensions,
+                self.key,
+                self.websocket_version,
+                self.upgrade,
+                self.transfer_encoding,
+                self.content_length,
+                &self.filler,
+            ];
+            let head = format!(
+                "{}{} {}{}\r\n{}\r\n",
+                self.first,
+                self.method,
+                self.target,
+                self.version,
+                lines.concat()
+            );
+            RequestHead::parse(Bytes::from(head)).and_then(|request| check_request(&request)).err()
+        }
+    }
+
+    type Spoil = fn(&mut Sketch);
+
+    /// Every fault that bytes can have, in the order in which they count. Spoils of the same line differ in their place.
+    const ORDER: [(HeadFault, Spoil); 24] = [
+        (HeadFault::SentNoHttp, |head| head.first = "\x16"),
+        (HeadFault::HeadTooBig, |head| head.filler += &format!("X: {}\r\n", "x".repeat(HEAD_BYTES_MAX))),
+        (HeadFault::TooManyHeaders, |head| head.filler += &"X: y\r\n".repeat(HEADERS_MAX)),
+        (HeadFault::TargetTooLong, |head| head.target = "x".repeat(TARGET_BYTES_MAX + 1)),
+        (HeadFault::NamedNoVersion, |head| head.version = ""),
+        (HeadFault::AskedForOtherVersion, |head| head.version = " HTTP/1.0"),
+        (HeadFault::MethodNotGet, |head| head.method = "POST"),
+        (HeadFault::HostMissing, |head| head.host = ""),
+        (HeadFault::HostRepeated, |head| head.host = "Host: a\r\nHost: a\r\n"),
+        (HeadFault::HostNotAnAuthority, |head| head.host = "Host: a b\r\n"),
+        (HeadFault::BrokenLine(LineFault::Folded), |head| head.broken_line = " folded\r\n"),
+        (HeadFault::BrokenLine(LineFault::BareLineFeed), |head| head.broken_line = "X: y\n"),
+        (HeadFault::BrokenLine(LineFault::BareCarriageReturn), |head| head.broken_line = "X: y\rz\r\n"),
+        (HeadFault::BrokenLine(LineFault::ControlCharacter), |head| head.broken_line = "X: \0\r\n"),
+        (HeadFault::BrokenLine(LineFault::SpaceBeforeColon), |head| head.broken_line = "X : y\r\n"),
+        (HeadFault::BrokenLine(LineFault::Malformed), |head| head.broken_line = "X\r\n"),
+        (HeadFault::AnnouncedContent, |head| head.content_length = "Content-Length: 5\r\n"),
+        (HeadFault::AnnouncedTransferEncoding, |head| {
+            head.transfer_encoding = "Transfer-Encoding: chunked\r\n"
+        }),
+        (HeadFault::NotAnUpgrade, |head| head.upgrade = ""),
+        (HeadFault::AskedForOtherWebSocketVersion, |head| head.websocket_version = ""),
+        (HeadFault::KeyMissing, |head| head.key = ""),
+        (HeadFault::KeyMalformed, |head| head.key = "Sec-WebSocket-Key: x\r\n"),
+        (HeadFault::ExtensionsMalformed, |head| head.extensions = "Sec-WebSocket-Extensions: ;\r\n"),
+        (HeadFault::TargetHasNoPath, |head| head.target = "*".to_owned()),
+    ];
+
+    #[test]
+    fn finds_no_fault_in_a_head_in_order() {
+        assert_eq!(Sketch::in_order().fault(), None);
+    }
+
+    #[test]
+    fn the_first_of_two_faults_answers() {
+        for (first, (expected, spoil_first)) in ORDER.iter().enumerate() {
+            for (other, spoil_other) in &ORDER[first..] {
+                // The later fault first: where both spoil the same line, the earlier one has to be there.
+                let mut head = Sketch::in_order();
+                spoil_other(&mut head);
+                spoil_first(&mut head);
+                assert_eq!(head.fault(), Some(*expected), "with {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_all_faults_answers() {
+        let mut head = Sketch::in_order();
+        for (expected, spoil) in ORDER.iter().rev() {
+            spoil(&mut head);
+            assert_eq!(head.fault(), Some(*expected));
+        }
+    }
+
+    #[test]
+    fn looks_past_the_place_where_the_parser_stops() {
+        let table: [(&[u8], HeadFault); 8] = [
+            (b"POST / HTTP/1.1\nHost: a\n\n", HeadFault::MethodNotGet),
+            (b"GET / HTTP/1.0\r\nHost: a\r\n folded\r\n\r\n", HeadFault::AskedForOtherVersion),
+            (b"G\x01T / HTTP/1.1\r\n\r\n", HeadFault::MethodNotGet),
+            (b"POST /a b HTTP/1.1\r\n\r\n", HeadFault::MethodNotGet),
+            (b"GET / HTTP/1.0 \r\n\r\n", HeadFault::AskedForOtherVersion),
+            (b"GET /\0 HTTP/1.1\r\nX\r\n\r\n", HeadFault::HostMissing),
+            (b"GET / HTTP/1.1\r\nX\r\nHost: a b\r\n c\r\n\r\n", HeadFault::HostNotAnAuthority),
+            (
+                b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nX\r\n\r\n",
+                HeadFault::BrokenLine(LineFault::Malformed),
+            ),
+        ];
+        for (head, expected) in table {
+            assert_eq!(
+                RequestHead::parse(Bytes::from_static(head)).err(),
+                Some(expected),
+                "{}",
+                head.escape_ascii()
+            );
+        }
+    }
+
+    /// Heads near the border between good and bad: pieces of good ones, and bytes that matter in them.
+    fn nearly_a_head() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            10 => prop::sample::select(vec![
+                &b"Host: a\r\n"[..], b"X: y\r\n", b"X:\r\n", b"Content-Length: 0\r\n", b"a-b!c: \x80 \t z \r\n", b"",
+            ]),
+            1 => prop::sample::select(vec![
+                &b"\r\n"[..], b"\n", b"\r", b" ", b"\t", b":", b"\0", b"\x7f", b"\xff", b"x", b"HTTP/1.1", b",", b"\"",
+                b"Host:b\r\n", b" x\r\n", b"X : y\r\n", b"Content-Length: 1\r\n", b"Transfer-Encoding: x\r\n",
+            ]),
+        ]
+        .prop_map(<[u8]>::to_vec);
+        let request_line = prop_oneof![
+            8 => Just(b"GET /a?b HTTP/1.1\r\n".to_vec()),
+            1 => Just(b"\r\nGET /a?b HTTP/1.1\r\n".to_vec()),
+            1 => "[!-~\\x7f\\x80]{1,6}".prop_map(|target| format!("GET {target} HTTP/1.1\r\n").into_bytes()),
+            1 => "[\\x00-\\x7f]{0,3}G?E?T? {0,2}/?[\\x00-\\xff]{0,4} ?(HTTP/1.[01])?\r?\n?".prop_map(String::into_bytes),
+        ];
+        let mutation = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<u8>()));
+        (request_line, prop::collection::vec(piece, 0..6), mutation).prop_map(|(line, pieces, mutation)| {
+            let mut head = [line, b"Host: a\r\n".to_vec(), pieces.concat(), b"\r\n".to_vec()].concat();
+            if let Some((index, byte)) = mutation {
+                let index = index.index(head.len());
+                head[index] = byte;
+            }
+            let end = crate::http1::find_head_end(&head, 0).unwrap_or(head.len());
+            head.truncate(end);
+            head
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn both_looks_at_a_head_agree(head in nearly_a_head()) {
+            let parsed = RequestHead::parse(Bytes::from(head.clone()));
+            if crate::http1::find_head_end(&head, 0) == Some(head.len()) {
+                prop_assert_eq!(parsed.err(), first_fault(&head), "{}", head.escape_ascii());
+            } else {
+                prop_assert!(parsed.is_err());
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let parsed = RequestHead::parse(Bytes::from(bytes.clone()));
+            prop_assert!(parsed.is_err() || first_fault(&bytes).is_none());
+            let _ = first_fault_of_size(&bytes);
+        }
+    }
+}

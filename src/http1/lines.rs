@@ -1,7 +1,7 @@
 //! The lines of a head as they came, tolerant enough to say what is wrong with each of them (RFC 9112 §2.2, §5).
 //!
 //! A line ends at LF, whether CR stands before it or not, so that a head with a broken line still falls apart into
-//! the lines that its sender meant. `line_fault` accepts exactly what httparse accepts with CRLF line ends.
+//! the lines that its sender meant. `field_fault` finds none exactly where httparse accepts a field line.
 //!
 //! Not here: which fault of a request counts first (`first_fault`).
 

@@ -150,3 +150,225 @@ fn announces_body(headers: &Headers) -> bool {
 fn ascii(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).expect("target and authority are ASCII: parse checked both")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(head: impl Into<Vec<u8>>) -> Result<RequestHead, HeadFault> {
+        RequestHead::parse(Bytes::from(head.into()))
+    }
+
+    /// A head that differs from one in order in these lines.
+    fn with_lines(lines: &str) -> Option<HeadFault> {
+        parse(format!("GET /echo HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).err()
+    }
+
+    fn with_target(target: &str) -> Result<RequestHead, HeadFault> {
+        parse(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
+    }
+
+    #[test]
+    fn takes_target_host_and_headers_as_they_came() {
+        let head =
+            parse("\r\nGET /Echo/%2e?q=%zz{} HTTP/1.1\r\nhOsT: example.com:80\r\nX-y: \u{e4} z \r\n\r\n")
+                .expect("a head in order");
+        assert_eq!(head.target_text(), "/Echo/%2e?q=%zz{}");
+        assert_eq!(head.target(), Target::Origin { path: "/Echo/%2e", query: Some("q=%zz{}") });
+        assert_eq!(head.host(), "example.com:80");
+        let names: Vec<_> = head.headers().iter().map(|header| header.name).collect();
+        assert_eq!(names, ["hOsT", "X-y"]);
+        assert_eq!(head.headers().occurrence("x-Y"), Occurrence::Once("\u{e4} z".as_bytes()));
+    }
+
+    #[test]
+    fn lets_an_absolute_target_take_the_place_of_host() {
+        let head = with_target("WS://example.com:8080?x").expect("a head in order");
+        assert_eq!(head.target(), Target::Origin { path: "/", query: Some("x") });
+        assert_eq!(head.host(), "example.com:8080");
+        assert_eq!(parse("GET http://b/ HTTP/1.1\r\n\r\n").err(), Some(HeadFault::HostMissing));
+        assert_eq!(
+            parse("GET http://b/ HTTP/1.1\r\nHost: x y\r\n\r\n").err(),
+            Some(HeadFault::HostNotAnAuthority)
+        );
+    }
+
+    #[test]
+    fn debug_shows_neither_query_nor_values() {
+        let head = parse("GET /echo?key=secret HTTP/1.1\r\nHost: a\r\nX: secret\r\n\r\n").expect("a head");
+        let shown = format!("{head:?}");
+        assert!(shown.contains("/echo") && !shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn bounds_the_head_at_16_kib() {
+        let head = |len: usize| {
+            let start = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
+            format!("{start}{}\r\n\r\n", "x".repeat(len - start.len() - 4))
+        };
+        assert!(parse(head(16_384)).is_ok());
+        assert_eq!(parse(head(16_385)).err(), Some(HeadFault::HeadTooBig));
+
+        let incomplete = head(16_385);
+        assert_eq!(check_incomplete_head(&incomplete.as_bytes()[..16_383]), Ok(()));
+        assert_eq!(check_incomplete_head(&incomplete.as_bytes()[..16_384]), Err(HeadFault::HeadTooBig));
+    }
+
+    #[test]
+    fn bounds_the_headers_at_100() {
+        let lines = |count: usize| "X: y\r\n".repeat(count - 1);
+        assert_eq!(with_lines(&lines(100)), None);
+        assert_eq!(with_lines(&lines(101)), Some(HeadFault::TooManyHeaders));
+        // A folded line is no header of its own.
+        assert_eq!(
+            with_lines(&format!("{} z\r\n", lines(100))),
+            Some(HeadFault::BrokenLine(LineFault::Folded))
+        );
+    }
+
+    #[test]
+    fn bounds_the_target_at_8_kib() {
+        let target = |len: usize| format!("/{}", "x".repeat(len - 1));
+        assert!(with_target(&target(8_192)).is_ok());
+        assert_eq!(with_target(&target(8_193)).err(), Some(HeadFault::TargetTooLong));
+        assert_eq!(parse(format!("GET {}\r\n\r\n", target(8_193))).err(), Some(HeadFault::TargetTooLong));
+    }
+
+    #[test]
+    fn refuses_other_versions_with_505_and_no_version_with_400() {
+        for version in
+            ["HTTP/1.0", "HTTP/2.0", "HTTP/2", "HTTP/1.2", "HTTP/11", "HTTP/1.10", "HTTP/", "HTTP/1.0 "]
+        {
+            let fault = parse(format!("GET / {version}\r\nHost: a\r\n\r\n")).err();
+            assert_eq!(fault, Some(HeadFault::AskedForOtherVersion), "{version}");
+        }
+        assert_eq!(parse("PRI * HTTP/2.0\r\n\r\n").err(), Some(HeadFault::AskedForOtherVersion));
+        for line in ["GET /", "GET", "GET / http/1.1", "GET\t/\tHTTP/1.1", "hello world", "GET / XHTTP/1.1"] {
+            let fault = parse(format!("{line}\r\nHost: a\r\n\r\n")).err();
+            assert_eq!(fault, Some(HeadFault::NamedNoVersion), "{line}");
+        }
+    }
+
+    #[test]
+    fn refuses_every_method_but_get_with_405() {
+        for method in ["POST", "HEAD", "OPTIONS", "CONNECT", "get", "GETT", "GE", "G(T", "M-SEARCH"] {
+            let fault = parse(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n")).err();
+            assert_eq!(fault, Some(HeadFault::MethodNotGet), "{method}");
+        }
+    }
+
+    #[test]
+    fn wants_exactly_one_host_that_is_an_authority() {
+        let table = [
+            ("", Some(HeadFault::HostMissing)),
+            ("Host: a\r\n", None),
+            ("host:[::1]:80 \r\n", None),
+            ("Host: a\r\nhost: a\r\n", Some(HeadFault::HostRepeated)),
+            ("Host:\r\n", Some(HeadFault::HostNotAnAuthority)),
+            ("Host: a, b\r\n", Some(HeadFault::HostNotAnAuthority)),
+            ("Host: u@a\r\n", Some(HeadFault::HostNotAnAuthority)),
+            ("Host: a:65536\r\n", Some(HeadFault::HostNotAnAuthority)),
+            ("Host: http://a\r\n", Some(HeadFault::HostNotAnAuthority)),
+        ];
+        for (lines, expected) in table {
+            assert_eq!(parse(format!("GET / HTTP/1.1\r\n{lines}\r\n")).err(), expected, "{lines}");
+        }
+    }
+
+    #[test]
+    fn refuses_each_broken_line() {
+        let table = [
+            ("X: y\r\n z\r\n", LineFault::Folded),
+            ("X: y\r\n\tz\r\n", LineFault::Folded),
+            ("X: y\n", LineFault::BareLineFeed),
+            ("X: y\rz\r\n", LineFault::BareCarriageReturn),
+            ("X: y\r\r\n", LineFault::BareCarriageReturn),
+            ("X: \0\r\n", LineFault::ControlCharacter),
+            ("X: \x0b\r\n", LineFault::ControlCharacter),
+            ("X: \x7f\r\n", LineFault::ControlCharacter),
+            ("X : y\r\n", LineFault::SpaceBeforeColon),
+            ("X\r\n", LineFault::Malformed),
+            (": y\r\n", LineFault::Malformed),
+            ("X y: z\r\n", LineFault::Malformed),
+            ("X\0: z\r\n", LineFault::Malformed),
+        ];
+        for (lines, expected) in table {
+            assert_eq!(
+                with_lines(lines),
+                Some(HeadFault::BrokenLine(expected)),
+                "{}",
+                lines.escape_default()
+            );
+        }
+        let heads: [(&[u8], LineFault); 9] = [
+            (b"GET / HTTP/1.1\nHost: a\r\n\r\n", LineFault::BareLineFeed),
+            (b"GET / HTTP/1.1\r\nHost: a\n\r\n", LineFault::BareLineFeed),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\n", LineFault::BareLineFeed),
+            (b"GET / HTTP/1.1\r\r\nHost: a\r\n\r\n", LineFault::BareCarriageReturn),
+            (b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", LineFault::ControlCharacter),
+            (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", LineFault::Malformed),
+            (b"GET / HTTP/1.1 \r\nHost: a\r\n\r\n", LineFault::Malformed),
+            (b"GET HTTP/1.1\r\nHost: a\r\n\r\n", LineFault::Malformed),
+            (b"GET / HTTP/1.1\r\n Host: b\r\nHost: a\r\n\r\n", LineFault::Folded),
+        ];
+        for (head, expected) in heads {
+            assert_eq!(parse(head).err(), Some(HeadFault::BrokenLine(expected)), "{}", head.escape_ascii());
+        }
+        for target in ["/a b", "/a#b", "/\u{e4}", "/\x7f", "#"] {
+            assert_eq!(with_target(target).err().map(HeadFault::status), Some(400), "{target}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_body() {
+        let table = [
+            ("Content-Length: 0\r\n", None),
+            ("Content-Length: 00\r\n", None),
+            ("Content-Length: 1\r\n", Some(HeadFault::AnnouncedContent)),
+            ("Content-Length:\r\n", Some(HeadFault::AnnouncedContent)),
+            ("Content-Length: -0\r\n", Some(HeadFault::AnnouncedContent)),
+            ("Content-Length: +0\r\n", Some(HeadFault::AnnouncedContent)),
+            ("Content-Length: 0, 0\r\n", Some(HeadFault::AnnouncedContent)),
+            ("Content-Length: 0\r\nContent-Length: 0\r\n", Some(HeadFault::AnnouncedContent)),
+            ("Content-Length: 18446744073709551616\r\n", Some(HeadFault::AnnouncedContent)),
+            ("Transfer-Encoding: chunked\r\n", Some(HeadFault::AnnouncedTransferEncoding)),
+            ("transfer-encoding:\r\n", Some(HeadFault::AnnouncedTransferEncoding)),
+        ];
+        for (lines, expected) in table {
+            assert_eq!(with_lines(lines), expected, "{lines}");
+        }
+    }
+
+    #[test]
+    fn knows_at_the_first_byte_what_is_no_request() {
+        for begun in [&b""[..], b"G", b"\r", b"\r\n", b"\r\nG", b"PRI * HTTP/2.0\r\n"] {
+            assert_eq!(check_incomplete_head(begun), Ok(()), "{}", begun.escape_ascii());
+        }
+        for other in [&b"\x16\x03\x01"[..], b"\x80", b" GET", b"\n", b"\rG", b"\r\n\r", b"\0", b"{", b"\r\n "]
+        {
+            assert_eq!(check_incomplete_head(other), Err(HeadFault::SentNoHttp), "{}", other.escape_ascii());
+        }
+        assert_eq!(parse("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").err(), Some(HeadFault::SentNoHttp));
+        assert_eq!(parse("\n").err(), Some(HeadFault::SentNoHttp));
+    }
+
+    #[test]
+    fn a_late_head_answers_with_the_faults_of_size_first() {
+        assert_eq!(late_head_fault(b""), HeadFault::NotInTime);
+        assert_eq!(late_head_fault(b"POST / HTTP/1.0\r\nHost"), HeadFault::NotInTime);
+        let target = "x".repeat(8_192);
+        assert_eq!(late_head_fault(format!("GET /{target}").as_bytes()), HeadFault::TargetTooLong);
+        let lines = "X: y\r\n".repeat(101);
+        assert_eq!(
+            late_head_fault(format!("GET /{target} HTTP/1.1\r\n{lines}").as_bytes()),
+            HeadFault::TooManyHeaders
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_not_exactly_one_whole_head() {
+        for head in ["", "GET / HTTP/1.1\r\nHost: a\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\nx"] {
+            assert_eq!(parse(head).err(), Some(HeadFault::BrokenLine(LineFault::Malformed)), "{head}");
+        }
+    }
+}

@@ -195,3 +195,145 @@ fn parse_length(digits: &[u8]) -> Option<u64> {
         length.checked_mul(10)?.checked_add(digit)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(head: impl Into<Vec<u8>>) -> Result<ResponseHead, AnswerFault> {
+        ResponseHead::parse(Bytes::from(head.into()))
+    }
+
+    fn with_lines(status: u16, lines: &str) -> ResponseHead {
+        parse(format!("HTTP/1.1 {status} Fine\r\n{lines}\r\n")).expect("a head in order")
+    }
+
+    #[test]
+    fn takes_status_reason_and_headers_as_they_came() {
+        let head = parse(b"HTTP/1.1 403 Not \xe4llowed\r\nX-y: z\r\n\r\n").expect("a head in order");
+        assert_eq!((head.status(), head.reason()), (403, &b"Not \xe4llowed"[..]));
+        assert_eq!(head.headers().get_all("x-Y").collect::<Vec<_>>(), [b"z"]);
+        for line in ["HTTP/1.1 200 ", "HTTP/1.1 200"] {
+            let head = parse(format!("{line}\r\n\r\n")).expect("a head in order");
+            assert_eq!((head.status(), head.reason()), (200, &b""[..]), "{line}");
+        }
+    }
+
+    #[test]
+    fn names_the_fault_of_each_head() {
+        let table: &[(&[u8], AnswerFault)] = &[
+            (b"", AnswerFault::SentNoHttp),
+            (b"\r\nHTTP/1.1 200 OK\r\n\r\n", AnswerFault::SentNoHttp),
+            (b"SSH-2.0-x\r\n\r\n", AnswerFault::SentNoHttp),
+            (b"HTTP/1.0 200 OK\r\n\r\n", AnswerFault::OtherVersion),
+            (b"HTTP/2 200\r\n\r\n", AnswerFault::OtherVersion),
+            (b"HTTP/1.10 200 OK\r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1\r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1 \r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1  200 OK\r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1 20 OK\r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1 2000 OK\r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1 2x0 OK\r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1 200OK\r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1 099 OK\r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1 600 OK\r\n\r\n", AnswerFault::MalformedStatusLine),
+            (b"HTTP/1.1 200 O\0K\r\n\r\n", AnswerFault::BrokenLine(LineFault::ControlCharacter)),
+            (b"HTTP/1.1 200 OK\n\r\n", AnswerFault::BrokenLine(LineFault::BareLineFeed)),
+            (b"HTTP/1.1 200 OK\r\n\n", AnswerFault::BrokenLine(LineFault::BareLineFeed)),
+            (b"HTTP/1.1 200 OK\r\nA: b\n\r\n", AnswerFault::BrokenLine(LineFault::BareLineFeed)),
+            (b"HTTP/1.1 200 O\rK\r\n\r\n", AnswerFault::BrokenLine(LineFault::BareCarriageReturn)),
+            (b"HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n", AnswerFault::BrokenLine(LineFault::BareCarriageReturn)),
+            (b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", AnswerFault::BrokenLine(LineFault::Folded)),
+            (b"HTTP/1.1 200 OK\r\n A: b\r\n\r\n", AnswerFault::BrokenLine(LineFault::Folded)),
+            (b"HTTP/1.1 200 OK\r\nA: \x1f\r\n\r\n", AnswerFault::BrokenLine(LineFault::ControlCharacter)),
+            (b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", AnswerFault::BrokenLine(LineFault::SpaceBeforeColon)),
+            (b"HTTP/1.1 200 OK\r\nA\r\n\r\n", AnswerFault::BrokenLine(LineFault::Malformed)),
+            (b"HTTP/1.1 200 OK\r\n\r\nx", AnswerFault::BrokenLine(LineFault::Malformed)),
+            (b"HTTP/1.1 200 OK\r\nA: b\r\n", AnswerFault::BrokenLine(LineFault::Malformed)),
+        ];
+        for (head, expected) in table {
+            assert_eq!(parse(*head).err(), Some(*expected), "{}", head.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn takes_every_status_from_100_to_599() {
+        for status in 100..600 {
+            let head = with_lines(status, "");
+            assert_eq!(head.status(), status);
+            assert_eq!(head.is_interim(), status < 200 && status != 101);
+        }
+    }
+
+    #[test]
+    fn bounds_size_and_headers() {
+        let head = |len: usize| format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(len - 24));
+        assert_eq!(head(16_384).len(), 16_384);
+        assert!(parse(head(16_384)).is_ok());
+        assert_eq!(parse(head(16_385)).err(), Some(AnswerFault::HeadTooBig));
+        assert_eq!(check_incomplete_head(&head(16_385).as_bytes()[..16_383]), Ok(()));
+        assert_eq!(check_incomplete_head(&head(16_385).as_bytes()[..16_384]), Err(AnswerFault::HeadTooBig));
+
+        let lines = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(count));
+        assert!(parse(lines(100)).is_ok());
+        assert_eq!(parse(lines(101)).err(), Some(AnswerFault::TooManyHeaders));
+    }
+
+    #[test]
+    fn knows_at_the_first_bytes_what_is_no_answer() {
+        for begun in ["", "H", "HTTP", "HTTP/1.1 101"] {
+            assert_eq!(check_incomplete_head(begun.as_bytes()), Ok(()), "{begun}");
+        }
+        for other in ["S", "HTTQ", "\r\nHTTP", "http"] {
+            assert_eq!(check_incomplete_head(other.as_bytes()), Err(AnswerFault::SentNoHttp), "{other}");
+        }
+    }
+
+    #[test]
+    fn finds_the_length_of_the_body() {
+        use BodyLength::{Chunked, Length, None, UntilClose};
+        let table = [
+            (200, "", Ok(UntilClose)),
+            (200, "Content-Length: 0\r\n", Ok(Length(0))),
+            (404, "content-length: 18446744073709551615\r\n", Ok(Length(u64::MAX))),
+            (200, "Content-Length: 5\r\nContent-Length: 5\r\n", Ok(Length(5))),
+            (200, "Content-Length: 5, 05\r\n", Ok(Length(5))),
+            (200, "Content-Length: 5\r\nContent-Length: 6\r\n", Err(AnswerFault::ContentLengthDiffers)),
+            (200, "Content-Length: 18446744073709551616\r\n", Err(AnswerFault::ContentLengthMalformed)),
+            (200, "Content-Length: +5\r\n", Err(AnswerFault::ContentLengthMalformed)),
+            (200, "Content-Length: 5,\r\n", Err(AnswerFault::ContentLengthMalformed)),
+            (200, "Content-Length:\r\n", Err(AnswerFault::ContentLengthMalformed)),
+            (200, "Content-Length: 0x5\r\n", Err(AnswerFault::ContentLengthMalformed)),
+            (200, "Transfer-Encoding: Chunked\r\n", Ok(Chunked)),
+            (200, "Transfer-Encoding: gzip, chunked\r\n", Err(AnswerFault::UnknownTransferEncoding)),
+            (200, "Transfer-Encoding: chunked, chunked\r\n", Err(AnswerFault::UnknownTransferEncoding)),
+            (200, "Transfer-Encoding: identity\r\n", Err(AnswerFault::UnknownTransferEncoding)),
+            (200, "Transfer-Encoding:\r\n", Err(AnswerFault::UnknownTransferEncoding)),
+            (200, "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Err(AnswerFault::TwoBodyLengths)),
+            (100, "Content-Length: 5\r\n", Ok(None)),
+            (101, "", Ok(None)),
+            (204, "Content-Length: 5\r\n", Ok(None)),
+            (304, "Content-Length: 5\r\n", Ok(None)),
+        ];
+        for (status, lines, expected) in table {
+            assert_eq!(with_lines(status, lines).body_length(), expected, "{status} {lines}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            line in prop::option::weighted(0.8, Just(b"HTTP/1.1 200 OK\r\nA: b\r\n".to_vec())),
+            bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'\r'), Just(b'\n'), Just(b':'), Just(b'a')], 0..60),
+            end in prop::option::weighted(0.8, Just(b"\r\n\r\n".to_vec())),
+        ) {
+            let head = [line.unwrap_or_default(), bytes, end.unwrap_or_default()].concat();
+            if let Ok(head) = parse(head) {
+                prop_assert!(head.headers().iter().all(|header| !header.value.iter().any(|&byte| is_control(byte))));
+                let _ = head.body_length();
+            }
+        }
+    }
+}

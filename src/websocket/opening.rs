@@ -1,6 +1,6 @@
 //! The rules of the opening handshake (RFC 6455 §4): what a client offers, and whether a backend's 101 keeps to it.
 //!
-//! An `Offer` can only come from a request that passed every rule, an `Agreement` only from a 101 that fits the offer.
+//! An `Offer` can only come from a request that passed every rule; an `Agreement` is made from a 101 that fits the offer.
 //! Key, subprotocols and extensions travel between the endpoints as they are; nothing is negotiated here.
 //!
 //! Not here: the lines of a head and their faults (`http1`), encoding (`http1::encode`).
@@ -29,12 +29,26 @@ const PERMESSAGE_DEFLATE: &[u8] = b"permessage-deflate";
 /// What a client's opening handshake offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// Sec-WebSocket-Key as it came.
-    pub key: [u8; KEY_CHARS],
+    key: [u8; KEY_CHARS],
+    subprotocols: Vec<Bytes>,
+    extensions: Vec<Bytes>,
+}
+
+impl Offer {
+    /// Sec-WebSocket-Key as it came: ASCII.
+    pub fn key(&self) -> &[u8; KEY_CHARS] {
+        &self.key
+    }
+
     /// The subprotocols, in the client's order and spelling.
-    pub subprotocols: Vec<Bytes>,
+    pub fn subprotocols(&self) -> &[Bytes] {
+        &self.subprotocols
+    }
+
     /// The names of the extensions, in the client's order and spelling; a name may stand several times.
-    pub extensions: Vec<Bytes>,
+    pub fn extensions(&self) -> &[Bytes] {
+        &self.extensions
+    }
 }
 
 /// What client and backend have agreed on.
@@ -48,7 +62,7 @@ pub struct Agreement {
 
 /// Checks that `request` is an opening handshake (RFC 6455 §4.2.1).
 ///
-/// Of the last fault, `TargetHasNoPath`, there is no route: the caller asks the catalogue only for a target with a path.
+/// The caller asks the catalogue before, but only if the target has a path: the other targets are refused here, last.
 ///
 /// # Errors
 /// The first fault in the order of the variants of `HeadFault`, from `NotAnUpgrade` on.
@@ -169,4 +183,221 @@ fn check_extensions(headers: &Headers, offer: &Offer) -> Result<ReservedBits, An
         };
     }
     Ok(reserved_bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    fn request(lines: &str) -> Result<Offer, HeadFault> {
+        let head = format!("GET /chat HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        check_request(&RequestHead::parse(Bytes::from(head)).expect("a head in order"))
+    }
+
+    /// An offer with these further lines.
+    fn offer(lines: &str) -> Offer {
+        request(&format!(
+            "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{lines}"
+        ))
+        .expect("an opening handshake")
+    }
+
+    fn answer(offer: &Offer, lines: &str) -> Result<Agreement, AnswerFault> {
+        let head = format!("HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n");
+        check_answer(&ResponseHead::parse(Bytes::from(head)).expect("a head in order"), offer)
+    }
+
+    /// The answer to `offer` with these lines beside what every 101 has.
+    fn good_answer(offer: &Offer, lines: &str) -> Result<Agreement, AnswerFault> {
+        let accept = String::from_utf8_lossy(&accept_value(offer.key())).into_owned();
+        answer(
+            offer,
+            &format!(
+                "Upgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n{lines}"
+            ),
+        )
+    }
+
+    #[test]
+    fn answers_the_key_of_rfc_6455_section_1_3() {
+        let key = KEY.as_bytes().try_into().expect("24 characters");
+        assert_eq!(&accept_value(&key), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn checks_each_rule_of_the_request() {
+        let upgrade = "Upgrade: websocket\r\nConnection: upgrade\r\n";
+        let version = "Sec-WebSocket-Version: 13\r\n";
+        let key = format!("Sec-WebSocket-Key: {KEY}\r\n");
+        let table = [
+            (format!("{upgrade}{version}{key}"), None),
+            (
+                format!(
+                    "UPGRADE: h2c\r\nupgrade: WebSocket\r\nconnection: keep-alive\r\nConnection: x, UPGRADE\r\n{version}{key}"
+                ),
+                None,
+            ),
+            (format!("{version}{key}"), Some(HeadFault::NotAnUpgrade)),
+            (format!("Upgrade: websocket\r\n{version}{key}"), Some(HeadFault::NotAnUpgrade)),
+            (format!("Connection: upgrade\r\n{version}{key}"), Some(HeadFault::NotAnUpgrade)),
+            (
+                format!("Upgrade: websocket2\r\nConnection: upgrade\r\n{version}{key}"),
+                Some(HeadFault::NotAnUpgrade),
+            ),
+            (
+                format!("Upgrade: websocket\r\nConnection: upgraded\r\n{version}{key}"),
+                Some(HeadFault::NotAnUpgrade),
+            ),
+            (format!("{upgrade}{key}"), Some(HeadFault::AskedForOtherWebSocketVersion)),
+            (format!("{upgrade}{version}{version}{key}"), Some(HeadFault::AskedForOtherWebSocketVersion)),
+            (
+                format!("{upgrade}Sec-WebSocket-Version: 8\r\n{key}"),
+                Some(HeadFault::AskedForOtherWebSocketVersion),
+            ),
+            (
+                format!("{upgrade}Sec-WebSocket-Version: 13, 8\r\n{key}"),
+                Some(HeadFault::AskedForOtherWebSocketVersion),
+            ),
+            (
+                format!("{upgrade}Sec-WebSocket-Version: 013\r\n{key}"),
+                Some(HeadFault::AskedForOtherWebSocketVersion),
+            ),
+            (format!("{upgrade}{version}"), Some(HeadFault::KeyMissing)),
+            (format!("{upgrade}{version}{key}{key}"), Some(HeadFault::KeyRepeated)),
+            (
+                format!("{upgrade}{version}{key}Sec-WebSocket-Extensions: a;\r\n"),
+                Some(HeadFault::ExtensionsMalformed),
+            ),
+        ];
+        for (lines, expected) in table {
+            assert_eq!(request(&lines).err(), expected, "{lines}");
+        }
+    }
+
+    #[test]
+    fn takes_any_16_bytes_in_base64_for_a_key() {
+        for good in [KEY, "AQIDBAUGBwgJCgsMDQ4PEC==", "AAAAAAAAAAAAAAAAAAAAAA==", "++++++++++//////////+w=="]
+        {
+            assert!(parse_key(good.as_bytes()).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "AQIDBAUGBwgJCgsMDQ4PEC=",
+            "AQIDBAUGBwgJCgsMDQ4PEC",
+            "AQIDBAUGBwgJCgsMDQ4PECA=",
+            "AQIDBAUGBwgJCgsMDQ4PECAA",
+            "AQIDBAUGBwgJCgsMDQ4P====",
+            "AQIDBAUGBwgJCgsMDQ4PE-==",
+            "AQIDBAUGBwgJCgsMDQ4PE C==",
+            "AQIDBAUGBwgJCgsMDQ4PECAgICA=",
+        ] {
+            assert!(parse_key(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn refuses_targets_without_a_path_last() {
+        for target in ["*", "example.com:80", "ftp://x/"] {
+            let head = |key: &str| {
+                Bytes::from(format!(
+                    "GET {target} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+                ))
+            };
+            let check = |key| check_request(&RequestHead::parse(head(key)).expect("a head in order"));
+            assert_eq!(check(KEY), Err(HeadFault::TargetHasNoPath), "{target}");
+            assert_eq!(check("x"), Err(HeadFault::KeyMalformed), "{target}");
+        }
+    }
+
+    #[test]
+    fn lists_what_the_client_offers() {
+        let offer = offer(
+            "Sec-WebSocket-Protocol: Chat, superchat\r\nSec-WebSocket-Extensions: a;b=\"c\", d\r\n\
+             sec-websocket-protocol: mqtt\r\nSec-WebSocket-Extensions: a\r\n",
+        );
+        assert_eq!(offer.key(), KEY.as_bytes());
+        assert_eq!(offer.subprotocols(), ["Chat", "superchat", "mqtt"]);
+        assert_eq!(offer.extensions(), ["a", "d", "a"]);
+    }
+
+    #[test]
+    fn checks_each_rule_of_the_answer() {
+        let offer = offer("");
+        let upgrade = "Upgrade: websocket\r\n";
+        let connection = "Connection: upgrade\r\n";
+        let accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
+        let all = format!("{upgrade}{connection}{accept}");
+        let table = [
+            (all.clone(), None),
+            (format!("upgrade: WEBSOCKET\r\nConnection: x\r\nconnection: y, Upgrade\r\n{accept}"), None),
+            (format!("{connection}{accept}"), Some(AnswerFault::SwitchesToOtherProtocol)),
+            (format!("Upgrade: h2c\r\n{connection}{accept}"), Some(AnswerFault::SwitchesToOtherProtocol)),
+            (
+                format!("Upgrade: websocket, h2c\r\n{connection}{accept}"),
+                Some(AnswerFault::SwitchesToOtherProtocol),
+            ),
+            (format!("{upgrade}{accept}"), Some(AnswerFault::ConnectionNotUpgraded)),
+            (format!("{upgrade}Connection: close\r\n{accept}"), Some(AnswerFault::ConnectionNotUpgraded)),
+            (format!("{upgrade}{connection}"), Some(AnswerFault::AcceptMissing)),
+            (format!("{all}{accept}"), Some(AnswerFault::AcceptRepeated)),
+            (
+                format!("{upgrade}{connection}Sec-WebSocket-Accept: S3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
+                Some(AnswerFault::AcceptWrong),
+            ),
+            (format!("{upgrade}{connection}Sec-WebSocket-Accept:\r\n"), Some(AnswerFault::AcceptWrong)),
+            (format!("{all}Content-Length: 0\r\n"), Some(AnswerFault::SwitchAnnouncesBody)),
+            (format!("{all}Transfer-Encoding: chunked\r\n"), Some(AnswerFault::SwitchAnnouncesBody)),
+        ];
+        for (lines, expected) in table {
+            assert_eq!(answer(&offer, &lines).err(), expected, "{lines}");
+        }
+        let refusal =
+            ResponseHead::parse(Bytes::from(format!("HTTP/1.1 200 OK\r\n{all}\r\n"))).expect("a head");
+        assert_eq!(check_answer(&refusal, &offer), Err(AnswerFault::NotSwitchingProtocols));
+    }
+
+    #[test]
+    fn takes_only_a_subprotocol_that_was_offered() {
+        let some = offer("Sec-WebSocket-Protocol: Chat, mqtt\r\n");
+        let chosen = |lines: &str| good_answer(&some, lines).map(|agreement| agreement.subprotocol);
+        assert_eq!(chosen(""), Ok(None));
+        assert_eq!(chosen("Sec-WebSocket-Protocol: mqtt\r\n"), Ok(Some(Bytes::from("mqtt"))));
+        for lines in ["chat", "Chat, mqtt", "", "other"] {
+            let line = format!("Sec-WebSocket-Protocol: {lines}\r\n");
+            assert_eq!(chosen(&line), Err(AnswerFault::SubprotocolNotOffered), "{line}");
+        }
+        let twice = "Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Protocol: mqtt\r\n";
+        assert_eq!(chosen(twice), Err(AnswerFault::SubprotocolRepeated));
+        let none = good_answer(&offer(""), "Sec-WebSocket-Protocol: mqtt\r\n");
+        assert_eq!(none, Err(AnswerFault::SubprotocolNotOffered));
+    }
+
+    #[test]
+    fn frees_the_reserved_bits_of_the_extensions_agreed_on() {
+        let some = offer(
+            "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, permessage-deflate, x, x, y\r\n",
+        );
+        let table = [
+            ("", Ok(ReservedBits::None)),
+            ("permessage-deflate; server_max_window_bits=\"10\"", Ok(ReservedBits::MessageCompressed)),
+            ("x", Ok(ReservedBits::Any)),
+            ("permessage-deflate, y", Ok(ReservedBits::Any)),
+            ("y, permessage-deflate", Ok(ReservedBits::Any)),
+            ("x;a, x;b", Ok(ReservedBits::Any)),
+            ("x, x, x", Err(AnswerFault::ExtensionNotOffered)),
+            ("z", Err(AnswerFault::ExtensionNotOffered)),
+            ("X", Err(AnswerFault::ExtensionNotOffered)),
+            ("permessage-deflate, permessage-deflate", Err(AnswerFault::CompressionRepeated)),
+            ("x;", Err(AnswerFault::ExtensionsMalformed)),
+        ];
+        for (value, expected) in table {
+            let agreement = good_answer(&some, &format!("Sec-WebSocket-Extensions: {value}\r\n"));
+            assert_eq!(agreement.map(|agreement| agreement.reserved_bits), expected, "{value}");
+        }
+        let none = good_answer(&offer(""), "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        assert_eq!(none, Err(AnswerFault::ExtensionNotOffered));
+    }
 }

@@ -1,7 +1,11 @@
 //! What the tests that run a whole instance share: an instance on a port of its own, raw clients, raw backends, frames.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests wait for real events with real deadlines, and fail by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests wait for real events with real deadlines, and fail by panicking"
+)]
 
 pub mod backend;
 pub mod frames;

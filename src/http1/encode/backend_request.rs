@@ -84,3 +84,94 @@ fn put_list_field(head: &mut BytesMut, name: &str, list: &[u8], element: &str) {
     head.put_slice(element.as_bytes());
     head.put_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn encode(lines: &str, client: &str) -> String {
+        let head = format!("GET /echo/x?y HTTP/1.1\r\n{lines}\r\n");
+        let request = RequestHead::parse(Bytes::from(head)).expect("a head in order");
+        let forwarded =
+            Forwarded { client: client.parse().expect("an address"), proto: "https", host: request.host() };
+        let encoded = encode_backend_request(&request, "/socket/x?y", "backend:9001", &forwarded);
+        String::from_utf8(encoded.to_vec()).expect("ASCII")
+    }
+
+    #[test]
+    fn keeps_order_and_spelling_and_rebuilds_the_upgrade() {
+        let encoded = encode(
+            "user-AGENT: z\r\nhOST: example.com\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket, h2c\r\n\
+             sec-WebSocket-Key: k\r\nCookie: a=b\r\nSEC-WebSocket-Extensions: x; y\r\ncookie: c=d\r\n",
+            "192.0.2.1",
+        );
+        assert_eq!(
+            encoded,
+            "GET /socket/x?y HTTP/1.1\r\nuser-AGENT: z\r\nhOST: backend:9001\r\nsec-WebSocket-Key: k\r\n\
+             Cookie: a=b\r\nSEC-WebSocket-Extensions: x; y\r\ncookie: c=d\r\nX-Forwarded-For: 192.0.2.1\r\n\
+             X-Forwarded-Proto: https\r\nX-Forwarded-Host: example.com\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn removes_hop_by_hop_fields_and_what_connection_nominates() {
+        let encoded = encode(
+            "Host: a\r\nKeep-Alive: 1\r\nProxy-Connection: 2\r\nProxy-Authorization: 3\r\nproxy-authenticate: 4\r\n\
+             TE: 5\r\nTrailer: 6\r\nContent-Length: 0\r\nHTTP2-Settings: 7\r\nX-Gone: 8\r\nX-Gone-Too: 9\r\n\
+             X-Stays: 10\r\nConnection: x-gone, Upgrade\r\nconnection: X-GONE-TOO\r\n",
+            "192.0.2.1",
+        );
+        let (fields, _) = encoded.split_once("X-Forwarded-For").expect("a line of ours");
+        assert_eq!(fields, "GET /socket/x?y HTTP/1.1\r\nHost: backend:9001\r\nX-Stays: 10\r\n");
+    }
+
+    #[test]
+    fn lets_a_client_nominate_away_neither_handshake_nor_origin() {
+        let encoded = encode(
+            "Host: a\r\nSec-WebSocket-Key: 1\r\nX-Forwarded-For: 2\r\nx-forwarded-port: 3\r\nForwarded: 4\r\n\
+             Connection: Host, sec-websocket-key, x-forwarded-for, X-Forwarded-Port, forwarded\r\n",
+            "192.0.2.1",
+        );
+        for line in [
+            "Host: backend:9001\r\n",
+            "Sec-WebSocket-Key: 1\r\n",
+            "X-Forwarded-For: 2, 192.0.2.1\r\n",
+            "x-forwarded-port: 3\r\n",
+            "Forwarded: 4\r\n",
+        ] {
+            assert!(encoded.contains(line), "{line} in {encoded}");
+        }
+    }
+
+    #[test]
+    fn appends_to_the_last_line_of_a_list() {
+        let encoded = encode(
+            "Host: a\r\nX-Forwarded-For: 1.1.1.1\r\nx-forwarded-for: 2.2.2.2, 3.3.3.3\r\nX-Forwarded-Proto:\r\n\
+             X-Forwarded-Host: b\r\n",
+            "2001:db8::1",
+        );
+        assert!(encoded.contains(
+            "Host: backend:9001\r\nX-Forwarded-For: 1.1.1.1\r\nx-forwarded-for: 2.2.2.2, 3.3.3.3, 2001:db8::1\r\n\
+             X-Forwarded-Proto: https\r\nX-Forwarded-Host: b, a\r\nConnection"
+        ), "{encoded}");
+    }
+
+    #[test]
+    fn writes_a_mapped_address_as_the_ipv4_address_it_is() {
+        assert!(encode("Host: a\r\n", "::ffff:192.0.2.1").contains("X-Forwarded-For: 192.0.2.1\r\n"));
+    }
+
+    #[test]
+    fn forwards_the_authority_of_an_absolute_target_as_host() {
+        let head = Bytes::from_static(b"GET ws://b:1/x HTTP/1.1\r\nHost: a\r\n\r\n");
+        let request = RequestHead::parse(head).expect("a head in order");
+        let forwarded =
+            Forwarded { client: IpAddr::from([192, 0, 2, 1]), proto: "http", host: request.host() };
+        let encoded = encode_backend_request(&request, "/x", "c", &forwarded);
+        assert!(encoded.starts_with(b"GET /x HTTP/1.1\r\nHost: c\r\n"));
+        assert!(String::from_utf8_lossy(&encoded).contains("X-Forwarded-Host: b:1\r\n"));
+    }
+}

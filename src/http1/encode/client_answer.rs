@@ -122,3 +122,123 @@ fn reason_phrase(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::http1::{AnswerFault, HeadFault, LineFault};
+
+    fn text(bytes: &BytesMut) -> &str {
+        str::from_utf8(bytes).expect("ASCII")
+    }
+
+    fn answer(head: &str) -> ResponseHead {
+        ResponseHead::parse(Bytes::from(head.to_owned())).expect("a head in order")
+    }
+
+    #[test]
+    fn passes_the_switch_on_with_the_backends_fields() {
+        let switch = answer(
+            "HTTP/1.1 101 Sure\r\nserver: x\r\nupgrade: WEBSOCKET\r\nConnection: upgrade, x-hop\r\nX-Hop: 1\r\n\
+             Sec-WEBSOCKET-Accept: y\r\nKeep-Alive: 5\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n",
+        );
+        assert_eq!(
+            text(&encode_switching_protocols(&switch)),
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nserver: x\r\n\
+             Sec-WEBSOCKET-Accept: y\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn refuses_in_json_and_closes() {
+        assert_eq!(
+            text(&encode_refusal(404, &[], "Resource not found")),
+            "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 54\r\n\
+             Connection: close\r\n\r\n{ \"statusCode\": 404, \"message\": \"Resource not found\" }"
+        );
+        let busy = encode_refusal(503, &[("Retry-After", "5")], "Busy");
+        assert!(text(&busy).starts_with("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"));
+    }
+
+    #[test]
+    fn escapes_the_message() {
+        let refusal = encode_refusal(400, &[], "a \"b\" \\ \r\n \u{1} \u{e4}");
+        let (head, body) = text(&refusal).split_once("\r\n\r\n").expect("an empty line");
+        assert_eq!(body, "{ \"statusCode\": 400, \"message\": \"a \\\"b\\\" \\\\ \\r\\n \\u0001 \u{e4}\" }");
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
+    }
+
+    #[test]
+    fn every_refusal_parses_back_with_exactly_one_connection_line() {
+        let faults = [
+            (HeadFault::SentNoHttp, "Bad Request", "close"),
+            (HeadFault::HeadTooBig, "Request Header Fields Too Large", "close"),
+            (HeadFault::TargetTooLong, "URI Too Long", "close"),
+            (HeadFault::NotInTime, "Request Timeout", "close"),
+            (HeadFault::AskedForOtherVersion, "HTTP Version Not Supported", "close"),
+            (HeadFault::MethodNotGet, "Method Not Allowed", "close"),
+            (HeadFault::BrokenLine(LineFault::Folded), "Bad Request", "close"),
+            (HeadFault::NotAnUpgrade, "Upgrade Required", "upgrade, close"),
+            (HeadFault::AskedForOtherWebSocketVersion, "Upgrade Required", "upgrade, close"),
+        ];
+        for (fault, reason, connection) in faults {
+            let refusal =
+                text(&encode_refusal(fault.status(), fault.response_headers(), fault.message())).to_owned();
+            let end = refusal.find("{ ").expect("a body");
+            let head = answer(&refusal[..end]);
+            assert_eq!((head.status(), head.reason()), (fault.status(), reason.as_bytes()));
+            assert_eq!(head.headers().get_all("connection").collect::<Vec<_>>(), [connection.as_bytes()]);
+            for (name, value) in fault.response_headers() {
+                assert_eq!(head.headers().get_all(name).collect::<Vec<_>>(), [value.as_bytes()]);
+            }
+        }
+        assert_eq!(HeadFault::MethodNotGet.response_headers(), [("Allow", "GET")]);
+        assert_eq!(
+            HeadFault::AskedForOtherWebSocketVersion.response_headers(),
+            [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
+        );
+    }
+
+    #[test]
+    fn passes_a_refusal_on_with_a_length_of_its_own() {
+        let refusal = answer(
+            "HTTP/1.1 403 No Way\r\nServer: x\r\nTransfer-Encoding: chunked\r\nTrailer: y\r\nKeep-Alive: 1\r\n\
+             Connection: keep-alive\r\nWWW-authenticate: z\r\n\r\n",
+        );
+        let kept = "HTTP/1.1 403 No Way\r\nServer: x\r\nWWW-authenticate: z\r\n";
+        let table = [
+            (PassedOnBody::NoBody, ""),
+            (PassedOnBody::Whole(0), "Content-Length: 0\r\n"),
+            (PassedOnBody::Whole(7), "Content-Length: 7\r\n"),
+            (PassedOnBody::TruncatedLength(70_000), "Content-Length: 70000\r\n"),
+            (PassedOnBody::TruncatedChunked, "Transfer-Encoding: chunked\r\n"),
+        ];
+        for (body, framing) in table {
+            let expected = format!("{kept}{framing}Connection: close\r\n\r\n");
+            assert_eq!(text(&encode_passed_on_head(&refusal, body)), expected, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_426_that_is_passed_on_says_to_what_to_upgrade() {
+        let refusal =
+            answer("HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+        assert_eq!(
+            text(&encode_passed_on_head(&refusal, PassedOnBody::Whole(0))),
+            "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nUpgrade: websocket\r\n\
+             Connection: upgrade, close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn an_encoded_chunk_decodes_to_its_payload() -> Result<(), AnswerFault> {
+        let mut payload = Vec::new();
+        let chunk = encode_chunk(&[b'x'; 300]);
+        assert!(chunk.starts_with(b"12c\r\n"));
+        crate::http1::chunked::ChunkedDecoder::new().decode(&chunk, &mut payload)?;
+        assert_eq!(payload, [b'x'; 300]);
+        Ok(())
+    }
+}
