@@ -58,9 +58,17 @@ impl KernelRing {
     /// # Errors
     /// The kernel refuses one of the steps; `probe` explains why before any relay is started.
     pub fn new(wake_up: OwnedFd) -> Result<Self, RingError> {
+        Self::with_buffers(wake_up, BUFFERS_PER_RELAY)
+    }
+
+    /// As [`KernelRing::new`], with another number of received buffers.
+    ///
+    /// # Errors
+    /// As [`KernelRing::new`].
+    pub fn with_buffers(wake_up: OwnedFd, buffers: u16) -> Result<Self, RingError> {
         let at = |operation| move |source| RingError { operation, source };
         let ring = set_up().map_err(at("io_uring_setup"))?;
-        let pool = BufferPool::new(BUFFERS_PER_RELAY).map_err(at("mapping buffers"))?;
+        let pool = BufferPool::new(buffers).map_err(at("mapping buffers"))?;
         let buffer_ring = BufferRing::register(&ring).map_err(at("registering the buffer ring"))?;
         let has_min_wait = ring.params().is_feature_min_timeout();
         let mut ring = Self {
