@@ -47,7 +47,7 @@ fn an_empty_pool_parks_receives_until_buffers_are_back_and_loses_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let limits =
         SessionLimits { frames: None, idle_timeout_ms: 60_000, longest_life_ms: None, linger_ms: 1_000 };
-    let mut open = || {
+    let open = || {
         let (client, client_inside) = connection(&listener);
         let (backend, backend_inside) = connection(&listener);
         mailbox.push(Message::Open(Box::new(NewSession {
