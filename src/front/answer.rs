@@ -30,7 +30,7 @@ pub(super) struct BackendAnswer {
 pub(super) async fn read_answer(backend: &Socket, deadline: Instant) -> Result<BackendAnswer, Refusal> {
     let mut received = Vec::new();
     for _ in 0..=INTERIM_ANSWERS_MAX {
-        let interrupt = || shut(backend, Shutdown::Both);
+        let interrupt = async || shut(backend, Shutdown::Both);
         let Head { head, behind } =
             read_head(backend, received, check_incomplete_head, deadline, pending(), interrupt)
                 .await

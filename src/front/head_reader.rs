@@ -34,8 +34,9 @@ pub(super) enum NoHead<F> {
 
 /// Receives from `socket` until a head is complete. `received` is what came already.
 ///
-/// `check_incomplete` judges what came of a head that has no end yet, its length included. At the deadline, or when `stop` completes, `interrupt` is to end the pending receive (a shutdown of reading); the
-/// receive is awaited all the same, because one that is dropped would lose bytes.
+/// `check_incomplete` judges what came of a head that has no end yet, its length included. At the deadline, or when
+/// `stop` completes, `interrupt` is to end the pending receive; the receive is awaited all the same, because one that is
+/// dropped would lose bytes.
 ///
 /// # Errors
 /// Why there is none.
@@ -45,7 +46,7 @@ pub(super) async fn read_head<F>(
     check_incomplete: fn(&[u8]) -> Result<(), F>,
     deadline: Instant,
     stop: impl Future<Output = ()>,
-    interrupt: impl Fn(),
+    interrupt: impl AsyncFn(),
 ) -> Result<Head, NoHead<F>> {
     let mut buffer = received;
     let mut searched = 0;
@@ -63,12 +64,12 @@ pub(super) async fn read_head<F>(
             biased;
             received = &mut receive => received,
             () = tokio::time::sleep_until(deadline) => {
-                interrupt();
+                interrupt().await;
                 let (_, received) = receive.await;
                 return Err(NoHead::Late(received));
             }
             () = &mut stop => {
-                interrupt();
+                interrupt().await;
                 let _: (io::Result<usize>, Vec<u8>) = receive.await;
                 return Err(NoHead::Stopped);
             }

@@ -12,7 +12,7 @@
 use super::answer::{BackendAnswer, pass_on, read_answer, wrong_answer};
 use super::dial::{Abort, dial};
 use super::head_reader::{Head, NoHead, read_head};
-use super::refusal::{Refusal, send_last_answer, send_within, shut};
+use super::refusal::{Refusal, send_last_answer, send_within};
 use super::socket::{HangUp, Socket};
 use super::{Front, OpeningGuard};
 use crate::admission::permit::Permit;
@@ -27,7 +27,7 @@ use crate::websocket::ReservedBits;
 use crate::websocket::opening::{Offer, check_answer, check_request};
 use crate::websocket::scanner::FrameRules;
 use bytes::Bytes;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -128,7 +128,10 @@ impl Opening {
     async fn read_request(&self) -> Result<Head, Stop> {
         let deadline = Instant::now() + Duration::from_millis(self.front.head_timeout_ms);
         let stop = self.front.drain_begun();
-        let interrupt = || shut(&self.socket, Shutdown::Read);
+        // Cancelled, not shut down: behind the refusal the socket has to be read for a while.
+        let interrupt = async || {
+            let _ = self.socket.cancel_all().await;
+        };
         read_head(&self.socket, Vec::new(), check_incomplete_head, deadline, stop, interrupt).await.map_err(
             |reason| match reason {
                 NoHead::Faulty(fault) => fault.into(),
