@@ -9,6 +9,7 @@
 
 pub mod backend;
 pub mod frames;
+pub mod handshake;
 pub mod raw;
 
 use ringgate::catalog::{InstanceConfig, Snapshot, parse_api, parse_instance};
