@@ -10,7 +10,7 @@ mod support;
 
 use ringgate::session::{Cause, Phase};
 use std::time::{Duration, Instant};
-use support::backend::{Backend, Pair, switching};
+use support::backend::{Backend, Pair, closed_port, switching};
 use support::handshake::{Handshake, read_refusal};
 use support::raw::{KEY, Raw, StreamEnd, header, request};
 use support::{TestInstance, api_file, wait_until};
@@ -23,7 +23,7 @@ const IMPATIENT: &str = "workers = 1\n[limits]\nhead_timeout_ms = 150";
 
 /// An instance with one API at `/t` whose backend nobody is to reach.
 fn without_backend(instance_lines: &str) -> TestInstance {
-    let nowhere = Backend::new().address;
+    let nowhere = closed_port();
     TestInstance::start_with(instance_lines, &[("t", &api_file("t", nowhere, ""))])
 }
 
@@ -287,7 +287,7 @@ fn a_full_instance_says_which_limit_it_is_and_has_the_place_back_when_both_socke
 
 #[test]
 fn an_api_that_wants_a_key_says_what_apim_says() {
-    let nowhere = Backend::new().address;
+    let nowhere = closed_port();
     let api = api_file("t", nowhere, "").replace("subscription_required = false", "");
     let gateway = TestInstance::start_with(ONE_PLACE, &[("t", &api)]);
     let missing = "Access denied due to missing subscription key. \

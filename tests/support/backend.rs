@@ -1,6 +1,7 @@
 //! Backends that do what a test says.
 
 use super::raw::{Raw, accept_for, header};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -96,4 +97,37 @@ impl Pair {
 /// A channel for what a backend's threads saw.
 pub fn reports<T>() -> (Sender<T>, Receiver<T>) {
     channel()
+}
+
+/// A backend that answers no connection attempt: its queue is full and nobody takes from it.
+pub struct Deaf {
+    pub address: SocketAddr,
+    _listener: Socket,
+    _queued: Vec<Socket>,
+}
+
+impl Deaf {
+    pub fn new() -> Self {
+        let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let listener = socket();
+        listener.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let fill = |_| {
+            let socket = socket();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&address);
+            socket
+        };
+        Self {
+            address: address.as_socket().unwrap(),
+            _queued: (0..4).map(fill).collect(),
+            _listener: listener,
+        }
+    }
+}
+
+/// An address of this host where nobody listens.
+pub fn closed_port() -> SocketAddr {
+    Backend::new().address
 }
