@@ -519,11 +519,12 @@ fn a_reset_within_a_body_without_length_is_no_end_of_it() {
     }
 }
 
+/// Bytes that wait behind the head must not bring the reset forward: it would take away what a slow client still owes.
 #[test]
-fn a_truncated_answer_reaches_a_client_that_has_sent_much_behind_its_head() {
+fn a_truncated_answer_reaches_a_slow_client_that_has_sent_much_behind_its_head() {
     let backend = Backend::new();
     let gateway = gateway_to(backend.address, "");
-    let mut client = Raw::connect(gateway.address);
+    let mut client = Raw::connect_with_room(gateway.address, 4 * 1024);
     client.send(&[request("/t", "").as_bytes(), &[b'x'; 32 * 1024]].concat());
     let (mut session, _) = backend.take_request();
     let body = vec![b'b'; 2 * BODY_BYTES_MAX];
@@ -533,6 +534,18 @@ fn a_truncated_answer_reaches_a_client_that_has_sent_much_behind_its_head() {
     assert_truncated((head, got, end), Some(body.len()), &body[..BODY_BYTES_MAX]);
     drop((client, session));
     end_after(gateway, Cause::BackendAnswer, Phase::Answer);
+}
+
+#[test]
+fn a_backend_that_does_not_take_the_request_is_504_at_the_answer_deadline() {
+    let backend = Backend::with_room(1);
+    let gateway = gateway_to(backend.address, "answer_timeout_ms = 200");
+    let mut client = Raw::connect(gateway.address);
+    client.send(request("/t", &format!("X: {}\r\n", "x".repeat(15 * 1024))).as_bytes());
+    let session = backend.take();
+    read_refusal(&mut client, 504, "the backend did not answer in time");
+    drop((client, session));
+    end_after(gateway, Cause::BackendSilent, Phase::Answer);
 }
 
 #[test]

@@ -2,15 +2,28 @@
 
 use super::refusal::shut;
 use super::socket::{Socket, until};
-use crate::limits::FAREWELL_DRAIN_MS;
+use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS};
 use std::net::Shutdown;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-/// Waits until the client has taken what was sent (it acknowledges all of it), says more or leaves; then lets the close
-/// be a reset. A reset that came earlier would take away what is still on its way.
+/// Gives the client some time to take what was sent, unless it leaves before; then lets the close be a reset.
+///
+/// An earlier reset would take away what is still on its way. So neither what the client has sent behind its head nor
+/// the end of its stream brings it forward: a client may be slow, and still read when it has nothing more to say.
 pub(super) async fn reset_when_taken(socket: &Socket) {
     let deadline = Instant::now() + Duration::from_millis(FAREWELL_DRAIN_MS);
-    let _ = until(socket.receive(Vec::new(), 1), deadline, || shut(socket, Shutdown::Read)).await;
+    let mut drained = 0;
+    while drained < FAREWELL_DRAIN_BYTES {
+        let receive = socket.receive(Vec::new(), FAREWELL_DRAIN_BYTES - drained);
+        let ((result, _), _) = until(receive, deadline, || shut(socket, Shutdown::Read)).await;
+        match result {
+            Ok(0) => break,
+            Ok(bytes) => drained += bytes,
+            // It has left.
+            Err(_) => return,
+        }
+    }
+    sleep_until(deadline).await;
     let _ = socket.reset_on_close();
 }

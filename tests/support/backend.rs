@@ -1,7 +1,7 @@
 //! Backends that do what a test says.
 
 use super::raw::{Raw, accept_for, header};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -17,6 +17,13 @@ impl Backend {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().unwrap();
         Self { listener, address }
+    }
+
+    /// One whose system holds only so many bytes for each connection.
+    pub fn with_room(bytes: usize) -> Self {
+        let backend = Self::new();
+        SockRef::from(&backend.listener).set_recv_buffer_size(bytes).unwrap();
+        backend
     }
 
     /// Takes the next connection.

@@ -1,7 +1,7 @@
 //! One end of a connection, byte by byte, with a time limit on every step.
 
 use super::PATIENCE;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -34,6 +34,14 @@ impl Raw {
 
     pub fn connect(address: SocketAddr) -> Self {
         Self::new(TcpStream::connect(address).expect("a connection"))
+    }
+
+    /// A client whose system holds only so many bytes for it.
+    pub fn connect_with_room(address: SocketAddr, bytes: usize) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        socket.connect(&address.into()).expect("a connection");
+        Self::new(socket.into())
     }
 
     /// A client after its handshake at `path`.
