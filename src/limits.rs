@@ -176,7 +176,7 @@ pub const SUFFIX_CHARS_MAX: usize = 400;
 /// Most products, and most gateways, that one API may name.
 pub const NAMES_MAX: usize = 1000;
 
-/// How long one dial to a backend may take, name resolution included. Over it: 502 (`backend_refused`).
+/// How long one dial to a backend may take, name resolution included. Over it: 504 (`backend_silent`).
 pub const DIAL_TIMEOUT_MS: Allowed = Allowed { least: 10, most: 120_000, unit: "milliseconds" };
 /// Default of [`DIAL_TIMEOUT_MS`].
 pub const DIAL_TIMEOUT_MS_DEFAULT: u64 = 5_000;

@@ -23,6 +23,19 @@ pub(super) struct BackendAnswer {
     pub(super) behind: Bytes,
 }
 
+/// Sends the request. A backend that does not take it by `deadline` is as silent as one that does not answer.
+///
+/// # Errors
+/// The refusal for the client: 504 for a silent backend, 502 for one that breaks off.
+pub(super) async fn send_request(backend: &Socket, request: Bytes, deadline: Instant) -> Result<(), Refusal> {
+    let (result, is_late) =
+        until(backend.send_all(request), deadline, || shut(backend, Shutdown::Both)).await;
+    if is_late {
+        return Err(silent());
+    }
+    result.map_err(|error| wrong_answer(&format!("it did not take the request: {error}")))
+}
+
 /// Reads the backend's answer; interim answers before it are skipped (RFC 9110 §15.2).
 ///
 /// # Errors
@@ -55,10 +68,12 @@ fn refusal_of(reason: NoHead<AnswerFault>) -> Refusal {
         NoHead::Faulty(fault) => wrong_answer(&fault.to_string()),
         NoHead::Ended => wrong_answer("it ended before its head was complete"),
         NoHead::Broken(error) => wrong_answer(&error.to_string()),
-        NoHead::Late(_) | NoHead::Stopped => {
-            Refusal::of(Cause::BackendSilent, "the backend did not answer in time")
-        }
+        NoHead::Late(_) | NoHead::Stopped => silent(),
     }
+}
+
+fn silent() -> Refusal {
+    Refusal::of(Cause::BackendSilent, "the backend did not answer in time")
 }
 
 /// An answer that is passed on, ready to be sent.

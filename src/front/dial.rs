@@ -103,14 +103,12 @@ async fn connect(address: SocketAddr, deadline: Instant, abort: &Abort) -> Resul
     let socket = Rc::new(socket);
     abort.watch(&socket);
     let (result, is_late) = until(socket.connect(address), deadline, || shut(&socket, Shutdown::Both)).await;
-    match result {
-        Ok(()) => Ok(socket),
-        Err(_) if is_late => {
-            tracing::warn!(%address, "a backend did not take a connection in time");
-            Err(Refusal::of(Cause::BackendSilent, "the backend did not take the connection in time"))
-        }
-        Err(error) => Err(refusal_of(&error, address)),
+    if is_late {
+        // A connection that came about just then was shut down all the same.
+        tracing::warn!(%address, "a backend did not take a connection in time");
+        return Err(Refusal::of(Cause::BackendSilent, "the backend did not take the connection in time"));
     }
+    result.map(|()| socket).map_err(|error| refusal_of(&error, address))
 }
 
 fn refusal_of(error: &io::Error, address: SocketAddr) -> Refusal {

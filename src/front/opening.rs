@@ -9,7 +9,7 @@
 //!
 //! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`).
 
-use super::answer::{BackendAnswer, pass_on, read_answer, wrong_answer};
+use super::answer::{BackendAnswer, pass_on, read_answer, send_request, wrong_answer};
 use super::dial::{Abort, dial};
 use super::head_reader::{Head, NoHead, read_head};
 use super::refusal::{Refusal, send_last_answer, send_within};
@@ -272,10 +272,7 @@ async fn converse(
         &api.backend.authority,
         &forwarded,
     );
-    backend
-        .send_all(request.freeze())
-        .await
-        .map_err(|error| wrong_answer(&format!("it did not take the request: {error}")))?;
+    send_request(&backend, request.freeze(), deadline).await?;
     let answer = read_answer(&backend, deadline).await?;
     if answer.head.status() != 101 {
         let result = pass_on(answer, &backend, deadline).await?;
