@@ -1,0 +1,106 @@
+//! What is counted in a window.
+
+use crate::result::{Percentiles, RunResult};
+use hdrhistogram::Histogram;
+
+/// Faults that are kept by name; more are only the same again.
+const FAULTS_MAX: usize = 20;
+
+/// Counts and histograms; latencies in nanoseconds.
+pub(super) struct Figures {
+    messages: u64,
+    sessions: u64,
+    latency: Histogram<u64>,
+    push_latency: Histogram<u64>,
+    opening_latency: Histogram<u64>,
+    lateness: Histogram<u64>,
+    faults: Vec<String>,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        // 1 µs to 100 s in three digits.
+        let histogram =
+            || Histogram::new_with_bounds(1_000, 100_000_000_000, 3).expect("bounds that hdrhistogram takes");
+        Self {
+            messages: 0,
+            sessions: 0,
+            latency: histogram(),
+            push_latency: histogram(),
+            opening_latency: histogram(),
+            lateness: histogram(),
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl Figures {
+    pub(super) fn record_round_trip(&mut self, ns: u64) {
+        self.messages += 1;
+        self.latency.saturating_record(ns);
+    }
+
+    pub(super) fn record_push(&mut self, ns: u64) {
+        self.messages += 1;
+        self.push_latency.saturating_record(ns);
+    }
+
+    pub(super) fn record_session(&mut self, ns: u64) {
+        self.sessions += 1;
+        self.opening_latency.saturating_record(ns);
+    }
+
+    pub(super) fn record_lateness(&mut self, ns: u64) {
+        self.lateness.saturating_record(ns);
+    }
+
+    pub(super) fn record_fault(&mut self, fault: String) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault);
+        }
+    }
+
+    pub(super) fn has_faults(&self) -> bool {
+        !self.faults.is_empty()
+    }
+
+    pub(super) fn first_fault(&self) -> &str {
+        self.faults.first().map_or("no fault is known", String::as_str)
+    }
+
+    /// Messages and sessions.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.messages, self.sessions)
+    }
+
+    pub(super) fn progress(&self) -> String {
+        format!(
+            "{} messages, p99 {:.0} µs; {} sessions",
+            self.messages,
+            self.latency.value_at_quantile(0.99) as f64 / 1e3,
+            self.sessions
+        )
+    }
+
+    pub(super) fn write_to(self, result: &mut RunResult) {
+        result.messages = self.messages;
+        result.sessions = self.sessions;
+        result.latency = percentiles(&self.latency).or_else(|| percentiles(&self.push_latency));
+        result.opening_latency = percentiles(&self.opening_latency);
+        result.lateness = percentiles(&self.lateness);
+        result.faults = self.faults;
+    }
+}
+
+fn percentiles(histogram: &Histogram<u64>) -> Option<Percentiles> {
+    if histogram.is_empty() {
+        return None;
+    }
+    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+    Some(Percentiles {
+        p50_us: at(0.5),
+        p99_us: at(0.99),
+        p999_us: at(0.999),
+        max_us: histogram.max() as f64 / 1e3,
+    })
+}

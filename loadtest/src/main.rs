@@ -1,0 +1,114 @@
+//! The `ringgate-loadtest` binary: parses arguments, dispatches.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use ringgate_loadtest::backend::Backend;
+use ringgate_loadtest::load::{self, Target};
+use ringgate_loadtest::plan::Plan;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Drives many WebSocket pairs through proxies and says how they stand beside each other.
+#[derive(Debug, Parser)]
+#[command(name = "ringgate-loadtest", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve as the backend: echo, sink, push or flood, as the path of each session asks
+    Echo {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:9001")]
+        listen: SocketAddr,
+    },
+    /// Relay bytes with no parsing and no rules: the least that a proxy can do
+    Floor {
+        /// Where to listen
+        #[arg(long, default_value = "127.0.0.1:8110")]
+        listen: SocketAddr,
+        /// Where the backend listens
+        #[arg(long, default_value = "127.0.0.1:9001")]
+        backend: SocketAddr,
+    },
+    /// Run one plan against one target
+    Run(RunArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArguments {
+    /// The plan's file
+    plan: PathBuf,
+    /// Where the proxy listens. Without it: a backend of this process's own, without a proxy
+    #[arg(long)]
+    target: Option<SocketAddr>,
+    /// The target's name in the result
+    #[arg(long, default_value = "target")]
+    name: String,
+    /// Same plan, same seed, same run
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The proxy's processes
+    #[arg(long, value_delimiter = ',')]
+    proxy_pids: Vec<u32>,
+    /// The core that the proxy is pinned to
+    #[arg(long)]
+    proxy_core: Option<usize>,
+    /// The core that load and backend are pinned to
+    #[arg(long)]
+    load_core: Option<usize>,
+    /// Write the result here
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Echo { listen } => {
+            let backend = Backend::listen(listen)?;
+            println!("listening on {}", backend.address()?);
+            backend.serve()
+        }
+        Command::Floor { listen, backend } => ringgate_loadtest::floor::run(listen, backend),
+        Command::Run(arguments) => run(&arguments),
+    }
+}
+
+fn run(arguments: &RunArguments) -> Result<()> {
+    let plan = Plan::read(&arguments.plan)?;
+    let plan_name = arguments.plan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let address = match arguments.target {
+        Some(address) => address,
+        None => {
+            let backend = Backend::listen("127.0.0.1:0".parse().context("an address")?)?;
+            let address = backend.address()?;
+            std::thread::spawn(move || backend.serve());
+            address
+        }
+    };
+    let target = Target {
+        name: arguments.name.clone(),
+        address,
+        pids: arguments.proxy_pids.clone(),
+        core: arguments.proxy_core,
+        load_core: arguments.load_core,
+    };
+    let result = if plan.verify {
+        load::verify::run(&plan, &plan_name, &target, arguments.seed)?
+    } else {
+        load::run(&plan, &plan_name, &target, arguments.seed)?
+    };
+    let json = serde_json::to_string_pretty(&result)?;
+    match &arguments.json {
+        Some(file) => {
+            std::fs::write(file, json).with_context(|| format!("cannot write {}", file.display()))?
+        }
+        None => println!("{json}"),
+    }
+    Ok(())
+}

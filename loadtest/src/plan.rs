@@ -1,0 +1,177 @@
+//! What a run does: one file in `plans/`, checked, and enough with a seed to repeat the run.
+//!
+//! A plan has parts that go on at the same time: steady round trips, a one-way push, churn, an idle crowd, readers that
+//! stop. Each part is optional; at least one is there.
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A plan.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// What the report calls it.
+    pub title: String,
+    /// What the row's figure is: it decides which figures the report compares.
+    pub measures: Measures,
+    /// Seconds before the window, not counted. Default 1.
+    #[serde(default = "default_warmup_s")]
+    pub warmup_s: f64,
+    /// Seconds of the window. Default 5.
+    #[serde(default = "default_duration_s")]
+    pub duration_s: f64,
+    /// Contents are checked message by message, by tungstenite, instead of by length. Slower: not for figures.
+    #[serde(default)]
+    pub verify: bool,
+    /// Sessions that exchange messages with an echo.
+    pub steady: Option<Steady>,
+    /// Sessions that the backend pushes to.
+    pub push: Option<Push>,
+    /// Sessions that open, exchange one message and close, again and again.
+    pub churn: Option<Churn>,
+    /// Sessions that do nothing, in growing numbers: their memory is measured.
+    pub idle: Option<Idle>,
+    /// Sessions whose readers stop while the backend pushes at them.
+    pub stopped: Option<Stopped>,
+}
+
+/// What a row's figure is.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Measures {
+    /// Busy time of the proxy's core per message.
+    CostPerMessage,
+    /// Busy time of the proxy's core per session, and sessions per second.
+    CostPerSession,
+    /// Memory per idle session.
+    Memory,
+    /// 99.9th percentile of the steady sessions' latency.
+    Tail,
+}
+
+/// Round trips.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steady {
+    /// How many sessions.
+    pub sessions: usize,
+    /// Messages per second over all sessions (open loop: latency counts from the intended time). Absent: closed loop.
+    pub rate_per_s: Option<f64>,
+    /// Message sizes and how often each is drawn.
+    pub sizes: Vec<Size>,
+    /// Seconds over which the sessions are opened. Default 0: as fast as they come.
+    #[serde(default)]
+    pub ramp_s: f64,
+}
+
+/// A message size.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Size {
+    /// Payload in bytes.
+    pub bytes: usize,
+    /// Share among the sizes. Default 1.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+}
+
+/// A one-way push from the backend.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// How many sessions.
+    pub sessions: usize,
+    /// Payload of each message in bytes, at least 16: the first 8 are the time at which it was to be sent.
+    pub bytes: usize,
+    /// Messages per second for each session.
+    pub rate_per_s: f64,
+}
+
+/// New sessions.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Churn {
+    /// New sessions per second (open loop). Absent: closed loop, as fast as they go.
+    pub rate_per_s: Option<f64>,
+    /// Most that are in progress at once.
+    pub at_once: usize,
+    /// Payload of the one message, in bytes.
+    pub bytes: usize,
+}
+
+/// An idle crowd.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Idle {
+    /// Numbers of sessions at which memory is read, ascending; the slope is taken from the first to the last.
+    pub steps: Vec<usize>,
+    /// After the last step each session echoes a message of each of these sizes, and memory is read again.
+    pub then_echo: Vec<usize>,
+}
+
+/// Readers that stop.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stopped {
+    /// How many.
+    pub sessions: usize,
+    /// Bytes that the backend pushes at each.
+    pub bytes: usize,
+}
+
+fn default_warmup_s() -> f64 {
+    1.0
+}
+
+fn default_duration_s() -> f64 {
+    5.0
+}
+
+fn default_weight() -> u32 {
+    1
+}
+
+impl Plan {
+    /// Reads and checks a plan.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{} is not a plan", path.display()))
+    }
+
+    /// Parses and checks a plan.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self> {
+        let plan: Self = toml::from_str(text)?;
+        ensure!(plan.warmup_s >= 0.0 && plan.duration_s > 0.0, "times are positive");
+        let has_part = plan.steady.is_some()
+            || plan.push.is_some()
+            || plan.churn.is_some()
+            || plan.idle.is_some()
+            || plan.stopped.is_some();
+        ensure!(has_part, "at least one of steady, push, churn, idle, stopped");
+        if let Some(steady) = &plan.steady {
+            ensure!(steady.sessions > 0, "steady.sessions is at least 1");
+            ensure!(
+                steady.sizes.iter().map(|size| size.weight).sum::<u32>() > 0,
+                "steady.sizes has one size"
+            );
+        }
+        if let Some(push) = &plan.push {
+            ensure!(push.bytes >= 16, "push.bytes is at least 16");
+        }
+        if let Some(churn) = &plan.churn {
+            ensure!(churn.at_once > 0, "churn.at_once is at least 1");
+        }
+        if let Some(idle) = &plan.idle {
+            ensure!(idle.steps.is_sorted() && idle.steps.len() >= 2, "idle.steps are two or more, ascending");
+        }
+        Ok(plan)
+    }
+}
