@@ -8,12 +8,13 @@
 
 mod support;
 
+use ringgate::limits::CLIENT_WATCH_AFTER_MS;
 use ringgate::session::{Cause, Phase};
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 use support::backend::{Backend, Deaf, closed_port, switching};
-use support::frames::{client_frame, server_frame};
+use support::frames::{client_frame, close_payload, server_frame};
 use support::handshake::{Handshake, read_refusal};
 use support::raw::{ACCEPT, KEY, Raw, StreamEnd, header, request};
 use support::{TestInstance, api_file};
@@ -621,16 +622,42 @@ fn a_client_that_leaves_while_the_backend_is_silent_ends_the_backends_connection
     }
 }
 
+/// A watch on the client begins when a backend takes its time; it must neither take bytes nor stay on the socket.
+#[test]
+fn a_client_whose_backend_took_its_time_gets_its_session_and_loses_no_byte() {
+    let backend = Backend::new();
+    let gateway = gateway_to(backend.address, "");
+    let frames: Vec<Vec<u8>> = (0..3).map(|index| client_frame(0x82, &[index; 10])).collect();
+    let mut client = Raw::connect(gateway.address);
+    client.send(&[request("/t", "").as_bytes(), &frames[0]].concat());
+    let (mut session, head) = backend.take_request();
+    assert!(
+        session.is_silent_for(Duration::from_millis(2 * CLIENT_WATCH_AFTER_MS)),
+        "no frame before the 101"
+    );
+    client.send(&frames[1]);
+    session.send(switching(&head, "").as_bytes());
+    assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    client.send(&frames[2]);
+    session.expect(&frames.concat());
+    session.send(&server_frame(0x82, b"back"));
+    client.expect(&server_frame(0x82, b"back"));
+    drop((client, session));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
 #[test]
 fn an_opening_in_progress_at_the_drain_is_finished_and_its_session_is_told_to_go() {
     let backend = Backend::new();
-    let gateway = gateway_to(backend.address, "");
+    let api = api_file("t", backend.address, "");
+    let gateway = TestInstance::start_with("workers = 1\ndrain_s = 5", &[("t", &api)]);
     let mut client = ask(&gateway);
     let (mut session, head) = backend.take_request();
     gateway.instance.drain();
     session.send(switching(&head, "").as_bytes());
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    client.expect(&server_frame(0x88, &close_payload(1001, "drain")));
     drop((client, session));
-    gateway.wait_for_rest();
-    gateway.end();
+    end_after(gateway, Cause::Drain, Phase::Relay);
 }

@@ -27,8 +27,11 @@ fn without_backend(instance_lines: &str) -> TestInstance {
     TestInstance::start_with(instance_lines, &[("t", &api_file("t", nowhere, ""))])
 }
 
+/// Header fields that an answer must have.
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 /// Sends `bytes`, reads the refusal, and checks further header fields of it.
-fn refuses(gateway: &TestInstance, bytes: &[u8], status: u16, message: &str, fields: &[(&str, &str)]) {
+fn refuses(gateway: &TestInstance, bytes: &[u8], status: u16, message: &str, fields: Fields<'_>) {
     let mut client = Raw::connect(gateway.address);
     client.send(bytes);
     let head = read_refusal(&mut client, status, message);
@@ -47,8 +50,8 @@ fn refuses_every_fault_of_a_head_with_its_own_answer_and_keeps_no_place() {
     let version = |version| Handshake { version, ..correct.clone() };
     let upgrade = [("Upgrade", "websocket")];
     let version_13 = [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
-    let no_fields: &[(&str, &str)] = &[];
-    let table: &[(Handshake, u16, &str, &[(&str, &str)])] = &[
+    let no_fields: Fields<'_> = &[];
+    let table: &[(Handshake, u16, &str, Fields<'_>)] = &[
         (
             correct.clone().with(format!("X: {}", "x".repeat(16 * 1024))),
             431,
@@ -127,8 +130,7 @@ fn the_first_fault_in_the_fixed_order_answers() {
     let gateway = without_backend("workers = 1");
     let mut head =
         Handshake { method: "POST", version: "HTTP/1.0", target: "/t/..".to_owned(), lines: vec![] };
-    let field = |name: &str| (0..100).map(|index| format!("{name}-{index}: 1")).collect::<Vec<_>>();
-    head.lines = field("X");
+    head.lines = (0..100).map(|index| format!("X-{index}: 1")).collect();
     head = head.with("X: a\nY: b").with("Content-Length: 1").with("Sec-WebSocket-Key: short");
     head.target = format!("/nowhere/{}", "x".repeat(16 * 1024));
     let expect =
@@ -186,6 +188,21 @@ fn a_client_that_has_sent_much_behind_its_head_reads_the_whole_answer_and_an_ord
         bytes.resize(bytes.len() + behind, b'x');
         refuses(&gateway, &bytes, 404, "Resource not found", &[]);
     }
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_client_that_has_ended_its_stream_still_reads_its_refusal() {
+    let gateway = without_backend("workers = 1");
+    let mut client = Raw::connect(gateway.address);
+    client.send(request("/nowhere", "").as_bytes());
+    client.finish();
+    assert!(client.read_head().starts_with("HTTP/1.1 404 "));
+    let (body, end) = client.read_to_end();
+    assert_eq!(body, b"{ \"statusCode\": 404, \"message\": \"Resource not found\" }");
+    assert_eq!(end, StreamEnd::Fin);
+    gateway.wait_for_terminations(Cause::NoApi, Phase::Head, 1);
     gateway.wait_for_rest();
     gateway.end();
 }

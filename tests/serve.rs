@@ -17,7 +17,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use support::backend::{Backend, Pair, tungstenite_echo};
+use support::backend::{Backend, Pair, closed_port, tungstenite_echo};
 use support::frames::{client_frame, close_payload, server_frame};
 use support::raw::{Raw, StreamEnd};
 use support::{PATIENCE, api_file, wait_until};
@@ -183,6 +183,16 @@ fn takes_no_connection_after_sigint_and_lets_a_session_finish_its_close() {
     assert_eq!(session.read(1), [0x88]);
     drop((client, session));
     assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
+}
+
+#[test]
+fn an_instance_without_sessions_ends_at_its_first_signal_however_long_it_may_drain() {
+    let instance = INSTANCE.replace("drain_s = 4", "drain_s = 3600");
+    let configuration = Configuration::new(&instance, &api_file("t", closed_port(), ""));
+    let mut served = Served::start(&configuration);
+    served.signal(Signal::TERM);
+    assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
+    served.wait_until_said("drained");
 }
 
 #[test]

@@ -111,6 +111,20 @@ impl Raw {
         }
     }
 
+    /// Whether nothing comes for so long, neither bytes nor an end.
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        // A read with a time limit is not taken up again after a signal.
+        let result = loop {
+            match self.stream.read(&mut [0]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result,
+            }
+        };
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.held.is_empty() && result.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Ends what is sent.
     pub fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
