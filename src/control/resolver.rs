@@ -72,7 +72,7 @@ impl Resolver {
     }
 
     /// Starts the task with another way to look a name up.
-    fn start_with<Lookup, Found>(control: &Handle, lookup: Lookup) -> Resolver
+    pub(crate) fn start_with<Lookup, Found>(control: &Handle, lookup: Lookup) -> Resolver
     where
         Lookup: Fn(Arc<str>) -> Found + Send + 'static,
         Found: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,

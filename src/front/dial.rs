@@ -121,3 +121,109 @@ fn refusal_of(error: &io::Error, address: SocketAddr) -> Refusal {
         _ => Refusal::of(Cause::BackendRefused, "the backend cannot be reached"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::parse_api;
+    use std::net::{IpAddr, Ipv4Addr, TcpListener};
+    use tokio::runtime::Handle;
+    use tokio::time::timeout;
+
+    /// Where a backend listens; at its port the second address takes no connection and the third refuses them.
+    const LISTENING: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+    const DEAF: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+    const CLOSED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+
+    /// An address that takes no connection: its queue is full.
+    fn deafen(port: u16) -> Vec<socket2::Socket> {
+        let address = SocketAddr::from((DEAF, port)).into();
+        let socket = || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let listener = socket();
+        listener.bind(&address).unwrap();
+        listener.listen(0).unwrap();
+        let mut sockets: Vec<_> = (0..4).map(|_| socket()).collect();
+        for queued in &sockets {
+            queued.set_nonblocking(true).unwrap();
+            let _ = queued.connect(&address);
+        }
+        sockets.push(listener);
+        sockets
+    }
+
+    /// Dials a name with these addresses; `leaves_after` is when the client leaves. Gives the address that was reached,
+    /// or the cause, and how long it took; nothing, said loudly, on a host without io_uring.
+    fn dial_name(
+        addresses: &[Ipv4Addr],
+        timeout_ms: u64,
+        leaves_after: Option<Duration>,
+    ) -> Option<(Result<IpAddr, Cause>, Duration)> {
+        if let Err(error) = io_uring_06::IoUring::new(2) {
+            eprintln!("SKIPPED: this host refuses io_uring: {error}");
+            return None;
+        }
+        let backend = TcpListener::bind((LISTENING, 0)).unwrap();
+        let port = backend.local_addr().unwrap().port();
+        let _deaf = deafen(port);
+        let text = format!(
+            "display_name = \"T\"\nurl = \"ws://many.example:{port}\"\nsuffix = \"t\"\ndial_timeout_ms = {timeout_ms}"
+        );
+        let api = parse_api("t.toml", "t", &text).unwrap();
+        let found: Vec<IpAddr> = addresses.iter().map(|address| (*address).into()).collect();
+        tokio_uring::start(async {
+            let resolver = Resolver::start_with(&Handle::current(), move |_| {
+                let found = found.clone();
+                async move { Ok(found) }
+            });
+            let abort = Abort::default();
+            let leave = async {
+                match leaves_after {
+                    Some(time) => tokio::time::sleep(time).await,
+                    None => std::future::pending().await,
+                }
+                abort.abort();
+                std::future::pending::<()>().await;
+            };
+            let begun = Instant::now();
+            let dialled = tokio::select! {
+                dialled = timeout(Duration::from_secs(20), dial(&api, &resolver, &abort)) => dialled.unwrap(),
+                () = leave => unreachable!("it waits for ever"),
+            };
+            abort.unwatch();
+            // The reached address is the one from which the other side is seen.
+            let reached = dialled.map(|_socket| backend.accept().unwrap().0.local_addr().unwrap().ip());
+            Some((reached.map_err(|refusal| refusal.cause), begun.elapsed()))
+        })
+    }
+
+    #[test]
+    fn goes_on_to_the_address_that_answers() {
+        for addresses in [&[LISTENING][..], &[CLOSED, LISTENING], &[CLOSED, CLOSED, LISTENING, DEAF]] {
+            let Some((reached, _)) = dial_name(addresses, 20_000, None) else { return };
+            assert_eq!(reached, Ok(LISTENING.into()), "{addresses:?}");
+        }
+    }
+
+    #[test]
+    fn leaves_a_silent_address_in_time_for_the_others() {
+        let Some((reached, took)) = dial_name(&[DEAF, LISTENING], 400, None) else { return };
+        assert_eq!(reached, Ok(LISTENING.into()));
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+
+    #[test]
+    fn says_what_the_last_address_said() {
+        for (last, cause) in [(CLOSED, Cause::BackendRefused), (DEAF, Cause::BackendSilent)] {
+            let Some((reached, _)) = dial_name(&[CLOSED, last], 200, None) else { return };
+            assert_eq!(reached, Err(cause));
+        }
+    }
+
+    #[test]
+    fn tries_no_further_address_when_the_client_has_left() {
+        let leaves_after = Some(Duration::from_millis(50));
+        let Some((reached, took)) = dial_name(&[DEAF, DEAF, LISTENING], 60_000, leaves_after) else { return };
+        assert!(reached.is_err(), "{reached:?}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+}
