@@ -8,6 +8,7 @@ use crate::control::store::{self, Loaded};
 use crate::daemon::open_files::{open_files_max, raise_open_files};
 use crate::limits::{DRAIN_OVERTIME_MS, open_files_reserve};
 use anyhow::{Context, Result, bail};
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ fn serve(config: Option<&Path>) -> Result<()> {
         let what_is_open = describe(config, &snapshot);
         let echo_files = if echo.is_some() { echo_connections_max() } else { 0 };
         let mut instance = Instance::start(&instance_config, snapshot, &handle, echo_files)?;
-        announce(&instance, &what_is_open);
+        let _ = announce(&instance, &what_is_open);
         wait_for_end(&mut instance, &mut signals, instance_config.drain_s).await
     })
 }
@@ -108,28 +109,36 @@ fn describe(config: Option<&Path>, snapshot: &Snapshot) -> Vec<String> {
         .collect()
 }
 
-fn announce(instance: &Instance, what_is_open: &[String]) {
+/// Says what is open and how to try it.
+///
+/// # Errors
+/// Nobody reads the standard output any more, which is no reason not to serve.
+fn announce(instance: &Instance, what_is_open: &[String]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
     let count = instance.workers();
     let places = instance.places().limit();
-    println!(
+    writeln!(
+        out,
         "ringgate is open: {count} worker{}, at most {places} sessions",
         if count == 1 { "" } else { "s" }
-    );
+    )?;
     for address in instance.addresses() {
-        println!("  listening on ws://{address}");
+        writeln!(out, "  listening on ws://{address}")?;
     }
     for line in what_is_open {
-        println!("  {line}");
+        writeln!(out, "  {line}")?;
     }
     if what_is_open.is_empty() {
-        println!("  no API is published: put one into the catalogue's apis folder");
+        writeln!(out, "  no API is published: put one into the catalogue's apis folder")?;
     }
     if let (Some(address), Some(line)) = (instance.addresses().first(), what_is_open.first()) {
         let path = line.split(' ').next().unwrap_or("/");
-        println!(
+        writeln!(
+            out,
             "try it: npx wscat -c ws://{address}{path}    or: python3 -m websockets ws://{address}{path}"
-        );
+        )?;
     }
+    out.flush()
 }
 
 /// All faults of a configuration, one a line.
