@@ -27,6 +27,9 @@ const SECOND_NS: f64 = 1e9;
 /// Busy share of the load core above which a run does not count.
 const LOAD_CORE_BUSY_MAX: f64 = 0.85;
 
+/// Busy time of the proxy's core before the run, in µs per second, above which it does not count: somebody else uses it.
+const BASELINE_US_PER_S_MAX: f64 = 50_000.0;
+
 /// 99th percentile of the generator's own lateness, in µs, above which an open loop does not count.
 const LATENESS_P99_US_MAX: f64 = 5_000.0;
 
@@ -119,6 +122,14 @@ fn judge(plan: &Plan, result: &mut RunResult) {
             "the load core was {:.0} % busy (at most {:.0} %)",
             processor.load_core_busy * 100.0,
             LOAD_CORE_BUSY_MAX * 100.0
+        ));
+    }
+    if let Some(processor) = &result.processor
+        && processor.idle_baseline_us_per_s > BASELINE_US_PER_S_MAX
+    {
+        result.thrown_out.push(format!(
+            "the proxy's core was {:.0} % busy before the run",
+            processor.idle_baseline_us_per_s / 1e4
         ));
     }
     if let Some(lateness) = &result.lateness
