@@ -1,13 +1,16 @@
 //! The load harness: it drives many concurrent socket pairs through a proxy and says what they cost it.
 //!
-//! `backend` answers, `load` asks, `floor` is the least that a proxy can do, `machine` reads what the processor did.
+//! `backend` answers, `load` asks, `floor` is the least that a proxy can do, `machine` reads what the processor did;
+//! `compare` runs the same plans through several proxies in turn, and `report` shows how they stand.
 //! Both ends run on one core and the proxy on another, so that its core's busy time is the proxy's cost.
 
 pub mod backend;
+pub mod compare;
 pub mod floor;
 pub mod load;
 pub mod machine;
 pub mod plan;
 pub mod poller;
+pub mod report;
 pub mod result;
 pub mod wire;

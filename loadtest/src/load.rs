@@ -27,8 +27,14 @@ const SECOND_NS: f64 = 1e9;
 /// Busy share of the load core above which a run does not count.
 const LOAD_CORE_BUSY_MAX: f64 = 0.85;
 
+/// Busy time per second below which a second of /proc/stat, in ticks of 10 ms, cannot be told from none.
+const BASELINE_RESOLUTION_US_PER_S: f64 = 20_000.0;
+
 /// Busy time of the proxy's core before the run, in µs per second, above which it does not count: somebody else uses it.
 const BASELINE_US_PER_S_MAX: f64 = 50_000.0;
+
+/// Share of both cores that the hypervisor may take; above it a run says more about the neighbours.
+const STOLEN_SHARE_MAX: f64 = 0.1;
 
 /// 99th percentile of the generator's own lateness, in µs, above which an open loop does not count.
 const LATENESS_P99_US_MAX: f64 = 5_000.0;
@@ -77,6 +83,7 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     load.progress_name = Some(format!("{plan_name} × {}", target.name));
     load.run_for(plan.duration_s)?;
     result.window_s = (now_ns() - started) as f64 / SECOND_NS;
+    let elapsed_us = result.window_s * 1e6;
     let (in_window, sessions_in_window) = load.figures.counts();
     if target.core.is_some() {
         let (core_after, load_after) = (core_of(target.core), core_of(target.load_core));
@@ -84,7 +91,7 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
             proxy_core_busy_us: core_after.busy_us - core.busy_us,
             idle_baseline_us_per_s: baseline,
             proxy_process_us: process_us(&target.pids) - process,
-            load_core_busy: (load_after.busy_us - load_core.busy_us) / (result.window_s * 1e6),
+            load_core_busy: (load_after.busy_us - load_core.busy_us) / elapsed_us,
             stolen_us: core_after.stolen_us - core.stolen_us + load_after.stolen_us - load_core.stolen_us,
         });
     }
@@ -103,13 +110,15 @@ fn core_of(core: Option<usize>) -> crate::machine::CoreTimes {
     core.map(core_times).unwrap_or_default()
 }
 
-/// Busy time of the proxy's core when nothing is asked of it.
+/// Busy time of the proxy's core when nothing is asked of it, in µs per second. Less than one can tell counts as none.
 fn baseline_us_per_s(target: &Target) -> f64 {
     let Some(core) = target.core else { return 0.0 };
     let before = core_times(core);
     let started = now_ns();
     std::thread::park_timeout(std::time::Duration::from_secs(1));
-    (core_times(core).busy_us - before.busy_us) / ((now_ns() - started) as f64 / SECOND_NS)
+    let elapsed_us = (now_ns() - started) as f64 / 1e3;
+    let baseline = (core_times(core).busy_us - before.busy_us) * 1e6 / elapsed_us;
+    if baseline < BASELINE_RESOLUTION_US_PER_S { 0.0 } else { baseline }
 }
 
 /// Says why a run does not count.
@@ -130,6 +139,14 @@ fn judge(plan: &Plan, result: &mut RunResult) {
         result.thrown_out.push(format!(
             "the proxy's core was {:.0} % busy before the run",
             processor.idle_baseline_us_per_s / 1e4
+        ));
+    }
+    if let Some(processor) = &result.processor
+        && processor.stolen_us > STOLEN_SHARE_MAX * 2.0 * result.window_s * 1e6
+    {
+        result.thrown_out.push(format!(
+            "the hypervisor took {:.0} % of the two cores",
+            processor.stolen_us / (2e4 * result.window_s)
         ));
     }
     if let Some(lateness) = &result.lateness

@@ -8,7 +8,8 @@ const TICK_US: f64 = 10_000.0;
 /// Time of one core since boot, in µs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoreTimes {
-    /// user, nice, system, irq, softirq.
+    /// user, nice, system, irq, softirq. Counted by the tick: work in step with it is missed or counted whole, so that
+    /// a window must hold many ticks, and rates that divide the tick's are to be avoided.
     pub busy_us: f64,
     /// Taken by the hypervisor.
     pub stolen_us: f64,

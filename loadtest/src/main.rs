@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use ringgate_loadtest::backend::Backend;
+use ringgate_loadtest::compare::{self, CompareArguments};
 use ringgate_loadtest::load::{self, Target};
 use ringgate_loadtest::plan::Plan;
 use std::net::SocketAddr;
@@ -38,6 +39,8 @@ enum Command {
     },
     /// Run one plan against one target
     Run(RunArguments),
+    /// Run plans through ringgate, the floor and other proxies in turn, and report how they stand
+    Compare(CompareArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,6 +79,7 @@ fn main() -> Result<()> {
         }
         Command::Floor { listen, backend } => ringgate_loadtest::floor::run(listen, backend),
         Command::Run(arguments) => run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
     }
 }
 

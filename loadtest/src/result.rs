@@ -49,7 +49,7 @@ pub struct Percentiles {
 /// What the processor did in the window.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Processor {
-    /// Busy time of the proxy's core: user, nice, system, irq, softirq, steal excluded. ksoftirqd is in it.
+    /// Busy time of the proxy's core: user, nice, system, irq, softirq; steal is not in it, ksoftirqd is.
     pub proxy_core_busy_us: f64,
     /// Busy time of that core per second when nobody uses it, taken before the run.
     pub idle_baseline_us_per_s: f64,

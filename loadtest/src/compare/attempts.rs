@@ -1,0 +1,118 @@
+//! What was run, as it was run: the data of a comparison, before any statistics.
+
+use super::about::About;
+use crate::plan::Plan;
+use crate::result::RunResult;
+use serde::{Deserialize, Serialize};
+
+/// Name of the target that is ours.
+pub const RINGGATE: &str = "ringgate";
+/// Name of the bare relay.
+pub const FLOOR: &str = "floor";
+
+/// A whole comparison: enough to write its report again.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Comparison {
+    /// Where and when, and from what sources.
+    pub about: About,
+    /// The sets or plans that were asked for.
+    pub asked_for: Vec<String>,
+    /// From which the seeds of runs and the order of targets come.
+    pub seed: u64,
+    /// How often each target runs each plan.
+    pub rounds: usize,
+    /// Who was measured.
+    pub targets: Vec<TargetAbout>,
+    /// What was run.
+    pub plans: Vec<PlanRun>,
+    /// Each run, in the order of time.
+    pub attempts: Vec<Attempt>,
+}
+
+/// Who was measured.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct TargetAbout {
+    /// Its name.
+    pub name: String,
+    /// What it says its version is.
+    pub version: String,
+}
+
+/// A plan that was run.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PlanRun {
+    /// File name without its ending.
+    pub name: String,
+    /// The file.
+    pub text: String,
+    /// What was run: the file, with the set's times where it has some.
+    pub plan: Plan,
+}
+
+/// One run, whatever came of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Attempt {
+    /// The plan's name.
+    pub plan: String,
+    /// The target's name.
+    pub target: String,
+    /// From 0.
+    pub round: usize,
+    /// 0, or 1 for the repetition of a run that was thrown out.
+    pub repetition: usize,
+    /// What it came to; absent if it could not be run.
+    pub result: Option<RunResult>,
+    /// Why it could not be run.
+    pub failure: Option<String>,
+}
+
+/// Why a run is not among the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotCounted {
+    /// The harness was not fit to measure: it was too busy, or late.
+    ThrownOut,
+    /// The target lost, changed or ended what it should have relayed.
+    Faults,
+    /// The target did not start, or the run ended without a result.
+    CouldNotRun,
+}
+
+impl NotCounted {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::ThrownOut => "thrown out",
+            Self::Faults => "faults",
+            Self::CouldNotRun => "could not be run",
+        }
+    }
+}
+
+impl Attempt {
+    /// The result, if its figures count.
+    ///
+    /// # Errors
+    /// Why they do not, and in which words.
+    pub fn counted(&self) -> Result<&RunResult, (NotCounted, String)> {
+        let Some(result) = &self.result else {
+            let why = self.failure.clone().unwrap_or_else(|| "no result".to_owned());
+            return Err((NotCounted::CouldNotRun, why));
+        };
+        if !result.thrown_out.is_empty() {
+            return Err((NotCounted::ThrownOut, result.thrown_out.join("; ")));
+        }
+        // A proxy that loses messages looks cheap.
+        if !result.faults.is_empty() {
+            return Err((NotCounted::Faults, result.faults.join("; ")));
+        }
+        Ok(result)
+    }
+}
+
+impl Comparison {
+    /// Whether a target is neither ours nor the bare relay.
+    pub fn is_peer(name: &str) -> bool {
+        name != RINGGATE && name != FLOOR
+    }
+}

@@ -1,0 +1,219 @@
+//! What is measured: started afresh for each run, on the core of the proxy, and stopped after it.
+
+use super::attempts::{Comparison, FLOOR, RINGGATE, TargetAbout};
+use super::processes::{Process, on_core, output_of};
+use anyhow::{Context, Result, ensure};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where ringgate listens.
+const RINGGATE_PORT: u16 = 8100;
+/// Where the bare relay listens.
+const FLOOR_PORT: u16 = 8110;
+
+/// How to start targets.
+#[derive(Debug)]
+pub(super) struct Targets {
+    /// `peers.sh`.
+    pub(super) peers: PathBuf,
+    /// The measured binary.
+    pub(super) ringgate: PathBuf,
+    /// This binary.
+    pub(super) loadtest: PathBuf,
+    /// Configuration files and logs go here.
+    pub(super) scratch: PathBuf,
+    /// Where everything is relayed to.
+    pub(super) backend: SocketAddr,
+    /// The core of the proxy.
+    pub(super) proxy_core: usize,
+    /// The core of clients and backend.
+    pub(super) load_core: usize,
+}
+
+/// A target that runs. It is stopped when this is dropped.
+#[derive(Debug)]
+pub(super) struct Running<'a> {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// All its processes.
+    pub(super) pids: Vec<u32>,
+    _held: Held<'a>,
+}
+
+#[derive(Debug)]
+enum Held<'a> {
+    Ours { _process: Process },
+    Peer { _peer: StartedPeer<'a> },
+}
+
+#[derive(Debug)]
+struct StartedPeer<'a> {
+    targets: &'a Targets,
+    name: String,
+}
+
+impl Targets {
+    /// Names of all that can be measured on this machine.
+    pub(super) fn found(&self) -> Vec<String> {
+        let mut names = vec![RINGGATE.to_owned(), FLOOR.to_owned()];
+        // Without peers ours are still measured; the report then has no ratios.
+        if let Ok(found) = self.ask_peers(&["found"]) {
+            names.extend(found.split_whitespace().map(str::to_owned));
+        }
+        names
+    }
+
+    /// What each says its version is.
+    ///
+    /// # Errors
+    /// A target does not exist or is not installed.
+    pub(super) fn about(&self, names: &[String]) -> Result<Vec<TargetAbout>> {
+        names
+            .iter()
+            .map(|name| {
+                let version = match name.as_str() {
+                    RINGGATE => {
+                        output_of(&self.ringgate, &["--version"], self.backend).with_context(|| {
+                            format!(
+                                "cannot run {} (cargo build --release --workspace builds it)",
+                                self.ringgate.display()
+                            )
+                        })?
+                    }
+                    FLOOR => format!("of ringgate-loadtest {}", env!("CARGO_PKG_VERSION")),
+                    peer => self.ask_peers(&["version", peer])?,
+                };
+                Ok(TargetAbout { name: name.clone(), version })
+            })
+            .collect()
+    }
+
+    /// The echo backend, on the core of the load.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(super) fn start_backend(&self) -> Result<Process> {
+        let mut command = on_core(self.load_core, &self.loadtest);
+        command.arg("echo").arg("--listen").arg(self.backend.to_string());
+        Process::start_server("echo", command, self.backend, &self.scratch.join("echo.log"))
+    }
+
+    /// A target, on the core of the proxy.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(super) fn start(&self, name: &str) -> Result<Running<'_>> {
+        match name {
+            RINGGATE => self.start_ringgate(),
+            FLOOR => self.start_floor(),
+            peer => self.start_peer(peer),
+        }
+    }
+
+    fn start_ringgate(&self) -> Result<Running<'_>> {
+        let address = SocketAddr::from(([127, 0, 0, 1], RINGGATE_PORT));
+        let config = self.write_ringgate_config(address)?;
+        let mut command = on_core(self.proxy_core, &self.ringgate);
+        command.arg("serve").arg("--config").arg(config);
+        self.own(RINGGATE, command, address)
+    }
+
+    fn start_floor(&self) -> Result<Running<'_>> {
+        let address = SocketAddr::from(([127, 0, 0, 1], FLOOR_PORT));
+        let mut command = on_core(self.proxy_core, &self.loadtest);
+        command.arg("floor").arg("--listen").arg(address.to_string());
+        command.arg("--backend").arg(self.backend.to_string());
+        self.own(FLOOR, command, address)
+    }
+
+    fn own(&self, name: &str, command: std::process::Command, address: SocketAddr) -> Result<Running<'_>> {
+        let log = self.scratch.join(format!("{name}.log"));
+        let process = Process::start_server(name, command, address, &log)?;
+        Ok(Running { address, pids: vec![process.pid()], _held: Held::Ours { _process: process } })
+    }
+
+    fn write_ringgate_config(&self, address: SocketAddr) -> Result<PathBuf> {
+        let folder = self.scratch.join(RINGGATE);
+        let apis = folder.join("catalog").join("apis");
+        std::fs::create_dir_all(&apis).with_context(|| format!("cannot make {}", apis.display()))?;
+        let instance = format!("workers = 1\ndrain_s = 0\n\n[[listeners]]\naddress = \"{address}\"\n");
+        let api = format!(
+            "display_name = \"Echo\"\nurl = \"ws://{}\"\nsuffix = \"\"\nsubscription_required = false\n",
+            self.backend
+        );
+        let file = folder.join("ringgate.toml");
+        std::fs::write(&file, instance)?;
+        std::fs::write(apis.join("echo.toml"), api)?;
+        Ok(file)
+    }
+
+    fn start_peer(&self, name: &str) -> Result<Running<'_>> {
+        self.ask_peers(&["start", name, &self.proxy_core.to_string()])?;
+        let peer = StartedPeer { targets: self, name: name.to_owned() };
+        let url = self.ask_peers(&["url", name])?;
+        let address =
+            url.trim_start_matches("ws://").parse().with_context(|| format!("{url} is no address"))?;
+        let pids: Vec<u32> =
+            self.ask_peers(&["pids", name])?.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        ensure!(!pids.is_empty(), "{name} has no processes");
+        Ok(Running { address, pids, _held: Held::Peer { _peer: peer } })
+    }
+
+    fn ask_peers(&self, arguments: &[&str]) -> Result<String> {
+        output_of(&self.peers, arguments, self.backend)
+    }
+
+    /// Checks that names are of targets that exist, and that no peer runs that we did not start.
+    ///
+    /// # Errors
+    /// Which does not.
+    pub(super) fn check(&self, names: &[String]) -> Result<()> {
+        let found = self.found();
+        for name in names {
+            let hint = if Comparison::is_peer(name) { "; peers/install.sh installs peers" } else { "" };
+            ensure!(found.contains(name), "there is no {name} here (found: {}){hint}", found.join(", "));
+            if Comparison::is_peer(name) {
+                let status = self.ask_peers(&["status"])?;
+                let runs = status.lines().any(|line| line.starts_with(&format!("{name} up")));
+                let peers = self.peers.display();
+                ensure!(!runs, "{name} runs already; `{peers} stop {name}` ends it");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for StartedPeer<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.targets.ask_peers(&["stop", &self.name]) {
+            eprintln!("cannot stop {}: {error:#}", self.name);
+        }
+    }
+}
+
+/// A folder that is removed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new one among the machine's temporary files.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(super) fn new() -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("ringgate-loadtest-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
