@@ -166,6 +166,9 @@ impl Session {
 
     /// Bytes came from `leg`.
     pub fn handle_bytes(&mut self, leg: Leg, bytes: &[u8], now: Moment, effects: &mut Effects) {
+        if self.is_over {
+            return;
+        }
         self.active_at = now;
         match self.legs[leg as usize].intake {
             Intake::Relayed => self.relay_bytes(leg, bytes, now, effects),
@@ -176,6 +179,9 @@ impl Session {
 
     /// So many of the bytes queued towards `leg` were sent.
     pub fn handle_sent(&mut self, leg: Leg, bytes: u64, effects: &mut Effects) {
+        if self.is_over {
+            return;
+        }
         let state = &mut self.legs[leg as usize];
         state.owed_bytes = state.owed_bytes.saturating_sub(bytes);
         let (owed, outlet) = (state.owed_bytes, state.outlet);
