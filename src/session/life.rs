@@ -258,6 +258,8 @@ impl Session {
             } else if self.legs[leg as usize].scanner.is_at_boundary() {
                 self.inject_close(other, code, effects);
                 self.drop_bytes(leg, &bytes[passing..], effects);
+                // The leg that was just told may have been done for long.
+                self.settle(effects);
             }
             return;
         }
