@@ -280,8 +280,7 @@ impl Session {
             None => {}
             Some(Stop::Closed(code)) => {
                 state.intake = Intake::Ignored;
-                state.close_received = true;
-                self.close_code = self.close_code.or(code);
+                self.note_close(leg, code);
                 self.settle(effects);
             }
             Some(Stop::Fault(_)) => {
@@ -309,13 +308,19 @@ impl Session {
 
     /// A Close frame of `leg` was passed on to the other one, as it came.
     fn handle_close_frame(&mut self, leg: Leg, code: Option<u16>, now: Moment, effects: &mut Effects) {
-        let state = &mut self.legs[leg as usize];
-        state.intake = Intake::Ignored;
-        state.close_received = true;
-        self.close_code = self.close_code.or(code);
+        self.legs[leg as usize].intake = Intake::Ignored;
+        self.note_close(leg, code);
         self.legs[leg.other() as usize].outlet = Outlet::Closed;
         self.begin_end(Cause::Closed, Some(leg), now, effects);
         self.settle(effects);
+    }
+
+    /// Keeps the code of the first Close frame that came; an answer to one without a code does not stand in for it.
+    fn note_close(&mut self, leg: Leg, code: Option<u16>) {
+        if self.legs.iter().all(|state| !state.close_received) {
+            self.close_code = code;
+        }
+        self.legs[leg as usize].close_received = true;
     }
 
     fn handle_fault(&mut self, leg: Leg, fault: FrameFault, now: Moment, effects: &mut Effects) {
