@@ -346,10 +346,9 @@ impl Session {
             };
             self.begin_end(cause, Some(leg), now, effects);
             self.say_farewell(leg, effects);
-        } else if matches!(self.legs[leg as usize].outlet, Outlet::Open) {
-            // The other endpoint ended the session before, and this one fails while it is being closed: it is told.
-            self.close_outlet(leg, CloseCode::ProtocolError, effects);
         }
+        // In a session that is ending already, only the other endpoint can have ended it (this leg is still relayed):
+        // then this leg was told before.
         // The fault was found at a header, so the outgoing stream stands at a boundary.
         self.close_outlet(leg.other(), Self::code_for_innocent(leg.other()), effects);
         self.settle(effects);
@@ -441,12 +440,12 @@ impl Session {
 
     /// Queues a Close frame of ours; the outgoing stream stands at a boundary.
     fn inject_close(&mut self, leg: Leg, code: CloseCode, effects: &mut Effects) {
-        let (cause, by) = self.end.as_ref().map_or((Cause::Bug, None), |end| (end.cause, end.by));
+        let cause = self.end.as_ref().map_or(Cause::Bug, |end| end.cause);
         let mask = match leg {
             Leg::Downstream => None,
             Leg::Upstream => Some(self.mask),
         };
-        let frame = CloseFrame::new(code, cause.close_reason(leg, by), mask);
+        let frame = CloseFrame::new(code, cause.close_reason(code), mask);
         let state = &mut self.legs[leg as usize];
         state.outlet = Outlet::Closed;
         state.owed_bytes += frame.as_bytes().len() as u64;

@@ -191,13 +191,11 @@ impl Cause {
         }
     }
 
-    /// The reason that goes with a Close frame of ringgate's own towards `leg`.
-    pub fn close_reason(self, leg: Leg, by: Option<Leg>) -> &'static str {
-        let is_fault_of_the_backend =
-            matches!(self, Self::Ended | Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig)
-                && leg == Leg::Downstream
-                && by == Some(Leg::Upstream);
-        if is_fault_of_the_backend { "bad gateway" } else { self.name() }
+    /// The reason that goes with a Close frame of ringgate's own with this code.
+    ///
+    /// A client that is told 1011 hears that the other side failed, whatever came before: "bad gateway".
+    pub fn close_reason(self, code: CloseCode) -> &'static str {
+        if code == CloseCode::InternalError && self != Self::Bug { "bad gateway" } else { self.name() }
     }
 }
 
