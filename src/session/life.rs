@@ -504,3 +504,6 @@ impl Session {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests;

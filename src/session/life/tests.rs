@@ -1,0 +1,7 @@
+//! What the two endpoints of a session see, whatever they do and in whatever order.
+
+mod crossings;
+mod driver;
+mod endings;
+mod farewells;
+mod random;

@@ -1,0 +1,137 @@
+//! Whatever happens, in whatever order: the promises hold, and the session ends.
+
+use super::driver::{Driver, IDLE_MS, LINGER_MS, OPAQUE, STRICT, close, frame};
+use crate::session::life::{Gone, SessionLimits};
+use crate::session::{Cause, Leg};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The leg's next bytes arrive, at most so many.
+    Bytes(Leg, usize),
+    Sent(Leg, u64),
+    Gone(Leg, Gone),
+    Pass(u64),
+    Drain,
+    Cut,
+}
+
+fn any_leg() -> impl Strategy<Value = Leg> {
+    prop::sample::select(Leg::BOTH.to_vec())
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let any_portion = || prop_oneof![4 => 1usize..30, 2 => 30usize..500, 1 => Just(400_000)];
+    prop_oneof![
+        40 => (any_leg(), any_portion()).prop_map(|(leg, portion)| Step::Bytes(leg, portion)),
+        20 => (any_leg(), any_portion()).prop_map(|(leg, portion)| Step::Sent(leg, portion as u64)),
+        4 => (any_leg(), Just(Gone::Finished)).prop_map(|(leg, how)| Step::Gone(leg, how)),
+        2 => (any_leg(), Just(Gone::Reset)).prop_map(|(leg, how)| Step::Gone(leg, how)),
+        3 => prop_oneof![Just(1), Just(LINGER_MS - 1), Just(IDLE_MS)].prop_map(Step::Pass),
+        2 => Just(Step::Drain),
+        1 => Just(Step::Cut),
+    ]
+}
+
+/// What one leg sends: mostly correct frames, then perhaps a Close, then perhaps noise.
+fn any_stream(from: Leg) -> impl Strategy<Value = Vec<u8>> {
+    let data = prop_oneof![
+        6 => (prop::sample::select(vec![0x81u8, 0x82, 0x89, 0x8a]), 0usize..40),
+        2 => (Just(0x82u8), 120usize..400),
+        1 => (Just(0x82u8), Just(300_000usize)),
+        1 => (any::<u8>(), 0usize..10),
+    ];
+    let ending = prop_oneof![
+        2 => Just(Vec::new()),
+        2 => (1000u16..1016).prop_map(move |code| close(from, code, "bye")),
+        1 => Just(frame(from, 0x88, b"")),
+        1 => Just(frame(from, 0x88, b"x")),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+    ];
+    (prop::collection::vec(data, 0..8), ending, any::<bool>()).prop_map(
+        move |(frames, ending, is_fragmented)| {
+            let mut bytes = Vec::new();
+            if is_fragmented {
+                bytes.extend(frame(from, 0x01, b"one"));
+                bytes.extend(frame(from, 0x89, b"ping"));
+                bytes.extend(frame(from, 0x80, b"two"));
+            }
+            for (first, len) in frames {
+                bytes.extend(frame(from, first, &vec![5; len]));
+            }
+            bytes.extend(&ending);
+            bytes.extend(frame(from, 0x81, b"behind"));
+            bytes
+        },
+    )
+}
+
+/// Plays the steps as sockets would: nothing comes from a leg after its FIN, and nothing but a reset is left of it.
+fn play(limits: SessionLimits, streams: [&[u8]; 2], steps: &[Step]) -> Driver {
+    let mut driver = Driver::new(limits);
+    let mut left = streams;
+    let mut is_reset = [false; 2];
+    for step in steps {
+        match *step {
+            Step::Bytes(leg, most) if !driver.end(leg).is_gone => {
+                let (bytes, behind) = left[leg as usize].split_at(most.min(left[leg as usize].len()));
+                left[leg as usize] = behind;
+                driver.bytes(leg, bytes);
+            }
+            Step::Gone(leg, how) if how == Gone::Reset || !driver.end(leg).is_gone => {
+                if !std::mem::replace(&mut is_reset[leg as usize], how == Gone::Reset) {
+                    driver.gone(leg, how);
+                }
+            }
+            Step::Sent(leg, bytes) => {
+                driver.sent(leg, bytes);
+            }
+            Step::Pass(millis) => {
+                driver.pass(millis);
+            }
+            Step::Drain => {
+                driver.end_by_ringgate(Cause::Drain);
+            }
+            Step::Cut => {
+                driver.cut(Cause::Drain);
+            }
+            Step::Bytes(..) | Step::Gone(..) => {}
+        }
+    }
+    driver
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_order_of_events_keeps_the_promises_and_ends_at_the_linger_deadline(
+        down in any_stream(Leg::Downstream),
+        up in any_stream(Leg::Upstream),
+        steps in prop::collection::vec(any_step(), 0..60),
+        is_opaque in any::<bool>(),
+    ) {
+        let limits = if is_opaque { OPAQUE } else { STRICT };
+        let mut driver = play(limits, [&down, &up], &steps);
+        // The longest that an unfinished session can take: its idle time, then its linger.
+        driver.pass(IDLE_MS);
+        driver.pass(LINGER_MS);
+        prop_assert!(driver.ended.is_some());
+    }
+
+    #[test]
+    fn a_session_whose_legs_have_both_ended_ends_with_the_last_byte_sent(
+        down in any_stream(Leg::Downstream),
+        up in any_stream(Leg::Upstream),
+        steps in prop::collection::vec(any_step(), 0..60),
+        is_opaque in any::<bool>(),
+    ) {
+        let limits = if is_opaque { OPAQUE } else { STRICT };
+        let mut driver = play(limits, [&down, &up], &steps);
+        driver.endpoints_end();
+        prop_assert!(driver.ended.is_some());
+        // What still completes in the kernel changes nothing.
+        driver.bytes(Leg::Downstream, b"late").bytes(Leg::Upstream, b"late");
+        driver.reset(Leg::Downstream).reset(Leg::Upstream).pass(IDLE_MS);
+    }
+}
