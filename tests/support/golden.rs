@@ -1,0 +1,33 @@
+//! Golden files: what is expected, in files that a reviewer reads.
+
+#![allow(unreachable_pub, reason = "each test binary uses it by its own path")]
+
+use std::fs;
+use std::path::Path;
+
+/// Compares with `tests/golden/<file>`, or rewrites that file if `UPDATE_GOLDEN` is set.
+///
+/// # Panics
+/// They differ: with the first line that does.
+#[track_caller]
+pub fn assert_golden(file: &str, actual: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, actual).expect("the golden file can be written");
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    if expected == actual {
+        return;
+    }
+    let differs = |(_, (expected, actual)): &(usize, (Option<&str>, Option<&str>))| expected != actual;
+    let first = (1..).zip(lines(&expected).zip(lines(actual))).find(differs);
+    let (number, (expected, actual)) = first.expect("texts that differ do so in a line");
+    panic!(
+        "tests/golden/{file}:{number}\n  expected {expected:?}\n    actual {actual:?}\nUPDATE_GOLDEN=1 rewrites it"
+    );
+}
+
+/// Lines with their ends, then none for ever.
+fn lines(text: &str) -> impl Iterator<Item = Option<&str>> {
+    text.split_inclusive('\n').map(Some).chain(std::iter::repeat(None))
+}
