@@ -1,0 +1,455 @@
+//! The layout, enforced: the core imports only itself and pure packages, the top level stays as agreed, files stay short.
+//!
+//! One package has no crate edge between core and shell, so this reads the source. It reads tokens, not types: what is
+//! imported under a name of its own, or written out as a path, is seen; what a macro of another package makes is not.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules that take bytes and time as arguments and give values back.
+const CORE: [&str; 7] = ["limits", "http1", "websocket", "catalog", "policy", "admission", "session"];
+
+/// Packages that the core may use: they compute, and touch nothing.
+const PURE_PACKAGES: [&str; 8] = [
+    "bytes",
+    "httparse",
+    "thiserror",
+    "sha1",
+    "base64",
+    "memchr",
+    "toml",
+    // Quotes the texts of answers (`http1`).
+    "serde_json",
+];
+
+/// What the core may use of `std`; all of `core` and `alloc` is open to it.
+const PURE_STD: [&str; 18] = [
+    "borrow",
+    "boxed",
+    "cmp",
+    "collections",
+    "convert",
+    "error",
+    "fmt",
+    "hash",
+    "iter",
+    "mem",
+    "num",
+    "ops",
+    "rc",
+    "slice",
+    "str",
+    "string",
+    "vec",
+    "array",
+];
+
+/// What the core may use of `std::sync`: shared values and counters, no lock and no channel.
+const PURE_STD_SYNC: [&str; 2] = ["Arc", "atomic"];
+
+/// Macros that write somewhere, belong to a thread, or stop short of an answer.
+const IMPURE_MACROS: [&str; 8] =
+    ["print", "println", "eprint", "eprintln", "dbg", "thread_local", "include_str", "include_bytes"];
+
+/// What stands in the repository's top folder, besides dotfiles.
+const TOP_LEVEL: [&str; 9] =
+    ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "src", "benches", "loadtest", "tuning", "tests"];
+
+/// Longest file of `src`, in lines.
+const FILE_LINES_MAX: usize = 800;
+
+#[derive(Debug, PartialEq, Eq)]
+struct Violation {
+    file: String,
+    line: usize,
+    what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}: {}", self.file, self.line, self.what)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    Word(String),
+    /// `::`.
+    Colons,
+    Sign(char),
+}
+
+impl Token {
+    fn word(&self) -> Option<&str> {
+        match self {
+            Self::Word(word) => Some(word),
+            Self::Colons | Self::Sign(_) => None,
+        }
+    }
+}
+
+/// Words and signs with their lines; comments, strings and characters left out.
+fn tokens(source: &str) -> Vec<(Token, usize)> {
+    let mut tokens = Vec::new();
+    let chars: Vec<char> = source.chars().collect();
+    let (mut at, mut line) = (0, 1);
+    while let Some(&char) = chars.get(at) {
+        let next = chars.get(at + 1).copied();
+        let start = at;
+        if char == '/' && next == Some('/') {
+            at = find(&chars, at, '\n');
+        } else if char == '/' && next == Some('*') {
+            at = end_of_block_comment(&chars, at);
+        } else if char == '"' {
+            at = end_of_string(&chars, at + 1);
+        } else if let Some(end) = end_of_raw_string(&chars, at) {
+            at = end;
+        } else if char == '\'' {
+            at = end_of_character(&chars, at);
+        } else if char.is_alphanumeric() || char == '_' {
+            while chars.get(at).is_some_and(|char| char.is_alphanumeric() || *char == '_') {
+                at += 1;
+            }
+            tokens.push((Token::Word(chars[start..at].iter().collect()), line));
+        } else if char == ':' && next == Some(':') {
+            tokens.push((Token::Colons, line));
+            at += 2;
+        } else {
+            if !char.is_whitespace() {
+                tokens.push((Token::Sign(char), line));
+            }
+            at += 1;
+        }
+        line += chars[start..at].iter().filter(|char| **char == '\n').count();
+    }
+    tokens
+}
+
+fn find(chars: &[char], from: usize, wanted: char) -> usize {
+    chars[from..].iter().position(|char| *char == wanted).map_or(chars.len(), |at| from + at)
+}
+
+fn end_of_block_comment(chars: &[char], from: usize) -> usize {
+    let end = chars[from..].windows(2).position(|pair| pair == ['*', '/']);
+    end.map_or(chars.len(), |at| from + at + 2)
+}
+
+fn end_of_string(chars: &[char], mut at: usize) -> usize {
+    while at < chars.len() && chars[at] != '"' {
+        at += if chars[at] == '\\' { 2 } else { 1 };
+    }
+    (at + 1).min(chars.len())
+}
+
+fn end_of_raw_string(chars: &[char], from: usize) -> Option<usize> {
+    let quote = find(chars, from, '"');
+    let hashes = chars.get(from + 1..quote)?;
+    if chars[from] != 'r' || hashes.iter().any(|char| *char != '#') {
+        return None;
+    }
+    let closing: Vec<char> = std::iter::once(&'"').chain(hashes).copied().collect();
+    let end = chars[quote + 1..].windows(closing.len()).position(|window| window == closing);
+    Some(end.map_or(chars.len(), |at| quote + 1 + at + closing.len()))
+}
+
+/// Behind a character, or behind the tick of a lifetime.
+fn end_of_character(chars: &[char], from: usize) -> usize {
+    match (chars.get(from + 1), chars.get(from + 2)) {
+        (Some('\\'), _) => find(chars, from + 3, '\'') + 1,
+        (Some(_), Some('\'')) => from + 3,
+        _ => from + 1,
+    }
+}
+
+/// A path with its line, as far as it is written out in one piece.
+type WrittenPath = (Vec<String>, usize);
+
+/// All paths of the `use` declarations (braces multiplied out), and all others.
+fn paths(tokens: &[(Token, usize)]) -> (Vec<WrittenPath>, Vec<WrittenPath>) {
+    let (mut used, mut inline) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < tokens.len() {
+        // `use<…>` is a bound, not a declaration.
+        let is_bound = tokens.get(at + 1).is_some_and(|(token, _)| *token == Token::Sign('<'));
+        if tokens[at].0.word() == Some("use") && !is_bound {
+            at = read_use_tree(tokens, at + 1, &[], &mut used);
+        } else if tokens[at].0.word().is_some() {
+            let line = tokens[at].1;
+            let mut path = Vec::new();
+            while let Some(word) = tokens.get(at).and_then(|(token, _)| token.word()) {
+                path.push(word.to_owned());
+                at += 1;
+                if tokens.get(at).is_none_or(|(token, _)| *token != Token::Colons) {
+                    break;
+                }
+                at += 1;
+            }
+            if path.len() > 1 {
+                inline.push((path, line));
+            }
+        } else {
+            at += 1;
+        }
+    }
+    (used, inline)
+}
+
+/// Reads one tree behind `prefix`; gives where it ends.
+fn read_use_tree(
+    tokens: &[(Token, usize)],
+    mut at: usize,
+    prefix: &[String],
+    into: &mut Vec<WrittenPath>,
+) -> usize {
+    let mut path = prefix.to_vec();
+    let line = tokens.get(at).map_or(0, |(_, line)| *line);
+    while let Some((token, _)) = tokens.get(at) {
+        match token {
+            // `as name` renames: the path is whole before it.
+            Token::Word(word) if word == "as" => at += 1,
+            Token::Word(word) => path.push(word.clone()),
+            Token::Colons => {}
+            Token::Sign('*') => path.push("*".to_owned()),
+            Token::Sign('{') => {
+                at += 1;
+                while tokens.get(at).is_some_and(|(token, _)| *token != Token::Sign('}')) {
+                    at = read_use_tree(tokens, at, &path, into);
+                    if tokens.get(at).is_some_and(|(token, _)| *token == Token::Sign(',')) {
+                        at += 1;
+                    }
+                }
+                return at + 1;
+            }
+            Token::Sign(_) => break,
+        }
+        at += 1;
+    }
+    into.push((path, line));
+    at
+}
+
+/// Where a core file's own tests begin, and whether they are the last thing in it.
+fn without_tests(source: &str) -> (&str, bool) {
+    match source.find("#[cfg(test)]") {
+        None => (source, true),
+        Some(at) => (&source[..at], source[at..].lines().nth(1).is_some_and(|line| line.starts_with("mod "))),
+    }
+}
+
+/// `src/session/life.rs` is `session`, `life`.
+fn module_of(file: &str) -> Vec<String> {
+    let inner = file.trim_start_matches("src/").trim_end_matches(".rs");
+    inner.split('/').map(str::to_owned).collect()
+}
+
+/// What a core file imports or does that it must not.
+fn violations(file: &str, source: &str, packages: &BTreeSet<String>) -> Vec<Violation> {
+    let (source, is_tail) = without_tests(source);
+    let tokens = tokens(source);
+    let mut found = Vec::new();
+    let mut report = |line: usize, what: String| found.push(Violation { file: file.to_owned(), line, what });
+    if !is_tail {
+        report(source.lines().count() + 1, "something for tests only stands before the tests".to_owned());
+    }
+    for (index, (token, line)) in tokens.iter().enumerate() {
+        let Some(word) = token.word() else { continue };
+        if word == "unsafe" {
+            report(*line, "`unsafe` in the core".to_owned());
+        }
+        let is_macro = tokens.get(index + 1).is_some_and(|(token, _)| *token == Token::Sign('!'));
+        if is_macro && IMPURE_MACROS.contains(&word) {
+            report(*line, format!("`{word}!` in the core"));
+        }
+    }
+    let children: BTreeSet<&str> = tokens
+        .windows(2)
+        .filter(|pair| pair[0].0.word() == Some("mod"))
+        .filter_map(|pair| pair[1].0.word())
+        .collect();
+    let (used, inline) = paths(&tokens);
+    let module = module_of(file);
+    for (path, line) in &used {
+        let is_local = children.contains(path[0].as_str()) || path[0].starts_with(char::is_uppercase);
+        if !is_local && !is_allowed(path, &module) {
+            report(*line, format!("`{}` is not for the core", path.join("::")));
+        }
+    }
+    for (path, line) in &inline {
+        // Any other first word is something that a `use` brought in.
+        let is_root = ["std", "core", "alloc", "crate", "super", "self", "ringgate"]
+            .contains(&path[0].as_str())
+            || (packages.contains(&path[0]) && !children.contains(path[0].as_str()));
+        if is_root && !is_allowed(path, &module) {
+            report(*line, format!("`{}` is not for the core", path.join("::")));
+        }
+    }
+    found
+}
+
+/// Whether the core may name this path, in this module of its own.
+fn is_allowed(path: &[String], module: &[String]) -> bool {
+    let word = |index: usize| path.get(index).map_or("", String::as_str);
+    match word(0) {
+        "core" | "alloc" => true,
+        "std" if word(1) == "sync" => PURE_STD_SYNC.contains(&word(2)),
+        "std" => PURE_STD.contains(&word(1)),
+        "crate" => CORE.contains(&word(1)),
+        "self" => true,
+        "super" => {
+            let ups = path.iter().take_while(|word| *word == "super").count();
+            // A path that climbs to the crate's root may go down into the core only.
+            ups < module.len() || (ups == module.len() && CORE.contains(&word(ups)))
+        }
+        package => PURE_PACKAGES.contains(&package),
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below a folder, in order.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let entries = fs::read_dir(folder).expect("a folder of the repository can be read");
+    for entry in entries.map(|entry| entry.expect("an entry can be read").path()) {
+        if entry.is_dir() {
+            files.extend(rust_files(&entry));
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            files.push(entry);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// A path below the repository, with slashes.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("a source file can be read")
+}
+
+/// Names under which the packages of `Cargo.toml` are used in code.
+fn packages() -> BTreeSet<String> {
+    let manifest = read(&root().join("Cargo.toml"));
+    let mut is_dependencies = false;
+    let mut packages = BTreeSet::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_dependencies = line.ends_with("dependencies]");
+        } else if let Some((name, _)) = line.split_once(" = ").filter(|_| is_dependencies) {
+            packages.insert(name.replace('-', "_"));
+        }
+    }
+    packages
+}
+
+/// Files of the core that are not tests.
+fn core_files() -> Vec<PathBuf> {
+    let is_core = |file: &PathBuf| {
+        let module = module_of(&shown(file));
+        CORE.contains(&module[0].as_str()) && !module.iter().any(|part| part == "tests")
+    };
+    rust_files(&root().join("src")).into_iter().filter(is_core).collect()
+}
+
+fn list(lines: impl IntoIterator<Item = impl fmt::Display>) -> String {
+    lines.into_iter().map(|line| format!("\n  {line}")).collect()
+}
+
+#[test]
+fn the_core_imports_only_the_core_and_pure_packages() {
+    let packages = packages();
+    assert!(packages.contains("io_uring") && packages.contains("tokio"), "{packages:?}");
+    let files = core_files();
+    assert!(files.len() > 10, "the core is not where it is looked for: {files:?}");
+    let found: Vec<_> =
+        files.iter().flat_map(|file| violations(&shown(file), &read(file), &packages)).collect();
+    assert!(found.is_empty(), "{}", list(found));
+}
+
+#[test]
+fn the_top_level_is_as_agreed() {
+    let entries = fs::read_dir(root()).expect("the repository can be read");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let strange: Vec<_> = names
+        .filter(|name| !name.starts_with('.') && name != "target" && !TOP_LEVEL.contains(&name.as_str()))
+        .collect();
+    assert!(strange.is_empty(), "not agreed on:{}", list(strange));
+}
+
+#[test]
+fn no_file_of_the_source_is_too_long() {
+    let lines = |file: &PathBuf| read(file).lines().count();
+    let files = rust_files(&root().join("src"));
+    let long: Vec<_> = files
+        .iter()
+        .filter(|file| lines(file) > FILE_LINES_MAX)
+        .map(|file| format!("{}: {} lines", shown(file), lines(file)))
+        .collect();
+    assert!(long.is_empty(), "look for the second noun:{}", list(long));
+}
+
+/// What is found in a core file of two lines, the second of which is this.
+fn found_in(line: &str) -> Vec<(usize, String)> {
+    let source = format!("//! A file of the core.\n{line}\n");
+    let found = violations("src/session/life.rs", &source, &packages());
+    found.into_iter().map(|violation| (violation.line, violation.what)).collect()
+}
+
+#[test]
+fn notices_what_the_core_must_not_do() {
+    for planted in [
+        "use std::net::TcpStream;",
+        "use std::time::Instant;",
+        "use std::{fmt, fs};",
+        "use std::io::{self, Read};",
+        "use std::sync::Mutex;",
+        "use std::sync::{Arc, RwLock};",
+        "use std::collections::{HashMap, BTreeMap}; use std::thread;",
+        "use std::*;",
+        "use crate::relay::run::Relay;",
+        "use crate::{limits, ring};",
+        "use crate::*;",
+        "use super::super::front::answer;",
+        "pub use tracing::info;",
+        "use tokio::sync::mpsc as channel;",
+        "use libc;",
+        "fn now() -> u64 { std::time::Instant::now() }",
+        "fn peer(of: &socket2::Socket) {}",
+        "fn pid() -> i32 { libc::getpid() }",
+        "fn wake(mailbox: &crate::relay::mailbox::Mailbox) {}",
+        "fn read() { unsafe { work() } }",
+        "fn say() { println!(\"said\"); }",
+        "fn quoted() -> (char, &'static str) { ('\"', std::env::consts::OS) }",
+    ] {
+        let found = found_in(planted);
+        assert!(!found.is_empty() && found.iter().all(|(line, _)| *line == 2), "{planted}: {found:?}");
+    }
+}
+
+#[test]
+fn leaves_alone_what_the_core_may_do() {
+    for fine in [
+        "use core::ops::Range; use std::collections::HashMap; use std::sync::{Arc, atomic::AtomicU64};",
+        "use super::{Leg, Moment}; use super::super::limits; use crate::websocket::close::CloseCode;",
+        "mod effect; pub use effect::{Effect, Effects}; use Effect::*;",
+        "use bytes::{Buf as _, Bytes}; fn hash() { sha1::Sha1::new() }",
+        "// use std::net::TcpStream;",
+        "/* unsafe */ const TEXT: &str = \"use std::fs; \\\" std::thread::spawn\"; const RAW: &str = r#\"unsafe \"#;",
+        "fn lives<'a>(text: &'a str) -> impl Iterator<Item = char> + use<'a> { text.chars() }",
+        "#[cfg(test)]\nmod tests {\n    use std::net::TcpStream;\n}",
+    ] {
+        assert_eq!(found_in(fine), [], "{fine}");
+    }
+}
+
+#[test]
+fn notices_code_that_hides_behind_a_test_attribute() {
+    assert_eq!(found_in("#[cfg(test)]\nuse std::fs;\nuse std::net::TcpStream;").len(), 1);
+}
