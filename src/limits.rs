@@ -52,6 +52,10 @@ const _: () = assert!(BUFFER_HEADROOM_BYTES > crate::websocket::scanner::HELD_BY
 const _: () = assert!(BUFFERS_POSTED.is_power_of_two() && BUFFERS_POSTED <= BUFFERS_PER_RELAY);
 const _: () = assert!(BUFFER_BYTES < u32::MAX as usize);
 
+/// Largest received piece, in bytes, that is copied behind what already waits for a reader that has fallen behind. A larger
+/// one keeps its own buffer, which it fills well enough.
+pub const COPIED_BYTES_MAX: usize = 16 * 1024;
+
 /// Most pieces in one vectored send (`iovec`s of a `sendmsg`; the system's IOV_MAX is 1,024).
 pub const SEND_PIECES_MAX: usize = 64;
 

@@ -196,6 +196,27 @@ impl BufferPool {
         chunk.len += bytes.len() as u32;
     }
 
+    /// Copies a chunk's bytes behind those that the link of buffer `last` names, if they fit.
+    #[expect(unsafe_code, reason = "writes the mapping")]
+    pub(super) fn append(&mut self, last: BufferIndex, chunk: &Chunk) -> bool {
+        let link = self.link(last);
+        let end = (link.start + link.len) as usize;
+        if last == chunk.index || end + chunk.len() > BUFFER_HEADROOM_BYTES + BUFFER_BYTES {
+            return false;
+        }
+        // SAFETY: the place lies within the buffer by the check above. That buffer is lent out and its link is not part
+        // of a send in flight (the queue's business), so nobody reads or writes it; the chunk lies in another buffer.
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                self.pointer(chunk.index, chunk.start as usize),
+                self.pointer(last, end),
+                chunk.len(),
+            );
+        }
+        self.link_mut(last).len += chunk.len;
+        true
+    }
+
     /// Writes received bytes into a posted buffer, as the kernel would: for a simulated ring.
     #[expect(unsafe_code, reason = "writes the mapping")]
     pub fn fill(&mut self, index: BufferIndex, bytes: &[u8]) {

@@ -10,6 +10,7 @@
 
 use super::buffer_pool::{BufferIndex, BufferPool, Chunk};
 use super::message_block::MessageBlock;
+use crate::limits::COPIED_BYTES_MAX;
 use bytes::{Buf, Bytes};
 
 /// The queue of one socket. An empty one owns nothing.
@@ -20,6 +21,8 @@ pub struct SendQueue {
     last: Option<BufferIndex>,
     farewell: Option<Box<Bytes>>,
     is_in_flight: bool,
+    /// The last chunk when the send in flight began: it may be part of it.
+    last_in_flight: Option<BufferIndex>,
     /// The pieces of the send in flight, if it is a vectored one.
     block: Option<Box<MessageBlock>>,
 }
@@ -44,8 +47,19 @@ impl SendQueue {
     }
 
     /// Queues received bytes.
+    ///
+    /// Small ones that come while a send is in flight are copied behind the last chunk, where that is not part of the
+    /// send and has room: a reader that falls behind with small messages would hold a whole buffer for each.
     pub fn push(&mut self, pool: &mut BufferPool, chunk: Chunk) {
         debug_assert!(self.farewell.is_none(), "nothing follows a Close frame of ours");
+        if let Some(last) = self.last
+            && self.is_in_flight
+            && self.last_in_flight != Some(last)
+            && chunk.len() <= COPIED_BYTES_MAX
+            && pool.append(last, &chunk)
+        {
+            return pool.release(chunk);
+        }
         let (index, start, len) = chunk.into_parts();
         *pool.link_mut(index) = super::buffer_pool::Link { start, len, next: None };
         match self.last {
@@ -91,6 +105,7 @@ impl SendQueue {
     pub(super) fn begin_send(&mut self, block: Option<Box<MessageBlock>>) {
         debug_assert!(!self.is_in_flight && !self.is_empty());
         self.is_in_flight = true;
+        self.last_in_flight = self.last;
         self.block = block;
     }
 
@@ -223,6 +238,49 @@ mod tests {
         assert_eq!(pieces, 2);
         queue.clear(&mut pool);
         assert_eq!(pool.lent_out(), 0);
+    }
+
+    #[test]
+    fn a_reader_that_falls_behind_with_small_messages_holds_few_buffers() {
+        let mut pool = BufferPool::new(8).unwrap();
+        let mut queue = SendQueue::default();
+        push(&mut queue, &mut pool, b"in flight");
+        queue.begin_simulated_send();
+        let mut expected = b"in flight".to_vec();
+        for number in 0..50_000u32 {
+            push(&mut queue, &mut pool, &number.to_be_bytes());
+            expected.extend(number.to_be_bytes());
+        }
+        // 200,000 bytes fill three buffers and some of a fourth.
+        assert_eq!(pool.lent_out(), 5);
+        assert!(content(&queue, &pool) == expected);
+        queue.end_simulated_send(&mut pool, 9);
+        // What is not in flight any more is joined, not copied.
+        let before = pool.lent_out();
+        push(&mut queue, &mut pool, b"next");
+        assert_eq!(pool.lent_out(), before + 1);
+        expected.extend(b"next");
+        assert!(content(&queue, &pool) == expected[9..]);
+        queue.clear(&mut pool);
+        assert_eq!(pool.lent_out(), 0);
+    }
+
+    #[test]
+    fn never_writes_behind_a_chunk_that_is_in_flight() {
+        let mut pool = BufferPool::new(8).unwrap();
+        let mut queue = SendQueue::default();
+        push(&mut queue, &mut pool, b"one");
+        push(&mut queue, &mut pool, b"two");
+        queue.begin_simulated_send();
+        push(&mut queue, &mut pool, b"three");
+        assert_eq!(pool.lent_out(), 3);
+        queue.end_simulated_send(&mut pool, 4);
+        queue.begin_simulated_send();
+        push(&mut queue, &mut pool, b"four");
+        assert_eq!(pool.lent_out(), 3, "half of two, three, and four by itself");
+        queue.end_simulated_send(&mut pool, 2);
+        assert_eq!(content(&queue, &pool), b"threefour");
+        queue.clear(&mut pool);
     }
 
     #[test]
