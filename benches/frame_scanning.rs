@@ -83,7 +83,7 @@ fn relay(session: &mut Session, effects: &mut Effects, stream: &Stream) {
             }
         }
         if queued > 0 {
-            session.handle_sent(Leg::Upstream, queued as u64, effects);
+            session.handle_sent(Leg::Upstream, queued as u64, Moment::ZERO, effects);
         }
     }
 }

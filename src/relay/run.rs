@@ -36,11 +36,14 @@ enum Source {
 }
 
 /// A relay: its ring, its sessions, and what is due.
+///
+/// The sessions stand before the ring: they are dropped first, and a send that is still in flight then aborts the process
+/// before its buffers are gone.
 pub struct Relay<R: Ring> {
+    sessions: SessionTable<Live<R::Socket>>,
     ring: R,
     mailbox: Arc<Mailbox<R::Socket>>,
     counters: Arc<WorkerCounters>,
-    sessions: SessionTable<Live<R::Socket>>,
     wheel: Wheel,
     now: Moment,
     /// Carriers whose next send starts at the end of this turn.
@@ -144,9 +147,33 @@ impl<R: Ring> Relay<R> {
         match token.operation() {
             Operation::Receive => self.on_completion_receive(index, token.leg(), completion),
             Operation::Send => self.on_completion_send(index, token.leg(), completion.result),
-            Operation::Cancel | Operation::Mailbox => {}
+            Operation::Cancel => self.on_completion_cancel(index, token.leg(), completion.result),
+            Operation::Mailbox => {}
         }
         self.free_if_over(index);
+    }
+
+    /// A cancel that found its operation is done with: that has a last completion of its own. One that found nothing came
+    /// too late, or, rarely, at a moment when the kernel was about to retry the operation: then it is asked again.
+    fn on_completion_cancel(&mut self, index: u32, leg: Leg, result: i32) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        if result != -libc::ENOENT {
+            return;
+        }
+        let carrier = &mut live.carriers[leg as usize];
+        let is_over = live.session.is_over();
+        let cancels_send = is_over && carrier.queue.is_in_flight();
+        let cancels_receive = carrier.receive == Receive::Cancelling;
+        if cancels_receive && !is_over && !live.session.is_paused(leg) {
+            carrier.receive = Receive::Armed;
+            return;
+        }
+        if cancels_send {
+            self.cancel(index, Operation::Send, leg);
+        }
+        if cancels_receive {
+            self.cancel(index, Operation::Receive, leg);
+        }
     }
 
     fn on_completion_receive(&mut self, index: u32, leg: Leg, completion: Completion) {
@@ -182,7 +209,7 @@ impl<R: Ring> Relay<R> {
         carrier.is_send_cancelled = false;
         self.ring.sent(&mut carrier.queue, result);
         if result > 0 {
-            live.session.handle_sent(leg, result as u64, &mut self.effects);
+            live.session.handle_sent(leg, result as u64, self.now, &mut self.effects);
         } else if result < 0 && !is_to_be_repeated(result) {
             live.session.handle_gone(leg, Gone::Reset, self.now, &mut self.effects);
         }

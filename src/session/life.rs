@@ -41,7 +41,7 @@ use crate::websocket::tally::Tally;
 pub struct SessionLimits {
     /// How frames are judged; absent for an opaque session, which gets plain ends only and no counts.
     pub frames: Option<FrameRules>,
-    /// Milliseconds without a byte from either leg after which the session ends (`idle`).
+    /// Milliseconds without a byte from or to either leg after which the session ends (`idle`).
     pub idle_timeout_ms: u64,
     /// Milliseconds after which the session ends whatever it does (`longest_life`); absent for none.
     pub longest_life_ms: Option<u64>,
@@ -178,7 +178,9 @@ impl Session {
     }
 
     /// So many of the bytes queued towards `leg` were sent.
-    pub fn handle_sent(&mut self, leg: Leg, bytes: u64, effects: &mut Effects) {
+    pub fn handle_sent(&mut self, leg: Leg, bytes: u64, now: Moment, effects: &mut Effects) {
+        // What a slow reader takes is life too: its sender may be held back for long.
+        self.active_at = now;
         if self.is_over {
             return;
         }

@@ -22,7 +22,7 @@ pub enum Cause {
     FrameTooBig,
     /// A message declared more than the API's `message_bytes_max`.
     MessageTooBig,
-    /// Not a byte came from either endpoint for the API's `idle_timeout_s`.
+    /// Not a byte came from either endpoint, or was taken by one, for the API's `idle_timeout_s`.
     Idle,
     /// The session reached the API's `longest_life_s`.
     LongestLife,

@@ -352,7 +352,7 @@ fn both_closes_behind_it_the_servers_side_ends_the_connection() {
         session.handle_bytes(leg, &close[leg as usize], Moment::ZERO, &mut effects);
     }
     for leg in Leg::BOTH {
-        session.handle_sent(leg, close[leg.other() as usize].len() as u64, &mut effects);
+        session.handle_sent(leg, close[leg.other() as usize].len() as u64, Moment::ZERO, &mut effects);
     }
     let shut: Vec<_> = effects.iter().filter(|effect| matches!(effect, Effect::Shutdown { .. })).collect();
     assert_eq!(shut, [&Effect::Shutdown { leg: Downstream }]);

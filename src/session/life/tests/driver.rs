@@ -179,7 +179,7 @@ impl Driver {
         let bytes = bytes.min(self.end(to).owed());
         if bytes > 0 {
             self.end_mut(to).sent += bytes as usize;
-            self.session.handle_sent(to, bytes, &mut self.effects);
+            self.session.handle_sent(to, bytes, self.moment(), &mut self.effects);
             self.carry_out(&[]);
         }
         self

@@ -156,6 +156,19 @@ fn an_idle_session_ends_only_when_no_byte_came_either_way() {
 }
 
 #[test]
+fn what_a_slow_reader_takes_keeps_its_session_alive() {
+    let mut driver = Driver::new(STRICT);
+    driver.bytes(Upstream, &frame(Upstream, 0x82, &[7; 1000]));
+    for _ in 0..3 {
+        driver.pass(IDLE_MS - 1).sent(Downstream, 10);
+    }
+    driver.pass(IDLE_MS - 1);
+    assert_eq!(driver.end(Downstream).farewell(), None);
+    driver.pass(1);
+    assert_eq!(driver.end(Upstream).farewell(), Some((1001, "idle".to_owned())));
+}
+
+#[test]
 fn the_longest_life_ends_a_busy_session() {
     let mut driver = Driver::new(SessionLimits { longest_life_ms: Some(3 * IDLE_MS), ..STRICT });
     for _ in 0..5 {
