@@ -86,6 +86,8 @@ pub struct BufferPool {
     buffers: usize,
     free: Vec<BufferIndex>,
     posted: usize,
+    /// The kernel gave up what was posted: the pool is at its end.
+    is_given_up: bool,
     links: Vec<Link>,
 }
 
@@ -113,6 +115,7 @@ impl BufferPool {
             // The first one to be taken is buffer 0.
             free: (0..buffers as BufferIndex).rev().collect(),
             posted: 0,
+            is_given_up: false,
             links: vec![Link::default(); buffers],
         })
     }
@@ -139,9 +142,9 @@ impl BufferPool {
         Some(index)
     }
 
-    /// The kernel gave up its list: what was posted belongs to nobody any more, and is not used again.
-    pub(super) fn take_back_posted(&mut self) {
-        self.posted = 0;
+    /// The kernel gave up its list while no buffer was lent out: nothing refers to the memory any more.
+    pub(super) fn give_up(&mut self) {
+        self.is_given_up = true;
     }
 
     /// Where the kernel may write `BUFFER_BYTES` of a posted buffer.
@@ -242,9 +245,9 @@ impl BufferPool {
 impl Drop for BufferPool {
     #[expect(unsafe_code, reason = "unmaps the region")]
     fn drop(&mut self) {
-        // A posted buffer may still be written by the kernel: its address range must not be reused. A send in flight
-        // cannot be here any more: its queue would have aborted the process.
-        if self.posted == 0 {
+        // A posted buffer may still be written by the kernel, and one that is lent out may be read by a send in flight:
+        // their addresses must not be reused, so the memory stays mapped.
+        if self.is_given_up || (self.posted == 0 && self.lent_out() == 0) {
             // SAFETY: the mapping of `new`; no chunk and no posted buffer refers to it any more.
             let _ = unsafe { munmap(self.memory.as_ptr().cast(), self.buffers * STRIDE_BYTES) };
         }

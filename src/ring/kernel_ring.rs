@@ -226,7 +226,7 @@ impl Drop for KernelRing {
             && self.pool.lent_out() == 0
             && buffer_ring.close(&self.ring).is_ok()
         {
-            self.pool.take_back_posted();
+            self.pool.give_up();
         }
     }
 }
