@@ -76,7 +76,7 @@ impl<S> Mailbox<S> {
     /// Leaves a message and wakes the relay if it may be asleep.
     pub fn push(&self, message: Message<S>) {
         self.messages.push(message);
-        if !self.is_woken.swap(true, Ordering::AcqRel) {
+        if !self.is_woken.swap(true, Ordering::SeqCst) {
             // Fails only if the counter is full, and then the relay is woken anyway.
             let _ = rustix::io::write(&self.wake_up, &1u64.to_ne_bytes());
         }
@@ -84,7 +84,8 @@ impl<S> Mailbox<S> {
 
     /// The relay woke up: pushes from here on wake it again.
     pub fn begin_taking(&self) {
-        self.is_woken.store(false, Ordering::Release);
+        // Sequentially consistent on both sides: this store must not be seen after the look into the queue behind it.
+        self.is_woken.swap(false, Ordering::SeqCst);
     }
 
     /// Takes the oldest message.
