@@ -3,7 +3,7 @@
 use super::Front;
 use super::opening::open;
 use super::socket::Socket;
-use crate::limits::ACCEPT_PAUSE_MS;
+use crate::limits::{ACCEPT_PAUSE_MS, DRAIN_ACCEPT_FAILURES_MAX};
 use crate::observe::counters::add;
 use std::io;
 use std::net::SocketAddr;
@@ -36,9 +36,46 @@ pub(super) async fn accept_until_drain(front: Rc<Front>, listener: Socket) {
             break;
         }
     }
-    while let Ok(Some(accepted)) = listener.take_queued_now() {
-        take(&front, Ok(accepted), true);
+    let mut failures = 0;
+    while failures < DRAIN_ACCEPT_FAILURES_MAX {
+        match listener.take_queued_now() {
+            Ok(Some(accepted)) => {
+                take(&front, Ok(accepted), true);
+            }
+            Ok(None) => break,
+            // Mostly one connection's own error. Descriptors come back while openings end.
+            Err(error) => {
+                failures += 1;
+                if is_short_of_resources(&error) {
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                }
+            }
+        }
     }
+}
+
+/// Whether nothing is left to accept with.
+fn is_short_of_resources(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
+}
+
+/// Whether an error is that of one connection, which was gone before it was accepted (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENONET
+                | libc::ENOPROTOOPT
+                | libc::EOPNOTSUPP
+        )
+    )
 }
 
 /// Starts an opening on an accepted connection. Gives how long to wait before the next accept, if that makes sense.
@@ -55,14 +92,11 @@ fn take(
             None
         }
         Err(_) if is_draining => None,
-        Err(error) => match error.raw_os_error() {
-            // Nothing is left to accept with. The connection waits in the queue; asking at once would only spin.
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-                tracing::error!(%error, "cannot accept connections");
-                Some(Duration::from_millis(ACCEPT_PAUSE_MS))
-            }
-            // The error of one connection that was gone before it was accepted.
-            _ => None,
-        },
+        Err(error) if is_of_one_connection(&error) => None,
+        // Mostly descriptors or memory are used up. The connection waits in the queue; asking at once would only spin.
+        Err(error) => {
+            tracing::error!(%error, "cannot accept connections");
+            Some(Duration::from_millis(ACCEPT_PAUSE_MS))
+        }
     }
 }

@@ -118,6 +118,10 @@ fn refusal_of(error: &io::Error, address: SocketAddr) -> Refusal {
         Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
             Refusal::of(Cause::NoLocalPort, "no local port is left towards the backend")
         }
+        // It is this instance that cannot take the session, not the backend.
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+            Refusal::of(Cause::InstanceFull, "this instance has no open files or memory left")
+        }
         _ => Refusal::of(Cause::BackendRefused, "the backend cannot be reached"),
     }
 }
