@@ -84,16 +84,25 @@ pub(super) async fn send_within(socket: &Socket, bytes: Bytes) -> std::io::Resul
 
 async fn drain(socket: &Socket) {
     shut(socket, Shutdown::Write);
-    let deadline = Instant::now() + Duration::from_millis(FAREWELL_DRAIN_MS);
-    let mut drained = 0;
-    while drained < FAREWELL_DRAIN_BYTES {
-        let receive = socket.receive(Vec::new(), FAREWELL_DRAIN_BYTES - drained);
-        let ((result, _), is_late) = until(receive, deadline, || shut(socket, Shutdown::Read)).await;
-        match result {
-            Ok(bytes) if bytes > 0 && !is_late => drained += bytes,
-            Ok(_) | Err(_) => return,
+    // Whether it has left does not matter any more.
+    let _ = drop_what_comes(socket, Instant::now() + Duration::from_millis(FAREWELL_DRAIN_MS)).await;
+}
+
+/// Reads and drops what the client still sends, up to a bound, until its stream or the time is over.
+///
+/// # Errors
+/// The client has left altogether.
+pub(super) async fn drop_what_comes(socket: &Socket, deadline: Instant) -> std::io::Result<()> {
+    let mut dropped = 0;
+    while dropped < FAREWELL_DRAIN_BYTES {
+        let receive = socket.receive(Vec::new(), FAREWELL_DRAIN_BYTES - dropped);
+        let ((result, _), _) = until(receive, deadline, || shut(socket, Shutdown::Read)).await;
+        match result? {
+            0 => break,
+            bytes => dropped += bytes,
         }
     }
+    Ok(())
 }
 
 /// Ends directions of a socket. It fails only if the peer is gone, which the next operation says too.

@@ -1,9 +1,8 @@
 //! Ends a truncated answer with a reset, after the client had a chance to take what was sent.
 
-use super::refusal::shut;
-use super::socket::{Socket, until};
-use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS};
-use std::net::Shutdown;
+use super::refusal::drop_what_comes;
+use super::socket::Socket;
+use crate::limits::FAREWELL_DRAIN_MS;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -13,16 +12,8 @@ use tokio::time::{Instant, sleep_until};
 /// the end of its stream brings it forward: a client may be slow, and still read when it has nothing more to say.
 pub(super) async fn reset_when_taken(socket: &Socket) {
     let deadline = Instant::now() + Duration::from_millis(FAREWELL_DRAIN_MS);
-    let mut drained = 0;
-    while drained < FAREWELL_DRAIN_BYTES {
-        let receive = socket.receive(Vec::new(), FAREWELL_DRAIN_BYTES - drained);
-        let ((result, _), _) = until(receive, deadline, || shut(socket, Shutdown::Read)).await;
-        match result {
-            Ok(0) => break,
-            Ok(bytes) => drained += bytes,
-            // It has left.
-            Err(_) => return,
-        }
+    if drop_what_comes(socket, deadline).await.is_err() {
+        return;
     }
     sleep_until(deadline).await;
     let _ = socket.reset_on_close();
