@@ -8,6 +8,7 @@
 
 pub mod about;
 pub mod attempts;
+pub mod awake;
 pub mod figures;
 pub mod floor_rule;
 mod processes;
@@ -21,7 +22,7 @@ use crate::result::RunResult;
 use about::About;
 use anyhow::{Context, Result, bail, ensure};
 use attempts::{Attempt, Comparison, PlanRun, RINGGATE};
-use processes::{Process, on_core};
+use processes::Process;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,6 +30,8 @@ use targets::{Running, Scratch, Targets};
 
 /// Longest that a run may take beyond its own times: opening thousands of sessions, pushing megabytes at hundreds.
 const RUN_PATIENCE: Duration = Duration::from_secs(120);
+/// Real-time priority of the load, below the backend's.
+const LOAD_PRIORITY: u8 = 1;
 /// Rounds, where neither the caller nor the set says how many.
 const ROUNDS: usize = 5;
 
@@ -65,6 +68,9 @@ pub struct CompareArguments {
     /// Address of the echo backend
     #[arg(long, default_value = "127.0.0.1:9001")]
     pub backend: SocketAddr,
+    /// Let idle cores halt, as the machine would by itself
+    #[arg(long)]
+    pub let_cores_halt: bool,
     /// Measure nothing: write the report of a results.json again
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
@@ -107,6 +113,7 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
         backend: arguments.backend,
         proxy_core: arguments.proxy_core,
         load_core: arguments.load_core,
+        may_be_real_time: targets::may_be_real_time(),
     };
     let names = if !arguments.targets.is_empty() {
         arguments.targets.clone()
@@ -114,11 +121,19 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
         selection.targets.unwrap_or_else(|| targets.found())
     };
     targets.check(&names)?;
+    let cores = [arguments.proxy_core, arguments.load_core];
+    let awake =
+        if arguments.let_cores_halt { None } else { Some(awake::Awake::keep(&cores, &targets.loadtest)?) };
+    let spinner = awake.as_ref().and_then(|awake| awake.pid(arguments.proxy_core));
     let mut comparison = Comparison {
         about: About::find_out(
             arguments.proxy_core,
             arguments.load_core,
             build.as_deref().unwrap_or("unknown"),
+            about::Conditions {
+                kept_awake: !arguments.let_cores_halt,
+                real_time_load: targets.may_be_real_time,
+            },
         ),
         asked_for: arguments.what.clone(),
         seed: arguments.seed,
@@ -141,7 +156,8 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
                     round + 1,
                     comparison.rounds
                 );
-                let attempts = attempt_twice(plan, target, round, || run_once(&targets, plan, target, seed));
+                let attempts =
+                    attempt_twice(plan, target, round, || run_once(&targets, plan, target, seed, spinner));
                 comparison.attempts.extend(attempts);
             }
         }
@@ -195,7 +211,13 @@ fn attempt_twice(
     attempts
 }
 
-fn run_once(targets: &Targets, plan: &PlanRun, target: &str, seed: u64) -> Result<RunResult> {
+fn run_once(
+    targets: &Targets,
+    plan: &PlanRun,
+    target: &str,
+    seed: u64,
+    spinner: Option<u32>,
+) -> Result<RunResult> {
     let file = targets.scratch.join(format!("{}.toml", plan.name));
     std::fs::write(&file, toml::to_string(&plan.plan)?)?;
     let json = targets.scratch.join("result.json");
@@ -204,12 +226,15 @@ fn run_once(targets: &Targets, plan: &PlanRun, target: &str, seed: u64) -> Resul
     let _backend = targets.start_backend()?;
     let running: Running<'_> = targets.start(target)?;
     let pids: Vec<String> = running.pids.iter().map(u32::to_string).collect();
-    let mut command = on_core(targets.load_core, &targets.loadtest);
+    let mut command = targets.load_command(LOAD_PRIORITY);
     command.arg("run").arg(&file);
     command.args(["--target", &running.address.to_string(), "--name", target, "--seed", &seed.to_string()]);
     command.args(["--proxy-pids", &pids.join(",")]);
     command.args(["--proxy-core", &targets.proxy_core.to_string()]);
     command.args(["--load-core", &targets.load_core.to_string()]);
+    if let Some(spinner) = spinner {
+        command.args(["--spinner-pid", &spinner.to_string()]);
+    }
     command.arg("--json").arg(&json);
     let ramp_s = plan.plan.steady.as_ref().map_or(0.0, |steady| steady.ramp_s);
     let own = Duration::try_from_secs_f64(plan.plan.warmup_s + plan.plan.duration_s + ramp_s)?;

@@ -9,14 +9,14 @@ mod parts;
 mod random;
 pub mod verify;
 
-use crate::machine::{core_times, process_us, rss_kib, slab_kib};
+use crate::machine::{CoreTimes, core_times, process_us, rss_kib, scheduled_us, slab_kib};
 use crate::plan::Plan;
 use crate::poller::{Poller, Ready, now_ns};
 use crate::result::{MemoryStep, Processor, RunResult};
 use anyhow::{Result, bail};
 use client::{Client, Clients};
 use figures::Figures;
-use parts::{Arrivals, Churning, Job, Kind};
+use parts::{Arrivals, Churning, Job, Kind, Pace};
 use random::Random;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -29,6 +29,10 @@ const LOAD_CORE_BUSY_MAX: f64 = 0.85;
 
 /// Busy time per second below which a second of /proc/stat, in ticks of 10 ms, cannot be told from none.
 const BASELINE_RESOLUTION_US_PER_S: f64 = 20_000.0;
+
+/// Seconds over which that is looked at, and where a spinner counts exactly.
+const BASELINE_S: f64 = 1.0;
+const EXACT_BASELINE_S: f64 = 0.3;
 
 /// Busy time of the proxy's core before the run, in µs per second, above which it does not count: somebody else uses it.
 const BASELINE_US_PER_S_MAX: f64 = 50_000.0;
@@ -61,6 +65,8 @@ pub struct Target {
     pub core: Option<usize>,
     /// The core of load and backend.
     pub load_core: Option<usize>,
+    /// What keeps its core from halting.
+    pub spinner: Option<u32>,
 }
 
 /// Runs a plan.
@@ -77,22 +83,22 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     load.run_for(plan.warmup_s)?;
 
     load.figures = Figures::default();
-    let (core, load_core) = (core_of(target.core), core_of(target.load_core));
+    let (proxy, load_core) = (CoreUse::read(target), core_of(target.load_core));
     let process = process_us(&target.pids);
-    let started = now_ns();
     load.progress_name = Some(format!("{plan_name} × {}", target.name));
     load.run_for(plan.duration_s)?;
-    result.window_s = (now_ns() - started) as f64 / SECOND_NS;
-    let elapsed_us = result.window_s * 1e6;
+    let (proxy_after, load_after) = (CoreUse::read(target), core_of(target.load_core));
+    let used = proxy_after.since(&proxy);
+    result.window_s = used.elapsed_us / 1e6;
     let (in_window, sessions_in_window) = load.figures.counts();
     if target.core.is_some() {
-        let (core_after, load_after) = (core_of(target.core), core_of(target.load_core));
         result.processor = Some(Processor {
-            proxy_core_busy_us: core_after.busy_us - core.busy_us,
+            proxy_core_busy_us: used.busy_us,
+            proxy_core_ticks_us: used.by_ticks_us,
             idle_baseline_us_per_s: baseline,
             proxy_process_us: process_us(&target.pids) - process,
-            load_core_busy: (load_after.busy_us - load_core.busy_us) / elapsed_us,
-            stolen_us: core_after.stolen_us - core.stolen_us + load_after.stolen_us - load_core.stolen_us,
+            load_core_busy: (load_after.busy_us - load_core.busy_us) / used.elapsed_us,
+            stolen_us: used.stolen_us + load_after.stolen_us - load_core.stolen_us,
         });
     }
     let missing = load.wait_for_the_rest()?;
@@ -106,19 +112,60 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     Ok(result)
 }
 
-fn core_of(core: Option<usize>) -> crate::machine::CoreTimes {
+fn core_of(core: Option<usize>) -> CoreTimes {
     core.map(core_times).unwrap_or_default()
 }
 
 /// Busy time of the proxy's core when nothing is asked of it, in µs per second. Less than one can tell counts as none.
 fn baseline_us_per_s(target: &Target) -> f64 {
-    let Some(core) = target.core else { return 0.0 };
-    let before = core_times(core);
-    let started = now_ns();
-    std::thread::park_timeout(std::time::Duration::from_secs(1));
-    let elapsed_us = (now_ns() - started) as f64 / 1e3;
-    let baseline = (core_times(core).busy_us - before.busy_us) * 1e6 / elapsed_us;
-    if baseline < BASELINE_RESOLUTION_US_PER_S { 0.0 } else { baseline }
+    if target.core.is_none() {
+        return 0.0;
+    }
+    let seconds = if target.spinner.is_some() { EXACT_BASELINE_S } else { BASELINE_S };
+    let before = CoreUse::read(target);
+    std::thread::park_timeout(std::time::Duration::from_secs_f64(seconds));
+    let used = CoreUse::read(target).since(&before);
+    let baseline = used.busy_us * 1e6 / used.elapsed_us;
+    if used.is_exact || baseline >= BASELINE_RESOLUTION_US_PER_S { baseline } else { 0.0 }
+}
+
+/// What the proxy's core had done at a moment.
+struct CoreUse {
+    at_ns: u64,
+    times: CoreTimes,
+    spun_us: Option<f64>,
+}
+
+/// What it did between two.
+struct CoreUsed {
+    elapsed_us: f64,
+    busy_us: f64,
+    by_ticks_us: f64,
+    stolen_us: f64,
+    is_exact: bool,
+}
+
+impl CoreUse {
+    fn read(target: &Target) -> Self {
+        Self { at_ns: now_ns(), times: core_of(target.core), spun_us: target.spinner.and_then(scheduled_us) }
+    }
+
+    fn since(&self, before: &Self) -> CoreUsed {
+        let elapsed_us = (self.at_ns - before.at_ns) as f64 / 1e3;
+        let by_ticks_us = self.times.busy_us - before.times.busy_us;
+        let stolen_us = self.times.stolen_us - before.times.stolen_us;
+        let by_spinner = self.spun_us.zip(before.spun_us).map(|(after, before_us)| {
+            let idle_us = self.times.idle_us - before.times.idle_us;
+            (elapsed_us - (after - before_us) - idle_us - stolen_us).max(0.0)
+        });
+        CoreUsed {
+            elapsed_us,
+            busy_us: by_spinner.unwrap_or(by_ticks_us),
+            by_ticks_us,
+            stolen_us,
+            is_exact: by_spinner.is_some(),
+        }
+    }
 }
 
 /// Says why a run does not count.
@@ -170,6 +217,7 @@ struct Load {
     /// Prebuilt frames by size, with the sum of weights up to each.
     frames: Vec<(u32, Rc<[u8]>, usize)>,
     arrivals: Option<Arrivals>,
+    pace: Pace,
     churning: Option<Churning>,
     is_closed_loop: bool,
     progress_name: Option<String>,
@@ -193,6 +241,7 @@ impl Load {
             pids: target.pids.clone(),
             frames,
             arrivals: None,
+            pace: Pace::new(plan.steady.as_ref().and_then(|steady| steady.at_once)),
             churning: None,
             is_closed_loop: plan.steady.as_ref().is_some_and(|steady| steady.rate_per_s.is_none()),
             progress_name: None,
@@ -233,7 +282,7 @@ impl Load {
         let now = now_ns();
         if let Some(steady) = &plan.steady {
             match steady.rate_per_s {
-                Some(rate) => self.arrivals = Some(Arrivals::new(now, rate)),
+                Some(rate) => self.arrivals = Some(Arrivals::new(now, rate, self.random.fork())),
                 None => {
                     for index in self.clients.of_kind(Kind::Steady) {
                         self.send_message(index, now);
@@ -242,7 +291,7 @@ impl Load {
             }
         }
         if let Some(churn) = &plan.churn {
-            self.churning = Some(Churning::new(now, churn));
+            self.churning = Some(Churning::new(now, churn, self.random.fork()));
         }
     }
 
@@ -299,7 +348,7 @@ impl Load {
         let mut next_progress = now_ns() + 1_000_000_000;
         while now_ns() < end {
             let due = [
-                self.arrivals.as_ref().map(|arrivals| arrivals.next_ns),
+                self.arrivals.as_ref().filter(|_| !self.pace.is_full()).map(Arrivals::next_ns),
                 self.churning.as_ref().and_then(Churning::next_ns),
             ];
             let until = due.into_iter().flatten().min().unwrap_or(end).min(end).min(next_progress);
@@ -332,9 +381,15 @@ impl Load {
     }
 
     fn send_due(&mut self, now: u64) {
-        while let Some(intended) = self.arrivals.as_mut().and_then(|arrivals| arrivals.take_due(now)) {
-            let Some(index) = self.clients.pick(Kind::Steady, self.random.next()) else { return };
-            self.figures.record_lateness(now_ns() - intended);
+        while self.pace.lets_go(now)
+            && let Some(due) = self.arrivals.as_mut().and_then(|arrivals| arrivals.take_due(now))
+        {
+            let Some(index) = self.clients.steady(self.random.next() as usize) else { return };
+            let intended = self.pace.intended(due);
+            if !self.pace.is_bounded() {
+                self.figures.record_lateness(now_ns() - intended);
+            }
+            self.pace.sent();
             self.send_message(index, intended);
         }
     }
@@ -369,8 +424,11 @@ impl Load {
         for event in ready.drain(..) {
             let index = event.key as usize;
             let outcome = self.clients.handle(&self.poller, index, event, &mut self.figures);
-            if outcome.came_back > 0 && self.is_closed_loop && self.clients.kind(index) == Some(Kind::Steady)
-            {
+            if outcome.came_back == 0 || self.clients.kind(index) != Some(Kind::Steady) {
+                continue;
+            }
+            self.pace.came_back(outcome.came_back);
+            if self.is_closed_loop {
                 for _ in 0..outcome.came_back {
                     self.send_message(index, now_ns());
                 }

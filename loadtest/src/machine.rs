@@ -8,9 +8,11 @@ const TICK_US: f64 = 10_000.0;
 /// Time of one core since boot, in µs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoreTimes {
-    /// user, nice, system, irq, softirq. Counted by the tick: work in step with it is missed or counted whole, so that
-    /// a window must hold many ticks, and rates that divide the tick's are to be avoided.
+    /// user, system, irq, softirq; nice is left out, since what keeps the core awake has it (`compare::awake`). Counted by
+    /// the tick: work in step with it is missed or counted whole, so that a window must hold many ticks.
     pub busy_us: f64,
+    /// Idle, and waiting for a disk.
+    pub idle_us: f64,
     /// Taken by the hypervisor.
     pub stolen_us: f64,
 }
@@ -30,7 +32,7 @@ fn parse_core_times(stat: &str, core: usize) -> CoreTimes {
     // user nice system idle iowait irq softirq steal
     let sum =
         |indices: &[usize]| indices.iter().filter_map(|index| fields.get(*index)).sum::<f64>() * TICK_US;
-    CoreTimes { busy_us: sum(&[0, 1, 2, 5, 6]), stolen_us: sum(&[7]) }
+    CoreTimes { busy_us: sum(&[0, 2, 5, 6]), idle_us: sum(&[3, 4]), stolen_us: sum(&[7]) }
 }
 
 /// User and system time of processes, in µs.
@@ -44,6 +46,12 @@ pub fn process_us(pids: &[u32]) -> f64 {
         })
         .sum::<f64>()
         * TICK_US
+}
+
+/// Processor time of one process's first thread by the scheduler's own count, in µs.
+pub fn scheduled_us(pid: u32) -> Option<f64> {
+    let schedstat = read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    Some(schedstat.split_whitespace().next()?.parse::<f64>().ok()? / 1e3)
 }
 
 /// Resident memory of processes, in KiB.
@@ -71,7 +79,7 @@ mod tests {
     fn counts_what_is_busy_and_leaves_idle_out() {
         let stat = "cpu  9 9 9 9\ncpu0 10 1 20 1000 50 3 4 7 0 0\ncpu01 9 9 9 9\n";
         let times = parse_core_times(stat, 0);
-        assert_eq!((times.busy_us, times.stolen_us), (380_000.0, 70_000.0));
+        assert_eq!((times.busy_us, times.stolen_us), (370_000.0, 70_000.0));
         assert_eq!(parse_core_times(stat, 5).busy_us, 0.0);
     }
 

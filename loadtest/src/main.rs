@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use ringgate_loadtest::backend::Backend;
-use ringgate_loadtest::compare::{self, CompareArguments};
+use ringgate_loadtest::compare::{self, CompareArguments, awake};
 use ringgate_loadtest::load::{self, Target};
 use ringgate_loadtest::plan::Plan;
 use std::net::SocketAddr;
@@ -39,6 +39,9 @@ enum Command {
     },
     /// Run one plan against one target
     Run(RunArguments),
+    /// Keep a core from halting (`compare` starts one for each core)
+    #[command(hide = true)]
+    Spin,
     /// Run plans through ringgate, the floor and other proxies in turn, and report how they stand
     Compare(CompareArguments),
 }
@@ -62,6 +65,9 @@ struct RunArguments {
     /// The core that the proxy is pinned to
     #[arg(long)]
     proxy_core: Option<usize>,
+    /// The process that keeps the proxy's core from halting: what it does not get is the core's busy time
+    #[arg(long)]
+    spinner_pid: Option<u32>,
     /// The core that load and backend are pinned to
     #[arg(long)]
     load_core: Option<usize>,
@@ -79,6 +85,7 @@ fn main() -> Result<()> {
         }
         Command::Floor { listen, backend } => ringgate_loadtest::floor::run(listen, backend),
         Command::Run(arguments) => run(&arguments),
+        Command::Spin => awake::spin(),
         Command::Compare(arguments) => compare::run(&arguments),
     }
 }
@@ -101,6 +108,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
         pids: arguments.proxy_pids.clone(),
         core: arguments.proxy_core,
         load_core: arguments.load_core,
+        spinner: arguments.spinner_pid,
     };
     let result = if plan.verify {
         load::verify::run(&plan, &plan_name, &target, arguments.seed)?

@@ -60,6 +60,10 @@ pub struct Steady {
     pub rate_per_s: Option<f64>,
     /// Message sizes and how often each is drawn.
     pub sizes: Vec<Size>,
+    /// Most messages on their way at once, with `rate_per_s`: a closed loop of that many that goes no faster than the rate.
+    /// A target that cannot keep the rate is then as busy as a closed loop makes it, and no more is asked of it; latency
+    /// counts from the moment at which a message might go. Absent: no bound, an open loop.
+    pub at_once: Option<usize>,
     /// Seconds over which the sessions are opened. Default 0: as fast as they come.
     #[serde(default)]
     pub ramp_s: f64,
@@ -158,6 +162,11 @@ impl Plan {
         ensure!(has_part, "at least one of steady, push, churn, idle, stopped");
         if let Some(steady) = &plan.steady {
             ensure!(steady.sessions > 0, "steady.sessions is at least 1");
+            ensure!(steady.at_once != Some(0), "steady.at_once is at least 1");
+            ensure!(
+                steady.at_once.is_none() || steady.rate_per_s.is_some(),
+                "steady.at_once goes with steady.rate_per_s; a closed loop has one message for each session"
+            );
             ensure!(
                 steady.sizes.iter().map(|size| size.weight).sum::<u32>() > 0,
                 "steady.sizes has one size"

@@ -64,7 +64,8 @@ impl Poller {
         Ok(epoll::delete(&self.epoll, socket)?)
     }
 
-    /// Waits until `until_ns` at the latest for sockets to become ready, and appends them.
+    /// Waits until `until_ns` at the latest (to the nanosecond by `epoll_pwait2`, Linux 5.11: rustix has it behind a feature,
+    /// and rounds up to a millisecond without it) for sockets to become ready, and appends them.
     ///
     /// # Errors
     /// The kernel's.

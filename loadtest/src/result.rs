@@ -49,8 +49,12 @@ pub struct Percentiles {
 /// What the processor did in the window.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Processor {
-    /// Busy time of the proxy's core: user, nice, system, irq, softirq; steal is not in it, ksoftirqd is.
+    /// Busy time of the proxy's core: all that is neither idle nor stolen, ksoftirqd too. Exact where a spinner keeps the core
+    /// awake (`compare::awake`), else counted by ticks.
     pub proxy_core_busy_us: f64,
+    /// The same by the ticks of /proc/stat: user, system, irq, softirq.
+    #[serde(default)]
+    pub proxy_core_ticks_us: f64,
     /// Busy time of that core per second when nobody uses it, taken before the run.
     pub idle_baseline_us_per_s: f64,
     /// Processor time of the proxy's processes. It misses what the kernel does for them in ksoftirqd.

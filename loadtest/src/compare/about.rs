@@ -25,11 +25,23 @@ pub struct About {
     pub load_core: usize,
     /// `release`, or what else the measured binary is.
     pub build: String,
+    /// How.
+    #[serde(default)]
+    pub conditions: Conditions,
+}
+
+/// How the machine was set for the comparison.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct Conditions {
+    /// The cores were kept from halting (`awake`).
+    pub kept_awake: bool,
+    /// Backend and load had real-time priorities.
+    pub real_time_load: bool,
 }
 
 impl About {
     /// Asks the machine.
-    pub fn find_out(proxy_core: usize, load_core: usize, build: &str) -> Self {
+    pub fn find_out(proxy_core: usize, load_core: usize, build: &str, conditions: Conditions) -> Self {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
@@ -42,6 +54,7 @@ impl About {
             proxy_core,
             load_core,
             build: build.to_owned(),
+            conditions,
         }
     }
 }

@@ -93,6 +93,10 @@ pub fn figures(result: &RunResult) -> Vec<(Figure, f64)> {
             let busy = processor.proxy_core_busy_us / 1e4 / result.window_s;
             list.push("proxy_core_busy_percent", "proxy core busy", "%", busy);
         }
+        if result.messages > 0 {
+            let ticks = processor.proxy_core_ticks_us / result.messages as f64;
+            list.push("ticks_us_per_message", "busy core by ticks, per message", "µs", ticks);
+        }
         list.push("load_core_busy_percent", "load core busy", "%", processor.load_core_busy * 100.0);
         list.push("stolen_ms", "stolen by the hypervisor", "ms", processor.stolen_us / 1e3);
     }
@@ -153,6 +157,7 @@ mod tests {
     fn both_costs_are_per_message_and_the_baseline_is_off() {
         let processor = Processor {
             proxy_core_busy_us: 1_100.0,
+            proxy_core_ticks_us: 1_000.0,
             idle_baseline_us_per_s: 50.0,
             proxy_process_us: 700.0,
             ..Processor::default()

@@ -5,11 +5,26 @@ use super::processes::{Process, on_core, output_of};
 use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Where ringgate listens.
 const RINGGATE_PORT: u16 = 8100;
 /// Where the bare relay listens.
 const FLOOR_PORT: u16 = 8110;
+
+/// Real-time priority of the backend, above the load's.
+const BACKEND_PRIORITY: u8 = 2;
+
+/// Whether processes may get real-time priorities.
+pub(super) fn may_be_real_time() -> bool {
+    let status = Command::new("chrt")
+        .args(["--fifo", "1", "true"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
 
 /// How to start targets.
 #[derive(Debug)]
@@ -28,6 +43,8 @@ pub(super) struct Targets {
     pub(super) proxy_core: usize,
     /// The core of clients and backend.
     pub(super) load_core: usize,
+    /// Whether [`may_be_real_time`].
+    pub(super) may_be_real_time: bool,
 }
 
 /// A target that runs. It is stopped when this is dropped.
@@ -93,9 +110,21 @@ impl Targets {
     /// # Errors
     /// It does not start.
     pub(super) fn start_backend(&self) -> Result<Process> {
-        let mut command = on_core(self.load_core, &self.loadtest);
+        let mut command = self.load_command(BACKEND_PRIORITY);
         command.arg("echo").arg("--listen").arg(self.backend.to_string());
         Process::start_server("echo", command, self.backend, &self.scratch.join("echo.log"))
+    }
+
+    /// This program, on the load's core. Backend and load share it: each would wait for the other's time slice to end,
+    /// milliseconds that are not the proxy's. With real-time priorities (sched(7), where one may) the backend, which never
+    /// works long, goes first, and the load at once behind it.
+    pub(super) fn load_command(&self, priority: u8) -> Command {
+        if !self.may_be_real_time {
+            return on_core(self.load_core, &self.loadtest);
+        }
+        let mut command = on_core(self.load_core, Path::new("chrt"));
+        command.arg("--fifo").arg(priority.to_string()).arg(&self.loadtest);
+        command
     }
 
     /// A target, on the core of the proxy.
@@ -126,7 +155,7 @@ impl Targets {
         self.own(FLOOR, command, address)
     }
 
-    fn own(&self, name: &str, command: std::process::Command, address: SocketAddr) -> Result<Running<'_>> {
+    fn own(&self, name: &str, command: Command, address: SocketAddr) -> Result<Running<'_>> {
         let log = self.scratch.join(format!("{name}.log"));
         let process = Process::start_server(name, command, address, &log)?;
         Ok(Running { address, pids: vec![process.pid()], _held: Held::Ours { _process: process } })

@@ -113,9 +113,9 @@ impl Clients {
         self.slots.iter().flatten().map(|client| client.pending.len()).sum()
     }
 
-    /// A steady session, by a random number.
-    pub(super) fn pick(&self, _kind: Kind, random: u64) -> Option<usize> {
-        (!self.steady.is_empty()).then(|| self.steady[(random % self.steady.len() as u64) as usize])
+    /// A steady session, by any number.
+    pub(super) fn steady(&self, number: usize) -> Option<usize> {
+        self.steady.get(number.checked_rem(self.steady.len())?).copied()
     }
 
     /// Begins a session: connects and sends the opening handshake.

@@ -1,5 +1,6 @@
 //! The parts of a plan: what sessions are for, and when something is due.
 
+use super::random::Random;
 use crate::plan::Churn;
 use crate::wire::{client_frame, opening};
 use std::rc::Rc;
@@ -30,29 +31,86 @@ pub(super) enum Job {
     },
 }
 
-/// Messages at an even rate.
+/// Arrivals at a rate, independent of each other: exponential gaps (a Poisson process), as many users make them.
+///
+/// An even rate would keep step with the kernel's tick, by which /proc/stat counts, and with the target's own timers.
 #[derive(Debug)]
 pub(super) struct Arrivals {
-    started: u64,
-    every_ns: f64,
-    taken: u64,
-    pub(super) next_ns: u64,
+    mean_gap_ns: f64,
+    random: Random,
+    next: f64,
 }
 
 impl Arrivals {
-    pub(super) fn new(now: u64, rate_per_s: f64) -> Self {
-        Self { started: now, every_ns: 1e9 / rate_per_s, taken: 0, next_ns: now }
+    pub(super) fn new(now: u64, rate_per_s: f64, random: Random) -> Self {
+        let mut arrivals = Self { mean_gap_ns: 1e9 / rate_per_s, random, next: now as f64 };
+        arrivals.step();
+        arrivals
+    }
+
+    /// When the next arrival is due.
+    pub(super) fn next_ns(&self) -> u64 {
+        self.next as u64
     }
 
     /// The intended time of the next arrival, if it is due.
     pub(super) fn take_due(&mut self, now: u64) -> Option<u64> {
-        if self.next_ns > now {
+        let due = self.next_ns();
+        if due > now {
             return None;
         }
-        let due = self.next_ns;
-        self.taken += 1;
-        self.next_ns = self.started + (self.taken as f64 * self.every_ns) as u64;
+        self.step();
         Some(due)
+    }
+
+    fn step(&mut self) {
+        self.next -= (1.0 - self.random.share()).ln() * self.mean_gap_ns;
+    }
+}
+
+/// How many steady messages may be on their way.
+#[derive(Debug)]
+pub(super) struct Pace {
+    at_once: usize,
+    on_their_way: usize,
+    /// The last moment at which the bound held something back.
+    held_until: u64,
+}
+
+impl Pace {
+    pub(super) fn new(at_once: Option<usize>) -> Self {
+        Self { at_once: at_once.unwrap_or(usize::MAX), on_their_way: 0, held_until: 0 }
+    }
+
+    /// Whether there is a bound, and so no schedule that the generator could be late against.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.at_once != usize::MAX
+    }
+
+    /// Whether no more may go.
+    pub(super) fn is_full(&self) -> bool {
+        self.on_their_way >= self.at_once
+    }
+
+    /// Whether one more may go.
+    pub(super) fn lets_go(&mut self, now: u64) -> bool {
+        if self.is_full() {
+            self.held_until = now;
+        }
+        !self.is_full()
+    }
+
+    /// The moment from which a message's latency counts: when it was due, or when the bound let it go.
+    pub(super) fn intended(&self, due: u64) -> u64 {
+        due.max(self.held_until)
+    }
+
+    pub(super) fn sent(&mut self) {
+        self.on_their_way += 1;
+    }
+
+    pub(super) fn came_back(&mut self, messages: usize) {
+        self.on_their_way = self.on_their_way.saturating_sub(messages);
     }
 }
 
@@ -67,9 +125,9 @@ pub(super) struct Churning {
 }
 
 impl Churning {
-    pub(super) fn new(now: u64, churn: &Churn) -> Self {
+    pub(super) fn new(now: u64, churn: &Churn, random: Random) -> Self {
         Self {
-            arrivals: churn.rate_per_s.map(|rate| Arrivals::new(now, rate)),
+            arrivals: churn.rate_per_s.map(|rate| Arrivals::new(now, rate, random)),
             at_once: churn.at_once,
             frame: client_frame(0x82, &vec![0; churn.bytes]).into(),
             bytes: churn.bytes,
@@ -78,7 +136,7 @@ impl Churning {
     }
 
     pub(super) fn next_ns(&self) -> Option<u64> {
-        self.arrivals.as_ref().map(|arrivals| arrivals.next_ns)
+        self.arrivals.as_ref().map(Arrivals::next_ns)
     }
 
     /// The intended time of the next session, if it may begin while so many are in progress.
@@ -101,12 +159,49 @@ impl Churning {
 mod tests {
     use super::*;
 
+    fn arrivals(seed: u64) -> Arrivals {
+        Arrivals::new(1_000, 1_000_000.0, Random::new(seed))
+    }
+
     #[test]
     fn arrivals_keep_their_rate_whenever_they_are_asked() {
-        let mut arrivals = Arrivals::new(1_000, 1_000_000.0);
-        let due: Vec<_> = std::iter::from_fn(|| arrivals.take_due(5_000)).collect();
-        assert_eq!(due, [1_000, 2_000, 3_000, 4_000, 5_000]);
-        assert_eq!(arrivals.take_due(5_999), None);
-        assert_eq!(arrivals.take_due(6_000), Some(6_000));
+        let (mut often, mut once) = (arrivals(1), arrivals(1));
+        let second = 1_000_001_000;
+        let asked_often: Vec<_> = (0..=1_000)
+            .flat_map(|ms| std::iter::from_fn(|| often.take_due(ms * second / 1_000)).collect::<Vec<_>>())
+            .collect();
+        let asked_once: Vec<_> = std::iter::from_fn(|| once.take_due(second)).collect();
+        assert_eq!(asked_often, asked_once);
+        assert!(asked_once.len().abs_diff(1_000_000) < 5_000, "{}", asked_once.len());
+        assert!(asked_once.is_sorted());
+    }
+
+    #[test]
+    fn gaps_are_those_of_independent_arrivals() {
+        let mut arrivals = arrivals(2);
+        let due: Vec<_> = std::iter::from_fn(|| arrivals.take_due(1_000_000_000)).collect();
+        let gaps = || due.windows(2).map(|pair| (pair[1] - pair[0]) as f64);
+        let mean = gaps().sum::<f64>() / gaps().count() as f64;
+        let variance = gaps().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps().count() as f64;
+        assert!((0.99..1.01).contains(&(variance.sqrt() / mean)), "{}", variance.sqrt() / mean);
+    }
+
+    #[test]
+    fn a_pace_holds_back_and_does_not_charge_for_it() {
+        let mut pace = Pace::new(Some(2));
+        assert!(pace.lets_go(10));
+        assert_eq!(pace.intended(9), 9);
+        pace.sent();
+        pace.sent();
+        assert!(!pace.lets_go(20));
+        pace.came_back(1);
+        assert!(pace.lets_go(30));
+        assert_eq!(pace.intended(15), 20);
+        assert_eq!(pace.intended(25), 25);
+    }
+
+    #[test]
+    fn another_seed_draws_other_times() {
+        assert_ne!(arrivals(1).take_due(u64::MAX), arrivals(2).take_due(u64::MAX));
     }
 }

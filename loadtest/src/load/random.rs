@@ -16,4 +16,14 @@ impl Random {
         mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ mixed >> 31
     }
+
+    /// From 0 up to, not including, 1.
+    pub(super) fn share(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Another sequence, drawn from this one.
+    pub(super) fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
 }

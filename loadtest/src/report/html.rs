@@ -223,6 +223,9 @@ fn machine(out: &mut String, comparison: &Comparison) {
     entry("kernel", &format!("Linux {}", about.kernel));
     entry("cores", &format!("proxy on {}, clients and backend on {}", about.proxy_core, about.load_core));
     entry("build", &about.build);
+    let conditions = about.conditions;
+    entry("idle cores", if conditions.kept_awake { "kept from halting" } else { "halt" });
+    entry("load", if conditions.real_time_load { "with real-time priority" } else { "like any process" });
     entry("asked for", &comparison.asked_for.join(" "));
     entry("seed", &comparison.seed.to_string());
     for target in &comparison.targets {

@@ -1,6 +1,6 @@
 //! Made-up comparisons, for tests.
 
-use crate::compare::about::About;
+use crate::compare::about::{About, Conditions};
 use crate::compare::attempts::{Attempt, Comparison, PlanRun, TargetAbout};
 use crate::plan::Plan;
 use crate::result::{MemoryStep, Percentiles, Processor, RunResult};
@@ -17,6 +17,7 @@ pub(crate) fn empty(targets: &[&str], rounds: usize) -> Comparison {
         proxy_core: 0,
         load_core: 1,
         build: "release".to_owned(),
+        conditions: Conditions { kept_awake: true, real_time_load: true },
     };
     let targets = targets
         .iter()
@@ -47,6 +48,7 @@ pub(crate) fn cost(plan: &str, target: &str, round: usize, cost_us: f64) -> Atte
     let messages = 100_000;
     let processor = Processor {
         proxy_core_busy_us: cost_us * messages as f64,
+        proxy_core_ticks_us: cost_us * messages as f64,
         proxy_process_us: cost_us * messages as f64 * 0.8,
         load_core_busy: 0.62,
         stolen_us: 1_300.0,
