@@ -124,7 +124,6 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
     let cores = [arguments.proxy_core, arguments.load_core];
     let awake =
         if arguments.let_cores_halt { None } else { Some(awake::Awake::keep(&cores, &targets.loadtest)?) };
-    let spinner = awake.as_ref().and_then(|awake| awake.pid(arguments.proxy_core));
     let mut comparison = Comparison {
         about: About::find_out(
             arguments.proxy_core,
@@ -156,8 +155,9 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
                     round + 1,
                     comparison.rounds
                 );
-                let attempts =
-                    attempt_twice(plan, target, round, || run_once(&targets, plan, target, seed, spinner));
+                let attempts = attempt_twice(plan, target, round, || {
+                    run_once(&targets, plan, target, seed, awake.as_ref())
+                });
                 comparison.attempts.extend(attempts);
             }
         }
@@ -216,7 +216,7 @@ fn run_once(
     plan: &PlanRun,
     target: &str,
     seed: u64,
-    spinner: Option<u32>,
+    awake: Option<&awake::Awake>,
 ) -> Result<RunResult> {
     let file = targets.scratch.join(format!("{}.toml", plan.name));
     std::fs::write(&file, toml::to_string(&plan.plan)?)?;
@@ -232,8 +232,10 @@ fn run_once(
     command.args(["--proxy-pids", &pids.join(",")]);
     command.args(["--proxy-core", &targets.proxy_core.to_string()]);
     command.args(["--load-core", &targets.load_core.to_string()]);
-    if let Some(spinner) = spinner {
-        command.args(["--spinner-pid", &spinner.to_string()]);
+    for (option, core) in [("--proxy-spinner", targets.proxy_core), ("--load-spinner", targets.load_core)] {
+        if let Some(pid) = awake.and_then(|awake| awake.pid(core)) {
+            command.args([option, &pid.to_string()]);
+        }
     }
     command.arg("--json").arg(&json);
     let ramp_s = plan.plan.steady.as_ref().map_or(0.0, |steady| steady.ramp_s);

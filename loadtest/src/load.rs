@@ -9,7 +9,8 @@ mod parts;
 mod random;
 pub mod verify;
 
-use crate::machine::{CoreTimes, core_times, process_us, rss_kib, scheduled_us, slab_kib};
+use crate::machine::core_use::{Core, CoreUse};
+use crate::machine::{process_us, rss_kib, slab_kib};
 use crate::plan::Plan;
 use crate::poller::{Poller, Ready, now_ns};
 use crate::result::{MemoryStep, Processor, RunResult};
@@ -62,11 +63,16 @@ pub struct Target {
     /// Processes whose time and memory count.
     pub pids: Vec<u32>,
     /// The core it runs on.
-    pub core: Option<usize>,
+    pub core: Option<Core>,
     /// The core of load and backend.
-    pub load_core: Option<usize>,
-    /// What keeps its core from halting.
-    pub spinner: Option<u32>,
+    pub load_core: Option<Core>,
+}
+
+impl Target {
+    /// The proxy's and the load's; of one that was not named nothing is read that would be used.
+    fn cores(&self) -> [Core; 2] {
+        [self.core, self.load_core].map(|core| core.unwrap_or(Core { number: usize::MAX, spinner: None }))
+    }
 }
 
 /// Runs a plan.
@@ -83,22 +89,23 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     load.run_for(plan.warmup_s)?;
 
     load.figures = Figures::default();
-    let (proxy, load_core) = (CoreUse::read(target), core_of(target.load_core));
+    let before = target.cores().map(CoreUse::read);
     let process = process_us(&target.pids);
+    let started = now_ns();
     load.progress_name = Some(format!("{plan_name} × {}", target.name));
     load.run_for(plan.duration_s)?;
-    let (proxy_after, load_after) = (CoreUse::read(target), core_of(target.load_core));
-    let used = proxy_after.since(&proxy);
-    result.window_s = used.elapsed_us / 1e6;
+    result.window_s = (now_ns() - started) as f64 / SECOND_NS;
     let (in_window, sessions_in_window) = load.figures.counts();
+    let [proxy, load_core] = target.cores().map(CoreUse::read);
     if target.core.is_some() {
+        let (proxy, load_core) = (proxy.since(&before[0]), load_core.since(&before[1]));
         result.processor = Some(Processor {
-            proxy_core_busy_us: used.busy_us,
-            proxy_core_ticks_us: used.by_ticks_us,
+            proxy_core_busy_us: proxy.busy_us,
+            proxy_core_ticks_us: proxy.by_ticks_us,
             idle_baseline_us_per_s: baseline,
             proxy_process_us: process_us(&target.pids) - process,
-            load_core_busy: (load_after.busy_us - load_core.busy_us) / used.elapsed_us,
-            stolen_us: used.stolen_us + load_after.stolen_us - load_core.stolen_us,
+            load_core_busy: load_core.busy_us / load_core.elapsed_us,
+            stolen_us: proxy.stolen_us + load_core.stolen_us,
         });
     }
     let missing = load.wait_for_the_rest()?;
@@ -112,60 +119,15 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     Ok(result)
 }
 
-fn core_of(core: Option<usize>) -> CoreTimes {
-    core.map(core_times).unwrap_or_default()
-}
-
 /// Busy time of the proxy's core when nothing is asked of it, in µs per second. Less than one can tell counts as none.
 fn baseline_us_per_s(target: &Target) -> f64 {
-    if target.core.is_none() {
-        return 0.0;
-    }
-    let seconds = if target.spinner.is_some() { EXACT_BASELINE_S } else { BASELINE_S };
-    let before = CoreUse::read(target);
+    let Some(core) = target.core else { return 0.0 };
+    let seconds = if core.spinner.is_some() { EXACT_BASELINE_S } else { BASELINE_S };
+    let before = CoreUse::read(core);
     std::thread::park_timeout(std::time::Duration::from_secs_f64(seconds));
-    let used = CoreUse::read(target).since(&before);
+    let used = CoreUse::read(core).since(&before);
     let baseline = used.busy_us * 1e6 / used.elapsed_us;
     if used.is_exact || baseline >= BASELINE_RESOLUTION_US_PER_S { baseline } else { 0.0 }
-}
-
-/// What the proxy's core had done at a moment.
-struct CoreUse {
-    at_ns: u64,
-    times: CoreTimes,
-    spun_us: Option<f64>,
-}
-
-/// What it did between two.
-struct CoreUsed {
-    elapsed_us: f64,
-    busy_us: f64,
-    by_ticks_us: f64,
-    stolen_us: f64,
-    is_exact: bool,
-}
-
-impl CoreUse {
-    fn read(target: &Target) -> Self {
-        Self { at_ns: now_ns(), times: core_of(target.core), spun_us: target.spinner.and_then(scheduled_us) }
-    }
-
-    fn since(&self, before: &Self) -> CoreUsed {
-        let elapsed_us = (self.at_ns - before.at_ns) as f64 / 1e3;
-        let by_ticks_us = self.times.busy_us - before.times.busy_us;
-        let stolen_us = self.times.stolen_us - before.times.stolen_us;
-        let by_spinner = self.spun_us.zip(before.spun_us).map(|(after, before_us)| {
-            let idle_us = self.times.idle_us - before.times.idle_us;
-            (elapsed_us - (after - before_us) - idle_us - stolen_us).max(0.0)
-        });
-        CoreUsed {
-            elapsed_us,
-            busy_us: by_spinner.unwrap_or(by_ticks_us),
-            by_ticks_us,
-            stolen_us,
-            is_exact: by_spinner.is_some(),
-        }
-    }
 }
 
 /// Says why a run does not count.

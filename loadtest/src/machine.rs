@@ -1,5 +1,7 @@
 //! What the processor and the memory did: /proc, read at the edges of a window.
 
+pub mod core_use;
+
 use std::fs::read_to_string;
 
 /// Microseconds of one tick of /proc/stat (`USER_HZ` is 100 on every Linux that matters).

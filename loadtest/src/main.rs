@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use ringgate_loadtest::backend::Backend;
 use ringgate_loadtest::compare::{self, CompareArguments, awake};
 use ringgate_loadtest::load::{self, Target};
+use ringgate_loadtest::machine::core_use::Core;
 use ringgate_loadtest::plan::Plan;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -67,7 +68,10 @@ struct RunArguments {
     proxy_core: Option<usize>,
     /// The process that keeps the proxy's core from halting: what it does not get is the core's busy time
     #[arg(long)]
-    spinner_pid: Option<u32>,
+    proxy_spinner: Option<u32>,
+    /// The process that keeps the load's core from halting
+    #[arg(long)]
+    load_spinner: Option<u32>,
     /// The core that load and backend are pinned to
     #[arg(long)]
     load_core: Option<usize>,
@@ -106,9 +110,8 @@ fn run(arguments: &RunArguments) -> Result<()> {
         name: arguments.name.clone(),
         address,
         pids: arguments.proxy_pids.clone(),
-        core: arguments.proxy_core,
-        load_core: arguments.load_core,
-        spinner: arguments.spinner_pid,
+        core: arguments.proxy_core.map(|number| Core { number, spinner: arguments.proxy_spinner }),
+        load_core: arguments.load_core.map(|number| Core { number, spinner: arguments.load_spinner }),
     };
     let result = if plan.verify {
         load::verify::run(&plan, &plan_name, &target, arguments.seed)?
