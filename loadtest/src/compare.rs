@@ -71,9 +71,9 @@ pub struct CompareArguments {
     /// Let idle cores halt, as the machine would by itself
     #[arg(long)]
     pub let_cores_halt: bool,
-    /// Measure nothing: write the report of a results.json again
-    #[arg(long, value_name = "FILE")]
-    pub from: Option<PathBuf>,
+    /// Measure nothing: write the report of a results.json again, or one for several of the same commit and machine
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub from: Vec<PathBuf>,
 }
 
 /// Compares, and writes table, `results.json` and `report.html`.
@@ -82,11 +82,13 @@ pub struct CompareArguments {
 /// Plans or targets that are not there, a folder that cannot be written. No run counts. A target that does not start is in
 /// the report.
 pub fn run(arguments: &CompareArguments) -> Result<()> {
-    let comparison = match &arguments.from {
-        Some(file) => {
-            let text =
-                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            serde_json::from_str(&text).with_context(|| format!("{} holds no comparison", file.display()))?
+    let comparison = match arguments.from.split_first() {
+        Some((first, others)) => {
+            let mut comparison = read(first)?;
+            for file in others {
+                comparison.join(read(file)?).with_context(|| format!("cannot add {}", file.display()))?;
+            }
+            comparison
         }
         None => measure(arguments)?,
     };
@@ -95,6 +97,11 @@ pub fn run(arguments: &CompareArguments) -> Result<()> {
     println!("report: {}", arguments.output.join("report.html").display());
     ensure!(comparison.attempts.iter().any(|attempt| attempt.counted().is_ok()), "no run counts");
     Ok(())
+}
+
+fn read(file: &Path) -> Result<Comparison> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} holds no comparison", file.display()))
 }
 
 fn measure(arguments: &CompareArguments) -> Result<Comparison> {

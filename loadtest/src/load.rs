@@ -96,6 +96,7 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     load.run_for(plan.duration_s)?;
     result.window_s = (now_ns() - started) as f64 / SECOND_NS;
     let (in_window, sessions_in_window) = load.figures.counts();
+    result.rss_kib = rss_kib(&target.pids);
     let [proxy, load_core] = target.cores().map(CoreUse::read);
     if target.core.is_some() {
         let (proxy, load_core) = (proxy.since(&before[0]), load_core.since(&before[1]));

@@ -23,6 +23,9 @@ pub struct RunResult {
     pub opening_latency: Option<Percentiles>,
     /// What the processor did in the window; absent if no cores were named.
     pub processor: Option<Processor>,
+    /// Resident memory of the proxy's processes at the end of the window, in KiB.
+    #[serde(default)]
+    pub rss_kib: u64,
     /// Memory at steps of an idle crowd.
     pub memory: Vec<MemoryStep>,
     /// How late the load generator itself was against its schedule; absent for closed loops.

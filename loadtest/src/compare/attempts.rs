@@ -111,6 +111,31 @@ impl Attempt {
 }
 
 impl Comparison {
+    /// Takes over the plans of another comparison of the same commit on the same machine: rows that were measured at another
+    /// time. Each row still has all its rounds from one.
+    ///
+    /// # Errors
+    /// It is of another commit or machine, or both have a row of the same plan.
+    pub fn join(&mut self, other: Self) -> anyhow::Result<()> {
+        let of = |about: &About| (about.commit.clone(), about.kernel.clone(), about.cpu.clone());
+        anyhow::ensure!(of(&self.about) == of(&other.about), "it is of another commit or machine");
+        for plan in &other.plans {
+            let is_known = self.plans.iter().any(|known| known.name == plan.name);
+            anyhow::ensure!(!is_known, "both have a row {}", plan.name);
+        }
+        self.about.date = format!("{}; {}", self.about.date, other.about.date);
+        self.rounds = self.rounds.max(other.rounds);
+        for target in other.targets {
+            if !self.targets.iter().any(|known| known.name == target.name) {
+                self.targets.push(target);
+            }
+        }
+        self.asked_for.extend(other.asked_for);
+        self.plans.extend(other.plans);
+        self.attempts.extend(other.attempts);
+        Ok(())
+    }
+
     /// Whether a target is neither ours nor the bare relay.
     pub fn is_peer(name: &str) -> bool {
         name != RINGGATE && name != FLOOR

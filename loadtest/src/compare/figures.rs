@@ -87,6 +87,9 @@ pub fn figures(result: &RunResult) -> Vec<(Figure, f64)> {
     list.percentiles("latency", "latency", result.latency.as_ref());
     list.percentiles("opening", "opening", result.opening_latency.as_ref());
     list.memory(result);
+    if result.rss_kib > 0 {
+        list.push("rss_mib", "RSS at the end", "MiB", result.rss_kib as f64 / 1024.0);
+    }
     list.percentiles("lateness", "generator's lateness", result.lateness.as_ref());
     if let Some(processor) = &result.processor {
         if result.window_s > 0.0 {

@@ -78,7 +78,9 @@ impl Row {
         let mut targets: Vec<TargetRow> =
             comparison.targets.iter().map(|target| TargetRow::of(&target.name, &attempts)).collect();
         let key = figures::key_figure(plan.plan.measures);
-        let best_peer = best_peer(&targets, key, comparison.rounds);
+        // Of this row: a comparison may be joined from several.
+        let rounds = attempts.iter().map(|attempt| attempt.round + 1).max().unwrap_or(comparison.rounds);
+        let best_peer = best_peer(&targets, key, rounds);
         let bases = targets.clone();
         let base = |name: Option<&str>| bases.iter().find(|base| Some(base.target.as_str()) == name);
         let (best, floor) = (base(best_peer.as_deref()), base(Some(FLOOR)));

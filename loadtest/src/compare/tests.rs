@@ -122,3 +122,19 @@ fn the_floor_must_hold_in_all_three_rows() {
     assert_eq!(verdict([small, medium, (large.0, 4.8, 10.0)]).is_floor, Some(false));
     assert_eq!(verdict([small, medium, ("another", 1.0, 10.0)]).is_floor, None);
 }
+
+#[test]
+fn comparisons_of_one_commit_and_machine_join_and_others_do_not() {
+    let mut first = sample::empty(&["ringgate", "nginx"], 3);
+    first.plans = vec![plan()];
+    let mut second = sample::empty(&["ringgate", "envoy"], 1);
+    second.plans = vec![sample::plan("push", "Push", "cost_per_message")];
+    let mut joined = first.clone();
+    joined.join(second.clone()).expect("the same machine");
+    assert_eq!(joined.plans.len(), 2);
+    let names: Vec<_> = joined.targets.iter().map(|target| target.name.as_str()).collect();
+    assert_eq!(names, ["ringgate", "nginx", "envoy"]);
+    assert!(joined.join(second.clone()).is_err(), "the same row twice");
+    second.about.commit = "another".to_owned();
+    assert!(first.join(second).is_err());
+}
