@@ -23,8 +23,8 @@ pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 
 /// Bytes owed to one leg at which the other one is no longer read. Default 512 KiB.
 ///
-/// It bounds what a session holds in received buffers per direction (one burst beyond it may be on its way). Raising it
-/// buys throughput of large messages on long paths, at so many bytes of the relay's buffers for each slow reader.
+/// It bounds what a session holds per direction (one burst beyond it may be on its way). Raising it buys throughput of
+/// large messages on long paths, at so many bytes of the relay's backlog for each slow reader.
 pub const OWED_BYTES_HIGH: u64 = 512 * 1024;
 
 /// Bytes owed to one leg at which the other one is read again.
@@ -55,6 +55,22 @@ const _: () = assert!(BUFFER_BYTES < u32::MAX as usize);
 /// Largest received piece, in bytes, that is copied behind what already waits for a reader that has fallen behind. A larger
 /// one keeps its own buffer, which it fills well enough.
 pub const COPIED_BYTES_MAX: usize = 16 * 1024;
+
+/// Milliseconds after which a send that is still in flight counts as one to a reader that has fallen behind: it is taken
+/// back, and what is left of it moves out of the received buffers to the heap.
+///
+/// A send stays in flight only when the socket's own buffer, megabytes by default, is full. Lowering it costs bulk
+/// towards slow networks a copy; raising it lets slow readers hold buffers that others need.
+pub const SLOW_SEND_MS: u64 = 20;
+
+/// The same while more than half of the received buffers are lent out.
+pub const SLOW_SEND_MS_IN_NEED: u64 = 1;
+
+/// Bytes of heap that one relay holds for readers that have fallen behind, all sessions together. Over it, the sessions
+/// that hold most are ended (`slow_reader`) until it is enough again.
+pub const BACKLOG_MIB_MAX: Allowed = Allowed { least: 1, most: 65_536, unit: "MiB" };
+/// Default of [`BACKLOG_MIB_MAX`].
+pub const BACKLOG_MIB_MAX_DEFAULT: u64 = 64;
 
 /// Most pieces in one vectored send (`iovec`s of a `sendmsg`; the system's IOV_MAX is 1,024).
 pub const SEND_PIECES_MAX: usize = 64;
@@ -213,6 +229,8 @@ pub const MESSAGE_BYTES_MAX: Allowed = Allowed { least: 1, most: 1 << 62, unit: 
 
 const _: () = {
     assert!(DRAIN_S.contains(DRAIN_S_DEFAULT));
+    assert!(BACKLOG_MIB_MAX.contains(BACKLOG_MIB_MAX_DEFAULT));
+    assert!(SLOW_SEND_MS_IN_NEED < SLOW_SEND_MS);
     assert!(HEAD_TIMEOUT_MS.contains(HEAD_TIMEOUT_MS_DEFAULT));
     assert!(DIAL_TIMEOUT_MS.contains(DIAL_TIMEOUT_MS_DEFAULT));
     assert!(ANSWER_TIMEOUT_MS.contains(ANSWER_TIMEOUT_MS_DEFAULT));

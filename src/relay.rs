@@ -10,7 +10,8 @@ pub mod drain;
 pub mod mailbox;
 pub mod run;
 pub mod session_table;
+pub mod slow_readers;
 pub mod wheel;
 
 pub use mailbox::{Mailbox, Message, NewSession};
-pub use run::Relay;
+pub use run::{Relay, RelayLimits};

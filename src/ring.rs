@@ -7,6 +7,7 @@
 //!
 //! Not here: what the bytes mean (`session`), and when to read or send (`relay`).
 
+mod backlog;
 pub mod buffer_pool;
 mod buffer_ring;
 pub mod kernel_ring;

@@ -42,6 +42,8 @@ pub struct InstanceLimits {
     pub connections_max: Option<u64>,
     /// Milliseconds a client has for its request head, 100 to 120,000. Default 10,000.
     pub head_timeout_ms: u64,
+    /// MiB of heap that one worker holds for readers that have fallen behind, 1 to 65,536. Default 64.
+    pub backlog_mib_max: u64,
 }
 
 impl Default for InstanceConfig {
@@ -59,7 +61,11 @@ impl Default for InstanceConfig {
 
 impl Default for InstanceLimits {
     fn default() -> Self {
-        Self { connections_max: None, head_timeout_ms: limits::HEAD_TIMEOUT_MS_DEFAULT }
+        Self {
+            connections_max: None,
+            head_timeout_ms: limits::HEAD_TIMEOUT_MS_DEFAULT,
+            backlog_mib_max: limits::BACKLOG_MIB_MAX_DEFAULT,
+        }
     }
 }
 
@@ -119,6 +125,9 @@ fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
         head_timeout_ms: fields
             .take_integer("head_timeout_ms", &limits::HEAD_TIMEOUT_MS)
             .unwrap_or(default.head_timeout_ms),
+        backlog_mib_max: fields
+            .take_integer("backlog_mib_max", &limits::BACKLOG_MIB_MAX)
+            .unwrap_or(default.backlog_mib_max),
     };
     fields.finish();
     taken
@@ -151,7 +160,7 @@ mod tests {
     fn takes_every_key() {
         let text = "workers = 2\ncatalog = \"c\"\ngateway = \"edge\"\ndrain_s = 0\n\
             [[listeners]]\naddress = \"0.0.0.0:0\"\n[[listeners]]\naddress = \"[::1]:8080\"\n\
-            [limits]\nconnections_max = 5000\nhead_timeout_ms = 100\n";
+            [limits]\nconnections_max = 5000\nhead_timeout_ms = 100\nbacklog_mib_max = 16\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address") };
         assert_eq!(
             parse(text),
@@ -161,7 +170,11 @@ mod tests {
                 gateway: Name::parse("edge").ok(),
                 drain_s: 0,
                 listeners: vec![address("0.0.0.0:0"), address("[::1]:8080")],
-                limits: InstanceLimits { connections_max: Some(5000), head_timeout_ms: 100 },
+                limits: InstanceLimits {
+                    connections_max: Some(5000),
+                    head_timeout_ms: 100,
+                    backlog_mib_max: 16
+                },
             })
         );
     }

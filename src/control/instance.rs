@@ -14,7 +14,7 @@ use crate::front::socket::Socket;
 use crate::front::{FrontParts, run_front};
 use crate::limits::open_files_reserve;
 use crate::observe::Counters;
-use crate::relay::{Mailbox, Message, Relay};
+use crate::relay::{Mailbox, Message, Relay, RelayLimits};
 use crate::ring::probe::{ProbeError, probe};
 use crate::ring::{KernelRing, RingError};
 use std::io;
@@ -119,11 +119,12 @@ impl Instance {
             running: 0,
         };
         let resolver = Resolver::start(control);
+        let relay_limits = RelayLimits { backlog_bytes_max: (config.limits.backlog_mib_max as usize) << 20 };
         for (index, listeners) in listeners.into_iter().enumerate() {
             let core = cores[index % cores.len()];
             let mailbox = Mailbox::new()?;
             instance.mailboxes.push(Arc::clone(&mailbox));
-            instance.start_relay(index, core, Arc::clone(&mailbox), end_sender.clone())?;
+            instance.start_relay(index, core, Arc::clone(&mailbox), relay_limits, end_sender.clone())?;
             let parts = FrontParts {
                 listeners,
                 snapshots: snapshots_of_fronts.clone(),
@@ -144,6 +145,7 @@ impl Instance {
         index: usize,
         core: CoreIndex,
         mailbox: Arc<Mailbox<OwnedFd>>,
+        limits: RelayLimits,
         ends: mpsc::UnboundedSender<ThreadEnd>,
     ) -> Result<(), StartError> {
         let counters = self.counters.worker(index);
@@ -155,7 +157,7 @@ impl Instance {
             match KernelRing::new(wake_up) {
                 Ok(ring) => {
                     let _ = started.send(Ok(()));
-                    Relay::new(ring, mailbox, counters).run().map_err(|error| error.to_string())
+                    Relay::new(ring, mailbox, counters, limits).run().map_err(|error| error.to_string())
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));

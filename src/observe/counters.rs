@@ -17,6 +17,10 @@ pub struct WorkerCounters {
     pub slots: AtomicU64,
     /// Received buffers that hold bytes on their way (gauge).
     pub buffers: AtomicU64,
+    /// Bytes of heap held for readers that have fallen behind (gauge).
+    pub backlog_bytes: AtomicU64,
+    /// Sends that took long and were taken back.
+    pub sends_taken_back: AtomicU64,
     /// Receives that ran out of buffers and had to wait.
     pub parked: AtomicU64,
     terminations: [[AtomicU64; Cause::ALL.len()]; Phase::ALL.len()],
@@ -28,6 +32,11 @@ impl WorkerCounters {
     /// Counts a termination.
     pub fn count_termination(&self, cause: Cause, phase: Phase) {
         add(&self.terminations[phase as usize][cause as usize], 1);
+    }
+
+    /// How many ended with a cause in a phase.
+    pub fn terminations_of(&self, cause: Cause, phase: Phase) -> u64 {
+        self.terminations[phase as usize][cause as usize].load(Ordering::Relaxed)
     }
 
     /// Adds what a leg of an ended session sent.
@@ -79,10 +88,11 @@ impl Counters {
         self.sum(|worker| &worker.payload_bytes[leg as usize][kind as usize])
     }
 
-    /// Whether nothing is open: no opening, no slot, no buffer.
+    /// Whether nothing is open: no opening, no slot, no buffer, no backlog.
     pub fn is_at_rest(&self) -> bool {
         self.sum(|worker| &worker.openings) == 0
             && self.sum(|worker| &worker.slots) == 0
             && self.sum(|worker| &worker.buffers) == 0
+            && self.sum(|worker| &worker.backlog_bytes) == 0
     }
 }

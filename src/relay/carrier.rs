@@ -12,6 +12,7 @@
 //! A leg is a byte stream on a carrier: today each carrier has one leg.
 
 use crate::ring::SendQueue;
+use crate::session::Moment;
 
 /// What a carrier's receive does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,12 @@ pub struct Carrier<S> {
     pub is_discarding: bool,
     /// Its send is being cancelled.
     pub is_send_cancelled: bool,
+    /// When its last send began.
+    pub send_began: Moment,
+    /// A send failed: its receive reports the end, after what stands unread in the socket.
+    pub is_broken: bool,
+    /// It is on the list of those that may hold a backlog.
+    pub is_listed: bool,
 }
 
 impl<S> Carrier<S> {
@@ -55,6 +62,9 @@ impl<S> Carrier<S> {
             is_ready: false,
             is_discarding: false,
             is_send_cancelled: false,
+            send_began: Moment::ZERO,
+            is_broken: false,
+            is_listed: false,
         }
     }
 }

@@ -4,8 +4,10 @@ use super::carrier::{Carrier, Receive};
 use super::drain::Drain;
 use super::mailbox::{Mailbox, Message, NewSession};
 use super::session_table::SessionTable;
+use super::slow_readers::{CarrierName, Holders, SendWatch};
 use super::wheel::Wheel;
 use crate::admission::permit::Permit;
+use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED};
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::ring::{Chunk, Completion, Operation, Ring, RingError, Token};
@@ -17,6 +19,22 @@ use std::sync::atomic::Ordering;
 
 /// Longest wait of one turn, in milliseconds, when nothing is due.
 const TURN_WAIT_MS_MAX: u64 = 60_000;
+
+/// What a relay takes on.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayLimits {
+    /// Bytes of heap for readers that have fallen behind.
+    pub backlog_bytes_max: usize,
+}
+
+impl Default for RelayLimits {
+    fn default() -> Self {
+        Self { backlog_bytes_max: (BACKLOG_MIB_MAX_DEFAULT as usize) << 20 }
+    }
+}
+
+/// Entries of the list of backlogs that are tolerated beyond the carriers there are, before it is tidied.
+const HOLDERS_SPARE: usize = 64;
 
 /// One session in its slot.
 struct Live<S> {
@@ -50,6 +68,11 @@ pub struct Relay<R: Ring> {
     ready: Vec<(u32, Leg)>,
     /// Receives that wait for buffers, oldest first. An entry may be outdated: its carrier says so.
     parked: VecDeque<(u32, Leg)>,
+    limits: RelayLimits,
+    /// Sends that hold received buffers.
+    sends: SendWatch,
+    /// Carriers that may hold a backlog.
+    holders: Holders,
     completions: Vec<Completion>,
     effects: Effects,
     due: Vec<u32>,
@@ -59,7 +82,12 @@ pub struct Relay<R: Ring> {
 
 impl<R: Ring> Relay<R> {
     /// A relay without sessions.
-    pub fn new(mut ring: R, mailbox: Arc<Mailbox<R::Socket>>, counters: Arc<WorkerCounters>) -> Self {
+    pub fn new(
+        mut ring: R,
+        mailbox: Arc<Mailbox<R::Socket>>,
+        counters: Arc<WorkerCounters>,
+        limits: RelayLimits,
+    ) -> Self {
         let now = ring.now();
         Self {
             ring,
@@ -70,6 +98,9 @@ impl<R: Ring> Relay<R> {
             now,
             ready: Vec::new(),
             parked: VecDeque::new(),
+            limits,
+            sends: SendWatch::default(),
+            holders: Holders::default(),
             completions: Vec::new(),
             effects: Effects::new(),
             due: Vec::new(),
@@ -105,7 +136,8 @@ impl<R: Ring> Relay<R> {
     /// The ring failed.
     pub fn turn(&mut self) -> Result<(), RingError> {
         let mut completions = std::mem::take(&mut self.completions);
-        self.ring.turn(self.wait_ms(), &mut completions)?;
+        let wait_ms = self.wait_ms();
+        self.ring.turn(wait_ms, &mut completions)?;
         self.now = self.ring.now();
         for completion in completions.drain(..) {
             self.on_completion(completion);
@@ -113,16 +145,21 @@ impl<R: Ring> Relay<R> {
         self.completions = completions;
         self.expire();
         self.step_drain();
+        self.take_back_late_sends();
+        self.end_largest_holders();
         self.start_sends();
         self.rearm_parked();
         self.counters.slots.store(self.sessions.len() as u64, Ordering::Relaxed);
         self.counters.buffers.store(self.ring.pool().lent_out() as u64, Ordering::Relaxed);
+        self.counters.backlog_bytes.store(self.ring.pool().backlog_bytes() as u64, Ordering::Relaxed);
         Ok(())
     }
 
-    fn wait_ms(&self) -> u64 {
+    fn wait_ms(&mut self) -> u64 {
         let drain_at = self.drain.as_ref().map(Drain::next_at);
-        let next = [self.wheel.next_expiry(), drain_at].into_iter().flatten().min();
+        let patience_ms = self.patience_ms();
+        let late_at = self.sends.next_late(patience_ms);
+        let next = [self.wheel.next_expiry(), drain_at, late_at].into_iter().flatten().min();
         next.map_or(TURN_WAIT_MS_MAX, |next| next.millis_since(self.now).clamp(1, TURN_WAIT_MS_MAX))
     }
 
@@ -157,12 +194,12 @@ impl<R: Ring> Relay<R> {
     /// too late, or, rarely, at a moment when the kernel was about to retry the operation: then it is asked again.
     fn on_completion_cancel(&mut self, index: u32, leg: Leg, result: i32) {
         let Some(live) = self.sessions.get_mut(index) else { return };
-        if result != -libc::ENOENT {
+        if result >= 0 {
             return;
         }
         let carrier = &mut live.carriers[leg as usize];
         let is_over = live.session.is_over();
-        let cancels_send = is_over && carrier.queue.is_in_flight();
+        let cancels_send = carrier.is_send_cancelled && carrier.queue.is_in_flight();
         let cancels_receive = carrier.receive == Receive::Cancelling;
         if cancels_receive && !is_over && !live.session.is_paused(leg) {
             carrier.receive = Receive::Armed;
@@ -193,7 +230,9 @@ impl<R: Ring> Relay<R> {
             return;
         } else if completion.result == 0 {
             live.carriers[leg as usize].receive = Receive::Over;
-            live.session.handle_gone(leg, Gone::Finished, self.now, &mut self.effects);
+            // A send took the socket's error: what reads as an end is the end of a broken connection.
+            let how = if live.carriers[leg as usize].is_broken { Gone::Reset } else { Gone::Finished };
+            live.session.handle_gone(leg, how, self.now, &mut self.effects);
             self.apply_effects(index, Source::Nothing);
         } else if completion.result < 0 && !is_to_be_repeated(completion.result) {
             live.carriers[leg as usize].receive = Receive::Over;
@@ -206,16 +245,33 @@ impl<R: Ring> Relay<R> {
     fn on_completion_send(&mut self, index: u32, leg: Leg, result: i32) {
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
-        carrier.is_send_cancelled = false;
+        let was_cancelled = std::mem::take(&mut carrier.is_send_cancelled);
         self.ring.sent(&mut carrier.queue, result);
         if result > 0 {
             live.session.handle_sent(leg, result as u64, self.now, &mut self.effects);
         } else if result < 0 && !is_to_be_repeated(result) {
-            live.session.handle_gone(leg, Gone::Reset, self.now, &mut self.effects);
+            carrier.is_broken = true;
+            carrier.is_discarding = true;
+            // Bytes may stand unread in the socket, a last message and a Close before a reset: then its receive reports
+            // the end, behind them.
+            let is_read = matches!(carrier.receive, Receive::Armed | Receive::Parked);
+            if !is_read || live.session.is_paused(leg) {
+                live.session.handle_gone(leg, Gone::Reset, self.now, &mut self.effects);
+            }
         }
         if carrier.is_discarding {
             carrier.queue.clear(self.ring.pool());
+        } else if was_cancelled && carrier.queue.holds_buffers() {
+            carrier.queue.move_to_heap(self.ring.pool());
+            live.session.handle_slow(leg, &mut self.effects);
+            if !std::mem::replace(&mut carrier.is_listed, true) {
+                let generation = self.sessions.generation(index);
+                self.holders.add(CarrierName { index, generation, leg });
+            }
+            add(&self.counters.sends_taken_back, 1);
         }
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
         if !carrier.queue.is_empty() {
             Self::mark_ready(&mut self.ready, index, leg, carrier);
         }
@@ -261,27 +317,41 @@ impl<R: Ring> Relay<R> {
                 Self::mark_ready(&mut self.ready, index, to, carrier);
             }
             Effect::Pause { leg } => {
-                if live.carriers[leg as usize].receive == Receive::Armed {
+                let carrier = &live.carriers[leg as usize];
+                // What is left in a broken connection's socket is little, and its end is to be heard of.
+                if carrier.receive == Receive::Armed && !carrier.is_broken {
                     self.cancel_receive(index, leg);
                 }
             }
             Effect::Resume { leg } => self.arm_if_wanted(index, leg),
             Effect::Shutdown { leg } => self.ring.shutdown(&live.carriers[leg as usize].socket),
-            Effect::Discard { leg } => Self::discard(&mut self.ring, &mut live.carriers[leg as usize]),
+            Effect::Discard { leg } => self.discard(index, leg),
             Effect::Reset { leg } => {
-                let carrier = &mut live.carriers[leg as usize];
-                self.ring.reset_on_close(&carrier.socket);
-                Self::discard(&mut self.ring, carrier);
+                self.ring.reset_on_close(&live.carriers[leg as usize].socket);
+                self.discard(index, leg);
             }
             Effect::Deadline(at) => self.wheel.schedule(index, at),
             Effect::Ended(termination) => self.end(index, termination),
         }
     }
 
-    fn discard(ring: &mut R, carrier: &mut Carrier<R::Socket>) {
+    /// Nobody takes what is queued towards a leg: it is thrown away, a send in flight is cancelled.
+    fn discard(&mut self, index: u32, leg: Leg) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
         carrier.is_discarding = true;
-        if !carrier.queue.is_in_flight() {
-            carrier.queue.clear(ring.pool());
+        if carrier.queue.is_in_flight() {
+            carrier.queue.forsake(self.ring.pool());
+            self.cancel_send(index, leg);
+        } else {
+            carrier.queue.clear(self.ring.pool());
+        }
+    }
+
+    fn cancel_send(&mut self, index: u32, leg: Leg) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        if !std::mem::replace(&mut live.carriers[leg as usize].is_send_cancelled, true) {
+            self.cancel(index, Operation::Send, leg);
         }
     }
 
@@ -301,13 +371,7 @@ impl<R: Ring> Relay<R> {
         }
         self.wheel.cancel(index);
         for leg in Leg::BOTH {
-            let Some(live) = self.sessions.get_mut(index) else { return };
-            let carrier = &mut live.carriers[leg as usize];
-            Self::discard(&mut self.ring, carrier);
-            if carrier.queue.is_in_flight() && !carrier.is_send_cancelled {
-                carrier.is_send_cancelled = true;
-                self.cancel(index, Operation::Send, leg);
-            }
+            self.discard(index, leg);
             let Some(live) = self.sessions.get_mut(index) else { return };
             if live.carriers[leg as usize].receive == Receive::Armed {
                 self.cancel_receive(index, leg);
@@ -378,8 +442,60 @@ impl<R: Ring> Relay<R> {
             live.in_flight += 1;
             let token = Token::new(Operation::Send, index, generation, leg);
             self.ring.send(&carrier.socket, &mut carrier.queue, token);
+            if carrier.queue.holds_buffers() {
+                carrier.send_began = self.now;
+                self.sends.began(CarrierName { index, generation, leg }, self.now);
+            }
         }
         self.ready = ready;
+    }
+
+    /// Milliseconds that a send may hold received buffers.
+    fn patience_ms(&mut self) -> u64 {
+        let pool = self.ring.pool();
+        if pool.lent_out() * 2 > pool.buffers() { SLOW_SEND_MS_IN_NEED } else { SLOW_SEND_MS }
+    }
+
+    /// Cancels sends that hold received buffers for too long; when they are over, what is left moves to the heap.
+    fn take_back_late_sends(&mut self) {
+        let patience_ms = self.patience_ms();
+        let sessions = &mut self.sessions;
+        self.sends.forget_over(|carrier, began| {
+            named(sessions, carrier)
+                .is_some_and(|found| found.queue.is_in_flight() && found.send_began == began)
+        });
+        while let Some((carrier, began)) = self.sends.take_late(self.now, patience_ms) {
+            let is_late = named(&mut self.sessions, carrier)
+                .is_some_and(|found| found.queue.is_in_flight() && found.send_began == began);
+            if is_late {
+                self.cancel_send(carrier.index, carrier.leg);
+            }
+        }
+    }
+
+    /// Where readers that have fallen behind hold too much together, ends those that hold most.
+    fn end_largest_holders(&mut self) {
+        let backlog_bytes = self.ring.pool().backlog_bytes();
+        let sessions = &mut self.sessions;
+        if backlog_bytes > self.limits.backlog_bytes_max {
+            let held = |carrier| named(sessions, carrier).map_or(0, |found| found.queue.backlog_bytes());
+            for (_, carrier) in self.holders.by_backlog(held) {
+                if self.ring.pool().backlog_bytes() <= self.limits.backlog_bytes_max {
+                    break;
+                }
+                let Some(live) = self.sessions.get_mut(carrier.index) else { continue };
+                live.session.end_slow_reader(carrier.leg, self.now, &mut self.effects);
+                self.apply_effects(carrier.index, Source::Nothing);
+                self.free_if_over(carrier.index);
+            }
+        } else if self.holders.len() > 2 * sessions.len() + HOLDERS_SPARE {
+            self.holders.retain(|carrier| {
+                named(sessions, carrier).is_some_and(|found| {
+                    found.is_listed = found.queue.backlog_bytes() > 0;
+                    found.is_listed
+                })
+            });
+        }
     }
 
     /// Arms parked receives again, oldest first, as many as there are buffers for.
@@ -485,6 +601,14 @@ impl<R: Ring> Relay<R> {
     fn next_live(&mut self, from: u32) -> Option<u32> {
         (from..self.sessions.slots()).find(|index| self.sessions.get_mut(*index).is_some())
     }
+}
+
+/// The carrier of that name, if it is still there.
+fn named<S>(sessions: &mut SessionTable<Live<S>>, name: CarrierName) -> Option<&mut Carrier<S>> {
+    if sessions.generation(name.index) != name.generation {
+        return None;
+    }
+    Some(&mut sessions.get_mut(name.index)?.carriers[name.leg as usize])
 }
 
 /// Whether a failed operation says nothing about the connection: it was cancelled, or interrupted.

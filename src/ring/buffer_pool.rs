@@ -89,6 +89,8 @@ pub struct BufferPool {
     /// The kernel gave up what was posted: the pool is at its end.
     is_given_up: bool,
     links: Vec<Link>,
+    /// Bytes of heap that queues hold for readers that have fallen behind.
+    backlog_bytes: usize,
 }
 
 impl BufferPool {
@@ -117,12 +119,29 @@ impl BufferPool {
             posted: 0,
             is_given_up: false,
             links: vec![Link::default(); buffers],
+            backlog_bytes: 0,
         })
     }
 
     /// Buffers that are neither free nor posted: their bytes wait to be sent.
     pub fn lent_out(&self) -> usize {
         self.buffers - self.free.len() - self.posted
+    }
+
+    /// Bytes that queues moved to the heap because their readers have fallen behind.
+    pub fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes
+    }
+
+    /// A queue moved so many bytes to the heap.
+    pub(super) fn add_backlog(&mut self, bytes: usize) {
+        self.backlog_bytes += bytes;
+    }
+
+    /// So many of them are gone.
+    pub(super) fn remove_backlog(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.backlog_bytes);
+        self.backlog_bytes -= bytes;
     }
 
     /// How many buffers there are.

@@ -1,22 +1,27 @@
 //! What waits to be sent on one socket, in order, in the buffers in which it came.
 //!
 //! ```text
-//!   early bytes (heap)  →  chunk → chunk → chunk (linked through the pool)  →  Close frame of ours (heap)
-//!   └── at the start only                                                      └── at the end only
+//!   early bytes (heap)  →  backlog (heap)  →  chunk → chunk (linked through the pool)  →  Close frame of ours (heap)
+//!   └── at the start only  └── of a reader that has fallen behind                         └── at the end only
 //! ```
+//!
+//! A reader that has fallen behind holds no received buffer for long: [`SendQueue::move_to_heap`] takes them from it, and
+//! what comes while it has a backlog joins that. The pool counts the bytes of all backlogs.
 //!
 //! One send is in flight at a time (two could reorder). Its memory stays untouched until its completion: while it is in
 //! flight nothing leaves the queue, and dropping the queue aborts the process.
 
+use super::backlog::Backlog;
 use super::buffer_pool::{BufferIndex, BufferPool, Chunk};
 use super::message_block::MessageBlock;
-use crate::limits::COPIED_BYTES_MAX;
-use bytes::{Buf, Bytes};
+use crate::limits::{BUFFER_BYTES, COPIED_BYTES_MAX};
+use bytes::{Buf, Bytes, BytesMut};
 
 /// The queue of one socket. An empty one owns nothing.
 #[derive(Debug, Default)]
 pub struct SendQueue {
     early: Option<Box<Bytes>>,
+    backlog: Option<Box<Backlog>>,
     first: Option<BufferIndex>,
     last: Option<BufferIndex>,
     farewell: Option<Box<Bytes>>,
@@ -30,7 +35,17 @@ pub struct SendQueue {
 impl SendQueue {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.first.is_none() && self.early.is_none() && self.farewell.is_none()
+        self.first.is_none() && self.early.is_none() && self.backlog.is_none() && self.farewell.is_none()
+    }
+
+    /// Whether received buffers wait in it.
+    pub fn holds_buffers(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// Bytes of heap that it holds for a reader that has fallen behind.
+    pub fn backlog_bytes(&self) -> usize {
+        self.backlog.as_ref().map_or(0, |backlog| backlog.bytes())
     }
 
     /// Whether a send is in flight.
@@ -52,6 +67,11 @@ impl SendQueue {
     /// send and has room: a reader that falls behind with small messages would hold a whole buffer for each.
     pub fn push(&mut self, pool: &mut BufferPool, chunk: Chunk) {
         debug_assert!(self.farewell.is_none(), "nothing follows a Close frame of ours");
+        if let Some(backlog) = self.backlog.as_mut().filter(|_| self.first.is_none()) {
+            let bytes = Bytes::copy_from_slice(pool.bytes(&chunk));
+            backlog.push(pool, bytes);
+            return pool.release(chunk);
+        }
         if let Some(last) = self.last
             && self.is_in_flight
             && self.last_in_flight != Some(last)
@@ -67,6 +87,36 @@ impl SendQueue {
             None => self.first = Some(index),
         }
         self.last = Some(index);
+    }
+
+    /// Moves what waits in received buffers to the heap, and gives the buffers back. Not while a send is in flight.
+    pub fn move_to_heap(&mut self, pool: &mut BufferPool) {
+        debug_assert!(!self.is_in_flight);
+        let mut pieces = Backlog::default();
+        let mut joined = BytesMut::new();
+        while let Some(index) = self.first {
+            let link = pool.link(index);
+            let chunk = Chunk::from_parts(index, link.start, link.len);
+            // Pieces of about a buffer's size: each is given back as a whole when it is sent.
+            if joined.len() + chunk.len() > BUFFER_BYTES && !joined.is_empty() {
+                pieces.push(pool, joined.split().freeze());
+            }
+            joined.extend_from_slice(pool.bytes(&chunk));
+            self.drop_first(pool);
+        }
+        if !joined.is_empty() {
+            pieces.push(pool, joined.freeze());
+        }
+        if !pieces.is_empty() {
+            self.backlog.get_or_insert_default().append(pieces);
+        }
+    }
+
+    /// Nobody takes what is queued: it counts as gone, though a send in flight may still hold it for a moment.
+    pub fn forsake(&mut self, pool: &mut BufferPool) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.forsake(pool);
+        }
     }
 
     /// Queues the last bytes there will be.
@@ -85,6 +135,9 @@ impl SendQueue {
             left > 0
         };
         if self.early.as_ref().is_some_and(|early| !give(early)) {
+            return;
+        }
+        if self.backlog.as_ref().is_some_and(|backlog| !backlog.pieces().all(&mut give)) {
             return;
         }
         let mut at = self.first;
@@ -121,6 +174,9 @@ impl SendQueue {
         debug_assert!(!self.is_in_flight);
         self.early = None;
         self.farewell = None;
+        if let Some(mut backlog) = self.backlog.take() {
+            backlog.forsake(pool);
+        }
         while self.first.is_some() {
             self.drop_first(pool);
         }
@@ -138,6 +194,12 @@ impl SendQueue {
 
     fn drop_front(&mut self, pool: &mut BufferPool, mut bytes: usize) {
         Self::drop_front_of_heap(&mut self.early, &mut bytes);
+        if let Some(backlog) = &mut self.backlog {
+            backlog.drop_front(pool, &mut bytes);
+            if backlog.is_empty() {
+                self.backlog = None;
+            }
+        }
         while bytes > 0
             && let Some(index) = self.first
         {
@@ -182,7 +244,8 @@ impl Drop for SendQueue {
             // The kernel still reads this memory: going on would hand it to someone else.
             std::process::abort();
         }
-        debug_assert!(self.first.is_none(), "a queue gives its buffers back before it is dropped");
+        let owns_nothing = self.first.is_none() && self.backlog.is_none();
+        debug_assert!(owns_nothing, "a queue gives back what it holds before it is dropped");
     }
 }
 
@@ -224,6 +287,66 @@ mod tests {
             }
             assert_eq!((sent, pool.lent_out()), (whole.len(), 0), "step {step}");
         }
+    }
+
+    #[test]
+    fn keeps_order_when_a_reader_falls_behind_at_any_moment() {
+        let whole = b"onetwothreefourfivesixbye";
+        for step in 1..=whole.len() {
+            let mut pool = BufferPool::new(4).unwrap();
+            let mut queue = SendQueue::default();
+            push(&mut queue, &mut pool, b"one");
+            push(&mut queue, &mut pool, b"two");
+            queue.begin_simulated_send();
+            push(&mut queue, &mut pool, b"three");
+            let now = step.min(content(&queue, &pool).len());
+            queue.end_simulated_send(&mut pool, now);
+            let mut sent = now;
+            queue.move_to_heap(&mut pool);
+            assert_eq!(pool.lent_out(), 0, "a backlog holds no buffer");
+            push(&mut queue, &mut pool, b"four");
+            if !queue.is_empty() {
+                queue.begin_simulated_send();
+                push(&mut queue, &mut pool, b"five");
+                queue.end_simulated_send(&mut pool, 0);
+                queue.move_to_heap(&mut pool);
+            } else {
+                push(&mut queue, &mut pool, b"five");
+            }
+            push(&mut queue, &mut pool, b"six");
+            queue.push_farewell(Bytes::from_static(b"bye"));
+            while !queue.is_empty() {
+                assert_eq!(content(&queue, &pool), whole[sent..], "step {step}");
+                queue.begin_simulated_send();
+                let now = step.min(whole.len() - sent);
+                queue.end_simulated_send(&mut pool, now);
+                sent += now;
+            }
+            assert_eq!((sent, pool.lent_out(), pool.backlog_bytes()), (whole.len(), 0, 0), "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_backlog_counts_until_it_is_sent_cleared_or_forsaken() {
+        let mut pool = BufferPool::new(4).unwrap();
+        let mut queue = SendQueue::default();
+        push(&mut queue, &mut pool, &[7; 1000]);
+        queue.move_to_heap(&mut pool);
+        assert_eq!((pool.backlog_bytes(), queue.backlog_bytes()), (1000, 1000));
+        push(&mut queue, &mut pool, &[8; 500]);
+        assert_eq!((pool.backlog_bytes(), pool.lent_out()), (1500, 0));
+        queue.begin_simulated_send();
+        queue.end_simulated_send(&mut pool, 999);
+        assert_eq!(pool.backlog_bytes(), 1500, "a piece is given back as a whole");
+        queue.begin_simulated_send();
+        queue.end_simulated_send(&mut pool, 2);
+        assert_eq!(pool.backlog_bytes(), 500);
+        queue.begin_simulated_send();
+        queue.forsake(&mut pool);
+        assert_eq!((pool.backlog_bytes(), content(&queue, &pool).len()), (0, 499));
+        queue.end_simulated_send(&mut pool, 100);
+        queue.clear(&mut pool);
+        assert_eq!(pool.backlog_bytes(), 0);
     }
 
     #[test]

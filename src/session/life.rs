@@ -236,6 +236,27 @@ impl Session {
         self.settle(effects);
     }
 
+    /// `leg` has fallen behind, and what it is owed waits where there is little room: the other one is not read until some
+    /// of that is taken.
+    pub fn handle_slow(&mut self, leg: Leg, effects: &mut Effects) {
+        let source = leg.other();
+        if self.end.is_some() || self.legs[source as usize].is_paused {
+            return;
+        }
+        self.legs[source as usize].is_paused = true;
+        effects.push(Effect::Pause { leg: source });
+    }
+
+    /// `leg` is owed more than there is room for: it is reset, and the other one told. In a session that is closing already
+    /// its cause stays.
+    pub fn end_slow_reader(&mut self, leg: Leg, now: Moment, effects: &mut Effects) {
+        if self.is_over {
+            return;
+        }
+        self.begin_end(Cause::SlowReader, Some(leg), now, effects);
+        self.abandon(leg, Effect::Reset { leg }, now, effects);
+    }
+
     /// Ends the session at once, whatever is owed: no time is left. `cause` counts unless there is one already.
     pub fn cut(&mut self, cause: Cause, now: Moment, effects: &mut Effects) {
         if self.is_over {
@@ -388,11 +409,17 @@ impl Session {
             effects.push(Effect::Reset { leg: other });
             return self.finish(effects);
         }
-        // The session was ending anyway; this leg is done, the other one gets what it is owed.
+        // The session was ending anyway.
+        self.abandon(leg, Effect::Discard { leg }, now, effects);
+    }
+
+    /// `leg` is done, both ways; the other one gets what it is owed.
+    fn abandon(&mut self, leg: Leg, discard: Effect, now: Moment, effects: &mut Effects) {
+        let other = leg.other();
         let state = &mut self.legs[leg as usize];
         state.outlet = Outlet::Shut;
         state.owed_bytes = 0;
-        effects.push(Effect::Discard { leg });
+        effects.push(discard);
         if matches!(self.legs[other as usize].intake, Intake::Relayed) {
             self.legs[other as usize].intake = Intake::Dropped;
         }

@@ -26,6 +26,8 @@ pub enum Cause {
     Idle,
     /// The session reached the API's `longest_life_s`.
     LongestLife,
+    /// An endpoint took so little of what it was sent that the relay's room for such bytes was full, and it held most.
+    SlowReader,
     /// The instance is shutting down.
     Drain,
     /// The instance holds as many sessions as it may.
@@ -80,7 +82,7 @@ pub enum Farewell {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Closed,
         Self::Ended,
         Self::Reset,
@@ -89,6 +91,7 @@ impl Cause {
         Self::MessageTooBig,
         Self::Idle,
         Self::LongestLife,
+        Self::SlowReader,
         Self::Drain,
         Self::InstanceFull,
         Self::NoLocalPort,
@@ -113,6 +116,7 @@ impl Cause {
             Self::MessageTooBig => "message_too_big",
             Self::Idle => "idle",
             Self::LongestLife => "longest_life",
+            Self::SlowReader => "slow_reader",
             Self::Drain => "drain",
             Self::InstanceFull => "instance_full",
             Self::NoLocalPort => "no_local_port",
@@ -146,7 +150,8 @@ impl Cause {
             | Self::FrameTooBig
             | Self::MessageTooBig
             | Self::Idle
-            | Self::LongestLife => Answer::NotBefore,
+            | Self::LongestLife
+            | Self::SlowReader => Answer::NotBefore,
         }
     }
 
@@ -176,7 +181,8 @@ impl Cause {
             Self::FrameTooBig | Self::MessageTooBig if is_culprit => {
                 Farewell::Close(CloseCode::MessageTooBig)
             }
-            Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig => of_the_other,
+            Self::SlowReader if is_culprit => Farewell::Reset,
+            Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig | Self::SlowReader => of_the_other,
             Self::Idle | Self::LongestLife | Self::Drain => Farewell::Close(CloseCode::GoingAway),
             Self::Bug => of_the_other,
             Self::InstanceFull

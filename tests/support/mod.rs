@@ -11,6 +11,7 @@ pub mod backend;
 pub mod frames;
 pub mod handshake;
 pub mod raw;
+pub mod relay;
 
 use ringgate::catalog::{InstanceConfig, Snapshot, parse_api, parse_instance};
 use ringgate::control::instance::Instance;

@@ -53,6 +53,11 @@ impl Raw {
         raw
     }
 
+    /// Another handle of the connection, for another thread. What this one holds already stays with it.
+    pub fn clone_handle(&self) -> Self {
+        Self { stream: self.stream.try_clone().unwrap(), held: Vec::new() }
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("a peer that takes bytes");
     }
@@ -94,6 +99,22 @@ impl Raw {
             &got[..got.len().min(80)],
             &bytes[..bytes.len().min(80)]
         );
+    }
+
+    /// Reads so many bytes, or what comes before the end; says whether all came.
+    pub fn read_up_to(&mut self, bytes: usize, into: &mut Vec<u8>) -> bool {
+        let mut buffer = [0; 65_536];
+        while into.len() < bytes {
+            let most = buffer.len().min(bytes - into.len());
+            match self.stream.read(&mut buffer[..most]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) => return false,
+                Ok(count) => into.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return false,
+                Err(error) => panic!("neither bytes nor an end came: {error}"),
+            }
+        }
+        true
     }
 
     /// Reads to the end of the stream; gives what came and how it ended.

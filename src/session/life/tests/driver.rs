@@ -108,6 +108,8 @@ pub(super) struct End {
     /// How much of that came from the other leg, once a Close frame of ours is queued behind it.
     pub(super) farewell_at: Option<usize>,
     pub(super) is_paused: bool,
+    /// It was said to have fallen behind, and has taken nothing since.
+    pub(super) is_slow: bool,
     pub(super) is_shut: bool,
     pub(super) is_discarded: bool,
     pub(super) is_reset: bool,
@@ -179,6 +181,7 @@ impl Driver {
         let bytes = bytes.min(self.end(to).owed());
         if bytes > 0 {
             self.end_mut(to).sent += bytes as usize;
+            self.end_mut(to).is_slow = false;
             self.session.handle_sent(to, bytes, self.moment(), &mut self.effects);
             self.carry_out(&[]);
         }
@@ -212,6 +215,21 @@ impl Driver {
             self.deadline = self.session.next_deadline();
             self.carry_out(&[]);
         }
+        self
+    }
+
+    pub(super) fn slow(&mut self, leg: Leg) -> &mut Self {
+        if self.end(leg).owed() > 0 && self.ended.is_none() {
+            self.end_mut(leg).is_slow = true;
+            self.session.handle_slow(leg, &mut self.effects);
+            self.carry_out(&[]);
+        }
+        self
+    }
+
+    pub(super) fn end_slow_reader(&mut self, leg: Leg) -> &mut Self {
+        self.session.end_slow_reader(leg, self.moment(), &mut self.effects);
+        self.carry_out(&[]);
         self
     }
 
@@ -306,7 +324,7 @@ impl Driver {
                 continue;
             }
             assert_eq!(self.session.is_paused(leg), end.is_paused);
-            if self.end(leg.other()).owed() <= OWED_BYTES_LOW {
+            if self.end(leg.other()).owed() <= OWED_BYTES_LOW && !self.end(leg.other()).is_slow {
                 assert!(!end.is_paused, "{leg:?} stays paused although little is owed to the other leg");
             }
             if end.is_gone && end.farewell_at.is_some() && end.owed() == 0 {

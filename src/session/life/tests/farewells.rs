@@ -89,6 +89,10 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
             driver.pass(IDLE_MS / 2);
             return Some(Vec::new());
         }
+        Cause::SlowReader => {
+            driver.end_slow_reader(by);
+            return Some(Vec::new());
+        }
         Cause::Drain | Cause::Bug => {
             driver.end_by_ringgate(cause);
             return Some(Vec::new());
@@ -151,7 +155,9 @@ fn check(cause: Cause, by: Leg, own: Standing, others: Standing) {
             return;
         }
         Farewell::Nothing => assert_eq!(driver.end(other).farewell(), None, "{what}"),
-        Farewell::Close(_) if cause == Cause::Ended && own == Standing::InsideFrame => {
+        Farewell::Close(_)
+            if matches!(cause, Cause::Ended | Cause::SlowReader) && own == Standing::InsideFrame =>
+        {
             assert_eq!(
                 driver.end(other).farewell(),
                 None,
@@ -167,7 +173,7 @@ fn check(cause: Cause, by: Leg, own: Standing, others: Standing) {
                 driver.bytes(by, &rest[..10]);
                 assert_eq!(driver.end(other).farewell(), None, "{what}");
                 driver.bytes(by, &[&rest[10..], &frame(by, own.data(), b"dropped")].concat());
-            } else if matches!(cause, Cause::Ended) {
+            } else if matches!(cause, Cause::Ended | Cause::SlowReader) {
                 assert_eq!(driver.end(other).farewell_at, Some(own.prelude(by).1), "{what}");
             }
             let said = driver.end(other).farewell();
@@ -187,7 +193,8 @@ fn check(cause: Cause, by: Leg, own: Standing, others: Standing) {
             assert_eq!(said, Some((code.number(), cause.close_reason(code).to_owned())), "{what}");
         }
         Farewell::Nothing => assert_eq!(driver.end(by).farewell(), None, "{what}"),
-        Farewell::AsItCame | Farewell::Reset => panic!("never to the culprit: {what}"),
+        Farewell::Reset => assert!(driver.end(by).is_reset, "{what}"),
+        Farewell::AsItCame => panic!("never to the culprit: {what}"),
     }
 
     // What the endpoints do then changes nothing of the cause.

@@ -12,6 +12,8 @@ enum Step {
     Sent(Leg, u64),
     Gone(Leg, Gone),
     Pass(u64),
+    Slow(Leg),
+    EndSlow(Leg),
     Drain,
     Cut,
 }
@@ -28,6 +30,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (any_leg(), Just(Gone::Finished)).prop_map(|(leg, how)| Step::Gone(leg, how)),
         2 => (any_leg(), Just(Gone::Reset)).prop_map(|(leg, how)| Step::Gone(leg, how)),
         3 => prop_oneof![Just(1), Just(LINGER_MS - 1), Just(IDLE_MS)].prop_map(Step::Pass),
+        3 => any_leg().prop_map(Step::Slow),
+        1 => any_leg().prop_map(Step::EndSlow),
         2 => Just(Step::Drain),
         1 => Just(Step::Cut),
     ]
@@ -88,6 +92,12 @@ fn play(limits: SessionLimits, streams: [&[u8]; 2], steps: &[Step]) -> Driver {
             }
             Step::Pass(millis) => {
                 driver.pass(millis);
+            }
+            Step::Slow(leg) => {
+                driver.slow(leg);
+            }
+            Step::EndSlow(leg) => {
+                driver.end_slow_reader(leg);
             }
             Step::Drain => {
                 driver.end_by_ringgate(Cause::Drain);

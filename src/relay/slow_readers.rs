@@ -1,0 +1,134 @@
+//! Who has fallen behind: sends that take long, and sessions that hold a backlog.
+//!
+//! A send that is in flight holds received buffers, of which a relay has few. Those that take long are found here, so that
+//! they are taken back and what is left of them moves to the heap. The heap has a limit for the whole relay; over it the
+//! sessions that hold most of it are found here too.
+
+use crate::session::{Leg, Moment};
+use std::collections::VecDeque;
+
+/// A carrier of a session, by its slot and the slot's generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CarrierName {
+    /// The slot.
+    pub index: u32,
+    /// Which user of the slot.
+    pub generation: u32,
+    /// The leg.
+    pub leg: Leg,
+}
+
+/// A send that holds received buffers, and when it began.
+#[derive(Clone, Copy, Debug)]
+struct Watched {
+    began: Moment,
+    carrier: CarrierName,
+}
+
+/// Sends in the order in which they began. Those that are over stay until they are the oldest.
+#[derive(Debug, Default)]
+pub struct SendWatch(VecDeque<Watched>);
+
+impl SendWatch {
+    /// A send began. `now` is no earlier than that of the one before.
+    pub fn began(&mut self, carrier: CarrierName, now: Moment) {
+        self.0.push_back(Watched { began: now, carrier });
+    }
+
+    /// Forgets the oldest ones that are over.
+    pub fn forget_over(&mut self, mut is_in_flight: impl FnMut(CarrierName, Moment) -> bool) {
+        while let Some(oldest) = self.0.front()
+            && !is_in_flight(oldest.carrier, oldest.began)
+        {
+            self.0.pop_front();
+        }
+    }
+
+    /// Takes the oldest one if it has been in flight for `patience_ms`; it may be over.
+    pub fn take_late(&mut self, now: Moment, patience_ms: u64) -> Option<(CarrierName, Moment)> {
+        let oldest = self.0.front().filter(|oldest| oldest.began.after_millis(patience_ms) <= now)?;
+        let taken = (oldest.carrier, oldest.began);
+        self.0.pop_front();
+        Some(taken)
+    }
+
+    /// When the oldest one has been in flight for `patience_ms`.
+    pub fn next_late(&self, patience_ms: u64) -> Option<Moment> {
+        self.0.front().map(|oldest| oldest.began.after_millis(patience_ms))
+    }
+}
+
+/// Carriers that may hold a backlog.
+#[derive(Debug, Default)]
+pub struct Holders(Vec<CarrierName>);
+
+impl Holders {
+    /// One more, not listed yet.
+    pub fn add(&mut self, carrier: CarrierName) {
+        self.0.push(carrier);
+    }
+
+    /// How many are listed.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none is listed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Keeps those that hold something still.
+    pub fn retain(&mut self, mut holds: impl FnMut(CarrierName) -> bool) {
+        self.0.retain(|carrier| holds(*carrier));
+    }
+
+    /// Those that hold something, with how much, from the one that holds most.
+    pub fn by_backlog(
+        &self,
+        mut backlog_bytes: impl FnMut(CarrierName) -> usize,
+    ) -> Vec<(usize, CarrierName)> {
+        let mut holders: Vec<_> = self.0.iter().map(|carrier| (backlog_bytes(*carrier), *carrier)).collect();
+        holders.retain(|(bytes, _)| *bytes > 0);
+        holders.sort_unstable_by_key(|(bytes, _)| core::cmp::Reverse(*bytes));
+        holders
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn carrier(index: u32) -> CarrierName {
+        CarrierName { index, generation: 0, leg: Leg::Downstream }
+    }
+
+    #[test]
+    fn finds_the_sends_that_take_long_and_forgets_those_that_are_over() {
+        let mut watch = SendWatch::default();
+        for index in 0..4 {
+            watch.began(carrier(index), Moment::from_millis(u64::from(index) * 10));
+        }
+        assert_eq!(watch.next_late(20), Some(Moment::from_millis(20)));
+        watch.forget_over(|carrier, _| carrier.index != 0 && carrier.index != 2);
+        assert_eq!(watch.next_late(20), Some(Moment::from_millis(30)));
+        assert_eq!(watch.take_late(Moment::from_millis(29), 20), None);
+        let late = watch.take_late(Moment::from_millis(30), 20);
+        assert_eq!(late, Some((carrier(1), Moment::from_millis(10))));
+        watch.forget_over(|carrier, _| carrier.index == 3);
+        assert_eq!(watch.next_late(20), Some(Moment::from_millis(50)));
+    }
+
+    #[test]
+    fn names_who_holds_most_first() {
+        let bytes = [5, 0, 9, 7];
+        let of = |carrier: CarrierName| bytes[carrier.index as usize];
+        let mut holders = Holders::default();
+        (0..4).for_each(|index| holders.add(carrier(index)));
+        let found: Vec<_> =
+            holders.by_backlog(of).iter().map(|(bytes, holder)| (*bytes, holder.index)).collect();
+        assert_eq!(found, [(9, 2), (7, 3), (5, 0)]);
+        holders.retain(|carrier| of(carrier) > 0);
+        assert_eq!(holders.len(), 3);
+    }
+}

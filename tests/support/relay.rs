@@ -1,0 +1,101 @@
+//! A relay by itself: sessions are given to it without an opening, on sockets whose buffers the test chooses.
+
+use super::raw::Raw;
+use bytes::Bytes;
+use ringgate::admission::permit::Places;
+use ringgate::observe::WorkerCounters;
+use ringgate::relay::{Mailbox, Message, NewSession, Relay, RelayLimits};
+use ringgate::ring::KernelRing;
+use ringgate::session::SessionLimits;
+use ringgate::websocket::ReservedBits;
+use ringgate::websocket::scanner::FrameRules;
+use socket2::SockRef;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+/// Frames are judged and counted, of any size.
+pub const STRICT: SessionLimits = SessionLimits {
+    frames: Some(FrameRules {
+        reserved_bits: ReservedBits::None,
+        frame_bytes_max: u64::MAX,
+        message_bytes_max: u64::MAX,
+    }),
+    idle_timeout_ms: 60_000,
+    longest_life_ms: None,
+    linger_ms: 1_000,
+};
+
+/// Bytes are passed on unseen.
+pub const OPAQUE: SessionLimits = SessionLimits { frames: None, ..STRICT };
+
+/// A relay on a thread of its own.
+pub struct TestRelay {
+    pub counters: Arc<WorkerCounters>,
+    pub places: Arc<Places>,
+    mailbox: Arc<Mailbox<OwnedFd>>,
+    listener: TcpListener,
+    thread: JoinHandle<()>,
+}
+
+impl TestRelay {
+    /// One with so many received buffers.
+    pub fn start(buffers: u16, limits: RelayLimits) -> Self {
+        let mailbox = Mailbox::<OwnedFd>::new().unwrap();
+        let counters = Arc::new(WorkerCounters::default());
+        let thread = std::thread::spawn({
+            let (mailbox, counters) = (mailbox.clone(), counters.clone());
+            move || {
+                let ring = KernelRing::with_buffers(mailbox.wake_up().unwrap(), buffers).unwrap();
+                Relay::new(ring, mailbox, counters, limits).run().unwrap();
+            }
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self { counters, places: Places::new(100_000), mailbox, listener, thread }
+    }
+
+    /// Opens a session; gives its client and its backend. With `room`, the client's connection holds about so many bytes.
+    pub fn open(&self, limits: SessionLimits, room: Option<usize>) -> (Raw, Raw) {
+        let (client, client_inside) = self.connection(room);
+        let (backend, backend_inside) = self.connection(None);
+        self.mailbox.push(Message::Open(Box::new(NewSession {
+            sockets: [client_inside, backend_inside],
+            early: [Bytes::new(), Bytes::new()],
+            limits,
+            mask: [0; 4],
+            permit: self.places.take().unwrap(),
+        })));
+        (client, backend)
+    }
+
+    fn connection(&self, room: Option<usize>) -> (Raw, OwnedFd) {
+        let address = self.listener.local_addr().unwrap();
+        let outside = match room {
+            Some(bytes) => Raw::connect_with_room(address, bytes),
+            None => Raw::new(TcpStream::connect(address).unwrap()),
+        };
+        let (inside, _) = self.listener.accept().unwrap();
+        inside.set_nodelay(true).unwrap();
+        if let Some(bytes) = room {
+            SockRef::from(&inside).set_send_buffer_size(bytes).unwrap();
+        }
+        (outside, inside.into())
+    }
+
+    /// The value of a counter.
+    pub fn count(&self, counter: impl Fn(&WorkerCounters) -> &AtomicU64) -> u64 {
+        counter(&self.counters).load(Ordering::Relaxed)
+    }
+
+    /// Waits for the relay's end; the sessions' ends are the test's business. Nothing is held then.
+    pub fn end(self) {
+        self.mailbox.push(Message::NoMore);
+        self.thread.join().unwrap();
+        assert_eq!(self.counters.slots.load(Ordering::Relaxed), 0);
+        assert_eq!(self.counters.buffers.load(Ordering::Relaxed), 0);
+        assert_eq!(self.counters.backlog_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(self.places.taken(), 0);
+    }
+}
