@@ -115,13 +115,13 @@ impl Comparison {
     /// time. Each row still has all its rounds from one.
     ///
     /// # Errors
-    /// It is of another commit or machine, or both have a row of the same plan.
+    /// It is of another commit or machine, or both have run the same plan.
     pub fn join(&mut self, other: Self) -> anyhow::Result<()> {
         let of = |about: &About| (about.commit.clone(), about.kernel.clone(), about.cpu.clone());
         anyhow::ensure!(of(&self.about) == of(&other.about), "it is of another commit or machine");
         for plan in &other.plans {
             let is_known = self.plans.iter().any(|known| known.name == plan.name);
-            anyhow::ensure!(!is_known, "both have a row {}", plan.name);
+            anyhow::ensure!(!is_known || !self.has_run(&plan.name), "both have a row {}", plan.name);
         }
         self.about.date = format!("{}; {}", self.about.date, other.about.date);
         self.rounds = self.rounds.max(other.rounds);
@@ -131,9 +131,17 @@ impl Comparison {
             }
         }
         self.asked_for.extend(other.asked_for);
-        self.plans.extend(other.plans);
+        for plan in other.plans {
+            if !self.plans.iter().any(|known| known.name == plan.name) {
+                self.plans.push(plan);
+            }
+        }
         self.attempts.extend(other.attempts);
         Ok(())
+    }
+
+    fn has_run(&self, plan: &str) -> bool {
+        self.attempts.iter().any(|attempt| attempt.plan == plan)
     }
 
     /// Whether a target is neither ours nor the bare relay.

@@ -134,6 +134,9 @@ fn comparisons_of_one_commit_and_machine_join_and_others_do_not() {
     assert_eq!(joined.plans.len(), 2);
     let names: Vec<_> = joined.targets.iter().map(|target| target.name.as_str()).collect();
     assert_eq!(names, ["ringgate", "nginx", "envoy"]);
+    second.attempts = vec![sample::cost("push", "ringgate", 0, 9.0)];
+    joined.join(second.clone()).expect("a row that the first was stopped before");
+    assert_eq!((joined.plans.len(), joined.attempts.len()), (2, 1));
     assert!(joined.join(second.clone()).is_err(), "the same row twice");
     second.about.commit = "another".to_owned();
     assert!(first.join(second).is_err());
