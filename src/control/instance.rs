@@ -8,7 +8,7 @@ use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
 use crate::daemon::cores::{CoreIndex, pin_current_thread, usable_cores};
 use crate::daemon::open_files::{TooManySessions, fit_connections_max, raise_open_files};
-use crate::daemon::scheduling::give_way;
+use crate::daemon::scheduling::{give_way, shorten_slice};
 use crate::front::listener::bind_group;
 use crate::front::socket::Socket;
 use crate::front::{FrontParts, run_front};
@@ -153,6 +153,9 @@ impl Instance {
         let (started, is_started) = std::sync::mpsc::channel();
         let run = move || {
             pin(core);
+            if let Err(error) = shorten_slice() {
+                tracing::warn!(%error, "a relay waits for its front's slices");
+            }
             // The kernel wants a ring to be made by the thread that uses it.
             match KernelRing::new(wake_up) {
                 Ok(ring) => {

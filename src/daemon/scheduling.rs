@@ -1,7 +1,9 @@
-//! Makes a front thread give way: SCHED_BATCH and a positive nice value.
+//! Makes a front thread give way to its relay: SCHED_BATCH and a positive nice value for the one, a short slice for the other.
 //!
 //! A storm of handshakes on a core must not be felt by the sessions that its relay carries. SCHED_BATCH keeps a thread
-//! that wakes up from taking the core away from the one that runs; the nice value decides how they share it.
+//! that wakes up from taking the core away from the one that runs; the nice value decides how they share it. A thread
+//! that runs may finish its slice, milliseconds, before one that wakes up gets the core, unless that one's own slice is
+//! shorter (EEVDF, Linux 6.12).
 //!
 //! Neither needs a privilege, and both concern the calling thread and what it starts from then on. A refusal (a seccomp
 //! filter) leaves the gateway working, only less even: report it, do not stop.
@@ -9,6 +11,9 @@
 use std::io;
 
 use rustix::process::{getpriority_process, setpriority_process};
+
+/// Slice of a relay thread: the shortest that the kernel takes. A turn of a relay seldom takes longer.
+const RELAY_SLICE_NS: u64 = 100_000;
 
 /// Nice value of a front thread: it gets about a third of the weight of a thread at 0 while both want the core.
 const FRONT_NICE: i32 = 5;
@@ -22,6 +27,40 @@ pub enum SchedulingFault {
     /// The thread is SCHED_BATCH, but as nice as it was.
     #[error("cannot set the nice value of the thread to {FRONT_NICE}: {0}")]
     KeptItsNiceValue(#[source] io::Error),
+}
+
+/// Gives the calling thread a short slice, so that it gets the core soon when it wakes up. Linux before 6.12 takes the call and
+/// changes nothing.
+///
+/// # Errors
+/// What the kernel refused; not fatal.
+#[expect(unsafe_code, reason = "rustix has no call for a slice")]
+pub fn shorten_slice() -> io::Result<()> {
+    // `struct sched_attr` of sched_setattr(2) in its first version.
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    let attributes = Attributes {
+        size: size_of::<Attributes>() as u32,
+        policy: libc::SCHED_OTHER as u32,
+        flags: 0,
+        nice: getpriority_process(None)?,
+        priority: 0,
+        runtime: RELAY_SLICE_NS,
+        deadline: 0,
+        period: 0,
+    };
+    // SAFETY: 0 is the calling thread; the kernel reads `size` bytes at `attributes`, which outlives the call.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Makes the calling thread SCHED_BATCH with nice +5; a thread that is nicer already stays so.
@@ -75,6 +114,26 @@ mod tests {
         });
         assert_eq!(changed.join().unwrap(), (libc::SCHED_BATCH, before.1.max(FRONT_NICE)));
         assert_eq!(policy_and_nice(), before);
+    }
+
+    #[test]
+    fn a_short_slice_changes_neither_policy_nor_nice_value() {
+        let changed = std::thread::spawn(|| {
+            setpriority_process(None, 3).unwrap();
+            shorten_slice().unwrap();
+            (policy_and_nice(), slice_ns())
+        });
+        let (after, slice) = changed.join().unwrap();
+        assert_eq!(after, (libc::SCHED_OTHER, 3));
+        // Kernels before 6.12 have no slices of threads' own and say 0.
+        assert!(slice == Some(RELAY_SLICE_NS) || slice == Some(0) || slice.is_none(), "{slice:?}");
+    }
+
+    /// The slice of the calling thread as `/proc` shows it where the kernel is built to.
+    fn slice_ns() -> Option<u64> {
+        let text = std::fs::read_to_string("/proc/thread-self/sched").ok()?;
+        let line = text.lines().find(|line| line.starts_with("se.slice"))?;
+        line.rsplit(':').next()?.trim().parse().ok()
     }
 
     #[test]
