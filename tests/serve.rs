@@ -8,82 +8,17 @@
 
 mod support;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::net::TcpListener;
+use std::process::Output;
 use support::backend::{Backend, Pair, closed_port, tungstenite_echo};
 use support::frames::{client_frame, close_payload, server_frame};
 use support::raw::{Raw, StreamEnd};
-use support::{PATIENCE, api_file, wait_until};
-use tempfile::TempDir;
+use support::served::{Configuration, INSTANCE, Served, output_in_time, wait_for_exit};
+use support::{api_file, wait_until};
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
-
-/// A configuration in a folder of its own, with one API at `/t`.
-struct Configuration {
-    folder: TempDir,
-}
-
-impl Configuration {
-    fn new(instance: &str, api: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("catalog/apis")).unwrap();
-        fs::write(folder.path().join("ringgate.toml"), instance).unwrap();
-        fs::write(folder.path().join("catalog/apis/t.toml"), api).unwrap();
-        Self { folder }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("ringgate.toml")
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ringgate"));
-        command.arg("serve").arg("--config").arg(self.file());
-        command
-    }
-
-    /// Runs it under a limit of open files, soft and hard.
-    fn run_with_open_files(&self, limit: u64) -> Output {
-        let script = format!("ulimit -n {limit} && exec \"$0\" serve --config \"$1\"");
-        let mut command = Command::new("sh");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_ringgate")]).arg(self.file());
-        output_in_time(command)
-    }
-}
-
-/// Runs a command that is to end by itself.
-fn output_in_time(mut command: Command) -> Output {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let status = wait_for_exit(&mut child);
-    let read = |mut from: Box<dyn Read>| {
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes).unwrap();
-        bytes
-    };
-    let stdout = read(Box::new(child.stdout.take().unwrap()));
-    Output { status, stdout, stderr: read(Box::new(child.stderr.take().unwrap())) }
-}
-
-fn wait_for_exit(child: &mut Child) -> ExitStatus {
-    let mut status = None;
-    let deadline = Instant::now() + PATIENCE;
-    while status.is_none() {
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            panic!("the process did not end by itself");
-        }
-        status = child.try_wait().unwrap();
-        thread::park_timeout(Duration::from_millis(1));
-    }
-    status.unwrap()
-}
 
 /// A failed start: exit code 1, nothing announced, and what was said.
 fn failure(output: Output) -> String {
@@ -92,51 +27,6 @@ fn failure(output: Output) -> String {
     assert_eq!(output.stdout, b"", "{said}");
     said
 }
-
-/// A process that serves; ended when dropped.
-struct Served {
-    child: Child,
-    address: SocketAddr,
-    announced: Vec<String>,
-    /// What it says on stderr, line by line.
-    said: Receiver<String>,
-}
-
-impl Served {
-    fn start(configuration: &Configuration) -> Self {
-        let mut command = configuration.command();
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut announced: Vec<String> = Vec::new();
-        while !announced.last().is_some_and(|line| line.starts_with("try it: ")) {
-            announced.push(lines.next().expect("an announcement to its end").unwrap());
-        }
-        let address = announced.iter().find_map(|line| line.trim().strip_prefix("listening on ws://"));
-        let address = address.expect("an address").parse().unwrap();
-        let (sender, said) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-        Self { child, address, announced, said }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for a line on stderr that has `part` in it.
-    fn wait_until_said(&self, part: &str) {
-        while !self.said.recv_timeout(PATIENCE).expect("a line that was expected").contains(part) {}
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-const INSTANCE: &str = "workers = 2\ndrain_s = 4\n[[listeners]]\naddress = \"127.0.0.1:0\"\n";
 
 #[test]
 fn serves_a_file_and_drains_at_sigterm_with_close_1001_and_exit_0() {

@@ -1,8 +1,9 @@
 //! Backends that do what a test says.
 
+use super::PATIENCE;
 use super::raw::{Raw, accept_for, header};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -14,7 +15,12 @@ pub struct Backend {
 
 impl Backend {
     pub fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::at([127, 0, 0, 1].into())
+    }
+
+    /// One at an address of this host.
+    pub fn at(address: IpAddr) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a free port");
         let address = listener.local_addr().unwrap();
         Self { listener, address }
     }
@@ -28,6 +34,7 @@ impl Backend {
 
     /// Takes the next connection.
     pub fn take(&self) -> Raw {
+        SockRef::from(&self.listener).set_read_timeout(Some(PATIENCE)).unwrap();
         Raw::new(self.listener.accept().expect("a connection from the gateway").0)
     }
 

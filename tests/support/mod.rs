@@ -12,6 +12,7 @@ pub mod frames;
 pub mod handshake;
 pub mod raw;
 pub mod relay;
+pub mod served;
 
 use ringgate::catalog::{InstanceConfig, Snapshot, parse_api, parse_instance};
 use ringgate::control::instance::Instance;

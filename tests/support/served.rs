@@ -1,0 +1,142 @@
+//! `ringgate serve` as a process of its own, on a configuration of its own.
+
+use super::PATIENCE;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// An instance file with two workers on a port of their own.
+pub const INSTANCE: &str = "workers = 2\ndrain_s = 4\n[[listeners]]\naddress = \"127.0.0.1:0\"\n";
+
+/// A configuration in a folder of its own, with one API at `/t`.
+pub struct Configuration {
+    folder: TempDir,
+}
+
+impl Configuration {
+    pub fn new(instance: &str, api: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("catalog/apis")).unwrap();
+        fs::write(folder.path().join("ringgate.toml"), instance).unwrap();
+        fs::write(folder.path().join("catalog/apis/t.toml"), api).unwrap();
+        Self { folder }
+    }
+
+    /// With a further API.
+    pub fn with_api(self, name: &str, api: &str) -> Self {
+        fs::write(self.folder.path().join(format!("catalog/apis/{name}.toml")), api).unwrap();
+        self
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("ringgate.toml")
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringgate"));
+        command.arg("serve").arg("--config").arg(self.file());
+        command
+    }
+
+    /// Runs it under a limit of open files, soft and hard.
+    pub fn run_with_open_files(&self, limit: u64) -> Output {
+        let script = format!("ulimit -n {limit} && exec \"$0\" serve --config \"$1\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_ringgate")]).arg(self.file());
+        output_in_time(command)
+    }
+}
+
+/// Runs a command that is to end by itself.
+pub fn output_in_time(mut command: Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = wait_for_exit(&mut child);
+    let read = |mut from: Box<dyn Read>| {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    };
+    let stdout = read(Box::new(child.stdout.take().unwrap()));
+    Output { status, stdout, stderr: read(Box::new(child.stderr.take().unwrap())) }
+}
+
+pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
+    let mut status = None;
+    let deadline = Instant::now() + PATIENCE;
+    while status.is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("the process did not end by itself");
+        }
+        status = child.try_wait().unwrap();
+        thread::park_timeout(Duration::from_millis(1));
+    }
+    status.unwrap()
+}
+
+/// A process that serves; ended when dropped.
+pub struct Served {
+    pub child: Child,
+    pub address: SocketAddr,
+    pub announced: Vec<String>,
+    /// What it says on stderr, line by line.
+    said: Receiver<String>,
+}
+
+impl Served {
+    pub fn start(configuration: &Configuration) -> Self {
+        Self::start_with_stderr(configuration, Stdio::piped())
+    }
+
+    /// With a stderr of the test's own, unless it is [`Stdio::piped`].
+    pub fn start_with_stderr(configuration: &Configuration, stderr: Stdio) -> Self {
+        let mut child = configuration.command().stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut announced: Vec<String> = Vec::new();
+        while !announced.last().is_some_and(|line| line.starts_with("try it: ")) {
+            announced.push(lines.next().expect("an announcement to its end").unwrap());
+        }
+        let address = announced.iter().find_map(|line| line.trim().strip_prefix("listening on ws://"));
+        let address = address.expect("an address").parse().unwrap();
+        let (sender, said) = channel();
+        if let Some(stderr) = child.stderr.take().map(BufReader::new) {
+            let lines = move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
+            thread::spawn(lines);
+        }
+        Self { child, address, announced, said }
+    }
+
+    /// Where it announced its status page.
+    pub fn status_address(&self) -> SocketAddr {
+        let url = self.announced.iter().find_map(|line| line.trim().strip_prefix("status page on http://"));
+        url.and_then(|url| url.strip_suffix('/')).expect("a status page").parse().unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for a line on stderr that has `part` in it.
+    pub fn wait_until_said(&self, part: &str) {
+        while !self.next_said().contains(part) {}
+    }
+
+    /// The next line on stderr.
+    pub fn next_said(&self) -> String {
+        self.said.recv_timeout(PATIENCE).expect("a line that was expected")
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
