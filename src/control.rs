@@ -6,4 +6,5 @@ pub mod echo;
 pub mod instance;
 pub mod resolver;
 pub mod signals;
+pub mod status;
 pub mod store;

@@ -278,3 +278,19 @@ pub const FRONT_SUBMISSION_ENTRIES: u32 = 1024;
 
 /// Milliseconds beyond the drain for the last completions; what is not over by then is left to the process's end.
 pub const DRAIN_OVERTIME_MS: u64 = 2_000;
+
+/// Connections to the status page that are answered at once. Over it they wait in the listener's queue.
+pub const STATUS_CONNECTIONS_MAX: usize = 16;
+
+/// Least time between two accepts of the status page. It bounds what its readers take of the control thread, and so of
+/// the core that this shares with a worker: a page is made in well under a millisecond.
+pub const STATUS_INTERVAL: Duration = Duration::from_millis(10);
+
+/// How long a connection to the status page may take, from its accept to its end. Over it: closed.
+pub const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes that are read of a client of the status page after its answer.
+pub const STATUS_DRAIN_BYTES: u64 = 64 * 1024;
+
+/// How long the status page waits after an accept that failed, before it tries again.
+pub const STATUS_ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,7 +1,13 @@
-//! What happens, counted. One list of counters, read from anywhere, written by one thread each.
+//! What happens, counted. One list of counters, read from anywhere, written by one worker each.
 //!
-//! Not here: logs of single sessions, which the relay never writes.
+//! A counter is one line of the list in `counters` (or, if it is not a worker's, in `figures`). The status page and the
+//! lines of the log are made out of that list, so what is counted is shown.
+//!
+//! Not here: serving the page (`control::status`), logs of single sessions, which the relay never writes.
 
 pub mod counters;
+pub mod figures;
+pub mod text;
 
 pub use counters::{Counters, WorkerCounters};
+pub use figures::Observed;

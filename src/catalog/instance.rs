@@ -24,6 +24,8 @@ pub struct InstanceConfig {
     pub drain_s: u64,
     /// Where it listens: at least one, no two alike. Default: one on 127.0.0.1:8080.
     pub listeners: Vec<ListenerConfig>,
+    /// Where its status page is served: a loopback address, unless `beyond_loopback` says otherwise. `None`: nowhere.
+    pub status: Option<SocketAddr>,
     /// What it takes on.
     pub limits: InstanceLimits,
 }
@@ -54,6 +56,7 @@ impl Default for InstanceConfig {
             gateway: None,
             drain_s: limits::DRAIN_S_DEFAULT,
             listeners: vec![ListenerConfig { address: limits::LISTENER_DEFAULT }],
+            status: None,
             limits: InstanceLimits::default(),
         }
     }
@@ -95,6 +98,7 @@ fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
         gateway: fields.take_text("gateway", Name::parse),
         drain_s: fields.take_integer("drain_s", &limits::DRAIN_S).unwrap_or(default.drain_s),
         listeners: take_listeners(&mut fields).unwrap_or(default.listeners),
+        status: fields.take_table("status").and_then(take_status),
         limits: fields.take_table("limits").map(take_limits).unwrap_or_default(),
     };
     fields.finish();
@@ -116,6 +120,24 @@ fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
         listeners.extend(address.map(|address| ListenerConfig { address }));
     }
     Some(listeners)
+}
+
+fn take_status(mut fields: Fields<'_>) -> Option<SocketAddr> {
+    let beyond_loopback = fields.take_boolean("beyond_loopback").unwrap_or(false);
+    // Whoever reaches the page may read it.
+    let allowed = if beyond_loopback {
+        "an address with its port, like 127.0.0.1:9900"
+    } else {
+        "a loopback address with its port, like 127.0.0.1:9900; beyond_loopback = true allows others"
+    };
+    let address = fields.take_required_text("address", allowed, |text| {
+        let address: Option<SocketAddr> = text.parse().ok();
+        address
+            .filter(|address| beyond_loopback || address.ip().is_loopback())
+            .ok_or_else(|| allowed.to_owned())
+    });
+    fields.finish();
+    address
 }
 
 fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
@@ -160,6 +182,7 @@ mod tests {
     fn takes_every_key() {
         let text = "workers = 2\ncatalog = \"c\"\ngateway = \"edge\"\ndrain_s = 0\n\
             [[listeners]]\naddress = \"0.0.0.0:0\"\n[[listeners]]\naddress = \"[::1]:8080\"\n\
+            [status]\naddress = \"[::1]:9900\"\n\
             [limits]\nconnections_max = 5000\nhead_timeout_ms = 100\nbacklog_mib_max = 16\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address") };
         assert_eq!(
@@ -170,6 +193,7 @@ mod tests {
                 gateway: Name::parse("edge").ok(),
                 drain_s: 0,
                 listeners: vec![address("0.0.0.0:0"), address("[::1]:8080")],
+                status: Some("[::1]:9900".parse().expect("an address")),
                 limits: InstanceLimits {
                     connections_max: Some(5000),
                     head_timeout_ms: 100,
@@ -229,6 +253,34 @@ mod tests {
         assert!(
             parse("[[listeners]]").expect_err("no address")[0].contains("listeners[0].address is missing")
         );
+    }
+
+    #[test]
+    fn the_status_page_is_for_this_host_alone_unless_the_file_says_otherwise() {
+        for good in ["127.0.0.1:9900", "127.1.2.3:0", "[::1]:9900"] {
+            let config = parse(&format!("[status]\naddress = \"{good}\"")).expect(good);
+            assert_eq!(config.status, good.parse().ok());
+        }
+        for bad in [
+            "0.0.0.0:9900",
+            "[::]:9900",
+            "10.0.0.1:9900",
+            "localhost:9900",
+            "127.0.0.1",
+            "[::ffff:127.0.0.1]:1",
+        ] {
+            let faults = parse(&format!("[status]\naddress = \"{bad}\"")).expect_err(bad);
+            let start =
+                format!("ringgate.toml:2: status.address = \"{bad}\": allowed is a loopback address ");
+            assert!(faults.len() == 1 && faults[0].starts_with(&start), "{faults:?}");
+        }
+        for good in ["0.0.0.0:9900", "[::]:9900", "10.0.0.1:9900", "127.0.0.1:9900"] {
+            let text = format!("[status]\naddress = \"{good}\"\nbeyond_loopback = true");
+            assert_eq!(parse(&text).expect(good).status, good.parse().ok());
+        }
+        assert!(parse("[status]\naddress = \"10.0.0.1:9900\"\nbeyond_loopback = false").is_err());
+        assert!(parse("[status]\naddress = \"localhost:9900\"\nbeyond_loopback = true").is_err());
+        assert!(parse("[status]").expect_err("no address")[0].contains("status.address is missing"));
     }
 
     #[test]

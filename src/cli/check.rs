@@ -43,6 +43,9 @@ pub fn summary(config: &Path, loaded: &Loaded) -> String {
     for listener in &loaded.config.listeners {
         push_line(&mut text, format_args!("listener ws://{}", listener.address));
     }
+    if let Some(address) = loaded.config.status {
+        push_line(&mut text, format_args!("status http://{address}/"));
+    }
     if loaded.snapshot.served().is_empty() {
         text.push_str("no api is served\n");
     }

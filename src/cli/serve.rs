@@ -2,14 +2,17 @@
 
 use crate::catalog::{Fault, Snapshot};
 use crate::control::echo::EchoBackend;
-use crate::control::instance::Instance;
-use crate::control::signals::{StopRequest, StopSignals};
+use crate::control::instance::{Instance, StartError};
+use crate::control::signals::{ReportSignal, StopRequest, StopSignals};
+use crate::control::status::StatusPage;
 use crate::control::store::{self, Loaded};
 use crate::daemon::open_files::{open_files_max, raise_open_files};
 use crate::limits::{DRAIN_OVERTIME_MS, open_files_reserve};
+use crate::observe::Observed;
+use crate::observe::text::log_lines;
 use anyhow::{Context, Result, bail};
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,24 +34,55 @@ fn serve(config: Option<&Path>) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the control thread")?;
-    control.block_on(async {
-        let handle = Handle::current();
-        let mut signals = StopSignals::catch().context("cannot catch signals")?;
-        // The echo backend lives as long as the instance does.
-        let (loaded, echo) = match config {
-            Some(file) => (store::load(file).map_err(Faults)?, None),
-            None => {
-                let echo = start_echo(&handle).context("cannot start the built-in echo backend")?;
-                (store::built_in(echo.address()), Some(echo))
-            }
-        };
-        let Loaded { config: instance_config, snapshot } = loaded;
-        let what_is_open = describe(config, &snapshot);
-        let echo_files = if echo.is_some() { echo_connections_max() } else { 0 };
-        let mut instance = Instance::start(&instance_config, snapshot, &handle, echo_files)?;
-        let _ = announce(&instance, &what_is_open);
-        wait_for_end(&mut instance, &mut signals, instance_config.drain_s).await
-    })
+    let result = control.block_on(run_instance(config));
+    // A look-up or a write that hangs on one of its blocking threads keeps nobody from ending.
+    control.shutdown_background();
+    result
+}
+
+/// Starts the instance of a configuration, and serves until it has ended. Runs on the control thread.
+async fn run_instance(config: Option<&Path>) -> Result<()> {
+    let handle = Handle::current();
+    let mut signals = StopSignals::catch().context("cannot catch signals")?;
+    let report_requests = ReportSignal::catch().context("cannot catch signals")?;
+    // The echo backend lives as long as the instance does.
+    let (loaded, echo) = match config {
+        Some(file) => (store::load(file).map_err(Faults)?, None),
+        None => {
+            let echo = start_echo(&handle).context("cannot start the built-in echo backend")?;
+            (store::built_in(echo.address()), Some(echo))
+        }
+    };
+    let Loaded { config: instance_config, snapshot } = loaded;
+    let what_is_open = describe(config, &snapshot);
+    let status_listener = instance_config.status.map(bind_status).transpose()?;
+    let echo_files = if echo.is_some() { echo_connections_max() } else { 0 };
+    let mut instance = Instance::start(&instance_config, snapshot, &handle, echo_files)?;
+    handle.spawn(report_on_request(report_requests, instance.observed()));
+    // The page is served for as long as the instance lives, its drain included.
+    let status = status_listener
+        .map(|listener| StatusPage::start(&handle, listener, instance.observed()))
+        .transpose()
+        .context("cannot serve the status page")?;
+    let _ = announce(&instance, status.as_ref(), &what_is_open);
+    wait_for_end(&mut instance, &mut signals, instance_config.drain_s).await
+}
+
+/// The status page's listener. Bound before the workers start, so that a wrong address ends nothing that runs.
+fn bind_status(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
+}
+
+/// Writes the counters to stderr whenever it is asked to, for ever.
+async fn report_on_request(mut requests: ReportSignal, observed: Observed) {
+    loop {
+        requests.next().await;
+        let lines = log_lines(&observed);
+        // On a thread of its own: a reader of stderr that has stopped would stop the control thread too. In one piece, so
+        // that no other line comes in between. Nobody may be there to read it: no reason to end.
+        let write = move || std::io::stderr().lock().write_all(lines.as_bytes());
+        let _ = tokio::task::spawn_blocking(write).await;
+    }
 }
 
 fn start_echo(control: &Handle) -> Result<EchoBackend> {
@@ -113,7 +147,11 @@ fn describe(config: Option<&Path>, snapshot: &Snapshot) -> Vec<String> {
 ///
 /// # Errors
 /// Nobody reads the standard output any more, which is no reason not to serve.
-fn announce(instance: &Instance, what_is_open: &[String]) -> std::io::Result<()> {
+fn announce(
+    instance: &Instance,
+    status: Option<&StatusPage>,
+    what_is_open: &[String],
+) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let count = instance.workers();
     let places = instance.places().limit();
@@ -124,6 +162,9 @@ fn announce(instance: &Instance, what_is_open: &[String]) -> std::io::Result<()>
     )?;
     for address in instance.addresses() {
         writeln!(out, "  listening on ws://{address}")?;
+    }
+    if let Some(status) = status {
+        writeln!(out, "  status page on http://{}/", status.address())?;
     }
     for line in what_is_open {
         writeln!(out, "  {line}")?;

@@ -13,7 +13,8 @@ use crate::front::listener::bind_group;
 use crate::front::socket::Socket;
 use crate::front::{FrontParts, run_front};
 use crate::limits::open_files_reserve;
-use crate::observe::Counters;
+use crate::observe::figures::Lookups;
+use crate::observe::{Counters, Observed};
 use crate::relay::{Mailbox, Message, Relay, RelayLimits};
 use crate::ring::probe::{ProbeError, probe};
 use crate::ring::{KernelRing, RingError};
@@ -75,6 +76,7 @@ pub struct Instance {
     workers: usize,
     counters: Counters,
     places: Arc<Places>,
+    lookups: Arc<Lookups>,
     mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     draining: watch::Sender<bool>,
@@ -106,11 +108,13 @@ impl Instance {
         let (snapshots, snapshots_of_fronts) = watch::channel(snapshot);
         let (draining, draining_of_fronts) = watch::channel(false);
         let (end_sender, ends) = mpsc::unbounded_channel();
+        let resolver = Resolver::start(control);
         let mut instance = Self {
             addresses,
             workers,
             counters: Counters::new(workers),
             places,
+            lookups: Arc::clone(resolver.lookups()),
             mailboxes: Vec::new(),
             snapshots,
             draining,
@@ -118,7 +122,6 @@ impl Instance {
             ends,
             running: 0,
         };
-        let resolver = Resolver::start(control);
         let relay_limits = RelayLimits { backlog_bytes_max: (config.limits.backlog_mib_max as usize) << 20 };
         for (index, listeners) in listeners.into_iter().enumerate() {
             let core = cores[index % cores.len()];
@@ -224,6 +227,12 @@ impl Instance {
     /// Its counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What there is to be read of it, for as long as the reader likes.
+    pub fn observed(&self) -> Observed {
+        let (places, lookups) = (Arc::clone(&self.places), Arc::clone(&self.lookups));
+        Observed { counters: self.counters.clone(), places, lookups }
     }
 
     /// Its places for sessions.

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 use self::answers::{Answers, interleave};
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_QUEUE_MAX, RESOLVER_WAITERS_MAX};
+use crate::observe::figures::Lookups;
 
 /// Why a name has no addresses to dial.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -63,6 +65,7 @@ struct Question {
 #[derive(Debug, Clone)]
 pub struct Resolver {
     questions: mpsc::Sender<Question>,
+    lookups: Arc<Lookups>,
 }
 
 impl Resolver {
@@ -78,15 +81,23 @@ impl Resolver {
         Found: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
     {
         let (questions, asked) = mpsc::channel(RESOLVER_QUEUE_MAX);
+        let shown = Arc::new(Lookups::default());
+        let lookups = Arc::clone(&shown);
         let task = Task {
             lookup,
+            shown,
             answers: Answers::default(),
             waiting: HashMap::new(),
             waiters: 0,
             looking: HashMap::new(),
         };
         control.spawn(task.run(asked));
-        Resolver { questions }
+        Resolver { questions, lookups }
+    }
+
+    /// What is in progress, for whoever wants to know.
+    pub fn lookups(&self) -> &Arc<Lookups> {
+        &self.lookups
     }
 
     /// The addresses of `host`, each with `port`, in the order in which to dial them: as the host sorts them
@@ -128,6 +139,8 @@ struct Task<Lookup> {
     waiters: usize,
     /// The name of each look-up, kept outside it so that a look-up that panics is still answered.
     looking: HashMap<Id, Arc<str>>,
+    /// Where others read how much of this there is.
+    shown: Arc<Lookups>,
 }
 
 impl<Lookup, Found> Task<Lookup>
@@ -146,6 +159,8 @@ where
                 },
                 Some(finished) = lookups.join_next_with_id() => self.handle_lookup(finished, Instant::now()),
             }
+            self.shown.in_progress.store(self.looking.len() as u64, Ordering::Relaxed);
+            self.shown.waiters.store(self.waiters as u64, Ordering::Relaxed);
         }
     }
 
@@ -207,7 +222,7 @@ fn send(asker: oneshot::Sender<Answer>, answer: Answer) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use tokio::sync::Semaphore;
 
@@ -300,10 +315,16 @@ mod tests {
         }
         assert!(matches!(resolver.resolve("one-more.test", 1).await, Err(ResolveFault::IsBusy)));
         assert!(resolver.resolve("known.test", 1).await.is_ok());
+        let shown = |resolver: &Resolver| {
+            let Lookups { in_progress, waiters } = &**resolver.lookups();
+            [in_progress, waiters].map(|number| number.load(Ordering::Relaxed))
+        };
+        assert_eq!(shown(&resolver), [RESOLVER_LOOKUPS_MAX as u64; 2]);
 
         gate.add_permits(RESOLVER_LOOKUPS_MAX + 1);
         assert!(hanging.join_all().await.iter().all(Result::is_ok));
         assert!(resolver.resolve("one-more.test", 1).await.is_ok());
+        assert_eq!(shown(&resolver), [0; 2]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! SIGTERM and SIGINT: the first one asks for a drain, every later one for an end at once.
+//! SIGTERM and SIGINT: the first one asks for a drain, every later one for an end at once. SIGUSR1: a report.
 //!
 //! The property to trust: a signal that arrives once this exists never kills the process by itself, and none that
 //! changes the outcome is lost, however the waiting future is dropped and made anew.
 //!
-//! Not here: what draining means, and SIGHUP.
+//! Not here: what draining means, what is reported, and SIGHUP.
 
 use std::io;
 
@@ -52,6 +52,28 @@ impl StopSignals {
     }
 }
 
+/// SIGUSR1, caught from its making to the end of the process.
+#[derive(Debug)]
+pub struct ReportSignal(Signal);
+
+impl ReportSignal {
+    /// Catches it. The default action, which is the end of the process, is off from then on.
+    ///
+    /// # Errors
+    /// The kernel's, when the handler cannot be set.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O enabled.
+    pub fn catch() -> io::Result<Self> {
+        signal(SignalKind::user_defined1()).map(Self)
+    }
+
+    /// Waits for the next one. May be dropped at any time. Several between two turns of the runtime count as one.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::process::{Signal, getpid, kill_process};
@@ -72,5 +94,14 @@ mod tests {
         let mut interrupted = StopSignals::catch().unwrap();
         kill_process(getpid(), Signal::INT).unwrap();
         assert_eq!(interrupted.next().await, StopRequest::Drain);
+    }
+
+    #[tokio::test]
+    async fn catches_every_request_for_a_report() {
+        let mut requests = ReportSignal::catch().unwrap();
+        for _ in 0..3 {
+            kill_process(getpid(), Signal::USR1).unwrap();
+            requests.next().await;
+        }
     }
 }

@@ -1,49 +1,124 @@
-//! Counters and gauges of one worker, and their sum.
+//! Counters and gauges of one worker, in one list, and their sums.
 
 use crate::session::{Cause, Leg, Phase};
 use crate::websocket::tally::{FrameKind, Tally};
+use std::marker::PhantomData;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of one worker. Its front and its relay write them; everyone may read.
-#[derive(Debug, Default)]
-pub struct WorkerCounters {
+/// How a figure moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows, from the start of the process.
+    Counter,
+    /// It is what there is at the moment.
+    Gauge,
+}
+
+impl Kind {
+    /// The name on the status page.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+}
+
+/// What a figure is called and what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The name on the status page and in the log.
+    pub name: &'static str,
+    /// What it counts, in sentences.
+    pub help: &'static str,
+    /// How it moves.
+    pub kind: Kind,
+    /// What one of it is, in the plural.
+    pub unit: &'static str,
+}
+
+/// A label's name and value.
+pub type Label = (&'static str, &'static str);
+
+/// Takes each number that stands under one name, with its labels.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(&[Label], u64);
+
+/// A figure that each worker has.
+#[derive(Debug)]
+pub(super) struct OfWorkers {
+    pub(super) about: About,
+    /// Shows each of its numbers, always in the same order.
+    pub(super) visit: fn(&WorkerCounters, Visit<'_>),
+}
+
+/// Makes the counters of a worker and the list of what they mean, out of one line for each.
+macro_rules! worker_counters {
+    ($($(#[doc = $help:literal])+ $visible:vis $name:ident: $cells:ty, $kind:ident of $unit:literal;)+) => {
+        /// Counters of one worker. Its front and its relay write them; everyone may read.
+        #[derive(Debug, Default)]
+        pub struct WorkerCounters {
+            $($(#[doc = $help])+ $visible $name: $cells,)+
+        }
+
+        /// What the counters of a worker mean, in the order in which they are shown.
+        pub(super) const OF_WORKERS: &[OfWorkers] = &[$(OfWorkers {
+            about: About {
+                name: stringify!($name),
+                help: concat!($($help),+).trim_ascii(),
+                kind: Kind::$kind,
+                unit: $unit,
+            },
+            visit: |worker, visit| worker.$name.visit(visit),
+        }),+];
+    };
+}
+
+worker_counters! {
     /// Connections that were accepted.
-    pub connections_accepted: AtomicU64,
-    /// Openings in progress (gauge).
-    pub openings: AtomicU64,
+    pub connections_accepted: AtomicU64, Counter of "connections";
+    /// Openings in progress.
+    pub openings: AtomicU64, Gauge of "openings";
     /// Sessions that the relay took over.
-    pub sessions_opened: AtomicU64,
-    /// Slots of the relay in use (gauge): open sessions and those whose last completions are awaited.
-    pub slots: AtomicU64,
-    /// Received buffers that hold bytes on their way (gauge).
-    pub buffers: AtomicU64,
-    /// Bytes of heap held for readers that have fallen behind (gauge).
-    pub backlog_bytes: AtomicU64,
+    pub sessions_opened: AtomicU64, Counter of "sessions";
+    /// Slots of the relay in use: open sessions and those whose last completions are awaited.
+    pub slots: AtomicU64, Gauge of "slots";
+    /// Received buffers that hold bytes on their way.
+    pub buffers: AtomicU64, Gauge of "buffers";
+    /// Received buffers that there are.
+    pub buffers_limit: AtomicU64, Gauge of "buffers";
+    /// Bytes of heap held for readers that have fallen behind.
+    pub backlog_bytes: AtomicU64, Gauge of "bytes";
+    /// Bytes of heap that there are for them (backlog_mib_max).
+    pub backlog_bytes_limit: AtomicU64, Gauge of "bytes";
     /// Sends that took long and were taken back.
-    pub sends_taken_back: AtomicU64,
+    pub sends_taken_back: AtomicU64, Counter of "sends";
     /// Receives that ran out of buffers and had to wait.
-    pub parked: AtomicU64,
-    terminations: [[AtomicU64; Cause::ALL.len()]; Phase::ALL.len()],
-    frames: [[AtomicU64; FrameKind::ALL.len()]; 2],
-    payload_bytes: [[AtomicU64; FrameKind::ALL.len()]; 2],
+    pub parked: AtomicU64, Counter of "receives";
+    /// How openings and sessions ended: why, and how far they had got.
+    terminations: By<Cause, Phase>, Counter of "openings and sessions";
+    /// Frames that a leg sent, over all ended sessions.
+    frames: By<Leg, FrameKind>, Counter of "frames";
+    /// Payload that a leg sent, over all ended sessions.
+    payload_bytes: By<Leg, FrameKind>, Counter of "bytes";
 }
 
 impl WorkerCounters {
     /// Counts a termination.
     pub fn count_termination(&self, cause: Cause, phase: Phase) {
-        add(&self.terminations[phase as usize][cause as usize], 1);
+        add(self.terminations.cell(cause, phase), 1);
     }
 
     /// How many ended with a cause in a phase.
     pub fn terminations_of(&self, cause: Cause, phase: Phase) -> u64 {
-        self.terminations[phase as usize][cause as usize].load(Ordering::Relaxed)
+        self.terminations.cell(cause, phase).load(Ordering::Relaxed)
     }
 
     /// Adds what a leg of an ended session sent.
     pub fn count_tally(&self, leg: Leg, tally: &Tally) {
         for kind in FrameKind::ALL {
-            add(&self.frames[leg as usize][kind as usize], tally.frames(kind));
-            add(&self.payload_bytes[leg as usize][kind as usize], tally.payload_bytes(kind));
+            add(self.frames.cell(leg, kind), tally.frames(kind));
+            add(self.payload_bytes.cell(leg, kind), tally.payload_bytes(kind));
         }
     }
 }
@@ -53,9 +128,89 @@ pub fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
 }
 
+/// What stands under one name: a number, or one for each combination of labels.
+trait Cells {
+    fn visit(&self, visit: Visit<'_>);
+}
+
+impl Cells for AtomicU64 {
+    fn visit(&self, visit: Visit<'_>) {
+        visit(&[], self.load(Ordering::Relaxed));
+    }
+}
+
+/// The values that a label may have.
+pub trait Dimension: Copy + 'static {
+    /// The label's name.
+    const KEY: &'static str;
+    /// Every value, in the order in which they are shown; [`Dimension::index`] is the place in it.
+    const ALL: &'static [Self];
+
+    /// The place among all values.
+    fn index(self) -> usize;
+
+    /// The value as it is shown.
+    fn name(self) -> &'static str;
+}
+
+macro_rules! dimensions {
+    ($($values:ident::$all:ident: $key:literal;)+) => {$(
+        impl Dimension for $values {
+            const KEY: &'static str = $key;
+            const ALL: &'static [Self] = &$values::$all;
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn name(self) -> &'static str {
+                $values::name(self)
+            }
+        }
+    )+};
+}
+
+dimensions! {
+    Cause::ALL: "cause";
+    Phase::ALL: "phase";
+    Leg::BOTH: "leg";
+    FrameKind::ALL: "kind";
+}
+
+/// One number for each combination of two labels.
+#[derive(Debug)]
+struct By<A, B> {
+    cells: Box<[AtomicU64]>,
+    labels: PhantomData<fn(A, B)>,
+}
+
+impl<A: Dimension, B: Dimension> By<A, B> {
+    fn cell(&self, first: A, second: B) -> &AtomicU64 {
+        &self.cells[first.index() * B::ALL.len() + second.index()]
+    }
+}
+
+impl<A: Dimension, B: Dimension> Default for By<A, B> {
+    fn default() -> Self {
+        let cells = A::ALL.len() * B::ALL.len();
+        Self { cells: (0..cells).map(|_| AtomicU64::new(0)).collect(), labels: PhantomData }
+    }
+}
+
+impl<A: Dimension, B: Dimension> Cells for By<A, B> {
+    fn visit(&self, visit: Visit<'_>) {
+        for first in A::ALL {
+            for second in B::ALL {
+                let labels = [(A::KEY, first.name()), (B::KEY, second.name())];
+                visit(&labels, self.cell(*first, *second).load(Ordering::Relaxed));
+            }
+        }
+    }
+}
+
 /// All workers' counters.
 #[derive(Clone, Debug)]
-pub struct Counters(Vec<std::sync::Arc<WorkerCounters>>);
+pub struct Counters(Vec<Arc<WorkerCounters>>);
 
 impl Counters {
     /// Fresh counters of so many workers.
@@ -64,8 +219,13 @@ impl Counters {
     }
 
     /// One worker's.
-    pub fn worker(&self, index: usize) -> std::sync::Arc<WorkerCounters> {
-        std::sync::Arc::clone(&self.0[index])
+    pub fn worker(&self, index: usize) -> Arc<WorkerCounters> {
+        Arc::clone(&self.0[index])
+    }
+
+    /// Every worker's, in order.
+    pub fn workers(&self) -> &[Arc<WorkerCounters>] {
+        &self.0
     }
 
     /// The sum of one counter over all workers.
@@ -75,17 +235,17 @@ impl Counters {
 
     /// How many openings and sessions ended with a cause in a phase.
     pub fn terminations(&self, cause: Cause, phase: Phase) -> u64 {
-        self.sum(|worker| &worker.terminations[phase as usize][cause as usize])
+        self.sum(|worker| worker.terminations.cell(cause, phase))
     }
 
     /// How many frames of a kind a leg sent, over all ended sessions.
     pub fn frames(&self, leg: Leg, kind: FrameKind) -> u64 {
-        self.sum(|worker| &worker.frames[leg as usize][kind as usize])
+        self.sum(|worker| worker.frames.cell(leg, kind))
     }
 
     /// How many bytes of payload of a kind a leg sent, over all ended sessions.
     pub fn payload_bytes(&self, leg: Leg, kind: FrameKind) -> u64 {
-        self.sum(|worker| &worker.payload_bytes[leg as usize][kind as usize])
+        self.sum(|worker| worker.payload_bytes.cell(leg, kind))
     }
 
     /// Whether nothing is open: no opening, no slot, no buffer, no backlog.
@@ -94,5 +254,50 @@ impl Counters {
             && self.sum(|worker| &worker.slots) == 0
             && self.sum(|worker| &worker.buffers) == 0
             && self.sum(|worker| &worker.backlog_bytes) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_order<D: Dimension>() {
+        for (index, value) in D::ALL.iter().enumerate() {
+            assert_eq!(value.index(), index, "{} {}", D::KEY, value.name());
+        }
+    }
+
+    #[test]
+    fn every_label_has_a_place_of_its_own() {
+        in_order::<Cause>();
+        in_order::<Phase>();
+        in_order::<Leg>();
+        in_order::<FrameKind>();
+    }
+
+    #[test]
+    fn counts_each_combination_of_labels_by_itself() {
+        let counters = Counters::new(2);
+        for (worker, cause, phase) in [
+            (0, Cause::Closed, Phase::Head),
+            (0, Cause::Bug, Phase::Relay),
+            (1, Cause::Bug, Phase::Relay),
+            (1, Cause::Key, Phase::Head),
+        ] {
+            counters.worker(worker).count_termination(cause, phase);
+        }
+        let mut counted = Vec::new();
+        for cause in Cause::ALL {
+            for phase in Phase::ALL {
+                let count = counters.terminations(cause, phase);
+                if count > 0 {
+                    counted.push((cause, phase, count));
+                }
+            }
+        }
+        assert_eq!(
+            counted,
+            [(Cause::Closed, Phase::Head, 1), (Cause::Key, Phase::Head, 1), (Cause::Bug, Phase::Relay, 2)]
+        );
     }
 }

@@ -89,6 +89,8 @@ impl<R: Ring> Relay<R> {
         limits: RelayLimits,
     ) -> Self {
         let now = ring.now();
+        counters.buffers_limit.store(ring.pool().buffers() as u64, Ordering::Relaxed);
+        counters.backlog_bytes_limit.store(limits.backlog_bytes_max as u64, Ordering::Relaxed);
         Self {
             ring,
             mailbox,

@@ -1,0 +1,202 @@
+//! Every figure of an instance at one moment, read out of the one list.
+
+use super::counters::{About, Counters, Kind, Label, OF_WORKERS, OfWorkers};
+use crate::admission::permit::Places;
+use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What there is to be read of an instance. Reading takes plain loads and disturbs nobody.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Its workers' counters.
+    pub counters: Counters,
+    /// Its places.
+    pub places: Arc<Places>,
+    /// Its look-ups of backends' names.
+    pub lookups: Arc<Lookups>,
+}
+
+/// Look-ups of backends' names. The resolver's task writes them.
+#[derive(Debug, Default)]
+pub struct Lookups {
+    /// Look-ups in progress.
+    pub in_progress: AtomicU64,
+    /// Openings that wait for one of them.
+    pub waiters: AtomicU64,
+}
+
+/// A figure that an instance has once, whatever its workers.
+struct OfInstance {
+    about: About,
+    read: fn(&Observed) -> u64,
+}
+
+/// What is counted once for an instance.
+const OF_INSTANCE: &[OfInstance] = &[
+    OfInstance {
+        about: About {
+            name: "places_taken",
+            help: "Places of sessions that are taken, those of openings and of sessions that linger included.",
+            kind: Kind::Gauge,
+            unit: "places",
+        },
+        read: |observed| u64::from(observed.places.taken()),
+    },
+    OfInstance {
+        about: About {
+            name: "places_limit",
+            help: "Places of sessions that there are (connections_max).",
+            kind: Kind::Gauge,
+            unit: "places",
+        },
+        read: |observed| u64::from(observed.places.limit()),
+    },
+    OfInstance {
+        about: About {
+            name: "lookups",
+            help: "Look-ups of backends' names in progress.",
+            kind: Kind::Gauge,
+            unit: "look-ups",
+        },
+        read: |observed| observed.lookups.in_progress.load(Ordering::Relaxed),
+    },
+    OfInstance {
+        about: About {
+            name: "lookups_limit",
+            help: "Look-ups that may be in progress. Over it an opening is refused, unless its backend's name is known.",
+            kind: Kind::Gauge,
+            unit: "look-ups",
+        },
+        read: |_| RESOLVER_LOOKUPS_MAX as u64,
+    },
+    OfInstance {
+        about: About {
+            name: "lookup_waiters",
+            help: "Openings that wait for a look-up.",
+            kind: Kind::Gauge,
+            unit: "openings",
+        },
+        read: |observed| observed.lookups.waiters.load(Ordering::Relaxed),
+    },
+    OfInstance {
+        about: About {
+            name: "lookup_waiters_limit",
+            help: "Openings that may wait for a look-up. Over it an opening is refused.",
+            kind: Kind::Gauge,
+            unit: "openings",
+        },
+        read: |_| RESOLVER_WAITERS_MAX as u64,
+    },
+];
+
+/// One name of the list, and every number that stands under it.
+#[derive(Debug)]
+pub struct Figure {
+    /// What it means.
+    pub about: &'static About,
+    /// Its numbers: one, or one for each combination of labels.
+    pub series: Vec<Series>,
+}
+
+/// One number, summed and by worker.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Series {
+    /// What it is told apart by. Empty: it is the only one of its name.
+    pub labels: Vec<Label>,
+    /// The number of the whole instance.
+    pub sum: u64,
+    /// Its part by each worker. Empty: it is not a worker's.
+    pub of_workers: Vec<u64>,
+}
+
+impl Observed {
+    /// Counters and places, and no look-ups: an instance before its resolver has been asked anything.
+    pub fn of(counters: Counters, places: Arc<Places>) -> Self {
+        Self { counters, places, lookups: Arc::default() }
+    }
+
+    /// Every figure, in the order of the list.
+    ///
+    /// The numbers are read one after the other while the workers go on, so two that belong together may differ by what
+    /// happened in between.
+    pub fn figures(&self) -> Vec<Figure> {
+        let of_instance = OF_INSTANCE.iter().map(|entry| Figure {
+            about: &entry.about,
+            series: vec![Series { labels: Vec::new(), sum: (entry.read)(self), of_workers: Vec::new() }],
+        });
+        let of_workers =
+            OF_WORKERS.iter().map(|entry| Figure { about: &entry.about, series: self.read(entry) });
+        of_instance.chain(of_workers).collect()
+    }
+
+    fn read(&self, entry: &OfWorkers) -> Vec<Series> {
+        let mut series: Vec<Series> = Vec::new();
+        for worker in self.counters.workers() {
+            let mut index = 0;
+            (entry.visit)(worker, &mut |labels, value| {
+                if index == series.len() {
+                    series.push(Series { labels: labels.to_vec(), sum: 0, of_workers: Vec::new() });
+                }
+                series[index].sum += value;
+                series[index].of_workers.push(value);
+                index += 1;
+            });
+        }
+        series
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::counters::add;
+    use crate::session::{Cause, Phase};
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_figures_have_the_same_name_or_the_same_labels() {
+        let observed = Observed::of(Counters::new(1), Places::new(1));
+        let mut names = HashSet::new();
+        for figure in observed.figures() {
+            assert!(names.insert(figure.about.name), "{}", figure.about.name);
+            let labels: HashSet<_> = figure.series.iter().map(|series| series.labels.clone()).collect();
+            assert_eq!(labels.len(), figure.series.len(), "{}", figure.about.name);
+        }
+    }
+
+    #[test]
+    fn sums_what_the_workers_counted_and_keeps_each_ones_part() {
+        let observed = Observed::of(Counters::new(3), Places::new(7));
+        let _permit = observed.places.take();
+        observed.lookups.waiters.store(2, Ordering::Relaxed);
+        for (worker, connections) in [(0, 5), (2, 7)] {
+            add(&observed.counters.worker(worker).connections_accepted, connections);
+        }
+        observed.counters.worker(1).count_termination(Cause::NoApi, Phase::Head);
+        let counted: Vec<_> = observed
+            .figures()
+            .into_iter()
+            .flat_map(|figure| figure.series.into_iter().map(move |series| (figure.about.name, series)))
+            .filter(|(_, series)| series.sum > 0)
+            .collect();
+        let alone = |sum, of_workers: &[u64]| Series { labels: vec![], sum, of_workers: of_workers.to_vec() };
+        let ended = Series {
+            labels: vec![("cause", "no_api"), ("phase", "head")],
+            sum: 1,
+            of_workers: vec![0, 1, 0],
+        };
+        assert_eq!(
+            counted,
+            [
+                ("places_taken", alone(1, &[])),
+                ("places_limit", alone(7, &[])),
+                ("lookups_limit", alone(64, &[])),
+                ("lookup_waiters", alone(2, &[])),
+                ("lookup_waiters_limit", alone(65_536, &[])),
+                ("connections_accepted", alone(12, &[5, 0, 7])),
+                ("terminations", ended),
+            ]
+        );
+    }
+}
