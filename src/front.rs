@@ -14,6 +14,7 @@ mod opening;
 mod refusal;
 mod run;
 pub mod socket;
+mod source_addresses;
 mod truncation;
 
 use run::{Front, OpeningGuard};

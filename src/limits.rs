@@ -196,6 +196,12 @@ pub const SUFFIX_CHARS_MAX: usize = 400;
 /// Most products, and most gateways, that one API may name.
 pub const NAMES_MAX: usize = 1000;
 
+/// Most source addresses of one API. Each gives its dials the ports of `net.ipv4.ip_local_port_range` once more.
+pub const SOURCE_ADDRESSES_MAX: usize = 64;
+
+/// APIs whose source addresses a front takes in turn. Over it, all turns begin anew, which costs some evenness.
+pub const ADDRESS_TURNS_MAX: usize = 4096;
+
 /// How long one dial to a backend may take, name resolution included. Over it: 504 (`backend_silent`).
 pub const DIAL_TIMEOUT_MS: Allowed = Allowed { least: 10, most: 120_000, unit: "milliseconds" };
 /// Default of [`DIAL_TIMEOUT_MS`].

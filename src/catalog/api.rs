@@ -5,6 +5,8 @@
 //!
 //! Not here: whether its suffix is free and who serves it (`suffix`, `snapshot`); whether its products exist.
 
+use core::net::IpAddr;
+
 use super::backend_url::BackendUrl;
 use super::fault::Fault;
 use super::fields::{Document, Fields};
@@ -33,6 +35,8 @@ pub struct Api {
     pub gateways: Vec<Name>,
     /// Whether a client needs a subscription key. Default yes.
     pub subscription_required: bool,
+    /// The addresses of this host that its dials leave from, in turn. Empty: the kernel chooses.
+    pub source_addresses: Vec<IpAddr>,
     /// Milliseconds for the dial, 10 to 120,000. Default 5,000.
     pub dial_timeout_ms: u64,
     /// Milliseconds for the backend's answer, 10 to 240,000. Default 10,000.
@@ -64,6 +68,7 @@ impl Api {
             products: Vec::new(),
             gateways: Vec::new(),
             subscription_required: true,
+            source_addresses: Vec::new(),
             dial_timeout_ms: limits::DIAL_TIMEOUT_MS_DEFAULT,
             answer_timeout_ms: limits::ANSWER_TIMEOUT_MS_DEFAULT,
             idle_timeout_s: limits::IDLE_TIMEOUT_S_DEFAULT,
@@ -135,6 +140,8 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>) -> Option<Api> {
     let products = fields.take_texts("products", (0, limits::NAMES_MAX), Name::parse);
     let gateways = fields.take_texts("gateways", (0, limits::NAMES_MAX), Name::parse);
     let subscription_required = fields.take_boolean("subscription_required");
+    let source_addresses =
+        fields.take_texts("source_addresses", (0, limits::SOURCE_ADDRESSES_MAX), parse_source_address);
     let dial_timeout_ms = fields.take_integer("dial_timeout_ms", &limits::DIAL_TIMEOUT_MS);
     let answer_timeout_ms = fields.take_integer("answer_timeout_ms", &limits::ANSWER_TIMEOUT_MS);
     let idle_timeout_s = fields.take_integer("idle_timeout_s", &limits::IDLE_TIMEOUT_S);
@@ -152,6 +159,7 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>) -> Option<Api> {
         products: products.unwrap_or_default(),
         gateways: gateways.unwrap_or_default(),
         subscription_required: subscription_required.unwrap_or(default.subscription_required),
+        source_addresses: source_addresses.unwrap_or_default(),
         dial_timeout_ms: dial_timeout_ms.unwrap_or(default.dial_timeout_ms),
         answer_timeout_ms: answer_timeout_ms.unwrap_or(default.answer_timeout_ms),
         idle_timeout_s: idle_timeout_s.unwrap_or(default.idle_timeout_s),
@@ -185,6 +193,15 @@ fn take_frames(fields: &mut Fields<'_>) -> Option<FrameMode> {
         fields.object("frames", "\"strict\" beside frame_bytes_max or message_bytes_max");
     }
     frames
+}
+
+fn parse_source_address(text: &str) -> Result<IpAddr, String> {
+    // An IPv4 address in IPv6's clothes can be bound to, and then reaches nothing.
+    let address: Option<IpAddr> = text.parse().ok();
+    address
+        .map(|address| address.to_canonical())
+        .filter(|address| !address.is_unspecified() && !address.is_multicast())
+        .ok_or_else(|| "an ip address of this host, like 10.0.0.5 or fd00::5".to_owned())
 }
 
 fn parse_display_name(text: &str) -> Result<String, String> {
@@ -236,6 +253,7 @@ mod tests {
         assert_eq!(api.suffix.as_str(), "chat");
         assert_eq!(api.schemes, Schemes { ws: true, wss: false });
         assert!(api.subscription_required && api.products.is_empty() && api.gateways.is_empty());
+        assert!(api.source_addresses.is_empty());
         assert_eq!((api.dial_timeout_ms, api.answer_timeout_ms), (5_000, 10_000));
         assert_eq!((api.idle_timeout_s, api.longest_life_s, api.linger_s), (600, None, 5));
         assert_eq!((api.frame_bytes_max, api.message_bytes_max, api.frames), (None, None, FrameMode::Strict));
@@ -246,6 +264,7 @@ mod tests {
         let api = least_and(
             "description = \"Talk\\nto each other\"\nschemes = [\"wss\", \"ws\"]\nproducts = [\"starter\", \"pro\"]\n\
              gateways = [\"edge\"]\nsubscription_required = false\ndial_timeout_ms = 11\nanswer_timeout_ms = 12\n\
+             source_addresses = [\"10.0.0.5\", \"fd00::5\", \"::ffff:10.0.0.6\"]\n\
              idle_timeout_s = 13\nlongest_life_s = 14\nlinger_s = 15\nframe_bytes_max = 16\nmessage_bytes_max = 17\n\
              frames = \"strict\"",
         )
@@ -255,6 +274,8 @@ mod tests {
         assert_eq!(api.products.iter().map(Name::as_str).collect::<Vec<_>>(), ["starter", "pro"]);
         assert_eq!(api.gateways.iter().map(Name::as_str).collect::<Vec<_>>(), ["edge"]);
         assert!(!api.subscription_required);
+        let sources: Vec<_> = api.source_addresses.iter().map(IpAddr::to_string).collect();
+        assert_eq!(sources, ["10.0.0.5", "fd00::5", "10.0.0.6"]);
         assert_eq!((api.dial_timeout_ms, api.answer_timeout_ms), (11, 12));
         assert_eq!((api.idle_timeout_s, api.longest_life_s, api.linger_s), (13, Some(14), 15));
         assert_eq!((api.frame_bytes_max, api.message_bytes_max), (Some(16), Some(17)));
@@ -283,6 +304,11 @@ mod tests {
         }
     }
 
+    /// So many addresses.
+    fn addresses(count: usize) -> String {
+        format!("{:?}", (0..count).map(|index| format!("10.0.0.{index}")).collect::<Vec<_>>())
+    }
+
     #[test]
     fn every_text_and_list_is_taken_at_its_bounds() {
         let quoted = |text: &str| format!("\"{text}\"");
@@ -299,6 +325,8 @@ mod tests {
             ("products", "[]".to_owned()),
             ("products", names(1000)),
             ("gateways", names(1000)),
+            ("source_addresses", "[]".to_owned()),
+            ("source_addresses", addresses(64)),
             ("frames", quoted("opaque")),
         ] {
             assert!(parse(&with(key, &good)).is_ok(), "{key} = {good}");
@@ -332,6 +360,14 @@ mod tests {
             ("products", names(1001)),
             ("gateways", "[1]".to_owned()),
             ("gateways", names(1001)),
+            ("source_addresses", quoted("10.0.0.5")),
+            ("source_addresses", "[\"localhost\"]".to_owned()),
+            ("source_addresses", "[\"10.0.0.5:80\"]".to_owned()),
+            ("source_addresses", "[\"0.0.0.0\"]".to_owned()),
+            ("source_addresses", "[\"::ffff:0.0.0.0\"]".to_owned()),
+            ("source_addresses", "[\"ff02::1\"]".to_owned()),
+            ("source_addresses", "[\"fd00::5\", \"fd00:0::5\"]".to_owned()),
+            ("source_addresses", addresses(65)),
             ("subscription_required", quoted("true")),
             ("frames", quoted("loose")),
         ] {

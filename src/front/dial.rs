@@ -1,13 +1,16 @@
 //! Connects to a backend: all its addresses in turn, within one deadline, until the client leaves.
+//!
+//! An API's source addresses are tried in turn too, for each address of the backend, as long as they have no port left.
 
 use super::refusal::{Refusal, shut};
 use super::socket::{Socket, until};
+use super::source_addresses::SourceAddresses;
 use crate::catalog::{Api, BackendHost};
 use crate::control::resolver::Resolver;
 use crate::session::Cause;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -55,7 +58,12 @@ impl Abort {
 ///
 /// # Errors
 /// The refusal for the client: what the last address said.
-pub(super) async fn dial(api: &Api, resolver: &Resolver, abort: &Abort) -> Result<Rc<Socket>, Refusal> {
+pub(super) async fn dial(
+    api: &Api,
+    sources: &SourceAddresses<'_>,
+    resolver: &Resolver,
+    abort: &Abort,
+) -> Result<Rc<Socket>, Refusal> {
     let deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
     let addresses = match &api.backend.host {
         BackendHost::Ip(address) => vec![SocketAddr::new(*address, api.backend.port)],
@@ -68,12 +76,35 @@ pub(super) async fn dial(api: &Api, resolver: &Resolver, abort: &Abort) -> Resul
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / (addresses.len() - index) as u32;
-        match connect(*address, Instant::now() + share, abort).await {
+        match connect_from_any(sources, *address, Instant::now() + share, abort).await {
             Ok(socket) => return Ok(socket),
             Err(refusal) => last = refusal,
         }
     }
     Err(last)
+}
+
+/// Connects from the first of the sources that has a port left, or from where the kernel chooses if there is none.
+async fn connect_from_any(
+    sources: &SourceAddresses<'_>,
+    to: SocketAddr,
+    deadline: Instant,
+    abort: &Abort,
+) -> Result<Rc<Socket>, Refusal> {
+    let mut sources = sources.towards(to).into_iter();
+    let mut result = connect(sources.next(), to, deadline, abort).await;
+    // Nothing is waited for here, but the kernel looks through all ports of an address before it says that none is left.
+    while !abort.is_aborted()
+        && Instant::now() < deadline
+        && result.as_ref().is_err_and(|refusal| refusal.cause == Cause::NoLocalPort)
+        && let Some(source) = sources.next()
+    {
+        result = connect(Some(source), to, deadline, abort).await;
+    }
+    if result.as_ref().is_err_and(|refusal| refusal.cause == Cause::NoLocalPort) {
+        tracing::warn!(address = %to, "no local port is left towards a backend");
+    }
+    result
 }
 
 async fn resolve(
@@ -98,39 +129,63 @@ async fn resolve(
     }
 }
 
-async fn connect(address: SocketAddr, deadline: Instant, abort: &Abort) -> Result<Rc<Socket>, Refusal> {
-    let socket = Socket::for_dial(address, None).map_err(|error| refusal_of(&error, address))?;
+async fn connect(
+    source: Option<IpAddr>,
+    to: SocketAddr,
+    deadline: Instant,
+    abort: &Abort,
+) -> Result<Rc<Socket>, Refusal> {
+    let socket = Socket::for_dial(to, source).map_err(|error| refusal_of_socket(&error, source, to))?;
     let socket = Rc::new(socket);
     abort.watch(&socket);
-    let (result, is_late) = until(socket.connect(address), deadline, || shut(&socket, Shutdown::Both)).await;
+    let (result, is_late) = until(socket.connect(to), deadline, || shut(&socket, Shutdown::Both)).await;
     if is_late {
         // A connection that came about just then was shut down all the same.
-        tracing::warn!(%address, "a backend did not take a connection in time");
+        tracing::warn!(address = %to, "a backend did not take a connection in time");
         return Err(Refusal::of(Cause::BackendSilent, "the backend did not take the connection in time"));
     }
-    result.map(|()| socket).map_err(|error| refusal_of(&error, address))
+    result.map(|()| socket).map_err(|error| refusal_of(&error, source, to))
 }
 
-fn refusal_of(error: &io::Error, address: SocketAddr) -> Refusal {
-    tracing::warn!(%address, %error, "cannot connect to a backend");
+/// The refusal when there is no socket to connect with.
+fn refusal_of_socket(error: &io::Error, source: Option<IpAddr>, to: SocketAddr) -> Refusal {
+    // The port is chosen at the connect, so what is not available at the bind is the address itself.
+    if let (Some(source), Some(libc::EADDRNOTAVAIL)) = (source, error.raw_os_error()) {
+        tracing::error!(%source, "a source address is not an address of this host");
+        return no_local_port();
+    }
+    refusal_of(error, source, to)
+}
+
+fn refusal_of(error: &io::Error, source: Option<IpAddr>, to: SocketAddr) -> Refusal {
     match error.raw_os_error() {
-        // The only dials that can lack one are those from an address whose ports are all taken towards this backend.
+        // Each port of this source has a connection to this backend already. Another source may have one left.
         Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
-            Refusal::of(Cause::NoLocalPort, "no local port is left towards the backend")
+            tracing::debug!(address = %to, ?source, %error, "a source has no local port left towards a backend");
+            no_local_port()
         }
         // It is this instance that cannot take the session, not the backend.
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
+            tracing::warn!(address = %to, %error, "cannot connect to a backend");
             Refusal::of(Cause::InstanceFull, "this instance has no open files or memory left")
         }
-        _ => Refusal::of(Cause::BackendRefused, "the backend cannot be reached"),
+        _ => {
+            tracing::warn!(address = %to, %error, "cannot connect to a backend");
+            Refusal::of(Cause::BackendRefused, "the backend cannot be reached")
+        }
     }
+}
+
+fn no_local_port() -> Refusal {
+    Refusal::of(Cause::NoLocalPort, "no local port is left towards the backend")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::parse_api;
-    use std::net::{IpAddr, Ipv4Addr, TcpListener};
+    use crate::front::source_addresses::AddressTurns;
+    use std::net::{Ipv4Addr, TcpListener};
     use tokio::runtime::Handle;
     use tokio::time::timeout;
 
@@ -180,6 +235,7 @@ mod tests {
                 async move { Ok(found) }
             });
             let abort = Abort::default();
+            let sources = AddressTurns::default().next(&api);
             let leave = async {
                 match leaves_after {
                     Some(time) => tokio::time::sleep(time).await,
@@ -190,7 +246,7 @@ mod tests {
             };
             let begun = Instant::now();
             let dialled = tokio::select! {
-                dialled = timeout(Duration::from_secs(20), dial(&api, &resolver, &abort)) => dialled.unwrap(),
+                dialled = timeout(Duration::from_secs(20), dial(&api, &sources, &resolver, &abort)) => dialled.unwrap(),
                 () = leave => unreachable!("it waits for ever"),
             };
             abort.unwatch();

@@ -262,7 +262,8 @@ async fn converse(
     phase: &std::cell::Cell<Phase>,
 ) -> Result<Opened, Stop> {
     let api = &admitted.api;
-    let backend = dial(api, &front.resolver, abort).await?;
+    let sources = front.address_turns.next(api);
+    let backend = dial(api, &sources, &front.resolver, abort).await?;
     phase.set(Phase::Answer);
     let deadline = Instant::now() + Duration::from_millis(api.answer_timeout_ms);
     let forwarded = Forwarded { client: peer.ip(), proto: "http", host: admitted.request.host() };

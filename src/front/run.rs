@@ -2,6 +2,7 @@
 
 use super::accept::accept_until_drain;
 use super::socket::Socket;
+use super::source_addresses::AddressTurns;
 use crate::admission::permit::Places;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
@@ -42,6 +43,7 @@ pub(super) struct Front {
     draining: watch::Receiver<bool>,
     pub(super) places: Arc<Places>,
     pub(super) resolver: Resolver,
+    pub(super) address_turns: AddressTurns,
     pub(super) mailbox: Arc<Mailbox<OwnedFd>>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) head_timeout_ms: u64,
@@ -117,6 +119,7 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
             draining,
             places,
             resolver,
+            address_turns: AddressTurns::default(),
             mailbox,
             counters,
             head_timeout_ms,
