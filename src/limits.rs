@@ -285,6 +285,15 @@ pub const FRONT_SUBMISSION_ENTRIES: u32 = 1024;
 /// Milliseconds beyond the drain for the last completions; what is not over by then is left to the process's end.
 pub const DRAIN_OVERTIME_MS: u64 = 2_000;
 
+/// Sessions that a relay may have beyond the least loaded one before its front gives new ones away. Default 64.
+///
+/// A session that is given away costs its opening a wake-up of another core and its client nothing; one that stays on a
+/// loaded relay shares its core for as long as it lives.
+pub const PLACEMENT_SLACK_SESSIONS: u32 = 64;
+
+/// As [`PLACEMENT_SLACK_SESSIONS`], in parts of the least loaded relay's sessions: an eighth. The larger one counts.
+pub const PLACEMENT_SLACK_PART: u32 = 8;
+
 /// Connections to the status page that are answered at once. Over it they wait in the listener's queue.
 pub const STATUS_CONNECTIONS_MAX: usize = 16;
 

@@ -8,10 +8,12 @@
 pub mod carrier;
 pub mod drain;
 pub mod mailbox;
+pub mod placement;
 pub mod run;
 pub mod session_table;
 pub mod slow_readers;
 pub mod wheel;
 
 pub use mailbox::{Mailbox, Message, NewSession};
+pub use placement::Relays;
 pub use run::{Relay, RelayLimits};

@@ -15,7 +15,7 @@ use crate::front::{FrontParts, run_front};
 use crate::limits::open_files_reserve;
 use crate::observe::figures::Lookups;
 use crate::observe::{Counters, Observed};
-use crate::relay::{Mailbox, Message, Relay, RelayLimits};
+use crate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
 use crate::ring::probe::{ProbeError, probe};
 use crate::ring::{KernelRing, RingError};
 use std::io;
@@ -123,22 +123,28 @@ impl Instance {
             running: 0,
         };
         let relay_limits = RelayLimits { backlog_bytes_max: (config.limits.backlog_mib_max as usize) << 20 };
+        // Every relay is there before the first front, which may give it a session.
+        for _ in 0..workers {
+            instance.mailboxes.push(Mailbox::new()?);
+        }
+        let relays = Relays::new(instance.mailboxes.clone());
+        let core_of = |index: usize| cores[index % cores.len()];
+        for index in 0..workers {
+            instance.start_relay(index, core_of(index), relay_limits, end_sender.clone())?;
+        }
         for (index, listeners) in listeners.into_iter().enumerate() {
-            let core = cores[index % cores.len()];
-            let mailbox = Mailbox::new()?;
-            instance.mailboxes.push(Arc::clone(&mailbox));
-            instance.start_relay(index, core, Arc::clone(&mailbox), relay_limits, end_sender.clone())?;
             let parts = FrontParts {
                 listeners,
                 snapshots: snapshots_of_fronts.clone(),
                 draining: draining_of_fronts.clone(),
                 places: Arc::clone(&instance.places),
                 resolver: resolver.clone(),
-                mailbox,
+                relays: Arc::clone(&relays),
+                worker: index,
                 counters: instance.counters.worker(index),
                 head_timeout_ms: config.limits.head_timeout_ms,
             };
-            instance.start_front(index, core, parts, end_sender.clone())?;
+            instance.start_front(index, core_of(index), parts, end_sender.clone())?;
         }
         Ok(instance)
     }
@@ -147,10 +153,10 @@ impl Instance {
         &mut self,
         index: usize,
         core: CoreIndex,
-        mailbox: Arc<Mailbox<OwnedFd>>,
         limits: RelayLimits,
         ends: mpsc::UnboundedSender<ThreadEnd>,
     ) -> Result<(), StartError> {
+        let mailbox = Arc::clone(&self.mailboxes[index]);
         let counters = self.counters.worker(index);
         let wake_up = mailbox.wake_up()?;
         let (started, is_started) = std::sync::mpsc::channel();

@@ -21,7 +21,7 @@ use crate::http1::encode::{Forwarded, encode_backend_request, encode_switching_p
 use crate::http1::request::{check_incomplete_head, late_head_fault};
 use crate::http1::{HeadFault, RequestHead, Target};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
-use crate::relay::{Message, NewSession};
+use crate::relay::NewSession;
 use crate::session::{Cause, Phase, SessionLimits};
 use crate::websocket::ReservedBits;
 use crate::websocket::opening::{Offer, check_answer, check_request};
@@ -243,13 +243,13 @@ impl Opening {
             tracing::error!("an operation was still in flight on a socket of an opened session");
             return front.counters.count_termination(Cause::Bug, Phase::Answer);
         };
-        front.mailbox.push(Message::Open(Box::new(NewSession {
+        front.hand_over(NewSession {
             sockets,
             early: [admitted.behind, answer.behind],
             limits: session_limits(&admitted.api, reserved_bits),
             mask,
             permit: admitted.permit,
-        })));
+        });
     }
 }
 

@@ -7,7 +7,8 @@ use crate::admission::permit::Places;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
 use crate::observe::WorkerCounters;
-use crate::relay::{Mailbox, Message};
+use crate::observe::counters::add;
+use crate::relay::{NewSession, Relays};
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -28,8 +29,10 @@ pub struct FrontParts {
     pub places: Arc<Places>,
     /// Resolves backends' names on the control thread.
     pub resolver: Resolver,
-    /// The relay that takes over what is opened here.
-    pub mailbox: Arc<Mailbox<OwnedFd>>,
+    /// The relays that take over what is opened here. Let go of when the front ends: the last front's end is the relays'.
+    pub relays: Arc<Relays<OwnedFd>>,
+    /// Which of them is this worker's own.
+    pub worker: usize,
     /// This worker's counters.
     pub counters: Arc<WorkerCounters>,
     /// Milliseconds in which a request head must be complete.
@@ -44,7 +47,8 @@ pub(super) struct Front {
     pub(super) places: Arc<Places>,
     pub(super) resolver: Resolver,
     pub(super) address_turns: AddressTurns,
-    pub(super) mailbox: Arc<Mailbox<OwnedFd>>,
+    relays: Arc<Relays<OwnedFd>>,
+    worker: usize,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) head_timeout_ms: u64,
     openings: Cell<usize>,
@@ -86,6 +90,13 @@ impl Front {
         OpeningGuard(Rc::clone(self))
     }
 
+    /// Gives an opened session to a relay.
+    pub(super) fn hand_over(&self, session: NewSession<OwnedFd>) {
+        if self.relays.hand_over(self.worker, Box::new(session)) != self.worker {
+            add(&self.counters.sessions_given_away, 1);
+        }
+    }
+
     async fn openings_over(&self) {
         while self.openings.get() > 0 {
             self.opening_ended.notified().await;
@@ -110,7 +121,8 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
             draining,
             places,
             resolver,
-            mailbox,
+            relays,
+            worker,
             counters,
             head_timeout_ms,
         } = parts;
@@ -120,7 +132,8 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
             places,
             resolver,
             address_turns: AddressTurns::default(),
-            mailbox,
+            relays,
+            worker,
             counters,
             head_timeout_ms,
             openings: Cell::new(0),
@@ -135,7 +148,7 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
             let _ = task.await;
         }
         front.openings_over().await;
-        front.mailbox.push(Message::NoMore);
+        // With the front its hold on the relays is dropped: from here on it has nothing to give them.
     });
     Ok(())
 }

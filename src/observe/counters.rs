@@ -81,6 +81,8 @@ worker_counters! {
     pub openings: AtomicU64, Gauge of "openings";
     /// Sessions that the relay took over.
     pub sessions_opened: AtomicU64, Counter of "sessions";
+    /// Sessions that the front gave to another worker's relay, because its own had too many more than that one.
+    pub sessions_given_away: AtomicU64, Counter of "sessions";
     /// Slots of the relay in use: open sessions and those whose last completions are awaited.
     pub slots: AtomicU64, Gauge of "slots";
     /// Received buffers that hold bytes on their way.

@@ -10,7 +10,7 @@ use crossbeam_queue::SegQueue;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A session that was opened, with all that the relay needs: both sockets, what came behind either head, the permit.
 ///
@@ -51,6 +51,9 @@ pub enum Message<S> {
 #[derive(Debug)]
 pub struct Mailbox<S> {
     messages: SegQueue<Message<S>>,
+    /// Sessions in the queue and in the relay's slots. Relaxed on all sides: it is a hint for placing the next session,
+    /// nothing is read because of it, and a count that is a moment old places a session a moment late.
+    load: AtomicU32,
     is_woken: AtomicBool,
     wake_up: OwnedFd,
 }
@@ -62,7 +65,12 @@ impl<S> Mailbox<S> {
     /// No descriptor is left.
     pub fn new() -> std::io::Result<Arc<Self>> {
         let wake_up = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Arc::new(Self { messages: SegQueue::new(), is_woken: AtomicBool::new(false), wake_up }))
+        Ok(Arc::new(Self {
+            messages: SegQueue::new(),
+            load: AtomicU32::new(0),
+            is_woken: AtomicBool::new(false),
+            wake_up,
+        }))
     }
 
     /// The event descriptor that a push writes to, for the ring to watch.
@@ -75,11 +83,24 @@ impl<S> Mailbox<S> {
 
     /// Leaves a message and wakes the relay if it may be asleep.
     pub fn push(&self, message: Message<S>) {
+        if matches!(message, Message::Open(_)) {
+            self.load.fetch_add(1, Ordering::Relaxed);
+        }
         self.messages.push(message);
         if !self.is_woken.swap(true, Ordering::SeqCst) {
             // Fails only if the counter is full, and then the relay is woken anyway.
             let _ = rustix::io::write(&self.wake_up, &1u64.to_ne_bytes());
         }
+    }
+
+    /// Sessions that the relay carries, and those on their way to it.
+    pub fn load(&self) -> u32 {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// A session that was pushed is gone: its slot is free.
+    pub fn session_is_gone(&self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The relay woke up: pushes from here on wake it again.

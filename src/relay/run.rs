@@ -404,6 +404,7 @@ impl<R: Ring> Relay<R> {
             self.sessions.get_mut(index).is_some_and(|live| live.session.is_over() && live.in_flight == 0);
         if is_free && let Some(live) = self.sessions.remove(index) {
             self.wheel.cancel(index);
+            self.mailbox.session_is_gone();
             for carrier in live.carriers {
                 let Carrier { socket, mut queue, .. } = carrier;
                 queue.clear(self.ring.pool());
@@ -552,7 +553,7 @@ impl<R: Ring> Relay<R> {
         let carriers = sockets.map(Carrier::new);
         let live = Live { session, carriers, in_flight: 0, _permit: permit };
         // Dropping the session closes its sockets: a table of 16 million slots is beyond every limit.
-        let Some((index, _)) = self.sessions.insert(live) else { return };
+        let Some((index, _)) = self.sessions.insert(live) else { return self.mailbox.session_is_gone() };
         add(&self.counters.sessions_opened, 1);
         self.wheel.schedule(index, deadline);
         for (leg, bytes) in Leg::BOTH.into_iter().zip(early) {
