@@ -252,6 +252,9 @@ pub const RETRY_AFTER_S: u32 = 5;
 /// Milliseconds for which a listener pauses when descriptors or memory are used up.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 
+/// Milliseconds between two log lines of a worker about such pauses.
+pub const ACCEPT_PAUSE_LOG_MS: u64 = 1_000;
+
 /// Failures after which a draining listener gives up what its queue still holds.
 pub const DRAIN_ACCEPT_FAILURES_MAX: usize = 32;
 

@@ -8,7 +8,7 @@
 
 mod support;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
@@ -19,7 +19,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use support::backend::{Backend, Pair, closed_port, tungstenite_echo};
 use support::frames::{client_frame, close_payload, server_frame};
-use support::raw::{Raw, StreamEnd};
+use support::handshake::read_refusal;
+use support::raw::{Raw, StreamEnd, request};
 use support::{PATIENCE, api_file, wait_until};
 use tempfile::TempDir;
 use tungstenite::Message;
@@ -124,8 +125,27 @@ impl Served {
     }
 
     /// Waits for a line on stderr that has `part` in it.
-    fn wait_until_said(&self, part: &str) {
-        while !self.said.recv_timeout(PATIENCE).expect("a line that was expected").contains(part) {}
+    fn wait_until_said(&self, part: &str) -> String {
+        loop {
+            let line = self.said.recv_timeout(PATIENCE).expect("a line that was expected");
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    /// The numbers of its open files.
+    fn open_files(&self) -> Vec<u64> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        // One that is closed meanwhile has no entry any more.
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    /// Sets its soft limit of open files; `None` makes it the hard one again, which it has from this process.
+    fn limit_open_files(&self, limit: Option<u64>) {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limits = Rlimit { current: limit.or(maximum), maximum };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limits).unwrap();
     }
 }
 
@@ -276,4 +296,35 @@ fn a_limit_of_open_files_that_holds_no_session_is_refused_with_the_remedy() {
         let said = failure(configuration.run_with_open_files(limit));
         assert!(said.contains(&format!("the limit is {limit}; raise LimitNOFILE")), "{said}");
     }
+}
+
+#[test]
+fn accepting_pauses_while_open_files_are_used_up_and_goes_on_when_they_are_back() {
+    let backend = Backend::new();
+    let instance = INSTANCE.replace("workers = 2", "workers = 1");
+    let served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
+    // A session that lives; and the front waits for the next connection.
+    let mut pair = Pair::open(served.address, &backend);
+    let in_use = served.open_files();
+    let lowest_free = (0..).find(|number| !in_use.contains(number)).unwrap();
+    served.limit_open_files(Some(lowest_free));
+
+    // The accept that is already waiting takes one connection more; there is no open file left for its backend.
+    let mut first = Raw::connect(served.address);
+    first.send(request("/t", "").as_bytes());
+    read_refusal(&mut first, 503, "this instance has no open files or memory left");
+    let pauses = |line: String| line.split("pauses=").nth(1).and_then(|number| number.trim().parse().ok());
+    assert_eq!(pauses(served.wait_until_said("cannot accept connections")), Some(1));
+    // A second later all pauses since are told in one line: about ten of 100 ms.
+    let more: u32 = pauses(served.wait_until_said("cannot accept connections")).unwrap();
+    assert!((1..=12).contains(&more), "{more} pauses in a second");
+    pair.exchange();
+
+    // Who comes now waits in the listener's queue.
+    let mut late = Raw::connect(served.address);
+    late.send(request("/t", "").as_bytes());
+    served.limit_open_files(None);
+    let session = backend.take_session();
+    assert!(late.read_head().starts_with("HTTP/1.1 101 "));
+    drop((late, session, pair));
 }

@@ -1,13 +1,13 @@
 //! One front: a tokio-uring runtime on its own thread, its listeners, and the openings in progress.
 
-use super::accept::accept_until_drain;
+use super::accept::{PauseLog, accept_until_drain};
 use super::socket::Socket;
 use crate::admission::permit::Places;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
 use crate::observe::WorkerCounters;
 use crate::relay::{Mailbox, Message};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,6 +45,7 @@ pub(super) struct Front {
     pub(super) mailbox: Arc<Mailbox<OwnedFd>>,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) head_timeout_ms: u64,
+    pub(super) pause_log: RefCell<PauseLog>,
     openings: Cell<usize>,
     opening_ended: Notify,
 }
@@ -120,6 +121,7 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
             mailbox,
             counters,
             head_timeout_ms,
+            pause_log: RefCell::default(),
             openings: Cell::new(0),
             opening_ended: Notify::new(),
         });

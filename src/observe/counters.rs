@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct WorkerCounters {
     /// Connections that were accepted.
     pub connections_accepted: AtomicU64,
+    /// Times that a listener paused because descriptors or memory were used up.
+    pub accept_pauses: AtomicU64,
     /// Openings in progress (gauge).
     pub openings: AtomicU64,
     /// Sessions that the relay took over.

@@ -1,5 +1,6 @@
 //! Backends that do what a test says.
 
+use super::frames::{client_frame, server_frame};
 use super::raw::{Raw, accept_for, header};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::net::{SocketAddr, TcpListener};
@@ -98,6 +99,16 @@ impl Pair {
         let head = client.read_head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         Self { client, backend }
+    }
+
+    /// Sends a message to the backend, and one back.
+    pub fn exchange(&mut self) {
+        let message = client_frame(0x81, b"still here");
+        self.client.send(&message);
+        self.backend.expect(&message);
+        let answer = server_frame(0x81, b"so am I");
+        self.backend.send(&answer);
+        self.client.expect(&answer);
     }
 }
 
