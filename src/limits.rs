@@ -154,8 +154,77 @@ pub const DRAIN_S: Allowed = Allowed { least: 0, most: 3600, unit: "seconds" };
 /// Default of [`DRAIN_S`].
 pub const DRAIN_S_DEFAULT: u64 = 30;
 
-/// Sessions that an instance holds at once. No default here: absent, it follows from the open-file limit.
+/// Sessions that an instance, or one API, holds at once. Over it: 503 (`instance_full`, `api_full`). No default here:
+/// absent, an instance's follows from its tier or from the open-file limit, and an API has none.
 pub const CONNECTIONS_MAX: Allowed = Allowed { least: 1, most: 10_000_000, unit: "sessions" };
+
+/// A tier of Azure API Management, as a preset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierPreset {
+    /// Its name in the instance file.
+    pub name: &'static str,
+    /// Sessions that one unit holds.
+    pub sessions_per_unit: u64,
+    /// How many units it has.
+    pub units: Allowed,
+}
+
+impl TierPreset {
+    const fn new(name: &'static str, sessions_per_unit: u64, units_max: u64, unit: &'static str) -> Self {
+        Self { name, sessions_per_unit, units: Allowed { least: 1, most: units_max, unit } }
+    }
+}
+
+/// The tiers in which WebSocket APIs are available, and what Azure API Management gives in each of them.
+pub const TIERS: [TierPreset; 7] = [
+    TierPreset::new("developer", 2_500, 1, "units of tier developer"),
+    TierPreset::new("basic", 5_000, 2, "units of tier basic"),
+    TierPreset::new("standard", 5_000, 4, "units of tier standard"),
+    TierPreset::new("premium", 5_000, 31, "units of tier premium"),
+    TierPreset::new("basic-v2", 5_000, 10, "units of tier basic-v2"),
+    TierPreset::new("standard-v2", 5_000, 10, "units of tier standard-v2"),
+    TierPreset::new("premium-v2", 5_000, 30, "units of tier premium-v2"),
+];
+
+/// Most sessions that a tier gives, whatever its units: Azure API Management's cap on one instance.
+pub const TIER_SESSIONS_MAX: u64 = 60_000;
+
+/// Units, while their tier is not known: the most that any tier has.
+pub const UNITS: Allowed = Allowed { least: 1, most: 31, unit: "units" };
+/// Default of [`UNITS`].
+pub const UNITS_DEFAULT: u64 = 1;
+
+/// Sessions of one source network at once. Over it: 429 (`source_full`). Absent: no bound, because behind a balancer or
+/// an address translation all clients may have one address.
+pub const SOURCE_CONNECTIONS_MAX: Allowed = Allowed { least: 1, most: 10_000_000, unit: "sessions" };
+
+/// Leading bits of an IPv4 address that make its source network. A client has one address: all of them by default.
+pub const SOURCE_PREFIX_IPV4: Allowed = Allowed { least: 8, most: 32, unit: "bits" };
+/// Default of [`SOURCE_PREFIX_IPV4`].
+pub const SOURCE_PREFIX_IPV4_DEFAULT: u64 = 32;
+
+/// Leading bits of an IPv6 address that make its source network. A client has a /64 to choose addresses from
+/// (RFC 4291 §2.5.1): half of them by default.
+pub const SOURCE_PREFIX_IPV6: Allowed = Allowed { least: 16, most: 128, unit: "bits" };
+/// Default of [`SOURCE_PREFIX_IPV6`].
+pub const SOURCE_PREFIX_IPV6_DEFAULT: u64 = 64;
+
+/// Openings in progress at once, from the accept to the hand-over or the close. Over it: 503 (`openings_full`).
+///
+/// Each takes a descriptor and some KiB. Raising it lets a storm of handshakes in faster, and lets more silent
+/// connections stay until `head_timeout_ms`.
+pub const OPENINGS_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
+/// Default of [`OPENINGS_MAX`], as far as the open-file limit holds it beside the sessions: as many as one listener's
+/// queue holds, so that what one worker takes at once is not turned away for its number alone.
+pub const OPENINGS_MAX_DEFAULT: u64 = LISTEN_BACKLOG as u64;
+/// Least default of [`OPENINGS_MAX`]: what the open-file limit must hold beside the sessions.
+pub const OPENINGS_MAX_DEFAULT_LEAST: u64 = 64;
+/// The part of the open files that openings get at most by default where the sessions get all the rest: an eighth.
+pub const OPENINGS_SHARE: u64 = 8;
+
+/// Openings in progress of one source network. Over it: 429 (`source_full`). Absent: no bound, for the same reason as
+/// [`SOURCE_CONNECTIONS_MAX`].
+pub const OPENINGS_PER_SOURCE_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
 
 /// How long a client may take to send its request head. Over it: 408.
 pub const HEAD_TIMEOUT_MS: Allowed = Allowed { least: 100, most: 120_000, unit: "milliseconds" };
@@ -213,6 +282,13 @@ pub const MESSAGE_BYTES_MAX: Allowed = Allowed { least: 1, most: 1 << 62, unit: 
 
 const _: () = {
     assert!(DRAIN_S.contains(DRAIN_S_DEFAULT));
+    assert!(SOURCE_PREFIX_IPV4.contains(SOURCE_PREFIX_IPV4_DEFAULT));
+    assert!(SOURCE_PREFIX_IPV6.contains(SOURCE_PREFIX_IPV6_DEFAULT));
+    assert!(OPENINGS_MAX.contains(OPENINGS_MAX_DEFAULT) && OPENINGS_MAX.contains(OPENINGS_MAX_DEFAULT_LEAST));
+    assert!(UNITS.contains(UNITS_DEFAULT));
+    // Places are counted in 32 bits, and all of them set means that there is no limit.
+    assert!(CONNECTIONS_MAX.most < u32::MAX as u64);
+    assert!(OPENINGS_MAX.most < u32::MAX as u64);
     assert!(HEAD_TIMEOUT_MS.contains(HEAD_TIMEOUT_MS_DEFAULT));
     assert!(DIAL_TIMEOUT_MS.contains(DIAL_TIMEOUT_MS_DEFAULT));
     assert!(ANSWER_TIMEOUT_MS.contains(ANSWER_TIMEOUT_MS_DEFAULT));
