@@ -14,6 +14,7 @@ mod opening;
 mod refusal;
 mod run;
 pub mod socket;
+pub mod sources;
 mod truncation;
 
 use run::{Front, OpeningGuard};

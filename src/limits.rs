@@ -209,6 +209,9 @@ pub const SOURCE_PREFIX_IPV6: Allowed = Allowed { least: 16, most: 128, unit: "b
 /// Default of [`SOURCE_PREFIX_IPV6`].
 pub const SOURCE_PREFIX_IPV6_DEFAULT: u64 = 64;
 
+/// Parts that places by source network are kept in, each under its own lock, so that handshakes seldom meet.
+pub const SOURCE_SHARDS: usize = 64;
+
 /// Openings in progress at once, from the accept to the hand-over or the close. Over it: 503 (`openings_full`).
 ///
 /// Each takes a descriptor and some KiB. Raising it lets a storm of handshakes in faster, and lets more silent

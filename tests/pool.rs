@@ -9,7 +9,7 @@
 mod support;
 
 use bytes::Bytes;
-use ringgate::admission::permit::Places;
+use ringgate::admission::places::Places;
 use ringgate::observe::WorkerCounters;
 use ringgate::relay::{Mailbox, Message, NewSession, Relay};
 use ringgate::ring::KernelRing;

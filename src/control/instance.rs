@@ -2,7 +2,7 @@
 //!
 //! Each worker is a front and a relay on one core. They share snapshots, places and mailboxes, nothing else.
 
-use crate::admission::permit::Places;
+use crate::admission::places::Places;
 use crate::catalog::InstanceConfig;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;

@@ -2,7 +2,7 @@
 
 use super::accept::{PauseLog, accept_until_drain};
 use super::socket::Socket;
-use crate::admission::permit::Places;
+use crate::admission::places::Places;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
 use crate::observe::WorkerCounters;
