@@ -7,6 +7,7 @@
 
 mod accept;
 mod answer;
+pub mod budgets;
 mod dial;
 mod head_reader;
 pub mod listener;
@@ -18,4 +19,4 @@ pub mod sources;
 mod truncation;
 
 use run::{Front, OpeningGuard};
-pub use run::{FrontParts, run_front};
+pub use run::{FrontParts, Published, run_front};

@@ -1,8 +1,9 @@
 //! One front: a tokio-uring runtime on its own thread, its listeners, and the openings in progress.
 
 use super::accept::{PauseLog, accept_until_drain};
+use super::budgets::Budgets;
 use super::socket::Socket;
-use crate::admission::places::Places;
+use crate::admission::apis::ApiPlaces;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
 use crate::observe::WorkerCounters;
@@ -14,17 +15,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{Notify, watch};
 
+/// A catalogue as the fronts get it.
+#[derive(Debug)]
+pub struct Published {
+    /// What is served.
+    pub snapshot: Arc<Snapshot>,
+    /// The places of every API in it.
+    pub api_places: ApiPlaces,
+}
+
 /// What a front is made of. All that is shared between workers comes in here.
 #[derive(Debug)]
 pub struct FrontParts {
     /// Its own listeners; other workers have others on the same ports.
     pub listeners: Vec<Socket>,
     /// The catalogue, as it was published last.
-    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub published: watch::Receiver<Arc<Published>>,
     /// Turns true at the drain.
     pub draining: watch::Receiver<bool>,
-    /// Places of the instance.
-    pub places: Arc<Places>,
+    /// Places of sessions.
+    pub budgets: Budgets,
     /// Resolves backends' names on the control thread.
     pub resolver: Resolver,
     /// The relay that takes over what is opened here.
@@ -38,9 +48,9 @@ pub struct FrontParts {
 /// One front's state, shared by its tasks.
 #[derive(Debug)]
 pub(super) struct Front {
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    published: watch::Receiver<Arc<Published>>,
     draining: watch::Receiver<bool>,
-    pub(super) places: Arc<Places>,
+    pub(super) budgets: Budgets,
     pub(super) resolver: Resolver,
     pub(super) mailbox: Arc<Mailbox<OwnedFd>>,
     pub(super) counters: Arc<WorkerCounters>,
@@ -64,8 +74,8 @@ impl Drop for OpeningGuard {
 
 impl Front {
     /// The catalogue that an opening begins and ends with.
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshots.borrow())
+    pub(super) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published.borrow())
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -105,18 +115,18 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
     runtime.block_on(async {
         let FrontParts {
             listeners,
-            snapshots,
+            published,
             draining,
-            places,
+            budgets,
             resolver,
             mailbox,
             counters,
             head_timeout_ms,
         } = parts;
         let front = Rc::new(Front {
-            snapshots,
+            published,
             draining,
-            places,
+            budgets,
             resolver,
             mailbox,
             counters,

@@ -55,19 +55,15 @@ impl TestInstance {
             .expect("a control runtime");
         let text = format!("{instance_lines}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n");
         let config: InstanceConfig = parse_instance("ringgate.toml", &text).expect("a correct instance file");
-        let apis = apis
-            .iter()
-            .map(|(name, text)| {
-                let file = format!("apis/{name}.toml");
-                let api = parse_api(&file, name, text).expect("a correct api file");
-                (file, api)
-            })
-            .collect();
-        let snapshot = Snapshot::build(apis, None).expect("a correct catalogue");
-        let instance =
-            Instance::start(&config, snapshot.into(), runtime.handle(), 0).expect("an instance that starts");
+        let instance = Instance::start(&config, snapshot(apis).into(), runtime.handle(), 0)
+            .expect("an instance that starts");
         let address = instance.addresses()[0];
         Self { instance, address, runtime }
+    }
+
+    /// Gives it another catalogue: API files by name.
+    pub fn publish(&mut self, apis: &[(&str, &str)]) {
+        self.instance.publish(snapshot(apis).into());
     }
 
     /// How often an opening or a session ended with a cause in a phase.
@@ -108,6 +104,15 @@ impl TestInstance {
         assert!(self.instance.counters().is_at_rest());
         assert_eq!(self.instance.places().taken(), 0);
     }
+}
+
+fn snapshot(apis: &[(&str, &str)]) -> Snapshot {
+    let parse = |(name, text): &(&str, &str)| {
+        let file = format!("apis/{name}.toml");
+        let api = parse_api(&file, name, text).expect("a correct api file");
+        (file, api)
+    };
+    Snapshot::build(apis.iter().map(parse).collect(), None).expect("a correct catalogue")
 }
 
 /// The file of an API that is open to all.
