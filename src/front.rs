@@ -17,6 +17,7 @@ mod run;
 pub mod socket;
 pub mod sources;
 mod truncation;
+mod turn_away;
 
 use run::{Front, OpeningGuard};
 pub use run::{FrontParts, Published, run_front};

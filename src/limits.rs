@@ -71,14 +71,19 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// Open files of one session: the client's socket and the backend's.
 pub const OPEN_FILES_PER_SESSION: u64 = 2;
 
+/// Open files of one opening that holds no place of a session: its client's socket. A backend is dialled only by an
+/// opening with a place, whose two descriptors are those of the session to be.
+pub const OPEN_FILES_PER_OPENING: u64 = 1;
+
 /// Open files that are never given to sessions: logs, catalogue, admin API, look-ups, the control runtime.
 const OPEN_FILES_RESERVE: u64 = 256;
 
-/// Open files per worker that are never given to sessions: its listeners, rings, wake-ups, and refusals that linger.
+/// Open files per worker that are never given to sessions: its listeners, rings, wake-ups, and the connections that were
+/// turned away and linger.
 const OPEN_FILES_RESERVE_PER_WORKER: u64 = 64;
 
-/// Open files that an instance of `workers` keeps back from its sessions. Checked at the start: the limit of open files
-/// less this, halved, is the most sessions that may be configured, and the default.
+/// Open files that an instance of `workers` keeps back from its sessions and openings. Checked at the start: what the
+/// limit of open files leaves beyond this holds every session with two of them and every opening with one.
 pub const fn open_files_reserve(workers: usize) -> u64 {
     OPEN_FILES_RESERVE + OPEN_FILES_RESERVE_PER_WORKER * workers as u64
 }
@@ -228,6 +233,15 @@ pub const OPENINGS_SHARE: u64 = 8;
 /// Openings in progress of one source network. Over it: 429 (`source_full`). Absent: no bound, for the same reason as
 /// [`SOURCE_CONNECTIONS_MAX`].
 pub const OPENINGS_PER_SOURCE_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
+
+/// Connections of one worker that were turned away for lack of an opening and linger, so that they can read why. Over it
+/// they are closed at once.
+pub const TURNED_AWAY_LINGERING_MAX: usize = 32;
+
+const _: () = assert!(TURNED_AWAY_LINGERING_MAX as u64 <= OPEN_FILES_RESERVE_PER_WORKER / 2);
+
+/// Bytes that are read of a connection that is turned away, without waiting, before it is closed.
+pub const TURNED_AWAY_READ_BYTES: usize = 4 * 1024;
 
 /// How long a client may take to send its request head. Over it: 408.
 pub const HEAD_TIMEOUT_MS: Allowed = Allowed { least: 100, most: 120_000, unit: "milliseconds" };

@@ -1,4 +1,4 @@
-//! Limits at their edge: of the instance, of an API and of a source.
+//! Limits at their edge: of the instance, of an API, of a source, and of openings in progress.
 //!
 //! What counts is what clients and backends see: the backend never holds one session more than the limit, and when all
 //! have left exactly as many get in again.
@@ -16,7 +16,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use support::backend::{Backend, CountingBackend, Pair};
+use std::time::Duration;
+use support::backend::{Backend, CountingBackend, Pair, closed_port, switching};
 use support::frames::{client_frame, close_payload, server_frame};
 use support::handshake::read_refusal;
 use support::raw::{Raw, StreamEnd, header, request};
@@ -269,6 +270,160 @@ fn an_api_that_is_full_still_tells_a_wrong_request_what_is_wrong_with_it() {
     client.send(b"GET /t HTTP/1.1\r\nHost: gateway.example\r\n\r\n");
     assert!(client.read_head().starts_with("HTTP/1.1 426 "));
     drop((client, pair));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+const OPENINGS_FULL: &str = "this instance has as many openings in progress as it may (openings_max = 3)";
+const OPENINGS_OF_SOURCE_FULL: &str =
+    "your network has as many openings in progress as it may (openings_per_source_max = 2)";
+
+/// A connection that sends nothing is told at once that there is no opening for it.
+fn is_turned_away(client: &mut Raw, status: u16, message: &str) {
+    let head = read_refusal(client, status, message);
+    assert_eq!(header(&head, "Retry-After"), Some("5"));
+}
+
+#[test]
+fn connections_that_say_nothing_hold_no_more_than_openings_max() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &[("t", &api_file("t", backend.address, ""))],
+    );
+    let mut silent: Vec<Raw> = (0..3).map(|_| Raw::connect(gateway.address)).collect();
+    gateway.wait_for_openings(3);
+    let mut next = Raw::connect(gateway.address);
+    is_turned_away(&mut next, 503, OPENINGS_FULL);
+    // One that sends its head at once gets the same answer, and can read all of it.
+    let mut hasty = Raw::connect(gateway.address);
+    hasty.send(request("/t", "").as_bytes());
+    is_turned_away(&mut hasty, 503, OPENINGS_FULL);
+    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 2);
+
+    drop(silent.pop());
+    gateway.wait_for_openings(2);
+    // Sessions are no openings: as many as come get in, one after the other.
+    let pairs: Vec<Pair> = (0..5)
+        .map(|_| {
+            let pair = Pair::open(gateway.address, &backend);
+            gateway.wait_for_openings(2);
+            pair
+        })
+        .collect();
+    drop((silent, next, hasty, pairs));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_session_goes_on_while_openings_are_full_and_more_are_turned_away() {
+    const TURNED_AWAY: u64 = 200;
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &[("t", &api_file("t", backend.address, ""))],
+    );
+    let mut pair = Pair::open(gateway.address, &backend);
+    gateway.wait_for_openings(0);
+    let silent: Vec<Raw> = (0..3).map(|_| Raw::connect(gateway.address)).collect();
+    gateway.wait_for_openings(3);
+    let address = gateway.address;
+    thread::scope(|scope| {
+        let flood = scope.spawn(move || {
+            for _ in 0..TURNED_AWAY {
+                is_turned_away(&mut Raw::connect(address), 503, OPENINGS_FULL);
+            }
+        });
+        while !flood.is_finished() {
+            pair.exchange();
+        }
+    });
+    pair.exchange();
+    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, TURNED_AWAY);
+    gateway.wait_for_openings(3);
+    drop((silent, pair));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn all_workers_together_have_no_more_openings_than_openings_max() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 2\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &[("t", &api_file("t", backend.address, "answer_timeout_ms = 60000"))],
+    );
+    // Whole heads, from threads; the backend keeps those that get through waiting for its answer.
+    let mut clients: Vec<Raw> = thread::scope(|scope| {
+        let connecting: Vec<_> = (0..10)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = Raw::connect(gateway.address);
+                    client.send(request("/t", "").as_bytes());
+                    client
+                })
+            })
+            .collect();
+        connecting.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let waiting: Vec<_> = (0..3).map(|_| backend.take_request()).collect();
+    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 7);
+    let told = clients.extract_if(.., |client| !client.is_silent_for(Duration::from_millis(100)));
+    assert_eq!(told.count(), 7);
+    let mut sessions = Vec::new();
+    for (mut session, head) in waiting {
+        session.send(switching(&head, "").as_bytes());
+        sessions.push(session);
+    }
+    for client in &mut clients {
+        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    }
+    gateway.wait_for_openings(0);
+    let silent: Vec<Raw> = (0..3).map(|_| Raw::connect(gateway.address)).collect();
+    gateway.wait_for_openings(3);
+    is_turned_away(&mut Raw::connect(gateway.address), 503, OPENINGS_FULL);
+    drop((silent, sessions, clients));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn one_source_cannot_take_all_openings_where_it_is_bounded() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_per_source_max = 2\nhead_timeout_ms = 120000",
+        &[("t", &api_file("t", backend.address, ""))],
+    );
+    let mut silent: Vec<Raw> = (0..2).map(|_| Raw::connect(gateway.address)).collect();
+    gateway.wait_for_openings(2);
+    is_turned_away(&mut Raw::connect(gateway.address), 429, OPENINGS_OF_SOURCE_FULL);
+    gateway.wait_for_terminations(Cause::SourceFull, Phase::Head, 1);
+    let mut other = Raw::connect_from(THERE, gateway.address);
+    other.send(request("/t", "").as_bytes());
+    let session = backend.take_session();
+    assert!(other.read_head().starts_with("HTTP/1.1 101 "));
+    gateway.wait_for_openings(2);
+    drop(silent.pop());
+    gateway.wait_for_openings(1);
+    let pair = Pair::open(gateway.address, &backend);
+    drop((silent, other, session, pair));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_refused_request_keeps_its_opening_until_its_connection_is_closed() {
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_max = 3",
+        &[("t", &api_file("t", closed_port(), ""))],
+    );
+    let mut refused = Raw::connect(gateway.address);
+    refused.send(request("/nowhere", "").as_bytes());
+    refused.read_head();
+    gateway.wait_for_openings(1);
+    drop(refused);
+    gateway.wait_for_openings(0);
     gateway.wait_for_rest();
     gateway.end();
 }

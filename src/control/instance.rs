@@ -4,10 +4,10 @@
 
 use crate::admission::apis::ApiRegistry;
 use crate::admission::places::Places;
-use crate::catalog::{InstanceConfig, Snapshot};
+use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
 use crate::control::resolver::Resolver;
 use crate::daemon::cores::{CoreIndex, pin_current_thread, usable_cores};
-use crate::daemon::open_files::{TooManySessions, fit_connections_max, raise_open_files};
+use crate::daemon::open_files::{Asked, TooManySessions, fit, raise_open_files};
 use crate::daemon::scheduling::give_way;
 use crate::front::budgets::Budgets;
 use crate::front::listener::bind_group;
@@ -76,6 +76,7 @@ pub struct Instance {
     workers: usize,
     counters: Counters,
     budgets: Budgets,
+    sessions_from: SessionsFrom,
     api_registry: ApiRegistry,
     mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
     published: watch::Sender<Arc<Published>>,
@@ -102,8 +103,11 @@ impl Instance {
         let workers = config.workers.map_or(cores.len(), |workers| workers as usize);
         let open_files = raise_open_files()?;
         let reserve = open_files_reserve(workers) + other_open_files;
-        let sessions = fit_connections_max(config.limits.sessions_from().asked(), open_files, reserve)?;
-        let budgets = Budgets::new(&config.limits, u32::try_from(sessions).unwrap_or(u32::MAX));
+        let sessions_from = config.limits.sessions_from();
+        let asked = Asked { sessions: sessions_from, openings: config.limits.openings_max };
+        let room = fit(asked, open_files, reserve)?;
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));
         let (addresses, listeners) = listen(config, workers)?;
         let mut api_registry = ApiRegistry::default();
         let (published, published_to_fronts) = watch::channel(publication(&mut api_registry, snapshot));
@@ -114,6 +118,7 @@ impl Instance {
             workers,
             counters: Counters::new(workers),
             budgets,
+            sessions_from,
             api_registry,
             mailboxes: Vec::new(),
             published,
@@ -230,9 +235,14 @@ impl Instance {
         self.budgets.sessions()
     }
 
-    /// What sessions are counted against.
+    /// What openings and sessions are counted against.
     pub fn budgets(&self) -> &Budgets {
         &self.budgets
+    }
+
+    /// What says how many sessions it holds.
+    pub fn sessions_from(&self) -> SessionsFrom {
+        self.sessions_from
     }
 
     /// Gives the workers another catalogue; openings in progress end under the one they began with.

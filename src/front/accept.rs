@@ -3,6 +3,7 @@
 use super::Front;
 use super::opening::open;
 use super::socket::Socket;
+use super::turn_away::turn_away;
 use crate::limits::{ACCEPT_PAUSE_LOG_MS, ACCEPT_PAUSE_MS, DRAIN_ACCEPT_FAILURES_MAX};
 use crate::observe::counters::add;
 use std::io;
@@ -88,8 +89,13 @@ fn take(
     match accepted {
         Ok((socket, peer)) => {
             add(&front.counters.connections_accepted, 1);
-            let opening = front.begin_opening();
-            tokio_uring::spawn(open(Rc::clone(front), socket, peer, opening));
+            match front.budgets.take_opening(peer.ip()) {
+                Ok(permit) => {
+                    let opening = front.begin_opening(permit);
+                    tokio_uring::spawn(open(Rc::clone(front), socket, peer, opening));
+                }
+                Err(refusal) => turn_away(front, socket, peer, &refusal),
+            }
             None
         }
         Err(_) if is_draining => None,

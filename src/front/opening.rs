@@ -57,7 +57,7 @@ impl From<HeadFault> for Stop {
     }
 }
 
-/// One opening in progress.
+/// One opening in progress. Its own place is its guard's, and goes back when its sockets are closed or handed over.
 struct Opening {
     front: Rc<Front>,
     socket: Socket,

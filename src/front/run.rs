@@ -4,8 +4,10 @@ use super::accept::{PauseLog, accept_until_drain};
 use super::budgets::Budgets;
 use super::socket::Socket;
 use crate::admission::apis::ApiPlaces;
+use crate::admission::permit::Permit;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
+use crate::limits::TURNED_AWAY_LINGERING_MAX;
 use crate::observe::WorkerCounters;
 use crate::relay::{Mailbox, Message};
 use std::cell::{Cell, RefCell};
@@ -33,7 +35,7 @@ pub struct FrontParts {
     pub published: watch::Receiver<Arc<Published>>,
     /// Turns true at the drain.
     pub draining: watch::Receiver<bool>,
-    /// Places of sessions.
+    /// Places of openings and sessions.
     pub budgets: Budgets,
     /// Resolves backends' names on the control thread.
     pub resolver: Resolver,
@@ -57,17 +59,34 @@ pub(super) struct Front {
     pub(super) head_timeout_ms: u64,
     pub(super) pause_log: RefCell<PauseLog>,
     openings: Cell<usize>,
+    /// Connections that were turned away and linger.
+    lingering: Cell<usize>,
     opening_ended: Notify,
 }
 
-/// Held by an opening while it is in progress.
+/// Held by an opening while it is in progress, until its sockets are closed or handed over.
 #[derive(Debug)]
-pub(super) struct OpeningGuard(Rc<Front>);
+pub(super) struct OpeningGuard {
+    front: Rc<Front>,
+    _permit: Permit,
+}
 
 impl Drop for OpeningGuard {
     fn drop(&mut self) {
-        self.0.openings.set(self.0.openings.get() - 1);
-        self.0.counters.openings.store(self.0.openings.get() as u64, Ordering::Relaxed);
+        let front = &self.front;
+        front.openings.set(front.openings.get() - 1);
+        front.counters.openings.store(front.openings.get() as u64, Ordering::Relaxed);
+        front.opening_ended.notify_waiters();
+    }
+}
+
+/// Held by a connection that was turned away and lingers.
+#[derive(Debug)]
+pub(super) struct LingeringGuard(Rc<Front>);
+
+impl Drop for LingeringGuard {
+    fn drop(&mut self) {
+        self.0.lingering.set(self.0.lingering.get() - 1);
         self.0.opening_ended.notify_waiters();
     }
 }
@@ -89,14 +108,23 @@ impl Front {
         let _ = draining.wait_for(|is_draining| *is_draining).await;
     }
 
-    pub(super) fn begin_opening(self: &Rc<Self>) -> OpeningGuard {
+    pub(super) fn begin_opening(self: &Rc<Self>, permit: Permit) -> OpeningGuard {
         self.openings.set(self.openings.get() + 1);
         self.counters.openings.store(self.openings.get() as u64, Ordering::Relaxed);
-        OpeningGuard(Rc::clone(self))
+        OpeningGuard { front: Rc::clone(self), _permit: permit }
+    }
+
+    /// Lets one more connection linger that was turned away, if not too many do.
+    pub(super) fn begin_lingering(self: &Rc<Self>) -> Option<LingeringGuard> {
+        let lingering = self.lingering.get();
+        (lingering < TURNED_AWAY_LINGERING_MAX).then(|| {
+            self.lingering.set(lingering + 1);
+            LingeringGuard(Rc::clone(self))
+        })
     }
 
     async fn openings_over(&self) {
-        while self.openings.get() > 0 {
+        while self.openings.get() > 0 || self.lingering.get() > 0 {
             self.opening_ended.notified().await;
         }
     }
@@ -133,6 +161,7 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
             head_timeout_ms,
             pause_log: RefCell::default(),
             openings: Cell::new(0),
+            lingering: Cell::new(0),
             opening_ended: Notify::new(),
         });
         let accepting: Vec<_> = listeners

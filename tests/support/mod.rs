@@ -89,8 +89,15 @@ impl TestInstance {
     /// Waits until nothing is open any more: no opening, no slot, no buffer, no place.
     pub fn wait_for_rest(&self) {
         wait_until("an instance at rest", || {
-            self.instance.counters().is_at_rest() && self.instance.places().taken() == 0
+            self.instance.counters().is_at_rest()
+                && self.instance.places().taken() == 0
+                && self.instance.budgets().openings().taken() == 0
         });
+    }
+
+    /// Waits until exactly so many openings are in progress.
+    pub fn wait_for_openings(&self, count: u32) {
+        wait_until(&format!("{count} openings"), || self.instance.budgets().openings().taken() == count);
     }
 
     /// Drains it and waits for its end.
@@ -103,6 +110,7 @@ impl TestInstance {
             .expect("workers that end well");
         assert!(self.instance.counters().is_at_rest());
         assert_eq!(self.instance.places().taken(), 0);
+        assert_eq!(self.instance.budgets().openings().taken(), 0);
     }
 }
 
