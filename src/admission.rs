@@ -1,5 +1,9 @@
 //! Who gets in: proof of admission, given back when it is dropped.
 //!
-//! Not here: where places are taken in an opening (`front`), and the refusal's words (`session::termination`).
+//! Not here: when an opening takes its places, and the map of source networks, which needs a lock (`front`); the words
+//! of a refusal (`session::termination`).
 
+pub mod apis;
 pub mod permit;
+pub mod places;
+pub mod source;

@@ -14,12 +14,14 @@ pub mod name;
 pub mod path_escape;
 pub mod snapshot;
 pub mod suffix;
+pub mod tier;
 
 pub use api::{Api, FrameMode, Schemes, parse_api};
 pub use backend_url::{BackendHost, BackendUrl};
 pub use fault::Fault;
-pub use instance::{InstanceConfig, parse_instance};
+pub use instance::{InstanceConfig, InstanceLimits, SessionsFrom, parse_instance};
 pub use name::Name;
 pub use path_escape::leaves_suffix;
 pub use snapshot::{Routed, Snapshot};
 pub use suffix::Suffix;
+pub use tier::TierUnits;

@@ -7,6 +7,7 @@
 
 mod accept;
 mod answer;
+pub mod budgets;
 mod dial;
 mod head_reader;
 pub mod listener;
@@ -15,7 +16,9 @@ mod refusal;
 mod run;
 pub mod socket;
 mod source_addresses;
+pub mod sources;
 mod truncation;
+mod turn_away;
 
 use run::{Front, OpeningGuard};
-pub use run::{FrontParts, run_front};
+pub use run::{FrontParts, Published, run_front};

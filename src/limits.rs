@@ -87,14 +87,19 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// Open files of one session: the client's socket and the backend's.
 pub const OPEN_FILES_PER_SESSION: u64 = 2;
 
+/// Open files of one opening that holds no place of a session: its client's socket. A backend is dialled only by an
+/// opening with a place, whose two descriptors are those of the session to be.
+pub const OPEN_FILES_PER_OPENING: u64 = 1;
+
 /// Open files that are never given to sessions: logs, catalogue, admin API, look-ups, the control runtime.
 const OPEN_FILES_RESERVE: u64 = 256;
 
-/// Open files per worker that are never given to sessions: its listeners, rings, wake-ups, and refusals that linger.
+/// Open files per worker that are never given to sessions: its listeners, rings, wake-ups, and the connections that were
+/// turned away and linger.
 const OPEN_FILES_RESERVE_PER_WORKER: u64 = 64;
 
-/// Open files that an instance of `workers` keeps back from its sessions. Checked at the start: the limit of open files
-/// less this, halved, is the most sessions that may be configured, and the default.
+/// Open files that an instance of `workers` keeps back from its sessions and openings. Checked at the start: what the
+/// limit of open files leaves beyond this holds every session with two of them and every opening with one.
 pub const fn open_files_reserve(workers: usize) -> u64 {
     OPEN_FILES_RESERVE + OPEN_FILES_RESERVE_PER_WORKER * workers as u64
 }
@@ -170,8 +175,89 @@ pub const DRAIN_S: Allowed = Allowed { least: 0, most: 3600, unit: "seconds" };
 /// Default of [`DRAIN_S`].
 pub const DRAIN_S_DEFAULT: u64 = 30;
 
-/// Sessions that an instance holds at once. No default here: absent, it follows from the open-file limit.
+/// Sessions that an instance, or one API, holds at once. Over it: 503 (`instance_full`, `api_full`). No default here:
+/// absent, an instance's follows from its tier or from the open-file limit, and an API has none.
 pub const CONNECTIONS_MAX: Allowed = Allowed { least: 1, most: 10_000_000, unit: "sessions" };
+
+/// A tier of Azure API Management, as a preset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TierPreset {
+    /// Its name in the instance file.
+    pub name: &'static str,
+    /// Sessions that one unit holds.
+    pub sessions_per_unit: u64,
+    /// How many units it has.
+    pub units: Allowed,
+}
+
+impl TierPreset {
+    const fn new(name: &'static str, sessions_per_unit: u64, units_max: u64, unit: &'static str) -> Self {
+        Self { name, sessions_per_unit, units: Allowed { least: 1, most: units_max, unit } }
+    }
+}
+
+/// The tiers in which WebSocket APIs are available, and what Azure API Management gives in each of them.
+pub const TIERS: [TierPreset; 7] = [
+    TierPreset::new("developer", 2_500, 1, "units of tier developer"),
+    TierPreset::new("basic", 5_000, 2, "units of tier basic"),
+    TierPreset::new("standard", 5_000, 4, "units of tier standard"),
+    TierPreset::new("premium", 5_000, 31, "units of tier premium"),
+    TierPreset::new("basic-v2", 5_000, 10, "units of tier basic-v2"),
+    TierPreset::new("standard-v2", 5_000, 10, "units of tier standard-v2"),
+    TierPreset::new("premium-v2", 5_000, 30, "units of tier premium-v2"),
+];
+
+/// Most sessions that a tier gives, whatever its units: Azure API Management's cap on one instance.
+pub const TIER_SESSIONS_MAX: u64 = 60_000;
+
+/// Units, while their tier is not known: the most that any tier has.
+pub const UNITS: Allowed = Allowed { least: 1, most: 31, unit: "units" };
+/// Default of [`UNITS`].
+pub const UNITS_DEFAULT: u64 = 1;
+
+/// Sessions of one source network at once. Over it: 429 (`source_full`). Absent: no bound, because behind a balancer or
+/// an address translation all clients may have one address.
+pub const SOURCE_CONNECTIONS_MAX: Allowed = Allowed { least: 1, most: 10_000_000, unit: "sessions" };
+
+/// Leading bits of an IPv4 address that make its source network. A client has one address: all of them by default.
+pub const SOURCE_PREFIX_IPV4: Allowed = Allowed { least: 8, most: 32, unit: "bits" };
+/// Default of [`SOURCE_PREFIX_IPV4`].
+pub const SOURCE_PREFIX_IPV4_DEFAULT: u64 = 32;
+
+/// Leading bits of an IPv6 address that make its source network. A client has a /64 to choose addresses from
+/// (RFC 4291 §2.5.1): half of them by default.
+pub const SOURCE_PREFIX_IPV6: Allowed = Allowed { least: 16, most: 128, unit: "bits" };
+/// Default of [`SOURCE_PREFIX_IPV6`].
+pub const SOURCE_PREFIX_IPV6_DEFAULT: u64 = 64;
+
+/// Parts that places by source network are kept in, each under its own lock, so that handshakes seldom meet.
+pub const SOURCE_SHARDS: usize = 64;
+
+/// Openings in progress at once, from the accept to the hand-over or the close. Over it: 503 (`openings_full`).
+///
+/// Each takes a descriptor and some KiB. Raising it lets a storm of handshakes in faster, and lets more silent
+/// connections stay until `head_timeout_ms`.
+pub const OPENINGS_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
+/// Default of [`OPENINGS_MAX`], as far as the open-file limit holds it beside the sessions: as many as one listener's
+/// queue holds, so that what one worker takes at once is not turned away for its number alone.
+pub const OPENINGS_MAX_DEFAULT: u64 = LISTEN_BACKLOG as u64;
+/// Least default of [`OPENINGS_MAX`]: what the open-file limit must hold beside the sessions.
+pub const OPENINGS_MAX_DEFAULT_LEAST: u64 = 64;
+/// The part of the open files that openings get at most by default where the sessions get all the rest: a sixteenth.
+pub const OPENINGS_SHARE: u64 = 16;
+
+/// Openings in progress of one source network. Over it: 429 (`source_full`). Absent: no bound, for the same reason as
+/// [`SOURCE_CONNECTIONS_MAX`].
+pub const OPENINGS_PER_SOURCE_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
+
+/// Connections of one worker that were turned away for lack of an opening and linger, so that they can read why. Over it
+/// they are closed at once.
+pub const TURNED_AWAY_LINGERING_MAX: usize = 32;
+
+const _: () = assert!(TURNED_AWAY_LINGERING_MAX as u64 <= OPEN_FILES_RESERVE_PER_WORKER / 2);
+
+/// Bytes that are read of a connection that is turned away, without waiting, before it is closed.
+pub const TURNED_AWAY_READ_BYTES: usize = 4 * 1024;
 
 /// How long a client may take to send its request head. Over it: 408.
 pub const HEAD_TIMEOUT_MS: Allowed = Allowed { least: 100, most: 120_000, unit: "milliseconds" };
@@ -237,6 +323,13 @@ const _: () = {
     assert!(DRAIN_S.contains(DRAIN_S_DEFAULT));
     assert!(BACKLOG_MIB_MAX.contains(BACKLOG_MIB_MAX_DEFAULT));
     assert!(SLOW_SEND_MS_IN_NEED < SLOW_SEND_MS);
+    assert!(SOURCE_PREFIX_IPV4.contains(SOURCE_PREFIX_IPV4_DEFAULT));
+    assert!(SOURCE_PREFIX_IPV6.contains(SOURCE_PREFIX_IPV6_DEFAULT));
+    assert!(OPENINGS_MAX.contains(OPENINGS_MAX_DEFAULT) && OPENINGS_MAX.contains(OPENINGS_MAX_DEFAULT_LEAST));
+    assert!(UNITS.contains(UNITS_DEFAULT));
+    // Places are counted in 32 bits, and all of them set means that there is no limit.
+    assert!(CONNECTIONS_MAX.most < u32::MAX as u64);
+    assert!(OPENINGS_MAX.most < u32::MAX as u64);
     assert!(HEAD_TIMEOUT_MS.contains(HEAD_TIMEOUT_MS_DEFAULT));
     assert!(DIAL_TIMEOUT_MS.contains(DIAL_TIMEOUT_MS_DEFAULT));
     assert!(ANSWER_TIMEOUT_MS.contains(ANSWER_TIMEOUT_MS_DEFAULT));
@@ -275,6 +368,9 @@ pub const RETRY_AFTER_S: u32 = 5;
 
 /// Milliseconds for which a listener pauses when descriptors or memory are used up.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Milliseconds between two log lines of a worker about such pauses.
+pub const ACCEPT_PAUSE_LOG_MS: u64 = 1_000;
 
 /// Failures after which a draining listener gives up what its queue still holds.
 pub const DRAIN_ACCEPT_FAILURES_MAX: usize = 32;

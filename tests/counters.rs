@@ -12,7 +12,7 @@ mod support;
 mod golden;
 
 use golden::assert_golden;
-use ringgate::admission::permit::Places;
+use ringgate::front::budgets::Budgets;
 use ringgate::observe::text::page;
 use ringgate::observe::{Counters, Observed};
 use rustix::process::Signal;
@@ -29,7 +29,7 @@ use support::{api_file, wait_until};
 
 #[test]
 fn the_page_names_and_explains_every_counter() {
-    let observed = Observed::of(Counters::new(2), Places::new(1000));
+    let observed = Observed::of(Counters::new(2), Budgets::of(1000, 64));
     assert_golden("status.txt", &page(&observed));
 }
 

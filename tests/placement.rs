@@ -11,12 +11,13 @@
 
 mod support;
 
-use ringgate::admission::permit::Places;
+use ringgate::admission::apis::ApiRegistry;
 use ringgate::catalog::{Snapshot, parse_api};
 use ringgate::control::resolver::Resolver;
 use ringgate::daemon::open_files::raise_open_files;
+use ringgate::front::budgets::Budgets;
 use ringgate::front::listener::bind_group;
-use ringgate::front::{FrontParts, run_front};
+use ringgate::front::{FrontParts, Published, run_front};
 use ringgate::observe::Counters;
 use ringgate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
 use ringgate::ring::KernelRing;
@@ -39,9 +40,9 @@ struct Workers {
     relays: Vec<JoinHandle<()>>,
     mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
     counters: Counters,
-    places: Arc<Places>,
+    budgets: Budgets,
     draining: watch::Sender<bool>,
-    _snapshots: watch::Sender<Arc<Snapshot>>,
+    _published: watch::Sender<Arc<Published>>,
     _control: Runtime,
 }
 
@@ -53,11 +54,13 @@ impl Workers {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let api = parse_api("apis/t.toml", "t", &api_file("t", backend.address, "")).unwrap();
         let snapshot = Snapshot::build(vec![("apis/t.toml".to_owned(), api)], None).unwrap();
-        let (snapshots, snapshots_of_fronts) = watch::channel(Arc::new(snapshot));
+        let api_places = ApiRegistry::default().publish(snapshot.served());
+        let published = Arc::new(Published { snapshot: Arc::new(snapshot), api_places });
+        let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
         let mailboxes: Vec<_> = (0..2).map(|_| Mailbox::new().unwrap()).collect();
         let counters = Counters::new(2);
-        let places = Places::new(1000);
+        let budgets = Budgets::of(1000, 1000);
         let resolver = Resolver::start(control.handle());
         let hold = Relays::new(mailboxes.clone());
 
@@ -76,9 +79,9 @@ impl Workers {
             addresses.push(listeners[0].local_address().unwrap());
             let parts = FrontParts {
                 listeners,
-                snapshots: snapshots_of_fronts.clone(),
+                published: published_to_fronts.clone(),
                 draining: draining_of_fronts.clone(),
-                places: Arc::clone(&places),
+                budgets: budgets.clone(),
                 resolver: resolver.clone(),
                 relays: Arc::clone(&hold),
                 worker,
@@ -93,9 +96,9 @@ impl Workers {
             relays,
             mailboxes,
             counters,
-            places,
+            budgets,
             draining,
-            _snapshots: snapshots,
+            _published: published,
             _control: control,
         }
     }
@@ -125,7 +128,7 @@ impl Workers {
         for thread in self.fronts.into_iter().chain(self.relays) {
             thread.join().unwrap();
         }
-        assert_eq!(self.places.taken(), 0);
+        assert_eq!(self.budgets.sessions().taken(), 0);
     }
 }
 

@@ -14,7 +14,8 @@ use std::net::TcpListener;
 use std::process::Output;
 use support::backend::{Backend, Pair, closed_port, tungstenite_echo};
 use support::frames::{client_frame, close_payload, server_frame};
-use support::raw::{Raw, StreamEnd};
+use support::handshake::read_refusal;
+use support::raw::{Raw, StreamEnd, request};
 use support::served::{Configuration, INSTANCE, Served, output_in_time, wait_for_exit};
 use support::{api_file, wait_until};
 use tungstenite::Message;
@@ -147,12 +148,39 @@ fn a_port_of_another_instance_is_in_use() {
 }
 
 #[test]
+fn says_how_many_sessions_it_holds_and_what_says_so() {
+    for (limits, announced) in [
+        ("tier = \"developer\"", "2500 sessions (tier developer, 1 unit)"),
+        ("tier = \"basic\"\nunits = 1\nconnections_max = 7", "7 sessions (limits.connections_max)"),
+        ("", "sessions (open-file limit)"),
+    ] {
+        let instance = format!("{INSTANCE}[limits]\n{limits}\n");
+        let served = Served::start(&Configuration::new(&instance, &api_file("t", closed_port(), "")));
+        assert!(served.announced[0].ends_with(announced), "{limits}: {}", served.announced[0]);
+    }
+}
+
+#[test]
+fn a_tier_that_needs_more_open_files_is_refused_with_the_remedy() {
+    let instance = format!("{INSTANCE}[limits]\ntier = \"basic\"\nunits = 2\n");
+    let configuration = Configuration::new(&instance, &api_file("t", closed_port(), ""));
+    let said = failure(configuration.run_with_open_files(4096));
+    assert!(
+        said.contains("cannot hold 10000 sessions (tier basic, 2 units): needs 20448 open files"),
+        "{said}"
+    );
+    assert!(said.contains("or set limits.connections_max lower than the tier"), "{said}");
+}
+
+#[test]
 fn more_sessions_than_open_files_are_refused_with_the_remedy() {
     let instance =
         "workers = 1\n[limits]\nconnections_max = 1000\n[[listeners]]\naddress = \"127.0.0.1:0\"\n";
     let configuration = Configuration::new(instance, &api_file("t", tungstenite_echo(), ""));
     let said = failure(configuration.run_with_open_files(1024));
-    assert!(said.contains("cannot hold 1000 sessions: needs 2320 open files, the limit is 1024"), "{said}");
+    let needed =
+        "cannot hold 1000 sessions (limits.connections_max): needs 2384 open files, 64 of them for openings";
+    assert!(said.contains(&format!("{needed}, and the limit is 1024")), "{said}");
     assert!(
         said.contains("raise LimitNOFILE in the unit or ulimit -n, or lower limits.connections_max"),
         "{said}"
@@ -166,4 +194,62 @@ fn a_limit_of_open_files_that_holds_no_session_is_refused_with_the_remedy() {
         let said = failure(configuration.run_with_open_files(limit));
         assert!(said.contains(&format!("the limit is {limit}; raise LimitNOFILE")), "{said}");
     }
+}
+
+#[test]
+fn accepting_pauses_while_open_files_are_used_up_and_goes_on_when_they_are_back() {
+    let backend = Backend::new();
+    let instance = INSTANCE.replace("workers = 2", "workers = 1");
+    let served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
+    // A session that lives; and the front waits for the next connection.
+    let mut pair = Pair::open(served.address, &backend);
+    let in_use = served.open_files();
+    let lowest_free = (0..).find(|number| !in_use.contains(number)).unwrap();
+    served.limit_open_files(Some(lowest_free));
+
+    // The accept that is already waiting takes one connection more; there is no open file left for its backend.
+    let mut first = Raw::connect(served.address);
+    first.send(request("/t", "").as_bytes());
+    read_refusal(&mut first, 503, "this instance has no open files or memory left");
+    let pauses = |line: String| line.split("pauses=").nth(1).and_then(|number| number.trim().parse().ok());
+    assert_eq!(pauses(served.wait_until_said("cannot accept connections")), Some(1));
+    // A second later all pauses since are told in one line: about ten of 100 ms.
+    let more: u32 = pauses(served.wait_until_said("cannot accept connections")).unwrap();
+    assert!((1..=12).contains(&more), "{more} pauses in a second");
+    pair.exchange();
+
+    // Who comes now waits in the listener's queue.
+    let mut late = Raw::connect(served.address);
+    late.send(request("/t", "").as_bytes());
+    served.limit_open_files(None);
+    let session = backend.take_session();
+    assert!(late.read_head().starts_with("HTTP/1.1 101 "));
+    drop((late, session, pair));
+}
+
+#[test]
+fn a_flood_of_connections_beyond_openings_max_keeps_few_open_files() {
+    /// Connections of a worker that were turned away and linger, and one that is just accepted.
+    const PASSING: usize = 32 + 1;
+    let instance = INSTANCE.replace("workers = 2", "workers = 1")
+        + "[limits]\nopenings_max = 8\nhead_timeout_ms = 120000\n";
+    let backend = Backend::new();
+    let served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
+    // Once it carries a session, it has all the files that it works with.
+    let mut pair = Pair::open(served.address, &backend);
+    let before = served.open_files().len();
+    let silent: Vec<Raw> = (0..8).map(|_| Raw::connect(served.address)).collect();
+    wait_until("eight openings", || served.open_files().len() == before + silent.len());
+
+    let mut flood: Vec<Raw> = (0..200).map(|_| Raw::connect(served.address)).collect();
+    for client in &mut flood {
+        let (answer, end) = client.read_to_end();
+        assert!(answer.starts_with(b"HTTP/1.1 503 "), "{:?}", String::from_utf8_lossy(&answer));
+        assert_eq!(end, StreamEnd::Fin);
+        let open = served.open_files().len();
+        assert!(open <= before + silent.len() + PASSING, "{open} open files, {before} before");
+    }
+    pair.exchange();
+    drop((flood, silent));
+    wait_until("as many open files as before", || served.open_files().len() == before);
 }

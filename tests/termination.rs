@@ -51,9 +51,9 @@ fn every_cause_has_the_outcomes_that_the_table_shows() {
 }
 
 #[test]
-fn a_cause_that_is_answered_before_the_101_with_503_may_be_retried() {
+fn a_cause_that_is_answered_before_the_101_with_503_or_429_may_be_retried() {
     for cause in Cause::ALL {
-        let is_shed = cause.answer() == Answer::Status(503);
+        let is_shed = matches!(cause.answer(), Answer::Status(503 | 429));
         assert_eq!(cause.may_be_retried(), is_shed, "{}", cause.name());
     }
 }

@@ -1,115 +1,115 @@
-//! A bounded number of places, exact across threads, and the permits that hold them.
+//! What an opening or a session holds of all that is bounded.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use super::places::Place;
+use super::source::{SourceNetwork, SourcePlace};
+use crate::catalog::Name;
 
-/// So many places, shared by all workers.
+/// Proof of admission; dropping it gives all its places back. A session holds its until both descriptors are closed.
+///
+/// Three words, as every session has one: a source's place is apart, because most instances do not count by source.
 #[derive(Debug)]
-pub struct Places {
-    taken: AtomicU32,
-    limit: u32,
-}
-
-impl Places {
-    /// Places that are all free.
-    pub fn new(limit: u32) -> Arc<Self> {
-        Arc::new(Self { taken: AtomicU32::new(0), limit })
-    }
-
-    /// Takes a place, or none if all are taken. Never one more than the limit, whoever asks at the same time.
-    pub fn take(self: &Arc<Self>) -> Option<Permit> {
-        self.taken
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
-                (taken < self.limit).then_some(taken + 1)
-            })
-            .ok()
-            .map(|_| Permit { places: Arc::clone(self) })
-    }
-
-    /// Takes a place for a session that is already there, even beyond the limit: a live session is never refused.
-    pub fn adopt(self: &Arc<Self>, _token: PermitToken) -> Permit {
-        self.taken.fetch_add(1, Ordering::AcqRel);
-        Permit { places: Arc::clone(self) }
-    }
-
-    /// Places that are taken.
-    pub fn taken(&self) -> u32 {
-        self.taken.load(Ordering::Acquire)
-    }
-
-    /// How many places there are.
-    pub fn limit(&self) -> u32 {
-        self.limit
-    }
-}
-
-/// Proof of admission; dropping it gives the place back. A session holds its until both descriptors are closed.
-#[derive(Debug)]
-#[must_use = "dropping a permit gives its place back"]
+#[must_use = "dropping a permit gives its places back"]
 pub struct Permit {
-    places: Arc<Places>,
+    // They go back in this order: when the instance's place is free, the others are too.
+    source: Option<Box<SourcePlace>>,
+    api: Option<Place>,
+    _instance: Place,
 }
 
-/// A permit as plain data, for a session that moves to another process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PermitToken;
+/// A permit as plain data, for a session that moves to another process: what it counts against besides the instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PermitToken {
+    /// Its API.
+    pub api: Option<Name>,
+    /// The network that its client came from, if it was counted.
+    pub source: Option<SourceNetwork>,
+}
+
+impl From<Place> for Permit {
+    /// A permit of the instance's place alone.
+    fn from(instance: Place) -> Self {
+        Self { source: None, api: None, _instance: instance }
+    }
+}
 
 impl Permit {
-    /// Gives the place back here, to be adopted elsewhere.
+    /// The same, and a place of a source network, if there is one.
+    pub fn with_source(self, place: Option<SourcePlace>) -> Self {
+        Self { source: place.map(Box::new), ..self }
+    }
+
+    /// The same, and a place of an API.
+    pub fn with_api(self, place: Place) -> Self {
+        Self { api: Some(place), ..self }
+    }
+
+    /// Gives the places back here, to be adopted elsewhere.
     pub fn into_token(self) -> PermitToken {
-        PermitToken
+        PermitToken {
+            api: self.api.as_ref().and_then(|place| place.places().api().cloned()),
+            source: self.source.as_ref().map(|place| place.network()),
+        }
     }
 }
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.places.taken.fetch_sub(1, Ordering::AcqRel);
-    }
-}
+const _: () = assert!(size_of::<Permit>() == 3 * size_of::<usize>());
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+    use crate::admission::places::Places;
+    use crate::admission::source::{SourceLedger, SourcePrefixes};
 
-    #[test]
-    fn gives_exactly_as_many_as_there_are() {
-        let places = Places::new(2);
-        let first = places.take().unwrap();
-        let _second = places.take().unwrap();
-        assert!(places.take().is_none());
-        drop(first);
-        assert!(places.take().is_some());
-        assert_eq!(places.taken(), 1);
+    #[derive(Debug, Default)]
+    struct GivenBack(AtomicU32);
+
+    impl SourceLedger for GivenBack {
+        fn give_back(&self, _network: SourceNetwork) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn network() -> SourceNetwork {
+        SourcePrefixes { ipv4: 32, ipv6: 64 }.network_of(Ipv4Addr::LOCALHOST.into())
     }
 
     #[test]
-    fn adopting_never_refuses() {
-        let places = Places::new(1);
-        let permit = places.take().unwrap();
+    fn gives_back_all_that_it_holds_once() {
+        let (instance, ledger) = (Places::new(1), Arc::new(GivenBack::default()));
+        let api = Places::of_api(Name::parse("chat").unwrap(), 1);
+        let permit = instance
+            .take()
+            .unwrap()
+            .with_source(Some(SourcePlace::new(ledger.clone(), network())))
+            .with_api(api.take_place().unwrap());
+        assert!(instance.take().is_none() && api.take().is_none());
+        assert_eq!(ledger.0.load(Ordering::Relaxed), 0);
+        drop(permit);
+        assert_eq!((instance.taken(), api.taken(), ledger.0.load(Ordering::Relaxed)), (0, 0, 1));
+    }
+
+    #[test]
+    fn a_token_says_what_to_adopt_and_adopting_never_refuses() {
+        let (instance, ledger) = (Places::new(1), Arc::new(GivenBack::default()));
+        let api = Places::of_api(Name::parse("chat").unwrap(), 1);
+        let permit = instance
+            .take()
+            .unwrap()
+            .with_source(Some(SourcePlace::new(ledger.clone(), network())))
+            .with_api(api.take_place().unwrap());
         let token = permit.into_token();
-        let _other = places.take().unwrap();
-        let _adopted = places.adopt(token);
-        assert_eq!(places.taken(), 2);
-        assert!(places.take().is_none());
-    }
+        assert_eq!(token, PermitToken { api: Name::parse("chat").ok(), source: Some(network()) });
+        assert_eq!((instance.taken(), api.taken(), ledger.0.load(Ordering::Relaxed)), (0, 0, 1));
 
-    #[test]
-    fn is_exact_under_a_storm_of_threads() {
-        let places = Places::new(5);
-        let most_seen = AtomicU32::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..20_000 {
-                        if let Some(permit) = places.take() {
-                            most_seen.fetch_max(places.taken(), Ordering::Relaxed);
-                            drop(permit);
-                        }
-                    }
-                });
-            }
-        });
-        assert!(most_seen.into_inner() <= 5);
-        assert_eq!(places.taken(), 0);
+        let _others = (instance.take().unwrap(), api.take().unwrap());
+        let adopted = Permit::from(instance.adopt()).with_api(api.adopt());
+        assert_eq!((instance.taken(), api.taken()), (2, 2));
+        assert!(instance.take().is_none() && api.take().is_none());
+        drop(adopted);
+        assert_eq!((instance.taken(), api.taken()), (1, 1));
     }
 }

@@ -4,11 +4,13 @@
 //!
 //! Not here: what is published (`api`), reading the file and finding the catalogue's folder (`control::store`).
 
+use core::fmt;
 use core::net::SocketAddr;
 
 use super::fault::Fault;
 use super::fields::{Document, Fields};
 use super::name::Name;
+use super::tier::{TierUnits, parse_tier};
 use crate::limits;
 
 /// An instance's configuration, checked.
@@ -40,8 +42,20 @@ pub struct ListenerConfig {
 /// The bounds of one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstanceLimits {
-    /// Most sessions at once, 1 to 10,000,000. `None`: what the open-file limit allows.
+    /// The preset for the most sessions at once. `None`: none.
+    pub tier: Option<TierUnits>,
+    /// Most sessions at once, 1 to 10,000,000. `None`: what the tier says, and without one what the open-file limit allows.
     pub connections_max: Option<u64>,
+    /// Most sessions at once of one source network, 1 to 10,000,000. `None`: any.
+    pub source_connections_max: Option<u64>,
+    /// Leading bits of an IPv4 address that make its source network, 8 to 32. Default 32.
+    pub source_prefix_ipv4: u64,
+    /// Leading bits of an IPv6 address that make its source network, 16 to 128. Default 64.
+    pub source_prefix_ipv6: u64,
+    /// Most openings in progress at once, 1 to 1,000,000. `None`: 4,096, or what the open-file limit leaves.
+    pub openings_max: Option<u64>,
+    /// Most openings in progress at once of one source network, 1 to 1,000,000. `None`: any.
+    pub openings_per_source_max: Option<u64>,
     /// Milliseconds a client has for its request head, 100 to 120,000. Default 10,000.
     pub head_timeout_ms: u64,
     /// MiB of heap that one worker holds for readers that have fallen behind, 1 to 65,536. Default 64.
@@ -65,9 +79,58 @@ impl Default for InstanceConfig {
 impl Default for InstanceLimits {
     fn default() -> Self {
         Self {
+            tier: None,
             connections_max: None,
+            source_connections_max: None,
+            source_prefix_ipv4: limits::SOURCE_PREFIX_IPV4_DEFAULT,
+            source_prefix_ipv6: limits::SOURCE_PREFIX_IPV6_DEFAULT,
+            openings_max: None,
+            openings_per_source_max: None,
             head_timeout_ms: limits::HEAD_TIMEOUT_MS_DEFAULT,
             backlog_mib_max: limits::BACKLOG_MIB_MAX_DEFAULT,
+        }
+    }
+}
+
+/// What says how many sessions an instance holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionsFrom {
+    /// `limits.connections_max`, this many.
+    ConnectionsMax(u64),
+    /// A preset.
+    Tier(TierUnits),
+    /// Nothing in the instance file: the limit of open files.
+    OpenFiles,
+}
+
+impl SessionsFrom {
+    /// How many sessions were asked for; `None`: as many as fit.
+    pub fn asked(&self) -> Option<u64> {
+        match self {
+            Self::ConnectionsMax(sessions) => Some(*sessions),
+            Self::Tier(tier) => Some(tier.sessions()),
+            Self::OpenFiles => None,
+        }
+    }
+}
+
+impl fmt::Display for SessionsFrom {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectionsMax(_) => formatter.write_str("limits.connections_max"),
+            Self::Tier(tier) => tier.fmt(formatter),
+            Self::OpenFiles => formatter.write_str("open-file limit"),
+        }
+    }
+}
+
+impl InstanceLimits {
+    /// What says how many sessions the instance holds: `connections_max` before the tier.
+    pub fn sessions_from(&self) -> SessionsFrom {
+        match (self.connections_max, self.tier) {
+            (Some(sessions), _) => SessionsFrom::ConnectionsMax(sessions),
+            (None, Some(tier)) => SessionsFrom::Tier(tier),
+            (None, None) => SessionsFrom::OpenFiles,
         }
     }
 }
@@ -143,7 +206,19 @@ fn take_status(mut fields: Fields<'_>) -> Option<SocketAddr> {
 fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
     let default = InstanceLimits::default();
     let taken = InstanceLimits {
+        tier: take_tier(&mut fields),
         connections_max: fields.take_integer("connections_max", &limits::CONNECTIONS_MAX),
+        source_connections_max: fields
+            .take_integer("source_connections_max", &limits::SOURCE_CONNECTIONS_MAX),
+        source_prefix_ipv4: fields
+            .take_integer("source_prefix_ipv4", &limits::SOURCE_PREFIX_IPV4)
+            .unwrap_or(default.source_prefix_ipv4),
+        source_prefix_ipv6: fields
+            .take_integer("source_prefix_ipv6", &limits::SOURCE_PREFIX_IPV6)
+            .unwrap_or(default.source_prefix_ipv6),
+        openings_max: fields.take_integer("openings_max", &limits::OPENINGS_MAX),
+        openings_per_source_max: fields
+            .take_integer("openings_per_source_max", &limits::OPENINGS_PER_SOURCE_MAX),
         head_timeout_ms: fields
             .take_integer("head_timeout_ms", &limits::HEAD_TIMEOUT_MS)
             .unwrap_or(default.head_timeout_ms),
@@ -153,6 +228,16 @@ fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
     };
     fields.finish();
     taken
+}
+
+fn take_tier(fields: &mut Fields<'_>) -> Option<TierUnits> {
+    let tier = fields.take_text("tier", parse_tier);
+    // How many units there may be is known with their tier only.
+    let units = fields.take_integer("units", tier.map_or(&limits::UNITS, |tier| &tier.units));
+    if units.is_some() && !fields.has("tier") {
+        fields.object("units", "a number beside limits.tier, which is missing");
+    }
+    Some(TierUnits { tier: tier?, units: units.unwrap_or(limits::UNITS_DEFAULT) })
 }
 
 fn parse_folder(text: &str) -> Result<String, String> {
@@ -183,7 +268,9 @@ mod tests {
         let text = "workers = 2\ncatalog = \"c\"\ngateway = \"edge\"\ndrain_s = 0\n\
             [[listeners]]\naddress = \"0.0.0.0:0\"\n[[listeners]]\naddress = \"[::1]:8080\"\n\
             [status]\naddress = \"[::1]:9900\"\n\
-            [limits]\nconnections_max = 5000\nhead_timeout_ms = 100\nbacklog_mib_max = 16\n";
+            [limits]\ntier = \"standard\"\nunits = 3\nconnections_max = 5000\nsource_connections_max = 7\n\
+            source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\nopenings_max = 9\nopenings_per_source_max = 8\n\
+            head_timeout_ms = 100\nbacklog_mib_max = 16\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address") };
         assert_eq!(
             parse(text),
@@ -195,9 +282,15 @@ mod tests {
                 listeners: vec![address("0.0.0.0:0"), address("[::1]:8080")],
                 status: Some("[::1]:9900".parse().expect("an address")),
                 limits: InstanceLimits {
+                    tier: Some(TierUnits { tier: parse_tier("standard").expect("a tier"), units: 3 }),
                     connections_max: Some(5000),
+                    source_connections_max: Some(7),
+                    source_prefix_ipv4: 24,
+                    source_prefix_ipv6: 48,
+                    openings_max: Some(9),
+                    openings_per_source_max: Some(8),
                     head_timeout_ms: 100,
-                    backlog_mib_max: 16
+                    backlog_mib_max: 16,
                 },
             })
         );
@@ -209,7 +302,15 @@ mod tests {
             ("", "workers", 1, 256),
             ("", "drain_s", 0, 3600),
             ("[limits]\n", "connections_max", 1, 10_000_000),
+            ("[limits]\n", "source_connections_max", 1, 10_000_000),
+            ("[limits]\n", "source_prefix_ipv4", 8, 32),
+            ("[limits]\n", "source_prefix_ipv6", 16, 128),
+            ("[limits]\n", "openings_max", 1, 1_000_000),
+            ("[limits]\n", "openings_per_source_max", 1, 1_000_000),
             ("[limits]\n", "head_timeout_ms", 100, 120_000),
+            ("[limits]\ntier = \"developer\"\n", "units", 1, 1),
+            ("[limits]\ntier = \"basic\"\n", "units", 1, 2),
+            ("[limits]\ntier = \"premium\"\n", "units", 1, 31),
         ] {
             for good in [least, most] {
                 assert!(parse(&format!("{table}{key} = {good}")).is_ok(), "{key} = {good}");
@@ -222,6 +323,42 @@ mod tests {
                     "{faults:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_sessions_are_those_of_connections_max_or_else_of_the_tier() {
+        let limits = |text: &str| parse(&format!("[limits]\n{text}")).expect("a correct file").limits;
+        for (text, asked, told) in [
+            ("", None, "open-file limit"),
+            ("tier = \"basic\"", Some(5_000), "tier basic, 1 unit"),
+            ("tier = \"basic\"\nunits = 2", Some(10_000), "tier basic, 2 units"),
+            ("connections_max = 7", Some(7), "limits.connections_max"),
+            ("tier = \"basic\"\nconnections_max = 70000", Some(70_000), "limits.connections_max"),
+        ] {
+            let from = limits(text).sessions_from();
+            assert_eq!((from.asked(), from.to_string().as_str()), (asked, told), "{text}");
+        }
+    }
+
+    #[test]
+    fn units_need_a_tier_that_has_as_many() {
+        let names = "developer, basic, standard, premium, basic-v2, standard-v2, premium-v2";
+        for (text, fault) in [
+            ("units = 2", "2: limits.units = 2: allowed is a number beside limits.tier, which is missing"),
+            ("units = 0", "2: limits.units = 0: allowed is 1 to 31 units"),
+            ("tier = \"basic\"\nunits = 3", "3: limits.units = 3: allowed is 1 to 2 units of tier basic"),
+            ("tier = \"Basic\"", &format!("2: limits.tier = \"Basic\": allowed is {names}")),
+            (
+                "tier = \"consumption\"\nunits = 1",
+                &format!(
+                    "2: limits.tier = \"consumption\": allowed is {names}; WebSocket APIs are not available in \
+                     tier consumption"
+                ),
+            ),
+        ] {
+            let faults = parse(&format!("[limits]\n{text}")).expect_err(text);
+            assert_eq!(faults, [format!("ringgate.toml:{fault}")], "{text}");
         }
     }
 

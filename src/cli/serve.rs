@@ -154,10 +154,10 @@ fn announce(
 ) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let count = instance.workers();
-    let places = instance.places().limit();
+    let (places, from) = (instance.places().limit(), instance.sessions_from());
     writeln!(
         out,
-        "ringgate is open: {count} worker{}, at most {places} sessions",
+        "ringgate is open: {count} worker{}, at most {places} sessions ({from})",
         if count == 1 { "" } else { "s" }
     )?;
     for address in instance.addresses() {

@@ -2,16 +2,17 @@
 //!
 //! Each worker is a front and a relay on one core. They share snapshots, places and mailboxes, nothing else.
 
-use crate::admission::permit::Places;
-use crate::catalog::InstanceConfig;
-use crate::catalog::Snapshot;
+use crate::admission::apis::ApiRegistry;
+use crate::admission::places::Places;
+use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
 use crate::control::resolver::Resolver;
 use crate::daemon::cores::{CoreIndex, pin_current_thread, usable_cores};
-use crate::daemon::open_files::{TooManySessions, fit_connections_max, raise_open_files};
+use crate::daemon::open_files::{Asked, TooManySessions, fit, raise_open_files};
 use crate::daemon::scheduling::{give_way, shorten_slice};
+use crate::front::budgets::Budgets;
 use crate::front::listener::bind_group;
 use crate::front::socket::Socket;
-use crate::front::{FrontParts, run_front};
+use crate::front::{FrontParts, Published, run_front};
 use crate::limits::open_files_reserve;
 use crate::observe::figures::Lookups;
 use crate::observe::{Counters, Observed};
@@ -75,10 +76,12 @@ pub struct Instance {
     addresses: Vec<SocketAddr>,
     workers: usize,
     counters: Counters,
-    places: Arc<Places>,
     lookups: Arc<Lookups>,
+    budgets: Budgets,
+    sessions_from: SessionsFrom,
+    api_registry: ApiRegistry,
     mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
-    snapshots: watch::Sender<Arc<Snapshot>>,
+    published: watch::Sender<Arc<Published>>,
     draining: watch::Sender<bool>,
     drain_s: u64,
     ends: mpsc::UnboundedReceiver<ThreadEnd>,
@@ -102,10 +105,14 @@ impl Instance {
         let workers = config.workers.map_or(cores.len(), |workers| workers as usize);
         let open_files = raise_open_files()?;
         let reserve = open_files_reserve(workers) + other_open_files;
-        let connections_max = fit_connections_max(config.limits.connections_max, open_files, reserve)?;
-        let places = Places::new(u32::try_from(connections_max).unwrap_or(u32::MAX));
+        let sessions_from = config.limits.sessions_from();
+        let asked = Asked { sessions: sessions_from, openings: config.limits.openings_max };
+        let room = fit(asked, open_files, reserve)?;
+        let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));
         let (addresses, listeners) = listen(config, workers)?;
-        let (snapshots, snapshots_of_fronts) = watch::channel(snapshot);
+        let mut api_registry = ApiRegistry::default();
+        let (published, published_to_fronts) = watch::channel(publication(&mut api_registry, snapshot));
         let (draining, draining_of_fronts) = watch::channel(false);
         let (end_sender, ends) = mpsc::unbounded_channel();
         let resolver = Resolver::start(control);
@@ -113,10 +120,12 @@ impl Instance {
             addresses,
             workers,
             counters: Counters::new(workers),
-            places,
             lookups: Arc::clone(resolver.lookups()),
+            budgets,
+            sessions_from,
+            api_registry,
             mailboxes: Vec::new(),
-            snapshots,
+            published,
             draining,
             drain_s: config.drain_s,
             ends,
@@ -135,9 +144,9 @@ impl Instance {
         for (index, listeners) in listeners.into_iter().enumerate() {
             let parts = FrontParts {
                 listeners,
-                snapshots: snapshots_of_fronts.clone(),
+                published: published_to_fronts.clone(),
                 draining: draining_of_fronts.clone(),
-                places: Arc::clone(&instance.places),
+                budgets: instance.budgets.clone(),
                 resolver: resolver.clone(),
                 relays: Arc::clone(&relays),
                 worker: index,
@@ -237,18 +246,34 @@ impl Instance {
 
     /// What there is to be read of it, for as long as the reader likes.
     pub fn observed(&self) -> Observed {
-        let (places, lookups) = (Arc::clone(&self.places), Arc::clone(&self.lookups));
-        Observed { counters: self.counters.clone(), places, lookups }
+        Observed {
+            counters: self.counters.clone(),
+            budgets: self.budgets.clone(),
+            lookups: Arc::clone(&self.lookups),
+        }
     }
 
     /// Its places for sessions.
     pub fn places(&self) -> &Arc<Places> {
-        &self.places
+        self.budgets.sessions()
+    }
+
+    /// What openings and sessions are counted against.
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// What says how many sessions it holds.
+    pub fn sessions_from(&self) -> SessionsFrom {
+        self.sessions_from
     }
 
     /// Gives the workers another catalogue; openings in progress end under the one they began with.
-    pub fn publish(&self, snapshot: Arc<Snapshot>) {
-        self.snapshots.send_replace(snapshot);
+    ///
+    /// Sessions go on counting against their APIs. One whose limit is lower now keeps those it has, and gets no more until
+    /// enough have ended.
+    pub fn publish(&mut self, snapshot: Arc<Snapshot>) {
+        self.published.send_replace(publication(&mut self.api_registry, snapshot));
     }
 
     /// Takes no more connections, and ends all sessions within the configured `drain_s`.
@@ -279,6 +304,12 @@ impl Instance {
         }
         Ok(())
     }
+}
+
+/// A catalogue with the places of its APIs, whose limits it sets.
+fn publication(api_registry: &mut ApiRegistry, snapshot: Arc<Snapshot>) -> Arc<Published> {
+    let api_places = api_registry.publish(snapshot.served());
+    Arc::new(Published { snapshot, api_places })
 }
 
 /// Binds every listener once per worker; gives the addresses and each worker's listeners.

@@ -150,13 +150,13 @@ fn answer(request: &RequestHead, observed: &Observed) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::permit::Places;
+    use crate::front::budgets::Budgets;
     use crate::observe::Counters;
     use tokio::time::Instant;
 
     fn start(patience: Duration) -> StatusPage {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let observed = Observed::of(Counters::new(1), Places::new(3));
+        let observed = Observed::of(Counters::new(1), Budgets::of(3, 5));
         StatusPage::start_with(&Handle::current(), listener, observed, patience).unwrap()
     }
 

@@ -1,8 +1,8 @@
 //! Opens a session: from the accepted connection to the two sockets that the relay takes over.
 //!
 //! ```text
-//! head ──► places ──► route ──► key ──► RFC 6455 checks ──► dial ──► backend's handshake ──► 101 ──► relay
-//!   └─────────┴─────────┴────────┴────────────┴───────────────┴──────────────┴── refusal, drained close
+//! head ─► places ─► route ─► key ─► RFC 6455 checks ─► place of the API ─► dial ─► backend's handshake ─► 101 ─► relay
+//!   └────────┴─────────┴───────┴────────────┴─────────────────┴──────────────┴─────────────┴── refusal, drained close
 //! ```
 //!
 //! The client gets its 101 only after the backend has given one. A client that leaves meanwhile ends the dial.
@@ -10,6 +10,7 @@
 //! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`).
 
 use super::answer::{BackendAnswer, pass_on, read_answer, send_request, wrong_answer};
+use super::budgets::with_api_place;
 use super::dial::{Abort, dial};
 use super::head_reader::{Head, NoHead, read_head};
 use super::refusal::{Refusal, send_last_answer, send_within};
@@ -56,7 +57,7 @@ impl From<HeadFault> for Stop {
     }
 }
 
-/// One opening in progress.
+/// One opening in progress. Its own place is its guard's, and goes back when its sockets are closed or handed over.
 struct Opening {
     front: Rc<Front>,
     socket: Socket,
@@ -148,16 +149,10 @@ impl Opening {
         if self.front.is_draining() {
             return Err(draining().into());
         }
-        let permit = self.front.places.take().ok_or_else(|| {
-            let limit = self.front.places.limit();
-            Refusal::of(
-                Cause::InstanceFull,
-                format!("this instance holds as many connections as it may (connections_max = {limit})"),
-            )
-        })?;
-        let snapshot = self.front.snapshot();
+        let permit = self.front.budgets.take_session(self.peer.ip())?;
+        let published = self.front.published();
         let (routed, query) = match request.target() {
-            Target::Origin { path, query } => (Some(route(&snapshot, path)?), query),
+            Target::Origin { path, query } => (Some(route(&published.snapshot, path)?), query),
             Target::Asterisk | Target::Other => (None, None),
         };
         if let Some(routed) = &routed {
@@ -174,6 +169,10 @@ impl Opening {
             backend_target.push_str(query);
         }
         let api = Arc::clone(routed.api);
+        let permit = match published.api_places.of(&api) {
+            Some(places) => with_api_place(permit, places)?,
+            None => permit,
+        };
         Ok(Admitted { behind: head.behind, api, backend_target, offer, permit, request })
     }
 

@@ -68,7 +68,7 @@ impl Refusal {
 /// §9.6): so writing ends first, and what the client still sends is read for a while.
 pub(super) async fn send_last_answer(socket: &Socket, answer: Bytes) {
     if send_within(socket, answer).await.is_ok() {
-        drain(socket).await;
+        end_after_answer(socket).await;
     }
 }
 
@@ -82,7 +82,8 @@ pub(super) async fn send_within(socket: &Socket, bytes: Bytes) -> std::io::Resul
     result
 }
 
-async fn drain(socket: &Socket) {
+/// Ends what is sent, and reads what the client still sends for a while.
+pub(super) async fn end_after_answer(socket: &Socket) {
     shut(socket, Shutdown::Write);
     // Whether it has left does not matter any more.
     let _ = drop_what_comes(socket, Instant::now() + Duration::from_millis(FAREWELL_DRAIN_MS)).await;

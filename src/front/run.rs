@@ -1,20 +1,32 @@
 //! One front: a tokio-uring runtime on its own thread, its listeners, and the openings in progress.
 
-use super::accept::accept_until_drain;
+use super::accept::{PauseLog, accept_until_drain};
+use super::budgets::Budgets;
 use super::socket::Socket;
 use super::source_addresses::AddressTurns;
-use crate::admission::permit::Places;
+use crate::admission::apis::ApiPlaces;
+use crate::admission::permit::Permit;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
+use crate::limits::TURNED_AWAY_LINGERING_MAX;
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::relay::{NewSession, Relays};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::sync::{Notify, watch};
+
+/// A catalogue as the fronts get it.
+#[derive(Debug)]
+pub struct Published {
+    /// What is served.
+    pub snapshot: Arc<Snapshot>,
+    /// The places of every API in it.
+    pub api_places: ApiPlaces,
+}
 
 /// What a front is made of. All that is shared between workers comes in here.
 #[derive(Debug)]
@@ -22,11 +34,11 @@ pub struct FrontParts {
     /// Its own listeners; other workers have others on the same ports.
     pub listeners: Vec<Socket>,
     /// The catalogue, as it was published last.
-    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub published: watch::Receiver<Arc<Published>>,
     /// Turns true at the drain.
     pub draining: watch::Receiver<bool>,
-    /// Places of the instance.
-    pub places: Arc<Places>,
+    /// Places of openings and sessions.
+    pub budgets: Budgets,
     /// Resolves backends' names on the control thread.
     pub resolver: Resolver,
     /// The relays that take over what is opened here. Let go of when the front ends: the last front's end is the relays'.
@@ -42,35 +54,53 @@ pub struct FrontParts {
 /// One front's state, shared by its tasks.
 #[derive(Debug)]
 pub(super) struct Front {
-    snapshots: watch::Receiver<Arc<Snapshot>>,
+    published: watch::Receiver<Arc<Published>>,
     draining: watch::Receiver<bool>,
-    pub(super) places: Arc<Places>,
+    pub(super) budgets: Budgets,
     pub(super) resolver: Resolver,
     pub(super) address_turns: AddressTurns,
     relays: Arc<Relays<OwnedFd>>,
     worker: usize,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) head_timeout_ms: u64,
+    pub(super) pause_log: RefCell<PauseLog>,
     openings: Cell<usize>,
+    /// Connections that were turned away and linger.
+    lingering: Cell<usize>,
     opening_ended: Notify,
 }
 
-/// Held by an opening while it is in progress.
+/// Held by an opening while it is in progress, until its sockets are closed or handed over.
 #[derive(Debug)]
-pub(super) struct OpeningGuard(Rc<Front>);
+pub(super) struct OpeningGuard {
+    front: Rc<Front>,
+    _permit: Permit,
+}
 
 impl Drop for OpeningGuard {
     fn drop(&mut self) {
-        self.0.openings.set(self.0.openings.get() - 1);
-        self.0.counters.openings.store(self.0.openings.get() as u64, Ordering::Relaxed);
+        let front = &self.front;
+        front.openings.set(front.openings.get() - 1);
+        front.counters.openings.store(front.openings.get() as u64, Ordering::Relaxed);
+        front.opening_ended.notify_waiters();
+    }
+}
+
+/// Held by a connection that was turned away and lingers.
+#[derive(Debug)]
+pub(super) struct LingeringGuard(Rc<Front>);
+
+impl Drop for LingeringGuard {
+    fn drop(&mut self) {
+        self.0.lingering.set(self.0.lingering.get() - 1);
         self.0.opening_ended.notify_waiters();
     }
 }
 
 impl Front {
     /// The catalogue that an opening begins and ends with.
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshots.borrow())
+    pub(super) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published.borrow())
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -84,10 +114,19 @@ impl Front {
         let _ = draining.wait_for(|is_draining| *is_draining).await;
     }
 
-    pub(super) fn begin_opening(self: &Rc<Self>) -> OpeningGuard {
+    pub(super) fn begin_opening(self: &Rc<Self>, permit: Permit) -> OpeningGuard {
         self.openings.set(self.openings.get() + 1);
         self.counters.openings.store(self.openings.get() as u64, Ordering::Relaxed);
-        OpeningGuard(Rc::clone(self))
+        OpeningGuard { front: Rc::clone(self), _permit: permit }
+    }
+
+    /// Lets one more connection linger that was turned away, if not too many do.
+    pub(super) fn begin_lingering(self: &Rc<Self>) -> Option<LingeringGuard> {
+        let lingering = self.lingering.get();
+        (lingering < TURNED_AWAY_LINGERING_MAX).then(|| {
+            self.lingering.set(lingering + 1);
+            LingeringGuard(Rc::clone(self))
+        })
     }
 
     /// Gives an opened session to a relay.
@@ -98,7 +137,7 @@ impl Front {
     }
 
     async fn openings_over(&self) {
-        while self.openings.get() > 0 {
+        while self.openings.get() > 0 || self.lingering.get() > 0 {
             self.opening_ended.notified().await;
         }
     }
@@ -117,9 +156,9 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
     runtime.block_on(async {
         let FrontParts {
             listeners,
-            snapshots,
+            published,
             draining,
-            places,
+            budgets,
             resolver,
             relays,
             worker,
@@ -127,16 +166,18 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
             head_timeout_ms,
         } = parts;
         let front = Rc::new(Front {
-            snapshots,
+            published,
             draining,
-            places,
+            budgets,
             resolver,
             address_turns: AddressTurns::default(),
             relays,
             worker,
             counters,
             head_timeout_ms,
+            pause_log: RefCell::default(),
             openings: Cell::new(0),
+            lingering: Cell::new(0),
             opening_ended: Notify::new(),
         });
         let accepting: Vec<_> = listeners

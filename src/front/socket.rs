@@ -18,6 +18,7 @@ mod operation;
 mod peer_address;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use self::operation::run;
 pub use self::operation::until;
 use self::peer_address::PeerAddress;
+use crate::limits::TURNED_AWAY_READ_BYTES;
 
 /// Most bytes that one submission carries; the kernel's own cap for one call (`MAX_RW_COUNT`) is just under 2 GiB.
 const SUBMISSION_BYTES_MAX: usize = 1 << 30;
@@ -169,6 +171,25 @@ impl Socket {
             }
         }
         Ok(())
+    }
+
+    /// Sends as much of `bytes` as the system takes without waiting, and says how many bytes that is. No SIGPIPE is raised.
+    ///
+    /// A call, not an operation: nothing is in flight after it.
+    ///
+    /// # Errors
+    /// The kernel's; `WouldBlock` when it takes nothing.
+    pub fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        SockRef::from(&*self.descriptor).send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+    }
+
+    /// Receives some of what has come already and drops it, without waiting. A call, not an operation.
+    ///
+    /// # Errors
+    /// The kernel's; `WouldBlock` when nothing has come.
+    pub fn drop_received_now(&self) -> io::Result<usize> {
+        let mut dropped = [const { MaybeUninit::uninit() }; TURNED_AWAY_READ_BYTES];
+        SockRef::from(&*self.descriptor).recv_with_flags(&mut dropped, libc::MSG_DONTWAIT)
     }
 
     /// Waits until the peer leaves: its FIN, its reset, or an error of the connection. Takes no bytes.
@@ -362,6 +383,24 @@ mod tests {
             });
             accepted.send_all(sent).await.unwrap();
             assert!(reader.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn sends_and_drops_what_it_can_without_waiting() {
+        on_ring(async {
+            let (mut client, accepted) = pair().await;
+            assert_eq!(accepted.drop_received_now().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            client.write_all(b"head").unwrap();
+            // On loopback what was written has arrived.
+            assert_eq!(accepted.drop_received_now().unwrap(), 4);
+            assert_eq!(accepted.send_now(b"503").unwrap(), 3);
+            let bytes = vec![0; 1024 * 1024];
+            while accepted.send_now(&bytes).is_ok() {}
+            assert_eq!(accepted.send_now(&bytes).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+            let mut answer = [0; 3];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"503");
         });
     }
 

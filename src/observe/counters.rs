@@ -77,6 +77,8 @@ macro_rules! worker_counters {
 worker_counters! {
     /// Connections that were accepted.
     pub connections_accepted: AtomicU64, Counter of "connections";
+    /// Times that a listener paused because descriptors or memory were used up.
+    pub accept_pauses: AtomicU64, Counter of "pauses";
     /// Openings in progress.
     pub openings: AtomicU64, Gauge of "openings";
     /// Sessions that the relay took over.

@@ -1,7 +1,7 @@
 //! Every figure of an instance at one moment, read out of the one list.
 
 use super::counters::{About, Counters, Kind, Label, OF_WORKERS, OfWorkers};
-use crate::admission::permit::Places;
+use crate::front::budgets::Budgets;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Observed {
     /// Its workers' counters.
     pub counters: Counters,
-    /// Its places.
-    pub places: Arc<Places>,
+    /// Its places of sessions and openings.
+    pub budgets: Budgets,
     /// Its look-ups of backends' names.
     pub lookups: Arc<Lookups>,
 }
@@ -41,7 +41,7 @@ const OF_INSTANCE: &[OfInstance] = &[
             kind: Kind::Gauge,
             unit: "places",
         },
-        read: |observed| u64::from(observed.places.taken()),
+        read: |observed| u64::from(observed.budgets.sessions().taken()),
     },
     OfInstance {
         about: About {
@@ -50,7 +50,34 @@ const OF_INSTANCE: &[OfInstance] = &[
             kind: Kind::Gauge,
             unit: "places",
         },
-        read: |observed| u64::from(observed.places.limit()),
+        read: |observed| u64::from(observed.budgets.sessions().limit()),
+    },
+    OfInstance {
+        about: About {
+            name: "opening_places_taken",
+            help: "Places of openings that are taken, from the accept to the hand-over or the close.",
+            kind: Kind::Gauge,
+            unit: "places",
+        },
+        read: |observed| u64::from(observed.budgets.openings().taken()),
+    },
+    OfInstance {
+        about: About {
+            name: "opening_places_limit",
+            help: "Places of openings that there are (openings_max).",
+            kind: Kind::Gauge,
+            unit: "places",
+        },
+        read: |observed| u64::from(observed.budgets.openings().limit()),
+    },
+    OfInstance {
+        about: About {
+            name: "source_networks",
+            help: "Networks of clients that hold a place of a session; 0 where they are not counted.",
+            kind: Kind::Gauge,
+            unit: "networks",
+        },
+        read: |observed| observed.budgets.source_networks() as u64,
     },
     OfInstance {
         about: About {
@@ -112,8 +139,8 @@ pub struct Series {
 
 impl Observed {
     /// Counters and places, and no look-ups: an instance before its resolver has been asked anything.
-    pub fn of(counters: Counters, places: Arc<Places>) -> Self {
-        Self { counters, places, lookups: Arc::default() }
+    pub fn of(counters: Counters, budgets: Budgets) -> Self {
+        Self { counters, budgets, lookups: Arc::default() }
     }
 
     /// Every figure, in the order of the list.
@@ -156,7 +183,7 @@ mod tests {
 
     #[test]
     fn no_two_figures_have_the_same_name_or_the_same_labels() {
-        let observed = Observed::of(Counters::new(1), Places::new(1));
+        let observed = Observed::of(Counters::new(1), Budgets::of(1, 5));
         let mut names = HashSet::new();
         for figure in observed.figures() {
             assert!(names.insert(figure.about.name), "{}", figure.about.name);
@@ -167,8 +194,8 @@ mod tests {
 
     #[test]
     fn sums_what_the_workers_counted_and_keeps_each_ones_part() {
-        let observed = Observed::of(Counters::new(3), Places::new(7));
-        let _permit = observed.places.take();
+        let observed = Observed::of(Counters::new(3), Budgets::of(7, 5));
+        let _permit = observed.budgets.sessions().take();
         observed.lookups.waiters.store(2, Ordering::Relaxed);
         for (worker, connections) in [(0, 5), (2, 7)] {
             add(&observed.counters.worker(worker).connections_accepted, connections);
@@ -191,6 +218,7 @@ mod tests {
             [
                 ("places_taken", alone(1, &[])),
                 ("places_limit", alone(7, &[])),
+                ("opening_places_limit", alone(5, &[])),
                 ("lookups_limit", alone(64, &[])),
                 ("lookup_waiters", alone(2, &[])),
                 ("lookup_waiters_limit", alone(65_536, &[])),

@@ -65,13 +65,13 @@ fn push_line(text: &mut String, line: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::permit::Places;
+    use crate::front::budgets::Budgets;
     use crate::observe::Counters;
     use crate::observe::counters::add;
     use crate::session::{Cause, Phase};
 
     fn observed(workers: usize) -> Observed {
-        let observed = Observed::of(Counters::new(workers), Places::new(9));
+        let observed = Observed::of(Counters::new(workers), Budgets::of(9, 5));
         add(&observed.counters.worker(workers - 1).parked, 4);
         for _ in 0..2 {
             observed.counters.worker(0).count_termination(Cause::Idle, Phase::Relay);
@@ -81,8 +81,7 @@ mod tests {
 
     #[test]
     fn the_log_has_what_is_not_0_with_each_workers_part() {
-        let start =
-            "counters that are not 0:\n  places_limit 9\n  lookups_limit 64\n  lookup_waiters_limit 65536\n";
+        let start = "counters that are not 0:\n  places_limit 9\n  opening_places_limit 5\n  lookups_limit 64\n  lookup_waiters_limit 65536\n";
         let end = "end of counters\n";
         let one = "  parked 4\n  terminations{cause=\"idle\",phase=\"relay\"} 2\n";
         assert_eq!(log_lines(&observed(1)), [start, one, end].concat());

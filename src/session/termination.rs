@@ -32,6 +32,12 @@ pub enum Cause {
     Drain,
     /// The instance holds as many sessions as it may.
     InstanceFull,
+    /// The API holds as many sessions as it may.
+    ApiFull,
+    /// The client's network holds as many sessions, or has as many openings in progress, as it may.
+    SourceFull,
+    /// The instance has as many openings in progress as it may.
+    OpeningsFull,
     /// No local port is left for a connection to the backend.
     NoLocalPort,
     /// The request was not a correct opening handshake.
@@ -82,7 +88,7 @@ pub enum Farewell {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Closed,
         Self::Ended,
         Self::Reset,
@@ -94,6 +100,9 @@ impl Cause {
         Self::SlowReader,
         Self::Drain,
         Self::InstanceFull,
+        Self::ApiFull,
+        Self::SourceFull,
+        Self::OpeningsFull,
         Self::NoLocalPort,
         Self::HeadFault,
         Self::NoApi,
@@ -119,6 +128,9 @@ impl Cause {
             Self::SlowReader => "slow_reader",
             Self::Drain => "drain",
             Self::InstanceFull => "instance_full",
+            Self::ApiFull => "api_full",
+            Self::SourceFull => "source_full",
+            Self::OpeningsFull => "openings_full",
             Self::NoLocalPort => "no_local_port",
             Self::HeadFault => "head_fault",
             Self::NoApi => "no_api",
@@ -134,7 +146,10 @@ impl Cause {
     /// What the client is told if this stands before the 101.
     pub fn answer(self) -> Answer {
         match self {
-            Self::Drain | Self::InstanceFull | Self::NoLocalPort => Answer::Status(503),
+            Self::Drain | Self::InstanceFull | Self::ApiFull | Self::OpeningsFull | Self::NoLocalPort => {
+                Answer::Status(503)
+            }
+            Self::SourceFull => Answer::Status(429),
             Self::HeadFault => Answer::OfTheRule,
             Self::NoApi => Answer::Status(404),
             Self::Key => Answer::Status(401),
@@ -157,7 +172,15 @@ impl Cause {
 
     /// Whether a client is told to come again (`Retry-After`): the refusal is for lack of room, not for its request.
     pub fn may_be_retried(self) -> bool {
-        matches!(self, Self::Drain | Self::InstanceFull | Self::NoLocalPort)
+        matches!(
+            self,
+            Self::Drain
+                | Self::InstanceFull
+                | Self::ApiFull
+                | Self::SourceFull
+                | Self::OpeningsFull
+                | Self::NoLocalPort
+        )
     }
 
     /// What `leg` is told if this stands after the 101 and `by` is the leg that caused it.
@@ -186,6 +209,9 @@ impl Cause {
             Self::Idle | Self::LongestLife | Self::Drain => Farewell::Close(CloseCode::GoingAway),
             Self::Bug => of_the_other,
             Self::InstanceFull
+            | Self::ApiFull
+            | Self::SourceFull
+            | Self::OpeningsFull
             | Self::NoLocalPort
             | Self::HeadFault
             | Self::NoApi

@@ -1,9 +1,13 @@
 //! Backends that do what a test says.
 
 use super::PATIENCE;
+use super::frames::{client_frame, close_payload, server_frame};
 use super::raw::{Raw, accept_for, header};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -90,6 +94,53 @@ pub fn tungstenite_echo() -> SocketAddr {
     })
 }
 
+/// A backend that counts the sessions it holds at once.
+///
+/// A session is over for it when it hears the client's Close, and only then it answers. Its gateway keeps a session's
+/// place until both ends are closed, so it must never hold more than there are places, not even for a moment.
+pub struct CountingBackend {
+    pub address: SocketAddr,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    held: AtomicU32,
+    most: AtomicU32,
+}
+
+impl CountingBackend {
+    pub fn start() -> Self {
+        let counts = Arc::new(Counts::default());
+        let address = Backend::new().serve({
+            let counts = Arc::clone(&counts);
+            move |mut raw| {
+                let head = raw.read_head();
+                let held = 1 + counts.held.fetch_add(1, Ordering::SeqCst);
+                counts.most.fetch_max(held, Ordering::SeqCst);
+                raw.send(switching(&head, "").as_bytes());
+                // The first that comes is the Close, or the end of the stream.
+                let _ = raw.stream.read(&mut [0; 64]);
+                counts.held.fetch_sub(1, Ordering::SeqCst);
+                raw.try_send(&server_frame(0x88, &close_payload(1000, "")));
+                raw.finish_if_open();
+                let _ = std::io::copy(&mut raw.stream, &mut std::io::sink());
+            }
+        });
+        Self { address, counts }
+    }
+
+    /// Sessions that it holds.
+    pub fn held(&self) -> u32 {
+        self.counts.held.load(Ordering::SeqCst)
+    }
+
+    /// The most sessions that it ever held at once.
+    pub fn most(&self) -> u32 {
+        self.counts.most.load(Ordering::SeqCst)
+    }
+}
+
 /// A session with both ends in the hands of the test.
 pub struct Pair {
     pub client: Raw,
@@ -105,6 +156,16 @@ impl Pair {
         let head = client.read_head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         Self { client, backend }
+    }
+
+    /// Sends a message to the backend, and one back.
+    pub fn exchange(&mut self) {
+        let message = client_frame(0x81, b"still here");
+        self.client.send(&message);
+        self.backend.expect(&message);
+        let answer = server_frame(0x81, b"so am I");
+        self.backend.send(&answer);
+        self.client.expect(&answer);
     }
 }
 

@@ -57,19 +57,15 @@ impl TestInstance {
             .expect("a control runtime");
         let text = format!("{instance_lines}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n");
         let config: InstanceConfig = parse_instance("ringgate.toml", &text).expect("a correct instance file");
-        let apis = apis
-            .iter()
-            .map(|(name, text)| {
-                let file = format!("apis/{name}.toml");
-                let api = parse_api(&file, name, text).expect("a correct api file");
-                (file, api)
-            })
-            .collect();
-        let snapshot = Snapshot::build(apis, None).expect("a correct catalogue");
-        let instance =
-            Instance::start(&config, snapshot.into(), runtime.handle(), 0).expect("an instance that starts");
+        let instance = Instance::start(&config, snapshot(apis).into(), runtime.handle(), 0)
+            .expect("an instance that starts");
         let address = instance.addresses()[0];
         Self { instance, address, runtime }
+    }
+
+    /// Gives it another catalogue: API files by name.
+    pub fn publish(&mut self, apis: &[(&str, &str)]) {
+        self.instance.publish(snapshot(apis).into());
     }
 
     /// How often an opening or a session ended with a cause in a phase.
@@ -95,8 +91,15 @@ impl TestInstance {
     /// Waits until nothing is open any more: no opening, no slot, no buffer, no place.
     pub fn wait_for_rest(&self) {
         wait_until("an instance at rest", || {
-            self.instance.counters().is_at_rest() && self.instance.places().taken() == 0
+            self.instance.counters().is_at_rest()
+                && self.instance.places().taken() == 0
+                && self.instance.budgets().openings().taken() == 0
         });
+    }
+
+    /// Waits until exactly so many openings are in progress.
+    pub fn wait_for_openings(&self, count: u32) {
+        wait_until(&format!("{count} openings"), || self.instance.budgets().openings().taken() == count);
     }
 
     /// Drains it and waits for its end.
@@ -109,7 +112,17 @@ impl TestInstance {
             .expect("workers that end well");
         assert!(self.instance.counters().is_at_rest());
         assert_eq!(self.instance.places().taken(), 0);
+        assert_eq!(self.instance.budgets().openings().taken(), 0);
     }
+}
+
+fn snapshot(apis: &[(&str, &str)]) -> Snapshot {
+    let parse = |(name, text): &(&str, &str)| {
+        let file = format!("apis/{name}.toml");
+        let api = parse_api(&file, name, text).expect("a correct api file");
+        (file, api)
+    };
+    Snapshot::build(apis.iter().map(parse).collect(), None).expect("a correct catalogue")
 }
 
 /// The file of an API that is open to all.

@@ -3,7 +3,7 @@
 use super::PATIENCE;
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// RFC 6455 §1.3's key and its accept value.
@@ -34,6 +34,14 @@ impl Raw {
 
     pub fn connect(address: SocketAddr) -> Self {
         Self::new(TcpStream::connect(address).expect("a connection"))
+    }
+
+    /// A client at an address of its own.
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).expect("a connection");
+        Self::new(socket.into())
     }
 
     /// A client whose system holds only so many bytes for it.

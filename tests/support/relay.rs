@@ -2,7 +2,7 @@
 
 use super::raw::Raw;
 use bytes::Bytes;
-use ringgate::admission::permit::Places;
+use ringgate::admission::places::Places;
 use ringgate::observe::WorkerCounters;
 use ringgate::relay::{Mailbox, Message, NewSession, Relay, RelayLimits};
 use ringgate::ring::KernelRing;

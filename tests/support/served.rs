@@ -1,7 +1,7 @@
 //! `ringgate serve` as a process of its own, on a configuration of its own.
 
 use super::PATIENCE;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -124,13 +124,32 @@ impl Served {
     }
 
     /// Waits for a line on stderr that has `part` in it.
-    pub fn wait_until_said(&self, part: &str) {
-        while !self.next_said().contains(part) {}
+    pub fn wait_until_said(&self, part: &str) -> String {
+        loop {
+            let line = self.next_said();
+            if line.contains(part) {
+                return line;
+            }
+        }
     }
 
     /// The next line on stderr.
     pub fn next_said(&self) -> String {
         self.said.recv_timeout(PATIENCE).expect("a line that was expected")
+    }
+
+    /// The numbers of its open files.
+    pub fn open_files(&self) -> Vec<u64> {
+        let entries = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        // One that is closed meanwhile has no entry any more.
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    /// Sets its soft limit of open files; `None` makes it the hard one again, which it has from this process.
+    pub fn limit_open_files(&self, limit: Option<u64>) {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limits = Rlimit { current: limit.or(maximum), maximum };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limits).unwrap();
     }
 }
 

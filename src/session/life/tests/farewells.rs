@@ -98,6 +98,9 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
             return Some(Vec::new());
         }
         Cause::InstanceFull
+        | Cause::ApiFull
+        | Cause::SourceFull
+        | Cause::OpeningsFull
         | Cause::NoLocalPort
         | Cause::HeadFault
         | Cause::NoApi

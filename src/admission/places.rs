@@ -1,0 +1,203 @@
+//! A bounded number of places, exact across threads.
+//!
+//! The property to trust: whoever takes, gives back and changes the limit at the same time, nobody is given a place
+//! while as many as the limit are taken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::permit::Permit;
+use crate::catalog::Name;
+
+/// So many places, shared by all workers.
+#[derive(Debug)]
+pub struct Places {
+    /// `limit << 32 | taken`: one value, so that nobody takes a place under a limit that has just been lowered.
+    state: AtomicU64,
+    /// The API that they are places of; `None`: the instance's.
+    api: Option<Name>,
+}
+
+impl Places {
+    /// The limit of places that have none: more than there can be sessions.
+    pub const NO_LIMIT: u32 = u32::MAX;
+
+    /// Places of an instance, all free.
+    pub fn new(limit: u32) -> Arc<Self> {
+        Arc::new(Self { state: AtomicU64::new(state(limit, 0)), api: None })
+    }
+
+    /// Places of an API, all free.
+    pub fn of_api(api: Name, limit: u32) -> Arc<Self> {
+        Arc::new(Self { state: AtomicU64::new(state(limit, 0)), api: Some(api) })
+    }
+
+    /// Takes a place, or none if all are taken. Never one more than the limit, whoever asks at the same time.
+    pub fn take(self: &Arc<Self>) -> Option<Permit> {
+        self.take_place().map(Permit::from)
+    }
+
+    /// As [`Places::take`], for a permit that holds further places.
+    pub fn take_place(self: &Arc<Self>) -> Option<Place> {
+        self.state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
+                (taken_of(state) < limit_of(state)).then(|| state + 1)
+            })
+            .ok()
+            .map(|_| Place(Arc::clone(self)))
+    }
+
+    /// Takes a place for a session that is already there, even beyond the limit: a live session is never refused.
+    pub fn adopt(self: &Arc<Self>) -> Place {
+        self.state.fetch_add(1, Ordering::AcqRel);
+        Place(Arc::clone(self))
+    }
+
+    /// Places that are taken.
+    pub fn taken(&self) -> u32 {
+        taken_of(self.state.load(Ordering::Acquire))
+    }
+
+    /// How many places there are.
+    pub fn limit(&self) -> u32 {
+        limit_of(self.state.load(Ordering::Acquire))
+    }
+
+    /// Changes how many places there are. What is taken stays taken: with fewer places than that, the next is given
+    /// when enough have come back.
+    pub fn set_limit(&self, limit: u32) {
+        let change = |before| Some(state(limit, taken_of(before)));
+        // It changes at every try, so it never fails.
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+    }
+
+    /// The API that they are places of.
+    pub fn api(&self) -> Option<&Name> {
+        self.api.as_ref()
+    }
+}
+
+fn state(limit: u32, taken: u32) -> u64 {
+    u64::from(limit) << 32 | u64::from(taken)
+}
+
+fn limit_of(state: u64) -> u32 {
+    (state >> 32) as u32
+}
+
+fn taken_of(state: u64) -> u32 {
+    state as u32
+}
+
+/// One place that is taken; dropping it gives it back.
+#[derive(Debug)]
+#[must_use = "dropping a place gives it back"]
+pub struct Place(Arc<Places>);
+
+impl Place {
+    /// What it is a place of.
+    pub fn places(&self) -> &Arc<Places> {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // At least this one is taken: nothing is borrowed from the limit.
+        self.0.state.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[test]
+    fn gives_exactly_as_many_as_there_are() {
+        let places = Places::new(2);
+        let first = places.take().unwrap();
+        let _second = places.take().unwrap();
+        assert!(places.take().is_none());
+        drop(first);
+        assert!(places.take().is_some());
+        assert_eq!(places.taken(), 1);
+    }
+
+    #[test]
+    fn a_lower_limit_leaves_what_is_taken_and_gives_nothing_until_enough_came_back() {
+        let places = Places::new(3);
+        let mut held: Vec<_> = (0..3).map(|_| places.take().unwrap()).collect();
+        places.set_limit(1);
+        assert_eq!(places.taken(), 3);
+        for left in [2, 1] {
+            held.pop();
+            assert_eq!(places.taken(), left);
+            assert!(places.take().is_none(), "{left} are taken");
+        }
+        held.pop();
+        let last = places.take().unwrap();
+        assert!(places.take().is_none());
+        places.set_limit(2);
+        assert!(places.take().is_some());
+        drop(last);
+    }
+
+    #[test]
+    fn places_without_a_limit_are_counted_all_the_same() {
+        let places = Places::new(Places::NO_LIMIT);
+        let held: Vec<_> = (0..100).map(|_| places.take().unwrap()).collect();
+        places.set_limit(100);
+        assert!(places.take().is_none());
+        drop(held);
+        assert_eq!(places.taken(), 0);
+    }
+
+    #[test]
+    fn is_exact_under_a_storm_of_threads_while_the_limit_changes() {
+        let places = Places::new(5);
+        let most_seen = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        if let Some(permit) = places.take() {
+                            most_seen.fetch_max(places.taken(), Ordering::Relaxed);
+                            drop(permit);
+                        }
+                    }
+                });
+            }
+            scope.spawn(|| (0..20_000).for_each(|round| places.set_limit(1 + round % 5)));
+        });
+        assert!(most_seen.into_inner() <= 5);
+        assert_eq!(places.taken(), 0);
+    }
+
+    #[test]
+    fn nobody_takes_a_place_once_a_lower_limit_is_set() {
+        let places = Places::new(5);
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        drop(places.take());
+                    }
+                });
+            }
+            let mut rises = 0;
+            for _ in 0..20_000 {
+                places.set_limit(0);
+                let taken = places.taken();
+                std::hint::spin_loop();
+                rises += u32::from(places.taken() > taken);
+                places.set_limit(5);
+            }
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(rises, 0);
+        });
+        assert_eq!((places.taken(), places.limit()), (0, 5));
+    }
+}

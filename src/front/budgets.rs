@@ -1,0 +1,176 @@
+//! Takes the places of openings and sessions, and says which limit stands in the way.
+//!
+//! Not here: counting them (`admission`, `sources`), and places of APIs, which come with a snapshot.
+
+use super::refusal::Refusal;
+use super::sources::{SourceIsFull, Sources};
+use crate::admission::permit::{Permit, PermitToken};
+use crate::admission::places::Places;
+use crate::admission::source::SourcePrefixes;
+use crate::catalog::InstanceLimits;
+use crate::session::Cause;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// All that openings and sessions of an instance are counted against, APIs aside. Shared by its fronts.
+#[derive(Clone, Debug)]
+pub struct Budgets {
+    sessions: Arc<Places>,
+    sessions_by_source: Arc<Sources>,
+    openings: Arc<Places>,
+    openings_by_source: Arc<Sources>,
+}
+
+impl Budgets {
+    /// Budgets of `sessions` and `openings` in all, and of what `limits` says for one source.
+    pub fn new(limits: &InstanceLimits, sessions: u32, openings: u32) -> Self {
+        let prefix = |bits: u64| u8::try_from(bits).unwrap_or(u8::MAX);
+        let prefixes = SourcePrefixes {
+            ipv4: prefix(limits.source_prefix_ipv4),
+            ipv6: prefix(limits.source_prefix_ipv6),
+        };
+        let by_source = |limit: Option<u64>| {
+            Sources::new(limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)), prefixes)
+        };
+        Self {
+            sessions: Places::new(sessions),
+            sessions_by_source: by_source(limits.source_connections_max),
+            openings: Places::new(openings),
+            openings_by_source: by_source(limits.openings_per_source_max),
+        }
+    }
+
+    /// Budgets of so many sessions and openings, and none by source.
+    pub fn of(sessions: u32, openings: u32) -> Self {
+        Self::new(&InstanceLimits::default(), sessions, openings)
+    }
+
+    /// The places of all sessions.
+    pub fn sessions(&self) -> &Arc<Places> {
+        &self.sessions
+    }
+
+    /// Networks of clients that hold a place of a session, as far as they are counted.
+    pub fn source_networks(&self) -> usize {
+        self.sessions_by_source.networks()
+    }
+
+    /// The places of all openings in progress.
+    pub fn openings(&self) -> &Arc<Places> {
+        &self.openings
+    }
+
+    /// Takes what an opening needs that begins with a connection from `peer`.
+    pub(super) fn take_opening(&self, peer: IpAddr) -> Result<Permit, Refusal> {
+        let permit = self.openings.take().ok_or_else(|| {
+            let limit = self.openings.limit();
+            Refusal::of(
+                Cause::OpeningsFull,
+                format!("this instance has as many openings in progress as it may (openings_max = {limit})"),
+            )
+        })?;
+        let place = self.openings_by_source.take(peer).map_err(|SourceIsFull { limit }| {
+            Refusal::of(
+                Cause::SourceFull,
+                format!(
+                    "your network has as many openings in progress as it may (openings_per_source_max = {limit})"
+                ),
+            )
+        })?;
+        Ok(permit.with_source(place))
+    }
+
+    /// Takes what a session from `peer` needs of the instance, whatever API it will be of.
+    pub(super) fn take_session(&self, peer: IpAddr) -> Result<Permit, Refusal> {
+        let permit = self.sessions.take().ok_or_else(|| {
+            let limit = self.sessions.limit();
+            Refusal::of(
+                Cause::InstanceFull,
+                format!("this instance holds as many connections as it may (connections_max = {limit})"),
+            )
+        })?;
+        let place = self.sessions_by_source.take(peer).map_err(|SourceIsFull { limit }| {
+            Refusal::of(
+                Cause::SourceFull,
+                format!(
+                    "your network holds as many connections as it may (source_connections_max = {limit})"
+                ),
+            )
+        })?;
+        Ok(permit.with_source(place))
+    }
+
+    /// Takes the places of a session that comes from another process, even beyond the limits; `api` has those of its API.
+    pub fn adopt(&self, token: &PermitToken, api: Option<&Arc<Places>>) -> Permit {
+        let source = token.source.and_then(|network| self.sessions_by_source.adopt(network));
+        let permit = Permit::from(self.sessions.adopt()).with_source(source);
+        match api {
+            Some(places) => permit.with_api(places.adopt()),
+            None => permit,
+        }
+    }
+}
+
+/// Adds a place of an API to what a session holds.
+pub(super) fn with_api_place(permit: Permit, places: &Arc<Places>) -> Result<Permit, Refusal> {
+    let place = places.take_place().ok_or_else(|| {
+        let limit = places.limit();
+        Refusal::of(
+            Cause::ApiFull,
+            format!("this API holds as many connections as it may (connections_max = {limit})"),
+        )
+    })?;
+    Ok(permit.with_api(place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Name;
+    use std::net::Ipv4Addr;
+
+    fn limits(sessions: Option<u64>, openings: Option<u64>) -> InstanceLimits {
+        InstanceLimits {
+            source_connections_max: sessions,
+            openings_per_source_max: openings,
+            ..InstanceLimits::default()
+        }
+    }
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+    #[test]
+    fn a_refusal_for_the_source_keeps_no_place_of_the_instance() {
+        let budgets = Budgets::new(&limits(Some(1), Some(1)), 2, 2);
+        let _session = budgets.take_session(HERE).unwrap();
+        let _opening = budgets.take_opening(HERE).unwrap();
+        for refusal in [budgets.take_session(HERE).unwrap_err(), budgets.take_opening(HERE).unwrap_err()] {
+            assert_eq!((refusal.cause, refusal.status), (Cause::SourceFull, 429));
+        }
+        assert_eq!((budgets.sessions().taken(), budgets.openings().taken()), (1, 1));
+        let _others = (budgets.take_session(THERE).unwrap(), budgets.take_opening(THERE).unwrap());
+        assert_eq!(budgets.take_session(THERE).unwrap_err().cause, Cause::InstanceFull);
+        assert_eq!(budgets.take_opening(THERE).unwrap_err().cause, Cause::OpeningsFull);
+    }
+
+    #[test]
+    fn what_is_adopted_counts_everywhere_and_is_given_back_everywhere() {
+        let budgets = Budgets::new(&limits(Some(1), None), 2, 2);
+        let api = Places::of_api(Name::parse("chat").unwrap(), 1);
+        let session = with_api_place(budgets.take_session(HERE).unwrap(), &api).unwrap();
+        assert_eq!(
+            with_api_place(budgets.take_session(THERE).unwrap(), &api).unwrap_err().cause,
+            Cause::ApiFull
+        );
+        let token = session.into_token();
+        assert_eq!((budgets.sessions().taken(), api.taken()), (0, 0));
+        assert_eq!(token.api.as_ref(), api.api());
+
+        let adopted = [budgets.adopt(&token, Some(&api)), budgets.adopt(&token, Some(&api))];
+        assert_eq!((budgets.sessions().taken(), api.taken()), (2, 2));
+        drop(adopted);
+        assert_eq!((budgets.sessions().taken(), api.taken()), (0, 0));
+        assert!(budgets.take_session(HERE).is_ok());
+    }
+}

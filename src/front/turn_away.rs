@@ -1,0 +1,37 @@
+//! Refuses a connection for which there is no opening: at once, and without keeping its descriptor for long.
+//!
+//! It is told why before anything of it is awaited: a new connection has room for an answer. A close would be a reset if
+//! the client's head is still to come, and some clients then lose the answer; so as many as are bounded linger until
+//! their clients have ended their streams, for a second at most. The rest are closed at once.
+
+use super::Front;
+use super::refusal::{Refusal, end_after_answer};
+use super::socket::Socket;
+use crate::session::Phase;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+/// Tells the client why, and closes.
+pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, peer: SocketAddr, refusal: &Refusal) {
+    tracing::debug!(
+        %peer,
+        cause = refusal.cause.name(),
+        phase = Phase::Head.name(),
+        status = refusal.status,
+        message = refusal.message,
+        "turned a connection away"
+    );
+    front.counters.count_termination(refusal.cause, Phase::Head);
+    let answer = refusal.encode();
+    // An answer that does not fit is one that nobody reads.
+    let is_told = socket.send_now(&answer).is_ok_and(|sent| sent == answer.len());
+    // What stays unread would make the close a reset.
+    let _ = socket.drop_received_now();
+    if is_told && let Some(guard) = front.begin_lingering() {
+        tokio_uring::spawn(async move {
+            end_after_answer(&socket).await;
+            drop(socket);
+            drop(guard);
+        });
+    }
+}

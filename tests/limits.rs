@@ -1,0 +1,429 @@
+//! Limits at their edge: of the instance, of an API, of a source, and of openings in progress.
+//!
+//! What counts is what clients and backends see: the backend never holds one session more than the limit, and when all
+//! have left exactly as many get in again.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and waits for real events"
+)]
+
+mod support;
+
+use ringgate::session::{Cause, Phase};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+use support::backend::{Backend, CountingBackend, Pair, closed_port, switching};
+use support::frames::{client_frame, close_payload, server_frame};
+use support::handshake::read_refusal;
+use support::raw::{Raw, StreamEnd, header, request};
+use support::{TestInstance, api_file, wait_until};
+
+/// The limit of every storm, and how many threads go at it how often.
+const LIMIT: u32 = 3;
+const THREADS: u32 = 8;
+const ROUNDS: u32 = 60;
+
+/// How many clients ask at the same moment and keep what they get.
+const RUSHING: usize = 24;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
+
+/// A session's end is its backend's Close, however busy the machine is.
+const UNHURRIED: &str = "linger_s = 60";
+
+/// What a client is told at a limit.
+#[derive(Clone, Copy)]
+struct Full {
+    status: u16,
+    message: &'static str,
+}
+
+const INSTANCE_FULL: Full =
+    Full { status: 503, message: "this instance holds as many connections as it may (connections_max = 3)" };
+const API_FULL: Full =
+    Full { status: 503, message: "this API holds as many connections as it may (connections_max = 3)" };
+const SOURCE_FULL: Full = Full {
+    status: 429,
+    message: "your network holds as many connections as it may (source_connections_max = 3)",
+};
+
+/// Asks for a session at `/t`: a client that has it, or nothing if it was told that there is no place.
+fn try_open(gateway: SocketAddr, from: IpAddr, full: Full) -> Option<Raw> {
+    let mut client = Raw::connect_from(from, gateway);
+    client.send(request("/t", "").as_bytes());
+    let head = client.read_head();
+    if head.starts_with("HTTP/1.1 101 ") {
+        return Some(client);
+    }
+    let Full { status, message } = full;
+    assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    assert_eq!(header(&head, "Retry-After"), Some("5"), "{head}");
+    let body = format!("{{ \"statusCode\": {status}, \"message\": \"{message}\" }}");
+    assert_eq!(client.read_to_end(), (body.into_bytes(), StreamEnd::Fin));
+    None
+}
+
+fn open(gateway: SocketAddr, from: IpAddr, full: Full) -> Raw {
+    try_open(gateway, from, full).expect("a place")
+}
+
+/// Ends a session by a Close, and waits for the backend's.
+fn close(mut client: Raw) {
+    client.send(&client_frame(0x88, &close_payload(1000, "")));
+    let end = client.read_to_end();
+    assert_eq!(end, (server_frame(0x88, &close_payload(1000, "")), StreamEnd::Fin));
+}
+
+/// Many clients ask at the same moment: those that got a session, which they keep.
+fn rush(gateway: SocketAddr, sources: &[IpAddr], full: Full) -> Vec<Raw> {
+    let start = Barrier::new(RUSHING);
+    thread::scope(|scope| {
+        let asking: Vec<_> = (0..RUSHING)
+            .map(|index| {
+                let (start, from) = (&start, sources[index % sources.len()]);
+                scope.spawn(move || {
+                    start.wait();
+                    try_open(gateway, from, full)
+                })
+            })
+            .collect();
+        asking.into_iter().filter_map(|client| client.join().unwrap()).collect()
+    })
+}
+
+/// Opens and closes sessions on many threads, whose clients take turns at `sources`; then checks twice that exactly as
+/// many as the limit get in of many at once, and that a single place that comes back is given again.
+fn storm(gateway: &TestInstance, backend: &CountingBackend, sources: &[IpAddr], full: Full) {
+    let address = gateway.address;
+    let (opened, refused) = (AtomicU32::new(0), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (opened, refused) = (&opened, &refused);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let from = sources[(thread + round) as usize % sources.len()];
+                    match try_open(address, from, full) {
+                        Some(client) => {
+                            opened.fetch_add(1, Ordering::Relaxed);
+                            close(client);
+                        }
+                        None => drop(refused.fetch_add(1, Ordering::Relaxed)),
+                    }
+                }
+            });
+        }
+    });
+    let (opened, refused) = (opened.into_inner(), refused.into_inner());
+    assert!(opened >= LIMIT && refused > 0, "{opened} opened, {refused} refused: that was no storm");
+    assert!(backend.most() <= LIMIT, "{} sessions at once", backend.most());
+    gateway.wait_for_rest();
+
+    for _ in 0..2 {
+        let held = rush(address, sources, full);
+        assert_eq!(held.len(), LIMIT as usize);
+        assert_eq!((backend.held(), backend.most()), (LIMIT, LIMIT));
+        held.into_iter().for_each(close);
+        gateway.wait_for_rest();
+    }
+
+    let mut held: Vec<Raw> = (0..LIMIT).map(|_| open(address, sources[0], full)).collect();
+    assert_eq!(backend.held(), LIMIT);
+    assert!(try_open(address, sources[0], full).is_none(), "one more than the limit");
+    close(held.pop().unwrap());
+    wait_until("a place that came back", || {
+        try_open(address, sources[0], full).map(|client| held.push(client)).is_some()
+    });
+    assert!(try_open(address, sources[0], full).is_none(), "one more than the limit");
+    assert_eq!((backend.held(), backend.most()), (LIMIT, LIMIT));
+    held.into_iter().for_each(close);
+}
+
+#[test]
+fn an_instance_never_holds_one_session_more_than_its_limit_nor_one_less() {
+    let backend = CountingBackend::start();
+    let gateway = TestInstance::start_with(
+        "workers = 2\n[limits]\ntier = \"basic\"\nconnections_max = 3",
+        &[("t", &api_file("t", backend.address, UNHURRIED))],
+    );
+    storm(&gateway, &backend, &[HERE, THERE], INSTANCE_FULL);
+    assert!(gateway.terminations(Cause::InstanceFull, Phase::Head) > 0);
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn an_api_never_holds_one_session_more_than_its_limit_nor_one_less() {
+    let (backend, other) = (CountingBackend::start(), CountingBackend::start());
+    let gateway = TestInstance::start_with(
+        "workers = 2",
+        &[
+            ("t", &api_file("t", backend.address, &format!("{UNHURRIED}\nconnections_max = 3"))),
+            ("other", &api_file("other", other.address, UNHURRIED)),
+        ],
+    );
+    // Sessions of another API are not in the way.
+    let others: Vec<Raw> = (0..5).map(|_| Raw::open(gateway.address, "/other")).collect();
+    others.into_iter().for_each(close);
+    gateway.wait_for_rest();
+    storm(&gateway, &backend, &[HERE, THERE], API_FULL);
+    assert!(gateway.terminations(Cause::ApiFull, Phase::Head) > 0);
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_source_network_never_holds_one_session_more_than_its_limit_nor_one_less() {
+    let backend = CountingBackend::start();
+    let gateway = TestInstance::start_with(
+        "workers = 2\n[limits]\nsource_connections_max = 3\nsource_prefix_ipv4 = 24",
+        &[("t", &api_file("t", backend.address, UNHURRIED))],
+    );
+    // Both are of 127.0.0.0/24.
+    storm(&gateway, &backend, &[HERE, THERE], SOURCE_FULL);
+    assert!(gateway.terminations(Cause::SourceFull, Phase::Head) > 0);
+    gateway.wait_for_rest();
+
+    let held: Vec<Raw> = (0..LIMIT).map(|_| open(gateway.address, HERE, SOURCE_FULL)).collect();
+    assert!(try_open(gateway.address, THERE, SOURCE_FULL).is_none(), "the same network");
+    let others: Vec<Raw> = (0..LIMIT).map(|_| open(gateway.address, ELSEWHERE, SOURCE_FULL)).collect();
+    assert!(try_open(gateway.address, ELSEWHERE, SOURCE_FULL).is_none(), "another one, full as well");
+    held.into_iter().chain(others).for_each(close);
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn an_ipv6_client_is_counted_by_its_own_network() {
+    let backend = CountingBackend::start();
+    let gateway = TestInstance::start_with(
+        "workers = 2\n[limits]\nsource_connections_max = 3\n[[listeners]]\naddress = \"[::1]:0\"",
+        &[("t", &api_file("t", backend.address, UNHURRIED))],
+    );
+    let addresses = gateway.instance.addresses().to_vec();
+    let held: Vec<Raw> = [(addresses[0], IpAddr::V6(Ipv6Addr::LOCALHOST)), (addresses[1], HERE)]
+        .into_iter()
+        .flat_map(|(address, from)| {
+            let held: Vec<Raw> = (0..LIMIT).map(|_| open(address, from, SOURCE_FULL)).collect();
+            assert!(try_open(address, from, SOURCE_FULL).is_none(), "{from} has all its places");
+            held
+        })
+        .collect();
+    assert_eq!(backend.held(), 2 * LIMIT);
+    held.into_iter().for_each(close);
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_publish_changes_an_apis_limit_and_its_sessions_go_on_counting() {
+    let backend = Backend::new();
+    let api = |lines: &str| api_file("t", backend.address, lines);
+    let mut gateway = TestInstance::start_with("workers = 2", &[("t", &api(""))]);
+    let mut pairs: Vec<Pair> = (0..3).map(|_| Pair::open(gateway.address, &backend)).collect();
+
+    gateway.publish(&[("t", &api("connections_max = 2"))]);
+    let full = |limit: u32| {
+        let mut client = Raw::connect(gateway.address);
+        client.send(request("/t", "").as_bytes());
+        let message = format!("this API holds as many connections as it may (connections_max = {limit})");
+        let head = read_refusal(&mut client, 503, &message);
+        assert_eq!(header(&head, "Retry-After"), Some("5"));
+    };
+    full(2);
+    // Those that live stay, all three.
+    pairs.iter_mut().for_each(Pair::exchange);
+    for left in [2, 1] {
+        drop(pairs.pop());
+        wait_until("a place that came back", || gateway.instance.places().taken() == left);
+        if left == 2 {
+            full(2);
+        }
+    }
+    pairs.push(Pair::open(gateway.address, &backend));
+    full(2);
+
+    // A catalogue without it, and one with it again.
+    gateway.publish(&[]);
+    gateway.publish(&[("t", &api("connections_max = 3"))]);
+    pairs.push(Pair::open(gateway.address, &backend));
+    let mut client = Raw::connect(gateway.address);
+    client.send(request("/t", "").as_bytes());
+    read_refusal(&mut client, 503, API_FULL.message);
+    drop((client, pairs));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn an_api_that_is_full_still_tells_a_wrong_request_what_is_wrong_with_it() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start(backend.address, "connections_max = 1");
+    let pair = Pair::open(gateway.address, &backend);
+    let mut client = Raw::connect(gateway.address);
+    client.send(b"GET /t HTTP/1.1\r\nHost: gateway.example\r\n\r\n");
+    assert!(client.read_head().starts_with("HTTP/1.1 426 "));
+    drop((client, pair));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+const OPENINGS_FULL: &str = "this instance has as many openings in progress as it may (openings_max = 3)";
+const OPENINGS_OF_SOURCE_FULL: &str =
+    "your network has as many openings in progress as it may (openings_per_source_max = 2)";
+
+/// A connection that sends nothing is told at once that there is no opening for it.
+fn is_turned_away(client: &mut Raw, status: u16, message: &str) {
+    let head = read_refusal(client, status, message);
+    assert_eq!(header(&head, "Retry-After"), Some("5"));
+}
+
+#[test]
+fn connections_that_say_nothing_hold_no_more_than_openings_max() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &[("t", &api_file("t", backend.address, ""))],
+    );
+    let mut silent: Vec<Raw> = (0..3).map(|_| Raw::connect(gateway.address)).collect();
+    gateway.wait_for_openings(3);
+    let mut next = Raw::connect(gateway.address);
+    is_turned_away(&mut next, 503, OPENINGS_FULL);
+    // One that sends its head at once gets the same answer, and can read all of it.
+    let mut hasty = Raw::connect(gateway.address);
+    hasty.send(request("/t", "").as_bytes());
+    is_turned_away(&mut hasty, 503, OPENINGS_FULL);
+    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 2);
+
+    drop(silent.pop());
+    gateway.wait_for_openings(2);
+    // Sessions are no openings: as many as come get in, one after the other.
+    let pairs: Vec<Pair> = (0..5)
+        .map(|_| {
+            let pair = Pair::open(gateway.address, &backend);
+            gateway.wait_for_openings(2);
+            pair
+        })
+        .collect();
+    drop((silent, next, hasty, pairs));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_session_goes_on_while_openings_are_full_and_more_are_turned_away() {
+    const TURNED_AWAY: u64 = 200;
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &[("t", &api_file("t", backend.address, ""))],
+    );
+    let mut pair = Pair::open(gateway.address, &backend);
+    gateway.wait_for_openings(0);
+    let silent: Vec<Raw> = (0..3).map(|_| Raw::connect(gateway.address)).collect();
+    gateway.wait_for_openings(3);
+    let address = gateway.address;
+    thread::scope(|scope| {
+        let flood = scope.spawn(move || {
+            for _ in 0..TURNED_AWAY {
+                is_turned_away(&mut Raw::connect(address), 503, OPENINGS_FULL);
+            }
+        });
+        while !flood.is_finished() {
+            pair.exchange();
+        }
+    });
+    pair.exchange();
+    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, TURNED_AWAY);
+    gateway.wait_for_openings(3);
+    drop((silent, pair));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn all_workers_together_have_no_more_openings_than_openings_max() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 2\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &[("t", &api_file("t", backend.address, "answer_timeout_ms = 60000"))],
+    );
+    // Whole heads, from threads; the backend keeps those that get through waiting for its answer.
+    let mut clients: Vec<Raw> = thread::scope(|scope| {
+        let connecting: Vec<_> = (0..10)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = Raw::connect(gateway.address);
+                    client.send(request("/t", "").as_bytes());
+                    client
+                })
+            })
+            .collect();
+        connecting.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let waiting: Vec<_> = (0..3).map(|_| backend.take_request()).collect();
+    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 7);
+    let told = clients.extract_if(.., |client| !client.is_silent_for(Duration::from_millis(100)));
+    assert_eq!(told.count(), 7);
+    let mut sessions = Vec::new();
+    for (mut session, head) in waiting {
+        session.send(switching(&head, "").as_bytes());
+        sessions.push(session);
+    }
+    for client in &mut clients {
+        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    }
+    gateway.wait_for_openings(0);
+    let silent: Vec<Raw> = (0..3).map(|_| Raw::connect(gateway.address)).collect();
+    gateway.wait_for_openings(3);
+    is_turned_away(&mut Raw::connect(gateway.address), 503, OPENINGS_FULL);
+    drop((silent, sessions, clients));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn one_source_cannot_take_all_openings_where_it_is_bounded() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_per_source_max = 2\nhead_timeout_ms = 120000",
+        &[("t", &api_file("t", backend.address, ""))],
+    );
+    let mut silent: Vec<Raw> = (0..2).map(|_| Raw::connect(gateway.address)).collect();
+    gateway.wait_for_openings(2);
+    is_turned_away(&mut Raw::connect(gateway.address), 429, OPENINGS_OF_SOURCE_FULL);
+    gateway.wait_for_terminations(Cause::SourceFull, Phase::Head, 1);
+    let mut other = Raw::connect_from(THERE, gateway.address);
+    other.send(request("/t", "").as_bytes());
+    let session = backend.take_session();
+    assert!(other.read_head().starts_with("HTTP/1.1 101 "));
+    gateway.wait_for_openings(2);
+    drop(silent.pop());
+    gateway.wait_for_openings(1);
+    let pair = Pair::open(gateway.address, &backend);
+    drop((silent, other, session, pair));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_refused_request_keeps_its_opening_until_its_connection_is_closed() {
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_max = 3",
+        &[("t", &api_file("t", closed_port(), ""))],
+    );
+    let mut refused = Raw::connect(gateway.address);
+    refused.send(request("/nowhere", "").as_bytes());
+    refused.read_head();
+    gateway.wait_for_openings(1);
+    drop(refused);
+    gateway.wait_for_openings(0);
+    gateway.wait_for_rest();
+    gateway.end();
+}
