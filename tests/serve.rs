@@ -253,3 +253,30 @@ fn a_flood_of_connections_beyond_openings_max_keeps_few_open_files() {
     drop((flood, silent));
     wait_until("as many open files as before", || served.open_files().len() == before);
 }
+
+#[test]
+fn clients_whose_heads_have_come_read_why_they_are_turned_away_even_if_they_may_not_linger() {
+    /// Twice as many connections as may linger.
+    const FLOOD: usize = 64;
+    let backend = Backend::new();
+    let instance = INSTANCE.replace("workers = 2", "workers = 1")
+        + "[limits]\nopenings_max = 1\nhead_timeout_ms = 120000\n";
+    let served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
+    let pair = Pair::open(served.address, &backend);
+    let before = served.open_files().len();
+    let silent = Raw::connect(served.address);
+    wait_until("an opening", || served.open_files().len() == before + 1);
+
+    // All but the first wait in the listener's queue until their heads are there.
+    let in_use = served.open_files();
+    served.limit_open_files((0..).find(|number| !in_use.contains(number)));
+    let mut flood: Vec<Raw> = (0..FLOOD).map(|_| Raw::connect(served.address)).collect();
+    flood.iter_mut().for_each(|client| client.send(request("/t", "").as_bytes()));
+    served.limit_open_files(None);
+    for client in &mut flood {
+        let (answer, end) = client.read_to_end();
+        assert!(answer.starts_with(b"HTTP/1.1 503 "), "{:?}", String::from_utf8_lossy(&answer));
+        assert_eq!(end, StreamEnd::Fin);
+    }
+    drop((flood, silent, pair));
+}

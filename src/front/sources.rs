@@ -113,24 +113,18 @@ impl SourceLedger for Sources {
 impl Shard {
     /// Whether there was a place.
     fn take(&self, network: SourceNetwork, limit: u32) -> bool {
-        let is_taken = {
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            self.settle_into(&mut taken);
-            match taken.entry(network) {
-                Entry::Occupied(count) if *count.get() >= limit => false,
-                Entry::Occupied(mut count) => {
-                    *count.get_mut() += 1;
-                    true
-                }
-                Entry::Vacant(entry) if limit > 0 => {
-                    entry.insert(1);
-                    true
-                }
-                Entry::Vacant(_) => false,
+        self.with_taken(|taken| match taken.entry(network) {
+            Entry::Occupied(count) if *count.get() >= limit => false,
+            Entry::Occupied(mut count) => {
+                *count.get_mut() += 1;
+                true
             }
-        };
-        self.settle();
-        is_taken
+            Entry::Vacant(entry) if limit > 0 => {
+                entry.insert(1);
+                true
+            }
+            Entry::Vacant(_) => false,
+        })
     }
 
     fn give_back(&self, network: SourceNetwork) {
@@ -171,13 +165,18 @@ impl Shard {
     }
 
     fn networks(&self) -> usize {
-        let networks = {
+        self.with_taken(|taken| taken.len())
+    }
+
+    /// Works on what is taken, under the lock, with all settled that came back before; then settles what came meanwhile.
+    fn with_taken<T>(&self, work: impl FnOnce(&mut HashMap<SourceNetwork, u32>) -> T) -> T {
+        let result = {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
             self.settle_into(&mut taken);
-            taken.len()
+            work(&mut taken)
         };
         self.settle();
-        networks
+        result
     }
 }
 
@@ -246,13 +245,14 @@ mod tests {
         let sources = Sources::new(Some(1), PREFIXES);
         let place = sources.take(address(0)).unwrap();
         let shard = sources.shard(PREFIXES.network_of(address(0)));
-        let held = shard.taken.lock().unwrap();
-        // On this thread a wait for the lock would never end.
-        drop(place);
-        assert_eq!(shard.returned.len(), 1);
-        drop(held);
-        assert!(sources.take(address(0)).is_ok(), "settled before it is counted");
+        shard.with_taken(|taken| {
+            // On this thread a wait for the lock would never end.
+            drop(place);
+            assert_eq!((taken.len(), shard.returned.len()), (1, 1));
+        });
+        assert!(shard.returned.is_empty(), "its holder has settled it");
         assert_eq!(sources.networks(), 0);
+        assert!(sources.take(address(0)).is_ok());
     }
 
     #[test]
