@@ -186,7 +186,10 @@ impl<R: Ring> Relay<R> {
         match token.operation() {
             Operation::Receive => self.on_completion_receive(index, token.leg(), completion),
             Operation::Send => self.on_completion_send(index, token.leg(), completion.result),
-            Operation::Cancel => self.on_completion_cancel(index, token.leg(), completion.result),
+            Operation::CancelReceive => {
+                self.on_completion_cancel_receive(index, token.leg(), completion.result);
+            }
+            Operation::CancelSend => self.on_completion_cancel_send(index, token.leg(), completion.result),
             Operation::Mailbox => {}
         }
         self.free_if_over(index);
@@ -194,24 +197,25 @@ impl<R: Ring> Relay<R> {
 
     /// A cancel that found its operation is done with: that has a last completion of its own. One that found nothing came
     /// too late, or, rarely, at a moment when the kernel was about to retry the operation: then it is asked again.
-    fn on_completion_cancel(&mut self, index: u32, leg: Leg, result: i32) {
+    fn on_completion_cancel_receive(&mut self, index: u32, leg: Leg, result: i32) {
         let Some(live) = self.sessions.get_mut(index) else { return };
-        if result >= 0 {
-            return;
-        }
         let carrier = &mut live.carriers[leg as usize];
-        let is_over = live.session.is_over();
-        let cancels_send = carrier.is_send_cancelled && carrier.queue.is_in_flight();
-        let cancels_receive = carrier.receive == Receive::Cancelling;
-        if cancels_receive && !is_over && !live.session.is_paused(leg) {
-            carrier.receive = Receive::Armed;
+        if result >= 0 || carrier.receive != Receive::Cancelling {
             return;
         }
-        if cancels_send {
-            self.cancel(index, Operation::Send, leg);
-        }
-        if cancels_receive {
+        if live.session.is_over() || live.session.is_paused(leg) {
             self.cancel(index, Operation::Receive, leg);
+        } else {
+            carrier.receive = Receive::Armed;
+        }
+    }
+
+    /// As for a receive. Each repeats its own kind only, so that there are never more cancels than operations.
+    fn on_completion_cancel_send(&mut self, index: u32, leg: Leg, result: i32) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &live.carriers[leg as usize];
+        if result < 0 && carrier.is_send_cancelled && carrier.queue.is_in_flight() {
+            self.cancel(index, Operation::Send, leg);
         }
     }
 
@@ -390,11 +394,13 @@ impl<R: Ring> Relay<R> {
 
     fn cancel(&mut self, index: u32, operation: Operation, leg: Leg) {
         let generation = self.sessions.generation(index);
+        let cancel =
+            if operation == Operation::Send { Operation::CancelSend } else { Operation::CancelReceive };
         if let Some(live) = self.sessions.get_mut(index) {
             live.in_flight += 1;
             self.ring.cancel(
                 Token::new(operation, index, generation, leg),
-                Token::new(Operation::Cancel, index, generation, leg),
+                Token::new(cancel, index, generation, leg),
             );
         }
     }
@@ -417,7 +423,8 @@ impl<R: Ring> Relay<R> {
         let generation = self.sessions.generation(index);
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
-        let is_wanted = !live.session.is_over() && !live.session.is_paused(leg);
+        // What is left in a broken connection's socket is little, and its end is to be heard of.
+        let is_wanted = !live.session.is_over() && (carrier.is_broken || !live.session.is_paused(leg));
         if carrier.receive == Receive::Unarmed && is_wanted {
             carrier.receive = Receive::Armed;
             live.in_flight += 1;

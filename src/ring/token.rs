@@ -10,10 +10,12 @@ pub enum Operation {
     Receive = 0,
     /// A send.
     Send = 1,
-    /// A cancel of another operation.
-    Cancel = 2,
+    /// A cancel of the same leg's receive.
+    CancelReceive = 2,
+    /// A cancel of the same leg's send.
+    CancelSend = 3,
     /// A poll on the mailbox's event descriptor.
-    Mailbox = 3,
+    Mailbox = 4,
 }
 
 /// An operation's name: our `user_data`. A slot's generation tells its users apart.
@@ -52,7 +54,8 @@ impl Token {
         match self.0 >> 1 & 0x7f {
             0 => Operation::Receive,
             1 => Operation::Send,
-            2 => Operation::Cancel,
+            2 => Operation::CancelReceive,
+            3 => Operation::CancelSend,
             _ => Operation::Mailbox,
         }
     }
@@ -79,7 +82,13 @@ mod tests {
 
     #[test]
     fn carries_every_part_through_the_kernel() {
-        for operation in [Operation::Receive, Operation::Send, Operation::Cancel, Operation::Mailbox] {
+        for operation in [
+            Operation::Receive,
+            Operation::Send,
+            Operation::CancelReceive,
+            Operation::CancelSend,
+            Operation::Mailbox,
+        ] {
             for leg in Leg::BOTH {
                 for (slot, generation) in [(0, 0), (SLOTS_MAX as u32 - 1, u32::MAX), (77, 1)] {
                     let token = Token::from_bits(Token::new(operation, slot, generation, leg).to_bits());
