@@ -44,8 +44,8 @@ pub struct Carrier<S> {
     pub is_discarding: bool,
     /// Its send is being cancelled.
     pub is_send_cancelled: bool,
-    /// When its last send began.
-    pub send_began: Moment,
+    /// Since when the send in flight, or what waits behind it, holds received buffers.
+    pub holds_since: Moment,
     /// A send failed: its receive reports the end, after what stands unread in the socket.
     pub is_broken: bool,
     /// It is on the list of those that may hold a backlog.
@@ -62,7 +62,7 @@ impl<S> Carrier<S> {
             is_ready: false,
             is_discarding: false,
             is_send_cancelled: false,
-            send_began: Moment::ZERO,
+            holds_since: Moment::ZERO,
             is_broken: false,
             is_listed: false,
         }

@@ -303,6 +303,7 @@ impl<R: Ring> Relay<R> {
         match effect {
             Effect::Forward { to, held, range } => {
                 let carrier = &mut live.carriers[to as usize];
+                let held_buffers = carrier.queue.holds_buffers();
                 match std::mem::replace(source, Source::Nothing) {
                     Source::Chunk(mut chunk) => {
                         chunk.truncate(range.end);
@@ -315,7 +316,13 @@ impl<R: Ring> Relay<R> {
                     Source::Early(bytes) => carrier.queue.push_early(bytes.slice(range)),
                     Source::Nothing => {}
                 }
-                Self::mark_ready(&mut self.ready, index, to, carrier);
+                // A send of what came with the session holds no buffer, but what waits behind it does from here on.
+                if carrier.queue.is_in_flight() && !held_buffers {
+                    let generation = self.sessions.generation(index);
+                    self.watch_send(CarrierName { index, generation, leg: to });
+                } else {
+                    Self::mark_ready(&mut self.ready, index, to, carrier);
+                }
             }
             Effect::Inject { to, frame } => {
                 let carrier = &mut live.carriers[to as usize];
@@ -452,12 +459,18 @@ impl<R: Ring> Relay<R> {
             live.in_flight += 1;
             let token = Token::new(Operation::Send, index, generation, leg);
             self.ring.send(&carrier.socket, &mut carrier.queue, token);
-            if carrier.queue.holds_buffers() {
-                carrier.send_began = self.now;
-                self.sends.began(CarrierName { index, generation, leg }, self.now);
-            }
+            self.watch_send(CarrierName { index, generation, leg });
         }
         self.ready = ready;
+    }
+
+    /// A send began, or got company: from here on it may hold received buffers for so long.
+    fn watch_send(&mut self, name: CarrierName) {
+        let Some(carrier) = named(&mut self.sessions, name) else { return };
+        if carrier.queue.holds_buffers() {
+            carrier.holds_since = self.now;
+            self.sends.began(name, self.now);
+        }
     }
 
     /// Milliseconds that a send may hold received buffers.
@@ -472,11 +485,11 @@ impl<R: Ring> Relay<R> {
         let sessions = &mut self.sessions;
         self.sends.forget_over(|carrier, began| {
             named(sessions, carrier)
-                .is_some_and(|found| found.queue.is_in_flight() && found.send_began == began)
+                .is_some_and(|found| found.queue.is_in_flight() && found.holds_since == began)
         });
         while let Some((carrier, began)) = self.sends.take_late(self.now, patience_ms) {
             let is_late = named(&mut self.sessions, carrier)
-                .is_some_and(|found| found.queue.is_in_flight() && found.send_began == began);
+                .is_some_and(|found| found.queue.is_in_flight() && found.holds_since == began);
             if is_late {
                 self.cancel_send(carrier.index, carrier.leg);
             }
