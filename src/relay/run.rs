@@ -260,8 +260,8 @@ impl<R: Ring> Relay<R> {
             carrier.is_discarding = true;
             // Bytes may stand unread in the socket, a last message and a Close before a reset: then its receive reports
             // the end, behind them.
-            let is_read = matches!(carrier.receive, Receive::Armed | Receive::Parked);
-            if !is_read || live.session.is_paused(leg) {
+            let is_read = matches!(carrier.receive, Receive::Armed | Receive::Cancelling | Receive::Parked);
+            if !is_of_the_connection(result) || !is_read || live.session.is_paused(leg) {
                 live.session.handle_gone(leg, Gone::Reset, self.now, &mut self.effects);
             }
         }
@@ -632,6 +632,15 @@ fn named<S>(sessions: &mut SessionTable<Live<S>>, name: CarrierName) -> Option<&
         return None;
     }
     Some(&mut sessions.get_mut(name.index)?.carriers[name.leg as usize])
+}
+
+/// Whether a failed send says that the connection is over, so that its receive will hear of an end too. Other failures,
+/// as for lack of memory, leave a connection that reads as if nothing had happened.
+fn is_of_the_connection(result: i32) -> bool {
+    matches!(
+        -result,
+        libc::ECONNRESET | libc::EPIPE | libc::ETIMEDOUT | libc::EHOSTUNREACH | libc::ENETUNREACH
+    )
 }
 
 /// Whether a failed operation says nothing about the connection: it was cancelled, or interrupted.
