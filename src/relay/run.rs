@@ -331,7 +331,6 @@ impl<R: Ring> Relay<R> {
             }
             Effect::Pause { leg } => {
                 let carrier = &live.carriers[leg as usize];
-                // What is left in a broken connection's socket is little, and its end is to be heard of.
                 if carrier.receive == Receive::Armed && !carrier.is_broken {
                     self.cancel_receive(index, leg);
                 }
