@@ -158,6 +158,11 @@ impl<R: Ring> Relay<R> {
     }
 
     fn wait_ms(&mut self) -> u64 {
+        let pool = self.ring.pool();
+        if !self.parked.is_empty() && pool.lent_out() < pool.buffers() {
+            // Those that were armed again may have nothing to say: the next ones do not wait for them.
+            return 1;
+        }
         let drain_at = self.drain.as_ref().map(Drain::next_at);
         let patience_ms = self.patience_ms();
         let late_at = self.sends.next_late(patience_ms);
