@@ -16,4 +16,4 @@ pub mod wheel;
 
 pub use mailbox::{Mailbox, Message, NewSession};
 pub use placement::Relays;
-pub use run::{Relay, RelayLimits};
+pub use run::{Relay, RelayLimits, Seen};

@@ -10,7 +10,7 @@ use crate::admission::permit::Permit;
 use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED};
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
-use crate::ring::{Chunk, Completion, Operation, Ring, RingError, Token};
+use crate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, Token};
 use crate::session::{Cause, Effect, Effects, Gone, Leg, Moment, Session, Termination};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -44,6 +44,20 @@ struct Live<S> {
     in_flight: u8,
     /// Given back with the slot, when both descriptors are closed.
     _permit: Permit,
+}
+
+/// A carrier as [`Relay::for_each_carrier`] shows it.
+pub struct Seen<'a, S> {
+    /// Its name.
+    pub name: CarrierName,
+    /// The session that it belongs to.
+    pub session: &'a Session,
+    /// The carrier.
+    pub carrier: &'a Carrier<S>,
+    /// Operations of its session whose last completion is awaited.
+    pub in_flight: u8,
+    /// Where its queue's bytes stand.
+    pub pool: &'a BufferPool,
 }
 
 /// Where the bytes of an effect stand.
@@ -130,6 +144,23 @@ impl<R: Ring> Relay<R> {
     /// The ring, for a simulation.
     pub fn ring_mut(&mut self) -> &mut R {
         &mut self.ring
+    }
+
+    /// Shows every carrier: for a simulation, which holds them against books of its own.
+    pub fn for_each_carrier(&mut self, mut look: impl FnMut(Seen<'_, R::Socket>)) {
+        for index in 0..self.sessions.slots() {
+            let generation = self.sessions.generation(index);
+            let Some(live) = self.sessions.get_mut(index) else { continue };
+            for leg in Leg::BOTH {
+                look(Seen {
+                    name: CarrierName { index, generation, leg },
+                    session: &live.session,
+                    carrier: &live.carriers[leg as usize],
+                    in_flight: live.in_flight,
+                    pool: self.ring.pool(),
+                });
+            }
+        }
     }
 
     /// One turn of the loop.

@@ -154,6 +154,15 @@ impl SendQueue {
         }
     }
 
+    /// The received buffers that wait in it, in order.
+    pub fn for_each_buffer(&self, pool: &BufferPool, mut take: impl FnMut(BufferIndex)) {
+        let mut at = self.first;
+        while let Some(index) = at {
+            take(index);
+            at = pool.link(index).next;
+        }
+    }
+
     /// Marks the front of the queue as in flight; `block` holds its pieces if it is a vectored send.
     pub(super) fn begin_send(&mut self, block: Option<Box<MessageBlock>>) {
         debug_assert!(!self.is_in_flight && !self.is_empty());
