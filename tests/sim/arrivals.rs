@@ -1,0 +1,94 @@
+//! What is put into the relay's mailbox, and when.
+
+use super::connection::Connection;
+use super::world::{Fault, Known, Shared, SimSocket};
+use bytes::Bytes;
+use ringgate::admission::permit::{Permit, PermitToken, Places};
+use ringgate::relay::{Mailbox, Message, NewSession};
+use ringgate::session::SessionLimits;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// One thing that is put into it.
+#[derive(Debug)]
+pub enum Arrival {
+    Session(Box<Plan>),
+    Drain { spread_ms: u64, cut_after_ms: u64 },
+    NoMore,
+}
+
+/// A session that will be opened.
+#[derive(Debug)]
+pub struct Plan {
+    pub connections: [Connection; 2],
+    pub limits: SessionLimits,
+    pub mask: [u8; 4],
+}
+
+/// The mailbox, and what will be put into it, by time.
+#[derive(Debug)]
+pub struct Arrivals {
+    pub mailbox: Arc<Mailbox<SimSocket>>,
+    due: VecDeque<(u64, Arrival)>,
+}
+
+impl Arrivals {
+    pub fn new(mailbox: Arc<Mailbox<SimSocket>>, mut due: Vec<(u64, Arrival)>) -> Self {
+        due.sort_by_key(|(at, _)| *at);
+        Self { mailbox, due: due.into() }
+    }
+
+    /// Puts in what is due; gives when the next one is.
+    pub fn push_due(&mut self, world: &Shared) -> u64 {
+        let now = world.borrow().now;
+        while let Some((at, _)) = self.due.front() {
+            if *at > now {
+                return *at;
+            }
+            if let Some((_, arrival)) = self.due.pop_front() {
+                self.push(arrival, world);
+            }
+        }
+        u64::MAX
+    }
+
+    fn push(&self, arrival: Arrival, world: &Shared) {
+        let message = match arrival {
+            Arrival::Session(plan) => Message::Open(Box::new(open(*plan, world))),
+            Arrival::Drain { spread_ms, cut_after_ms } => {
+                let mut world = world.borrow_mut();
+                let now = world.now;
+                world.trace.note(now, "drain", 0, cut_after_ms as i64);
+                world.cuts_at = Some(now + cut_after_ms);
+                Message::Drain { spread_ms, cut_after_ms }
+            }
+            Arrival::NoMore => Message::NoMore,
+        };
+        self.mailbox.push(message);
+    }
+}
+
+fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
+    let Plan { connections, limits, mask } = plan;
+    let places = Places::new(1);
+    let permit: Permit = places.take().expect("a free place");
+    let early = connections
+        .each_ref()
+        .map(|connection| Bytes::copy_from_slice(&connection.script.bytes[..connection.read]));
+    let session = {
+        let mut inside = world.borrow_mut();
+        if inside.takes_fault(Fault::ForgetsAPermit) {
+            std::mem::forget(places.adopt(PermitToken));
+        }
+        let known = Known { places, limits, mask, opened_at: None, active_at: inside.now, is_over: false };
+        let session = inside.add_session(connections, known);
+        let now = inside.now;
+        for id in [session * 2, session * 2 + 1] {
+            inside.connections[id].endpoint.wake_writer(now);
+        }
+        inside.trace.note(now, "opens", session * 2, early[0].len() as i64);
+        session
+    };
+    let sockets = [session * 2, session * 2 + 1].map(|id| SimSocket::new(id, world));
+    NewSession { sockets, early, limits, mask, permit }
+}

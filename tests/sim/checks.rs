@@ -1,0 +1,318 @@
+//! What holds between two turns: the relay's books against the ring's and the world's.
+
+use super::operation::{InFlight, Kind};
+use super::ring::SimRing;
+use super::script::Stop;
+use super::simulation::Simulation;
+use super::world::World;
+use ringgate::limits::{BUFFER_BYTES, OWED_BYTES_HIGH, SLOW_SEND_MS};
+use ringgate::relay::Relay;
+use ringgate::relay::carrier::Receive;
+use ringgate::ring::{Operation, Token};
+use ringgate::session::{Cause, Phase};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Milliseconds beyond its linger time that a session may take to end: a wheel's tick, and completions that take long.
+const OVERTIME_MS: u64 = 500;
+
+/// Operations of one session that may be in flight: a receive and a send on either leg, a cancel of each, and a cancel or
+/// two of operations that were over before it.
+const IN_FLIGHT_MAX: u32 = 12;
+
+/// A carrier as it was between two turns.
+struct Carrier {
+    connection: usize,
+    user: (u32, u32),
+    receive_token: u64,
+    send_token: u64,
+    in_flight: u32,
+    is_over: bool,
+    is_paused: bool,
+    receive: Receive,
+    buffers: Vec<u16>,
+    queued_bytes: usize,
+    backlog_bytes: usize,
+    is_sending: bool,
+    is_discarding: bool,
+}
+
+fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
+    let mut carriers = Vec::new();
+    relay.for_each_carrier(|seen| {
+        let name = seen.name;
+        let token = |operation| Token::new(operation, name.index, name.generation, name.leg).to_bits();
+        let queue = &seen.carrier.queue;
+        let mut buffers = Vec::new();
+        queue.for_each_buffer(seen.pool, |index| buffers.push(index));
+        let mut queued_bytes = 0;
+        queue.for_each_piece(seen.pool, usize::MAX, |piece| queued_bytes += piece.len());
+        carriers.push(Carrier {
+            connection: seen.carrier.socket.id,
+            user: (name.index, name.generation),
+            receive_token: token(Operation::Receive),
+            send_token: token(Operation::Send),
+            in_flight: seen.in_flight.into(),
+            is_over: seen.session.is_over(),
+            is_paused: seen.session.is_paused(name.leg),
+            receive: seen.carrier.receive,
+            buffers,
+            queued_bytes,
+            backlog_bytes: queue.backlog_bytes(),
+            is_sending: queue.is_in_flight(),
+            is_discarding: seen.carrier.is_discarding,
+        });
+    });
+    carriers
+}
+
+impl Simulation {
+    /// Everything that must hold between two turns.
+    pub fn check(&mut self) {
+        let carriers = carriers(&mut self.relay);
+        let backlog_bytes_max = self.backlog_bytes_max;
+        let ring = self.relay.ring_mut();
+        check_buffers(ring, &carriers, backlog_bytes_max);
+        check_operations(ring, &carriers);
+        let has_parked =
+            carriers.iter().any(|carrier| carrier.receive == Receive::Parked && !carrier.is_over);
+        ring.has_needless_wait = has_parked && {
+            let pool = ring.simulated_pool();
+            pool.lent_out() < pool.buffers()
+        };
+        for carrier in &carriers {
+            check_carrier(ring, carrier);
+        }
+        check_late_sends(ring, &carriers);
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        for carrier in &carriers {
+            let session = &mut world.sessions[carrier.connection / 2];
+            session.opened_at.get_or_insert(now);
+            session.is_over |= carrier.is_over;
+        }
+        for pair in carriers.chunks(2) {
+            check_progress(&world, pair);
+        }
+        check_places(&world);
+        self.check_ends(&world, &carriers);
+        check_failed(&world);
+        check_limits(&world);
+    }
+
+    pub fn terminations(&self, cause: Cause) -> usize {
+        Phase::ALL.iter().map(|phase| self.counters.terminations_of(cause, *phase) as usize).sum()
+    }
+
+    /// Each session ends once, and is counted once.
+    fn check_ends(&self, world: &World, carriers: &[Carrier]) {
+        let counted: usize = Cause::ALL.iter().map(|cause| self.terminations(*cause)).sum();
+        let freed = world.connections.iter().filter(|connection| connection.is_closed).count() / 2;
+        let over = carriers.iter().filter(|carrier| carrier.is_over).count() / 2;
+        assert_eq!(counted, freed + over, "terminations counted, and sessions that ended");
+        assert_eq!(self.terminations(Cause::Bug), 0, "a bug was counted");
+        if world.cuts_at.is_none() {
+            assert_eq!(self.terminations(Cause::Drain), 0, "a drain was counted before there was one");
+        }
+    }
+
+    /// No cause is counted more often than it can have been.
+    pub fn check_causes(&self) {
+        let world = self.world.borrow();
+        let sessions = world.connections.len() / 2;
+        let count = |holds: &dyn Fn(usize) -> bool| {
+            (0..sessions).filter(|session| holds(session * 2) || holds(session * 2 + 1)).count()
+        };
+        let stopped = |wanted: Stop| {
+            count(&|id| {
+                let connection = &world.connections[id];
+                !connection.script.is_opaque && connection.script.stop_within(connection.read) == Some(wanted)
+            })
+        };
+        let of = |id: usize| &world.connections[id];
+        let most = [
+            (Cause::Closed, stopped(Stop::Close)),
+            (Cause::FrameFault, stopped(Stop::Fault(Cause::FrameFault))),
+            (Cause::FrameTooBig, stopped(Stop::Fault(Cause::FrameTooBig))),
+            (Cause::MessageTooBig, stopped(Stop::Fault(Cause::MessageTooBig))),
+            (
+                Cause::Ended,
+                count(&|id| of(id).is_end_told && (of(id).is_finished || of(id).has_hidden_error)),
+            ),
+            (Cause::Reset, count(&|id| of(id).is_broken || of(id).failed_at.is_some())),
+            (Cause::SlowReader, count(&|id| of(id).resets_on_close)),
+            (Cause::Idle, sessions),
+            (Cause::LongestLife, sessions),
+            (Cause::Drain, sessions),
+        ];
+        for cause in Cause::ALL {
+            let most = most.iter().find(|(of, _)| *of == cause).map_or(0, |(_, most)| *most);
+            let counted = self.terminations(cause);
+            assert!(counted <= most, "{counted} sessions ended as {}, of {most} that can have", cause.name());
+        }
+    }
+}
+
+/// Every buffer is in one place, and the heap is within its limit.
+fn check_buffers(ring: &SimRing, carriers: &[Carrier], backlog_bytes_max: usize) {
+    let pool = ring.simulated_pool();
+    let mut seen: BTreeSet<u16> = BTreeSet::new();
+    for index in ring.held_by_kernel() {
+        assert!(seen.insert(index), "buffer {index} is posted twice");
+    }
+    assert_eq!(seen.len(), pool.posted(), "posted buffers");
+    for index in carriers.iter().flat_map(|carrier| carrier.buffers.iter()) {
+        assert!(seen.insert(*index), "buffer {index} is in two places");
+    }
+    assert_eq!(seen.len() - pool.posted(), pool.lent_out(), "buffers in queues, and buffers lent out");
+    let backlog: usize = carriers.iter().map(|carrier| carrier.backlog_bytes).sum();
+    assert_eq!(backlog, pool.backlog_bytes(), "bytes of backlogs, and what the pool counts of them");
+    assert!(backlog <= backlog_bytes_max, "backlogs of {backlog} bytes are over their limit");
+}
+
+/// The relay awaits exactly what is in flight.
+fn check_operations(ring: &SimRing, carriers: &[Carrier]) {
+    let awaited: BTreeMap<_, _> = carriers.iter().map(|carrier| (carrier.user, carrier.in_flight)).collect();
+    let open: BTreeMap<_, _> =
+        ring.open.iter().filter(|(_, count)| **count > 0).map(|(user, count)| (*user, *count)).collect();
+    let awaited: BTreeMap<_, _> = awaited.into_iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(
+        awaited, open,
+        "operations that the relay awaits, and those in flight, by slot and generation"
+    );
+}
+
+/// Nothing hangs: what can be read is being read, what waits to be sent is being sent.
+fn check_carrier(ring: &SimRing, carrier: &Carrier) {
+    let id = carrier.connection;
+    let is_open = |token: u64| ring.in_flight.contains_key(&token) || ring.is_over_untold(token);
+    let is_received = matches!(carrier.receive, Receive::Armed | Receive::Cancelling);
+    assert_eq!(is_open(carrier.receive_token), is_received, "connection {id} is {:?}", carrier.receive);
+    assert_eq!(is_open(carrier.send_token), carrier.is_sending, "a send of connection {id} is in flight");
+    let burst_bytes = (ring.simulated_pool().buffers() + 1) * BUFFER_BYTES;
+    let most = OWED_BYTES_HIGH as usize + burst_bytes;
+    assert!(carrier.queued_bytes <= most, "connection {id} is owed {} bytes", carrier.queued_bytes);
+    assert!(
+        carrier.in_flight <= IN_FLIGHT_MAX,
+        "connection {id} has {} operations in flight",
+        carrier.in_flight
+    );
+    if carrier.is_over {
+        assert!(
+            carrier.in_flight > 0,
+            "the session of connection {id} is over, awaits nothing, and is not freed"
+        );
+        assert!(carrier.is_sending || carrier.queued_bytes == 0, "an ended session owes bytes");
+        return;
+    }
+    let is_read = carrier.is_paused || carrier.receive != Receive::Unarmed;
+    assert!(is_read, "connection {id} is not read, and nobody will change that");
+    let is_sent = carrier.queued_bytes == 0 || carrier.is_sending;
+    assert!(is_sent, "{} bytes for connection {id} wait, and nobody sends them", carrier.queued_bytes);
+    assert!(carrier.buffers.is_empty() || carrier.is_sending || !carrier.is_discarding);
+}
+
+/// What ended is passed on as soon as all that was owed is sent, and nobody is held back for nothing.
+fn check_progress(world: &World, pair: &[Carrier]) {
+    if pair[0].is_over {
+        return;
+    }
+    let connection = |index: usize| &world.connections[pair[index].connection];
+    let has_ended = |index: usize| connection(index).is_end_told;
+    let is_sent = |index: usize| pair[index].queued_bytes == 0;
+    let (number, both) = (pair[0].connection / 2, [0, 1]);
+    assert!(
+        !both.iter().all(|index| has_ended(*index) && is_sent(*index)),
+        "both legs of session {number} have ended, nothing is owed, and it goes on"
+    );
+    for (index, other) in [(0, 1), (1, 0)] {
+        let (target, source) = (connection(index), &connection(other).script);
+        if !is_sent(index) || pair[index].is_discarding {
+            continue;
+        }
+        let id = pair[index].connection;
+        let is_close_passed =
+            source.close_end().is_some_and(|end| !source.is_opaque && target.taken.len() >= end);
+        let is_told = target.is_shut || target.farewell_at.is_some() || is_close_passed;
+        assert!(!has_ended(other) || is_told, "connection {id} is not told that the other leg ended");
+        assert!(!pair[other].is_paused, "connection {id} is owed nothing, and the other leg is not read");
+    }
+}
+
+/// Whoever takes long is cancelled, until it holds no buffer and, when its session is over, is no more.
+fn check_late_sends(ring: &mut SimRing, carriers: &[Carrier]) {
+    let now = ring.world.borrow().now;
+    for carrier in carriers {
+        if let Some(operation) = ring.in_flight.get_mut(&carrier.send_token) {
+            let is_held = !carrier.buffers.is_empty();
+            let since = is_held.then(|| operation.holds_buffers_since.unwrap_or(now));
+            operation.holds_buffers_since = since;
+            let is_late = since.is_some_and(|since| now >= since + SLOW_SEND_MS);
+            let is_cancelled = operation.cancels > 0;
+            let id = carrier.connection;
+            assert!(
+                is_cancelled || !is_late,
+                "a send of connection {id} has held {} buffers since {since:?}, now {now}, and is not taken back",
+                carrier.buffers.len()
+            );
+            assert!(
+                is_cancelled || !carrier.is_over,
+                "the session of {id} is over, and its send is not cancelled"
+            );
+        }
+        if let Some(InFlight { cancels: 0, kind: Kind::Receive, .. }) =
+            ring.in_flight.get(&carrier.receive_token)
+        {
+            let id = carrier.connection;
+            assert!(
+                !carrier.is_over,
+                "the session of connection {id} is over, and its receive is not cancelled"
+            );
+        }
+    }
+}
+
+/// A place is taken until both sockets are closed, and not longer.
+fn check_places(world: &World) {
+    for (number, session) in world.sessions.iter().enumerate() {
+        let closed = [0, 1].map(|leg| world.connections[number * 2 + leg].is_closed);
+        assert_eq!(closed[0], closed[1], "one socket of session {number} is closed");
+        let taken = session.places.taken();
+        assert_eq!(
+            taken,
+            u32::from(!closed[0]),
+            "places of session {number}, whose sockets are closed: {}",
+            closed[0]
+        );
+    }
+}
+
+/// A session whose endpoint takes nothing any more does not live on.
+fn check_failed(world: &World) {
+    for (id, connection) in world.connections.iter().enumerate() {
+        let session = &world.sessions[id / 2];
+        let is_over = session.is_over || connection.is_closed;
+        if let Some(failed_at) = connection.failed_at.filter(|_| !is_over) {
+            let until = failed_at + session.limits.linger_ms + OVERTIME_MS;
+            assert!(
+                world.now <= until,
+                "a send on connection {id} failed at {failed_at}, and its session goes on"
+            );
+        }
+    }
+}
+
+/// No session lives longer than its limits, or the drain, allow.
+fn check_limits(world: &World) {
+    for (number, session) in world.sessions.iter().enumerate() {
+        let is_over = session.is_over || world.connections[number * 2].is_closed;
+        let Some(opened_at) = session.opened_at.filter(|_| !is_over) else { continue };
+        let limits = &session.limits;
+        let idle_until = session.active_at + limits.idle_timeout_ms + limits.linger_ms;
+        let life_until = limits.longest_life_ms.map(|life_ms| opened_at + life_ms + limits.linger_ms);
+        let cut_at = world.cuts_at.map(|at| at.max(opened_at));
+        for (limit, until) in [("idle", Some(idle_until)), ("longest life", life_until), ("drain", cut_at)] {
+            let is_late = until.is_some_and(|until| world.now > until + OVERTIME_MS);
+            assert!(!is_late, "session {number} lives on, beyond {limit}: {until:?}, now {}", world.now);
+        }
+    }
+}

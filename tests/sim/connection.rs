@@ -1,0 +1,121 @@
+//! One connection of a session as the system sees it: what has arrived, what was taken to be sent, how it ended.
+//!
+//! ```text
+//! endpoint ── script ──► arrived ──► read by the relay
+//! endpoint ◄── read ◄── taken (at most `room` unread) ◄── sent by the relay
+//! ```
+
+use super::endpoint::Endpoint;
+use super::script::Script;
+use ringgate::session::Leg;
+
+/// Most bytes of an endpoint that wait in the system until the relay reads.
+pub const WINDOW_BYTES: usize = 300_000;
+
+/// One connection. Both of a session stand beside each other: `id ^ 1` is the other one.
+#[derive(Debug)]
+pub struct Connection {
+    pub endpoint: Endpoint,
+    pub script: Script,
+    /// How much of the script has arrived.
+    pub arrived: usize,
+    /// How much of that the relay has read.
+    pub read: usize,
+    /// The endpoint's FIN stands behind what has arrived.
+    pub is_finished: bool,
+    /// The connection is broken: reset by the endpoint, or otherwise.
+    pub is_broken: bool,
+    /// The error that the next operation gets (Linux: `sk_err`).
+    pub error: Option<i32>,
+    /// All that the relay has sent.
+    pub taken: Vec<u8>,
+    /// Where in that a Close frame of ringgate's own starts.
+    pub farewell_at: Option<usize>,
+    /// How much of what was taken the endpoint has read.
+    pub taken_read: usize,
+    /// Operations on it whose last completion was not given to the relay.
+    pub in_flight: u32,
+    /// The relay shut its direction down.
+    pub is_shut: bool,
+    /// Its close will be a reset.
+    pub resets_on_close: bool,
+    /// The relay closed it.
+    pub is_closed: bool,
+    /// A send took its error and told only what had been sent before it: it may read as ended in order.
+    pub has_hidden_error: bool,
+    /// Its receive does nothing for now.
+    pub is_held: bool,
+    /// The next send fails with this, though nothing is wrong with the connection.
+    pub next_send_fails: Option<i32>,
+    /// The relay was told that a send failed, at this time.
+    pub failed_at: Option<u64>,
+    /// The relay was told of its end.
+    pub is_end_told: bool,
+}
+
+impl Connection {
+    /// One on which `early` bytes of the script came before the session began.
+    pub fn new(endpoint: Endpoint, script: Script, early: usize) -> Self {
+        Self {
+            endpoint,
+            script,
+            arrived: early,
+            read: early,
+            is_finished: false,
+            is_broken: false,
+            error: None,
+            taken: Vec::new(),
+            farewell_at: None,
+            taken_read: 0,
+            in_flight: 0,
+            is_shut: false,
+            resets_on_close: false,
+            is_closed: false,
+            has_hidden_error: false,
+            is_held: false,
+            next_send_fails: None,
+            failed_at: None,
+            is_end_told: false,
+        }
+    }
+
+    /// Bytes that a send can take now.
+    pub fn room(&self) -> usize {
+        self.endpoint.habits.room.saturating_sub(self.taken.len() - self.taken_read)
+    }
+
+    /// Whether a receive has something to say.
+    pub fn is_readable(&self) -> bool {
+        !self.is_held && (self.arrived > self.read || self.is_finished || self.is_broken)
+    }
+
+    /// What a receive says when nothing is left to be read: a negated error, or 0.
+    pub fn take_end(&mut self) -> i32 {
+        // Linux, tcp_recvmsg: after a FIN the end is an end, whatever came later. An error is told once, to whoever asks
+        // first; after that a broken connection reads as ended.
+        if self.is_finished { 0 } else { -self.error.take().unwrap_or(0) }
+    }
+
+    /// What a send says to a broken connection.
+    pub fn take_send_error(&mut self) -> i32 {
+        -self.error.take().unwrap_or(libc::EPIPE)
+    }
+
+    /// The connection breaks; what has arrived can still be read.
+    pub fn break_with(&mut self, error: i32) {
+        if !self.is_broken {
+            self.is_broken = true;
+            self.error = Some(if self.is_finished { libc::EPIPE } else { error });
+        }
+    }
+
+    /// Whether the endpoint can do nothing more.
+    pub fn is_gone(&self) -> bool {
+        self.is_closed || self.is_broken
+    }
+}
+
+/// The leg of a connection.
+pub fn leg_of(id: usize) -> Leg {
+    Leg::BOTH[id & 1]
+}

@@ -1,0 +1,263 @@
+//! What becomes of operations in flight: how far they come, how they end, what a cancel finds.
+//!
+//! As Linux has it for multishot receives, for sends with MSG_WAITALL, and for cancels by name; the moods of the ring say
+//! when.
+
+use super::operation::{Entry, InFlight, Kind, Posted};
+use super::ring::SimRing;
+use super::world::Fault;
+use ringgate::limits::BUFFER_BYTES;
+use ringgate::ring::{Operation, Token};
+use ringgate::session::Leg;
+
+impl SimRing {
+    fn post(&mut self, posted: Posted) {
+        let most = if self.draws(self.odds.reorders) { self.completions.len() } else { 0 };
+        let places = self.world.borrow_mut().rng.usize(..=most);
+        self.completions.post(posted, places);
+    }
+
+    /// An operation is over.
+    fn complete(&mut self, token: u64, result: i32, buffer: Option<u16>) {
+        let operation = self.in_flight.remove(&token).expect("an operation in flight completes");
+        let connection = operation.connection;
+        let sent = match operation.kind {
+            Kind::Receive => {
+                self.note("receive ends", connection, i64::from(result));
+                None
+            }
+            Kind::Send(sending) => {
+                self.note("send ends", connection, i64::from(result));
+                Some(sending)
+            }
+        };
+        let connection = Some(connection);
+        self.post(Posted { token, result, has_more: false, buffer, target: None, sent, connection });
+    }
+
+    pub fn submit(&mut self) {
+        for entry in std::mem::take(&mut self.submissions) {
+            match entry {
+                // It is tried at once, mostly.
+                Entry::Start { token } if !self.draws(self.odds.waits) => self.go_on(token),
+                Entry::Start { .. } => {}
+                Entry::Cancel { target, serial, token } => self.carry_out_cancel(target, serial, token),
+            }
+        }
+    }
+
+    fn carry_out_cancel(&mut self, target: u64, serial: u64, token: u64) {
+        let connection = self.in_flight.get(&target).map(|operation| operation.connection);
+        let mut result = 0;
+        let comes_first = self.draws(self.odds.reorders);
+        if connection.is_none() || self.draws(self.odds.cancel_misses) {
+            result = -libc::ENOENT;
+        } else if self.draws(self.odds.cancel_is_late) {
+            result = -libc::EALREADY;
+            if let Some(operation) = self.in_flight.get_mut(&target) {
+                operation.is_finishing = true;
+            }
+            if comes_first {
+                self.go_on(target);
+            }
+        } else if comes_first {
+            self.finish(target, libc::ECANCELED);
+        }
+        self.note("cancel", connection.unwrap_or_default(), i64::from(result));
+        let target_of = Some((target, serial));
+        self.post(Posted {
+            token,
+            result,
+            has_more: false,
+            buffer: None,
+            target: target_of,
+            sent: None,
+            connection: None,
+        });
+        if result == 0 && !comes_first {
+            self.finish(target, libc::ECANCELED);
+        }
+    }
+
+    /// The operation ends with what it has, or with an error.
+    fn finish(&mut self, token: u64, error: i32) {
+        let Some(operation) = self.in_flight.get(&token) else { return };
+        let done = match &operation.kind {
+            Kind::Receive => 0,
+            Kind::Send(sending) => sending.done as i32,
+        };
+        self.complete(token, if done > 0 { done } else { -error }, None);
+    }
+
+    /// Lets an operation do what it can.
+    fn go_on(&mut self, token: u64) {
+        let Some(operation) = self.in_flight.get(&token) else { return };
+        match operation.kind {
+            Kind::Receive => self.receive_on(token),
+            Kind::Send(_) => self.send_on(token),
+        }
+    }
+
+    /// Whether an operation could do something.
+    fn could_go_on(&self, operation: &InFlight) -> bool {
+        let world = self.world.borrow();
+        let connection = &world.connections[operation.connection];
+        operation.is_finishing
+            || match operation.kind {
+                Kind::Receive => connection.is_readable(),
+                Kind::Send(_) => {
+                    connection.is_broken || connection.room() > 0 || connection.next_send_fails.is_some()
+                }
+            }
+    }
+
+    fn receive_on(&mut self, token: u64) {
+        let (connection, is_finishing) = {
+            let operation = &self.in_flight[&token];
+            (operation.connection, operation.is_finishing)
+        };
+        loop {
+            let (unread, is_readable) = {
+                let world = self.world.borrow();
+                let connection = &world.connections[connection];
+                (connection.arrived - connection.read, connection.is_readable())
+            };
+            if self.world.borrow().connections[connection].is_held && !is_finishing {
+                return;
+            }
+            // Linux 6.1: a buffer is chosen before anything is looked at.
+            if self.posted.is_empty() {
+                return self.complete(token, -libc::ENOBUFS, None);
+            }
+            if !is_readable {
+                if is_finishing {
+                    self.finish(token, libc::ECANCELED);
+                }
+                return;
+            }
+            if unread == 0 {
+                let result = self.world.borrow_mut().connections[connection].take_end();
+                // An end may bring a buffer back that it did not use.
+                let buffer = if result == 0 && self.draws(30) { self.posted.pop_front() } else { None };
+                if self.world.borrow_mut().takes_fault(Fault::LosesACompletion) {
+                    self.in_flight.remove(&token);
+                    return;
+                }
+                return self.complete(token, result, buffer);
+            }
+            let mut bytes = unread.min(BUFFER_BYTES);
+            if self.draws(self.odds.short_receive) {
+                bytes = self.world.borrow_mut().rng.usize(1..=bytes);
+            }
+            let Some(index) = self.posted.pop_front() else { return };
+            {
+                let mut world = self.world.borrow_mut();
+                let connection = &mut world.connections[connection];
+                let start = connection.read;
+                self.pool.fill(index, &connection.script.bytes[start..start + bytes]);
+                connection.read += bytes;
+                connection.endpoint.wake_writer(0);
+            }
+            self.note("receives", connection, bytes as i64);
+            if is_finishing || self.draws(self.odds.receive_ends) {
+                return self.complete(token, bytes as i32, Some(index));
+            }
+            self.post(Posted {
+                token,
+                result: bytes as i32,
+                has_more: true,
+                buffer: Some(index),
+                target: None,
+                sent: None,
+                connection: None,
+            });
+            if self.draws(self.odds.waits) {
+                return;
+            }
+        }
+    }
+
+    fn send_on(&mut self, token: u64) {
+        let Some(operation) = self.in_flight.get_mut(&token) else { return };
+        let (id, is_finishing) = (operation.connection, operation.is_finishing);
+        let has_sent = matches!(&operation.kind, Kind::Send(sending) if sending.done > 0);
+        if self.draws_permille(self.odds.breaks) {
+            self.world.borrow_mut().connections[id].break_with(libc::ETIMEDOUT);
+        }
+        let fails = self.draws_permille(self.odds.send_fails).then_some(libc::ENOMEM);
+        let mut world = self.world.borrow_mut();
+        if let Some(error) = fails.or(world.connections[id].next_send_fails.take()) {
+            drop(world);
+            return self.finish(token, error);
+        }
+        if world.connections[id].is_broken {
+            // With something sent the error is gone, and the count is what is told.
+            let error = world.connections[id].take_send_error();
+            world.connections[id].has_hidden_error |= has_sent;
+            drop(world);
+            return self.finish(token, -error);
+        }
+        let Some(Kind::Send(sending)) = self.in_flight.get_mut(&token).map(|operation| &mut operation.kind)
+        else {
+            return;
+        };
+        let mut bytes = (sending.bytes.len() - sending.done).min(world.connections[id].room());
+        let is_short = self.odds.short_step > 0 && world.rng.u8(..100) < self.odds.short_step;
+        if is_short && bytes > 0 {
+            bytes = world.rng.usize(1..=bytes);
+        }
+        if bytes > 0 {
+            let taken = &sending.bytes[sending.done..sending.done + bytes];
+            world.take(id, taken);
+            sending.done += bytes;
+        }
+        let (done, whole) = (sending.done, sending.bytes.len());
+        let miscounts = done == whole && whole > 1 && world.takes_fault(Fault::MiscountsASend);
+        drop(world);
+        if miscounts {
+            self.complete(token, done as i32 - 1, None);
+        } else if done == whole {
+            self.complete(token, done as i32, None);
+        } else if is_finishing || (done > 0 && self.draws(self.odds.short_send)) {
+            self.finish(token, libc::EINTR);
+        }
+    }
+
+    /// Lets operations in flight do what they can, in any order.
+    pub fn go_on_all(&mut self) -> bool {
+        let mut able: Vec<u64> = self
+            .in_flight
+            .iter()
+            .filter(|(_, operation)| self.could_go_on(operation))
+            .map(|(token, _)| *token)
+            .collect();
+        if self.odds.reorders > 0 {
+            self.world.borrow_mut().rng.shuffle(&mut able);
+        }
+        let is_any = !able.is_empty();
+        for token in able {
+            if !self.draws(self.odds.waits) {
+                self.go_on(token);
+            }
+        }
+        is_any
+    }
+
+    /// The mailbox was written to, or the kernel says so.
+    pub fn poll_mailbox(&mut self) {
+        let is_written = rustix::io::read(&self.wake_up, &mut [0u8; 8]).is_ok();
+        if is_written || self.draws(self.odds.receive_ends.min(2)) {
+            let token = Token::new(Operation::Mailbox, 0, 0, Leg::Downstream).to_bits();
+            let has_more = !self.draws(self.odds.receive_ends);
+            self.post(Posted {
+                token,
+                result: libc::POLLIN.into(),
+                has_more,
+                buffer: None,
+                target: None,
+                sent: None,
+                connection: None,
+            });
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Courses of events that a seed found, or might not: each by its name.
+
+use super::arrivals::{Arrival, Plan};
+use super::connection::Connection;
+use super::endpoint::{Answer, DEAF, EAGER, Endpoint, Habits, Leave};
+use super::ring::Odds;
+use super::scenario::Scenario;
+use super::script::Script;
+use super::simulation::{Simulation, telling};
+use super::world::World;
+use fastrand::Rng;
+use ringgate::limits::SLOW_SEND_MS;
+use ringgate::session::{Cause, Leg, SessionLimits};
+use ringgate::websocket::ReservedBits;
+use ringgate::websocket::scanner::FrameRules;
+use std::sync::atomic::Ordering;
+
+const CLIENT: usize = 0;
+const BACKEND: usize = 1;
+
+const LIMITS: SessionLimits = SessionLimits {
+    frames: Some(FrameRules {
+        reserved_bits: ReservedBits::None,
+        frame_bytes_max: 1 << 20,
+        message_bytes_max: 1 << 20,
+    }),
+    idle_timeout_ms: 60_000,
+    longest_life_ms: None,
+    linger_ms: 1_000,
+};
+
+/// One that says nothing by itself and stays.
+const QUIET: Habits = Habits { answer: Answer::Ignores, ..EAGER };
+
+/// What an endpoint sends: these messages, by their sizes.
+fn messages(from: Leg, sizes: &[usize]) -> Script {
+    let mut script = Script::new(from, false);
+    for size in sizes {
+        script.push_frame(&mut Rng::with_seed(7), 0x82, *size);
+    }
+    script
+}
+
+/// One session over a ring without moods. `early` bytes of the backend's script come with it.
+fn one_session(habits: [Habits; 2], scripts: [Script; 2], early: usize, buffers: u16) -> Simulation {
+    let [client, backend] = scripts;
+    let connections = [
+        Connection::new(Endpoint::new(habits[CLIENT], 0), client, 0),
+        Connection::new(Endpoint::new(habits[BACKEND], 0), backend, early),
+    ];
+    let plan = Plan { connections, limits: LIMITS, mask: [9, 8, 7, 6] };
+    let scenario = Scenario {
+        odds: Odds::default(),
+        buffers,
+        posted_max: 4,
+        backlog_bytes_max: 64 << 20,
+        arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
+    };
+    Simulation::new(scenario, World::new(0, Rng::with_seed(0), None))
+}
+
+/// The session is there and its receives are armed.
+fn open(simulation: &mut Simulation) {
+    simulation.turn_until("an open session", |world| {
+        world.connections.get(CLIENT).is_some_and(|client| client.in_flight > 0)
+    });
+}
+
+#[test]
+fn a_failed_send_loses_nothing_that_stands_unread_in_its_socket() {
+    let mut last = messages(Leg::Upstream, &[300]);
+    last.push_close(Some(1000), "bye");
+    let slow_to_write = Habits { write_pause_ms: 0, ..QUIET };
+    let mut simulation =
+        one_session([EAGER, slow_to_write], [messages(Leg::Downstream, &[50]), last.clone()], 0, 8);
+    let world = simulation.world.clone();
+    telling(&world, || {
+        // The backend has sent its last message and a Close, and is gone, before the relay reads any of it.
+        simulation.turn_until("the session", |world| !world.connections.is_empty());
+        {
+            let mut world = simulation.world.borrow_mut();
+            world.connections[BACKEND].is_held = true;
+            world.connections[BACKEND].arrived = last.bytes.len();
+            world.leave(BACKEND, Leave::Reset);
+        }
+        simulation.turn_until("a failed send", |world| world.connections[BACKEND].failed_at.is_some());
+        assert!(simulation.world.borrow().connections[CLIENT].taken.is_empty());
+        simulation.world.borrow_mut().connections[BACKEND].is_held = false;
+        simulation.turn_until("all of it", |world| world.connections[CLIENT].taken == last.bytes);
+        // The client answers and ends: nobody is there to hear it.
+        simulation.turn_until("the end", |world| world.connections[CLIENT].is_closed);
+        assert_eq!(simulation.terminations(Cause::Closed), 1);
+        simulation.run();
+    });
+}
+
+#[test]
+fn a_reset_with_nothing_before_it_is_a_reset_though_a_send_took_the_error() {
+    let mut simulation =
+        one_session([QUIET; 2], [messages(Leg::Downstream, &[50]), messages(Leg::Upstream, &[])], 0, 8);
+    let world = simulation.world.clone();
+    telling(&world, || {
+        simulation.turn_until("the session", |world| !world.connections.is_empty());
+        {
+            let mut world = simulation.world.borrow_mut();
+            world.connections[BACKEND].is_held = true;
+            world.leave(BACKEND, Leave::Reset);
+        }
+        simulation.turn_until("a failed send", |world| world.connections[BACKEND].failed_at.is_some());
+        simulation.world.borrow_mut().connections[BACKEND].is_held = false;
+        simulation.turn_until("the end", |world| world.connections[CLIENT].is_closed);
+        assert_eq!(simulation.terminations(Cause::Reset), 1);
+        assert!(simulation.world.borrow().connections[CLIENT].resets_on_close, "a reset becomes a reset");
+        simulation.run();
+    });
+}
+
+#[test]
+fn what_waits_behind_early_bytes_that_nobody_takes_is_taken_back_too() {
+    // The 101 came with the start of a message; the client reads nothing; more messages follow.
+    let script = messages(Leg::Upstream, &[3_000, 20_000, 20_000]);
+    let mut simulation = one_session([DEAF, QUIET], [messages(Leg::Downstream, &[]), script], 2_000, 4);
+    let world = simulation.world.clone();
+    telling(&world, || {
+        open(&mut simulation);
+        simulation.turn_until("patience that ends", |world| world.now > 2 * SLOW_SEND_MS + 1);
+        let pool = simulation.relay.ring_mut().simulated_pool();
+        assert_eq!(pool.lent_out(), 0, "a slow reader holds no received buffer");
+        assert!(pool.backlog_bytes() > 0);
+        simulation.world.borrow_mut().leave(CLIENT, Leave::Reset);
+        simulation.run();
+    });
+}
+
+#[test]
+fn a_send_that_fails_on_a_connection_in_order_ends_the_session() {
+    let mut simulation =
+        one_session([QUIET; 2], [messages(Leg::Downstream, &[50]), messages(Leg::Upstream, &[])], 0, 8);
+    let world = simulation.world.clone();
+    telling(&world, || {
+        simulation.turn_until("the session", |world| !world.connections.is_empty());
+        simulation.world.borrow_mut().connections[BACKEND].next_send_fails = Some(libc::ENOMEM);
+        simulation.turn_until("a failed send", |world| world.connections[BACKEND].failed_at.is_some());
+        simulation.turn_until("the end", |world| world.connections[BACKEND].is_closed);
+        assert_eq!(simulation.terminations(Cause::Reset), 1);
+        assert!(simulation.world.borrow().now < 1_000, "without waiting for a deadline");
+        simulation.run();
+    });
+}
+
+#[test]
+fn a_cancel_that_finds_nothing_is_repeated_for_its_own_operation_only() {
+    // Neither reads: both sends are taken back, and both legs are paused.
+    let mut simulation = one_session(
+        [DEAF; 2],
+        [messages(Leg::Downstream, &[5_000]), messages(Leg::Upstream, &[5_000, 5_000])],
+        0,
+        16,
+    );
+    let world = simulation.world.clone();
+    telling(&world, || {
+        simulation.turn_until("the session", |world| !world.connections.is_empty());
+        simulation.world.borrow_mut().connections[BACKEND].is_held = true;
+        while simulation.counters.sends_taken_back.load(Ordering::Relaxed) == 0 {
+            simulation.turn();
+        }
+        // The receive that is paused for it cannot be cancelled, nor, later, the send of the same leg. Time goes on.
+        let odds = Odds { cancel_misses: 100, waits: 40, ..Odds::default() };
+        simulation.relay.ring_mut().odds = odds;
+        simulation.world.borrow_mut().connections[BACKEND].is_held = false;
+        let until = simulation.world.borrow().now + 4 * SLOW_SEND_MS;
+        while simulation.world.borrow().now < until {
+            simulation.turn();
+        }
+        simulation.relay.ring_mut().odds = Odds::default();
+        simulation.turn_until("no buffer held", |world| world.now > until + SLOW_SEND_MS);
+        assert_eq!(simulation.relay.ring_mut().simulated_pool().lent_out(), 0);
+        simulation.world.borrow_mut().leave(CLIENT, Leave::Reset);
+        simulation.run();
+    });
+}
+
+#[test]
+fn parked_receives_are_armed_in_turn_though_those_before_them_are_idle() {
+    let quiet = |at| {
+        let connections =
+            Leg::BOTH.map(|leg| Connection::new(Endpoint::new(QUIET, at), Script::new(leg, false), 0));
+        (at, Arrival::Session(Box::new(Plan { connections, limits: LIMITS, mask: [0; 4] })))
+    };
+    let hog = [
+        Connection::new(Endpoint::new(DEAF, 0), Script::new(Leg::Downstream, false), 0),
+        Connection::new(Endpoint::new(QUIET, 0), messages(Leg::Upstream, &[5_000]), 0),
+    ];
+    let hog = Plan { connections: hog, limits: LIMITS, mask: [0; 4] };
+    let scenario = Scenario {
+        odds: Odds { cancel_misses: 100, waits: 8, ..Odds::default() },
+        buffers: 1,
+        posted_max: 1,
+        backlog_bytes_max: 64 << 20,
+        arrivals: vec![(0, Arrival::Session(Box::new(hog))), quiet(5), quiet(5), quiet(5)],
+    };
+    let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
+    let world = simulation.world.clone();
+    telling(&world, || {
+        // One reader has the only buffer when the other sessions come: their receives are parked.
+        simulation.turn_until("parked receives", |world| world.now >= 20);
+        assert!(simulation.counters.parked.load(Ordering::Relaxed) >= 6);
+        simulation.relay.ring_mut().odds = Odds::default();
+        simulation.turn_until("the buffer back", |world| world.now >= 100);
+        let message = messages(Leg::Upstream, &[100]);
+        let asked_at = simulation.world.borrow().now;
+        for session in 1..4 {
+            let mut world = simulation.world.borrow_mut();
+            let backend = &mut world.connections[session * 2 + BACKEND];
+            backend.script = message.clone();
+            backend.endpoint.wake_writer(0);
+        }
+        simulation.turn_until("every message", |world| {
+            (1..4).all(|session| world.connections[session * 2 + CLIENT].taken == message.bytes)
+        });
+        assert!(simulation.world.borrow().now < asked_at + 100, "at once");
+        for id in 0..8 {
+            simulation.world.borrow_mut().leave(id, Leave::Reset);
+        }
+        simulation.turn_until("the end", |world| world.connections.iter().all(|all| all.is_closed));
+    });
+}
+
+#[test]
+fn the_end_of_a_broken_connection_is_heard_of_though_its_leg_is_paused() {
+    let last = messages(Leg::Upstream, &[60_000, 60_000, 60_000]);
+    let mut simulation = one_session([DEAF, QUIET], [messages(Leg::Downstream, &[50]), last], 0, 16);
+    let world = simulation.world.clone();
+    telling(&world, || {
+        // Every receive ends after one completion.
+        simulation.relay.ring_mut().odds.receive_ends = 100;
+        simulation.turn_until("the session", |world| !world.connections.is_empty());
+        {
+            let mut world = simulation.world.borrow_mut();
+            world.connections[BACKEND].is_held = true;
+            world.leave(BACKEND, Leave::Reset);
+        }
+        simulation.turn_until("a failed send", |world| world.connections[BACKEND].failed_at.is_some());
+        // The client takes no more than the start of the last messages: the backend's leg is paused.
+        simulation.world.borrow_mut().connections[BACKEND].is_held = false;
+        simulation.turn_until("some of it", |world| world.connections[BACKEND].read > 0);
+        simulation.world.borrow_mut().connections[BACKEND].is_held = true;
+        while simulation.counters.sends_taken_back.load(Ordering::Relaxed) == 0 {
+            simulation.turn();
+        }
+        simulation.world.borrow_mut().connections[BACKEND].is_held = false;
+        simulation.turn_until("the end", |world| world.connections[BACKEND].is_closed);
+        assert_eq!(simulation.terminations(Cause::Reset), 1);
+        assert!(simulation.world.borrow().now < 1_000, "without waiting for a deadline");
+        simulation.run();
+    });
+}

@@ -1,0 +1,84 @@
+//! What the simulated ring has in flight.
+
+use std::collections::VecDeque;
+
+/// What an operation does, on which connection.
+#[derive(Debug)]
+pub enum Kind {
+    Receive,
+    Send(Sending),
+}
+
+/// A send: what it read when it began, and how far it has come.
+#[derive(Debug)]
+pub struct Sending {
+    pub bytes: Vec<u8>,
+    /// Where each piece lies in memory, and its length.
+    pub pieces: Vec<(usize, usize)>,
+    pub done: usize,
+}
+
+/// An operation in flight.
+#[derive(Debug)]
+pub struct InFlight {
+    /// Tells operations of one name apart.
+    pub serial: u64,
+    pub connection: usize,
+    pub kind: Kind,
+    /// It could not be cancelled: it completes soon, with what it has.
+    pub is_finishing: bool,
+    /// Cancels of it that the relay was not told the result of.
+    pub cancels: u32,
+    /// When it was first seen to hold received buffers.
+    pub holds_buffers_since: Option<u64>,
+}
+
+/// An operation that the relay asked for, in the order of the submission queue.
+#[derive(Clone, Copy, Debug)]
+pub enum Entry {
+    Start { token: u64 },
+    Cancel { target: u64, serial: u64, token: u64 },
+}
+
+/// A completion that the relay was not told yet.
+#[derive(Debug)]
+pub struct Posted {
+    pub token: u64,
+    pub result: i32,
+    pub has_more: bool,
+    pub buffer: Option<u16>,
+    /// The name and the serial number of the operation that a cancel's completion is about.
+    pub target: Option<(u64, u64)>,
+    /// The send that is over.
+    pub sent: Option<Sending>,
+    pub connection: Option<usize>,
+}
+
+/// Completions in the order in which the relay is told: those of one operation keep theirs, others may change places.
+#[derive(Debug, Default)]
+pub struct CompletionQueue(VecDeque<Posted>);
+
+impl CompletionQueue {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Adds one at `place` from the end if that keeps the operation's own order.
+    pub fn post(&mut self, posted: Posted, places_from_end: usize) {
+        let first = self.0.iter().rposition(|other| other.token == posted.token).map_or(0, |last| last + 1);
+        let place = self.0.len().saturating_sub(places_from_end).max(first);
+        self.0.insert(place, posted);
+    }
+
+    pub fn take(&mut self) -> Option<Posted> {
+        self.0.pop_front()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Posted> {
+        self.0.iter()
+    }
+}

@@ -1,0 +1,368 @@
+//! The simulated ring: operations, completions and cancels as io_uring has them, out of order and at odd moments.
+//!
+//! It keeps its own books of what is in flight, and fails where the relay breaks a rule that the kernel would not forgive.
+//!
+//! Not here: what a connection says (`connection`), and what is checked between two turns (`checks`).
+
+use super::arrivals::Arrivals;
+use super::operation::{CompletionQueue, Entry, InFlight, Kind, Posted, Sending};
+use super::world::{Fault, Shared, SimSocket};
+use ringgate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES, SEND_PIECES_MAX};
+use ringgate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, SendQueue, Token};
+use ringgate::session::Moment;
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+
+/// How often things go otherwise than one would wish, in percent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Odds {
+    /// An operation that could go on does not, for now.
+    pub waits: u8,
+    /// A receive gives less than there is.
+    pub short_receive: u8,
+    /// A multishot receive ends, for no reason.
+    pub receive_ends: u8,
+    /// A send takes only part of what it could, for now.
+    pub short_step: u8,
+    /// A send ends before all is sent, for no reason.
+    pub short_send: u8,
+    /// A cancel finds nothing although the operation goes on.
+    pub cancel_misses: u8,
+    /// A cancel comes too late: the operation completes all the same.
+    pub cancel_is_late: u8,
+    /// Completions change places, and the relay is told of some only.
+    pub reorders: u8,
+    /// A connection breaks while it sends, in permille.
+    pub breaks: u8,
+    /// A send fails although its connection is in order, in permille.
+    pub send_fails: u8,
+}
+
+/// The ring, its pool, and its books.
+pub struct SimRing {
+    pub world: Shared,
+    pub odds: Odds,
+    pub pool: BufferPool,
+    posted_max: usize,
+    pub posted: VecDeque<u16>,
+    /// Where each buffer lies, once it is known.
+    addresses: BTreeMap<u16, usize>,
+    pub submissions: Vec<Entry>,
+    serial: u64,
+    pub in_flight: BTreeMap<u64, InFlight>,
+    pub completions: CompletionQueue,
+    /// Sends that the relay was told of and has to take back, in order.
+    to_take_back: VecDeque<(i32, Sending)>,
+    /// Operations of each user of a slot whose last completion the relay was not told.
+    pub open: BTreeMap<(u32, u32), u32>,
+    /// The connection that each name stands for.
+    names: BTreeMap<(u32, u32, u8), usize>,
+    pub arrivals: Arrivals,
+    /// Receives wait for buffers, and there are some.
+    pub has_needless_wait: bool,
+    pub wake_up: OwnedFd,
+}
+
+/// Whose operations a token counts among.
+fn user_of(token: u64) -> (u32, u32) {
+    let token = Token::from_bits(token);
+    (token.slot(), token.generation())
+}
+
+/// The connection that a token is about, by slot, generation and leg.
+fn name_of(token: u64) -> (u32, u32, u8) {
+    let token = Token::from_bits(token);
+    (token.slot(), token.generation(), token.leg() as u8)
+}
+
+impl SimRing {
+    /// A ring of which at most `posted_max` of `buffers` are posted.
+    pub fn new(world: &Shared, odds: Odds, buffers: u16, posted_max: usize, arrivals: Arrivals) -> Self {
+        let wake_up = arrivals.mailbox.wake_up().expect("a descriptor is left");
+        Self {
+            world: world.clone(),
+            odds,
+            pool: BufferPool::new(buffers).expect("the pool can be mapped"),
+            posted_max,
+            posted: VecDeque::new(),
+            addresses: BTreeMap::new(),
+            submissions: Vec::new(),
+            serial: 0,
+            in_flight: BTreeMap::new(),
+            completions: CompletionQueue::default(),
+            to_take_back: VecDeque::new(),
+            open: BTreeMap::new(),
+            names: BTreeMap::new(),
+            arrivals,
+            has_needless_wait: false,
+            wake_up,
+        }
+    }
+
+    /// Whether one in a hundred times `percent` comes up.
+    pub fn draws(&self, percent: u8) -> bool {
+        percent > 0 && self.world.borrow_mut().rng.u8(..100) < percent
+    }
+
+    pub fn draws_permille(&self, permille: u8) -> bool {
+        permille > 0 && self.world.borrow_mut().rng.u16(..1000) < u16::from(permille)
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.world.borrow().now
+    }
+
+    pub fn note(&self, what: &'static str, connection: usize, value: i64) {
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        world.trace.note(now, what, connection, value);
+    }
+
+    /// The relay starts an operation.
+    fn start(&mut self, connection: usize, token: Token, kind: Kind) {
+        let name = name_of(token.to_bits());
+        let named = *self.names.entry(name).or_insert(connection);
+        assert_eq!(named, connection, "{token:?} names connection {named} and connection {connection}");
+        {
+            let mut world = self.world.borrow_mut();
+            let session = &world.sessions[connection / 2];
+            assert!(!session.is_over, "an operation starts in session {}, which is over", connection / 2);
+            let connection = &mut world.connections[connection];
+            assert!(!connection.is_closed, "an operation starts on a closed socket: {token:?}");
+            connection.in_flight += 1;
+        }
+        let bits = token.to_bits();
+        self.serial += 1;
+        let operation = InFlight {
+            serial: self.serial,
+            connection,
+            kind,
+            is_finishing: false,
+            cancels: 0,
+            holds_buffers_since: None,
+        };
+        let before = self.in_flight.insert(bits, operation);
+        assert!(before.is_none(), "two operations of one name are in flight: {token:?}");
+        let is_posted = self.completions.iter().any(|posted| posted.token == bits);
+        assert!(!is_posted, "an operation starts before the last completion of the one before: {token:?}");
+        *self.open.entry(user_of(bits)).or_default() += 1;
+        self.submissions.push(Entry::Start { token: bits });
+    }
+
+    fn top_up(&mut self) {
+        while self.pool.posted() < self.posted_max {
+            let Some(index) = self.pool.take_to_post() else { break };
+            assert!(!self.posted.contains(&index), "buffer {index} is posted twice");
+            if let Some(address) = self.addresses.get(&index) {
+                let buffer = *address..*address + BUFFER_BYTES + BUFFER_HEADROOM_BYTES;
+                let is_sent = |operation: &InFlight| match &operation.kind {
+                    Kind::Receive => false,
+                    Kind::Send(sending) => sending.pieces.iter().any(|(at, _)| buffer.contains(at)),
+                };
+                let sender = self.in_flight.values().find(|operation| is_sent(operation));
+                if let Some(operation) = sender {
+                    panic!("buffer {index} is posted while connection {} sends it", operation.connection);
+                }
+            }
+            self.posted.push_back(index);
+        }
+    }
+
+    /// Tells the relay a completion.
+    fn tell(&mut self, posted: Posted) -> Completion {
+        let Posted { token, result, has_more, buffer, target, sent, connection } = posted;
+        if let Some((target, serial)) = target
+            && let Some(operation) = self.in_flight.get_mut(&target)
+            && operation.serial == serial
+        {
+            operation.cancels -= 1;
+        }
+        if !has_more && Token::from_bits(token).operation() != Operation::Mailbox {
+            let open = self.open.get_mut(&user_of(token)).expect("an operation that was asked for");
+            *open -= 1;
+        }
+        if let Some(sending) = sent {
+            self.to_take_back.push_back((result, sending));
+        }
+        let mut world = self.world.borrow_mut();
+        if let Some(id) = connection {
+            let now = world.now;
+            let connection = &mut world.connections[id];
+            connection.in_flight -= 1;
+            let is_send = Token::from_bits(token).operation() == Operation::Send;
+            let is_failure = result < 0 && ![libc::ECANCELED, libc::EINTR].contains(&-result);
+            if is_send && is_failure {
+                connection.failed_at.get_or_insert(now);
+            }
+            if !is_send && (result == 0 || (is_failure && result != -libc::ENOBUFS)) {
+                connection.is_end_told = true;
+            }
+        }
+        let id = self.names.get(&name_of(token)).copied();
+        if let Some(id) = id.filter(|_| result > 0) {
+            world.sessions[id / 2].active_at = world.now;
+        }
+        let chunk = buffer.and_then(|index| self.pool.take_received(index, result.max(0) as usize));
+        if let Some(chunk) = &chunk {
+            let address = self.pool.bytes(chunk).as_ptr() as usize - BUFFER_HEADROOM_BYTES;
+            self.addresses.insert(chunk.index(), address);
+            if world.takes_fault(Fault::LosesABuffer)
+                && let Some(index) = self.pool.take_to_post()
+            {
+                // It is taken, and nobody has it.
+                let _lost: Option<Chunk> = self.pool.take_received(index, 1);
+            }
+        }
+        Completion { token: Token::from_bits(token), result, has_more, chunk }
+    }
+
+    /// Whether a completion of an operation waits to be told.
+    pub fn is_over_untold(&self, token: u64) -> bool {
+        self.completions.iter().any(|posted| posted.token == token && !posted.has_more)
+    }
+
+    /// Buffers that the kernel may write to, or has written to and not told of.
+    pub fn held_by_kernel(&self) -> impl Iterator<Item = u16> {
+        self.posted.iter().copied().chain(self.completions.iter().filter_map(|posted| posted.buffer))
+    }
+
+    pub fn simulated_pool(&self) -> &BufferPool {
+        &self.pool
+    }
+}
+
+impl Ring for SimRing {
+    type Socket = SimSocket;
+
+    fn pool(&mut self) -> &mut BufferPool {
+        &mut self.pool
+    }
+
+    fn now(&mut self) -> Moment {
+        Moment::from_millis(self.now_ms())
+    }
+
+    fn receive(&mut self, socket: &SimSocket, token: Token) {
+        assert_eq!(token.operation(), Operation::Receive);
+        self.note("relay arms", socket.id, 0);
+        self.start(socket.id, token, Kind::Receive);
+    }
+
+    fn send(&mut self, socket: &SimSocket, queue: &mut SendQueue, token: Token) {
+        assert_eq!(token.operation(), Operation::Send);
+        assert!(!queue.is_in_flight() && !queue.is_empty(), "a send of nothing, or a second one");
+        let (mut bytes, mut pieces) = (Vec::new(), Vec::new());
+        queue.for_each_piece(&self.pool, SEND_PIECES_MAX, |piece| {
+            bytes.extend_from_slice(piece);
+            pieces.push((piece.as_ptr() as usize, piece.len()));
+        });
+        queue.begin_simulated_send();
+        {
+            let mut world = self.world.borrow_mut();
+            let connection = &world.connections[socket.id];
+            assert!(!connection.is_shut, "a send on connection {}, which was shut down", socket.id);
+            assert!(!connection.resets_on_close, "a send on connection {}, which is to be reset", socket.id);
+            if pieces.len() > 1 && world.takes_fault(Fault::SwapsTwoPieces) {
+                bytes.rotate_left(pieces[0].1);
+            }
+            if world.takes_fault(Fault::SendsTwice) {
+                bytes.extend_from_within(..pieces[0].1);
+            }
+        }
+        self.note("relay sends", socket.id, bytes.len() as i64);
+        self.start(socket.id, token, Kind::Send(Sending { bytes, pieces, done: 0 }));
+    }
+
+    fn sent(&mut self, queue: &mut SendQueue, result: i32) {
+        let (told, sending) = self.to_take_back.pop_front().expect("a send is taken back that is not over");
+        assert_eq!(told, result, "a send is taken back with another result");
+        let mut at = 0;
+        let mut index = 0;
+        let is_changed = self.world.borrow_mut().takes_fault(Fault::OverwritesASend);
+        queue.for_each_piece(&self.pool, sending.pieces.len(), |piece| {
+            let same = sending.pieces[index] == (piece.as_ptr() as usize, piece.len())
+                && sending.bytes.get(at..at + piece.len()).is_some_and(|before| before == piece);
+            assert!(same && !is_changed, "the memory of a send changed while it was in flight");
+            at += piece.len();
+            index += 1;
+        });
+        assert_eq!(index, sending.pieces.len(), "pieces of a send are gone");
+        queue.end_simulated_send(&mut self.pool, result.max(0) as usize);
+    }
+
+    fn cancel(&mut self, target: Token, token: Token) {
+        let cancels =
+            [(Operation::Receive, Operation::CancelReceive), (Operation::Send, Operation::CancelSend)];
+        assert!(cancels.contains(&(target.operation(), token.operation())), "{token:?} cancels {target:?}");
+        let bits = target.to_bits();
+        let name = name_of(bits);
+        let connection = *self.names.get(&name).expect("a cancel of something that never was");
+        assert!(!self.world.borrow().connections[connection].is_closed, "a cancel on a freed slot");
+        let mut serial = 0;
+        if let Some(operation) = self.in_flight.get_mut(&bits) {
+            operation.cancels += 1;
+            serial = operation.serial;
+        }
+        *self.open.entry(user_of(bits)).or_default() += 1;
+        self.submissions.push(Entry::Cancel { target: bits, serial, token: token.to_bits() });
+    }
+
+    fn shutdown(&mut self, socket: &SimSocket) {
+        let is_sending = |operation: &InFlight| {
+            operation.connection == socket.id && matches!(operation.kind, Kind::Send(_))
+        };
+        assert!(!self.in_flight.values().any(is_sending), "a shutdown while a send is in flight");
+        self.world.borrow_mut().shut(socket.id);
+    }
+
+    fn reset_on_close(&mut self, socket: &SimSocket) {
+        self.note("relay resets on close", socket.id, 0);
+        self.world.borrow_mut().connections[socket.id].resets_on_close = true;
+    }
+
+    fn turn(&mut self, wait_ms: u64, completions: &mut Vec<Completion>) -> Result<(), RingError> {
+        assert!(self.to_take_back.is_empty(), "the relay was told of a send and did not take it back");
+        let waits_long = wait_ms > 1 && self.has_needless_wait;
+        assert!(!waits_long, "the relay waits {wait_ms} ms, and receives wait for buffers that are there");
+        self.top_up();
+        self.submit();
+        let until = self.now_ms() + wait_ms;
+        loop {
+            let now = self.now_ms();
+            let next_arrival = self.arrivals.push_due(&self.world);
+            let next_act = self.world.borrow_mut().act_all();
+            let is_busy = self.go_on_all();
+            self.poll_mailbox();
+            if !self.completions.is_empty() || now >= until {
+                break;
+            }
+            let next = if is_busy { now + 1 } else { next_act.min(next_arrival).max(now + 1) };
+            self.world.borrow_mut().now = next.min(until);
+        }
+        let mut most = self.completions.len();
+        if most > 1 && self.draws(self.odds.reorders) {
+            most = self.world.borrow_mut().rng.usize(1..=most);
+        }
+        for _ in 0..most {
+            if let Some(posted) = self.completions.take() {
+                let completion = self.tell(posted);
+                completions.push(completion);
+            }
+        }
+        // A turn takes time, now and then.
+        if self.draws(self.odds.waits / 4) {
+            self.world.borrow_mut().now += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for SimRing {
+    fn drop(&mut self) {
+        // What is posted comes back, so that the pool's memory can be unmapped.
+        let held: Vec<u16> = self.held_by_kernel().collect();
+        for index in held {
+            self.pool.take_received(index, 0);
+        }
+    }
+}

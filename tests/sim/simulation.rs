@@ -1,0 +1,119 @@
+//! One relay, run from its first turn to its end.
+
+use super::arrivals::Arrivals;
+use super::ring::SimRing;
+use super::scenario::Scenario;
+use super::world::{Fault, Shared, World};
+use fastrand::Rng;
+use ringgate::observe::WorkerCounters;
+use ringgate::relay::{Mailbox, Relay, RelayLimits};
+use ringgate::session::{Cause, Phase};
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Turns after which a simulation is one that does not end.
+const TURNS_MAX: usize = 200_000;
+
+/// A relay, its ring within it, and the world around it.
+pub struct Simulation {
+    /// Not dropped when a check fails: a queue in flight would abort the process before it can be said.
+    pub relay: ManuallyDrop<Relay<SimRing>>,
+    pub world: Shared,
+    pub counters: Arc<WorkerCounters>,
+    pub backlog_bytes_max: usize,
+}
+
+/// What a simulation came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    pub turns: usize,
+    pub sessions: usize,
+    pub taken_back: u64,
+    pub parked: u64,
+    pub slow_readers: u64,
+    pub bytes: usize,
+}
+
+impl Simulation {
+    pub fn new(scenario: Scenario, world: Shared) -> Self {
+        let Scenario { odds, buffers, posted_max, backlog_bytes_max, arrivals } = scenario;
+        let mailbox = Mailbox::new().expect("a descriptor is left");
+        let arrivals = Arrivals::new(Arc::clone(&mailbox), arrivals);
+        let ring = SimRing::new(&world, odds, buffers, posted_max, arrivals);
+        let counters = Arc::new(WorkerCounters::default());
+        let relay = Relay::new(ring, mailbox, Arc::clone(&counters), RelayLimits { backlog_bytes_max });
+        Self { relay: ManuallyDrop::new(relay), world, counters, backlog_bytes_max }
+    }
+
+    /// One turn, and all checks.
+    pub fn turn(&mut self) {
+        self.relay.turn().expect("the simulated ring does not fail");
+        let is_ended = self.world.borrow().sessions.iter().any(|session| session.is_over);
+        if is_ended && self.world.borrow_mut().takes_fault(Fault::CountsAnEndTwice) {
+            self.counters.count_termination(Cause::Closed, Phase::Relay);
+        }
+        self.check();
+    }
+
+    /// Turns until something holds.
+    #[track_caller]
+    pub fn turn_until(&mut self, what: &str, mut holds: impl FnMut(&World) -> bool) {
+        for _ in 0..10_000 {
+            if holds(&self.world.borrow()) {
+                return;
+            }
+            self.turn();
+        }
+        panic!("never came: {what}");
+    }
+
+    /// Turns until no session is left; nothing is held then.
+    pub fn run(mut self) -> Summary {
+        let mut turns = 0;
+        while !self.relay.is_done() {
+            self.turn();
+            turns += 1;
+            assert!(turns < TURNS_MAX, "the relay does not end");
+        }
+        self.check_causes();
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let world = self.world.borrow();
+        assert!(world.connections.iter().all(|connection| connection.is_closed));
+        assert_eq!(count(&self.counters.sessions_opened) as usize, world.sessions.len());
+        assert_eq!(count(&self.counters.slots), 0);
+        assert_eq!(count(&self.counters.buffers), 0);
+        assert_eq!(count(&self.counters.backlog_bytes), 0);
+        let summary = Summary {
+            turns,
+            sessions: world.sessions.len(),
+            taken_back: count(&self.counters.sends_taken_back),
+            parked: count(&self.counters.parked),
+            slow_readers: self.counters.terminations_of(Cause::SlowReader, Phase::Relay),
+            bytes: world.connections.iter().map(|connection| connection.taken.len()).sum(),
+        };
+        drop(world);
+        ManuallyDrop::into_inner(self.relay);
+        summary
+    }
+}
+
+/// Runs what a seed says; a failure says how to see it again.
+pub fn run_seed(seed: u64, fault: Option<Fault>) -> Summary {
+    let mut rng = Rng::with_seed(seed);
+    let scenario = Scenario::any(&mut rng);
+    let world = World::new(seed, rng, fault);
+    let simulation = Simulation::new(scenario, world.clone());
+    telling(&world, || simulation.run())
+}
+
+/// Lets a failure tell what happened before it.
+pub fn telling<T>(world: &Shared, run: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|failure| {
+        if let Ok(world) = world.try_borrow() {
+            eprintln!("{}", world.report());
+        }
+        resume_unwind(failure)
+    })
+}

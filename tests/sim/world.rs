@@ -1,0 +1,259 @@
+//! All that is outside the relay: time, connections, sessions as the test knows them, and what they promise.
+
+use super::connection::{Connection, leg_of};
+use super::trace::Trace;
+use fastrand::Rng;
+use ringgate::admission::permit::Places;
+use ringgate::session::{Leg, SessionLimits};
+use std::cell::RefCell;
+use std::io::Write as _;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What is done wrong on purpose, to see whether it is noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A received buffer is never given back.
+    LosesABuffer,
+    /// Two pieces of a send change places.
+    SwapsTwoPieces,
+    /// A piece is sent twice.
+    SendsTwice,
+    /// A place is taken and not given back.
+    ForgetsAPermit,
+    /// A session is counted twice when it ends.
+    CountsAnEndTwice,
+    /// A send says that it sent a byte more than it did.
+    MiscountsASend,
+    /// A send's memory is overwritten while it is in flight.
+    OverwritesASend,
+    /// The last completion of a receive is lost.
+    LosesACompletion,
+}
+
+/// A session as the test knows it.
+#[derive(Debug)]
+pub struct Known {
+    /// Its own place: taken until the relay gives it back.
+    pub places: Arc<Places>,
+    pub limits: SessionLimits,
+    pub mask: [u8; 4],
+    /// When the relay had taken it over.
+    pub opened_at: Option<u64>,
+    /// When the relay was last told of bytes, either way.
+    pub active_at: u64,
+    /// It has ended, as the relay says.
+    pub is_over: bool,
+}
+
+/// Everything but the relay and its ring.
+#[derive(Debug)]
+pub struct World {
+    pub seed: u64,
+    pub now: u64,
+    pub rng: Rng,
+    pub fault: Option<Fault>,
+    pub connections: Vec<Connection>,
+    pub sessions: Vec<Known>,
+    pub trace: Trace,
+    /// The relay was told to drain, and cuts what is left at this time.
+    pub cuts_at: Option<u64>,
+}
+
+/// The world, in several hands.
+pub type Shared = Rc<RefCell<World>>;
+
+impl World {
+    pub fn new(seed: u64, rng: Rng, fault: Option<Fault>) -> Shared {
+        Rc::new(RefCell::new(Self {
+            seed,
+            now: 0,
+            rng,
+            fault,
+            connections: Vec::new(),
+            sessions: Vec::new(),
+            trace: Trace::new(),
+            cuts_at: None,
+        }))
+    }
+
+    /// Takes the deliberate fault if it is this one: each is made once.
+    pub fn takes_fault(&mut self, fault: Fault) -> bool {
+        let is_due = self.fault == Some(fault);
+        if is_due {
+            self.fault = None;
+            self.trace.note(self.now, "THE DELIBERATE FAULT", 0, fault as i64);
+        }
+        is_due
+    }
+
+    /// Lets endpoints do what is due; gives when the next one is.
+    pub fn act_all(&mut self) -> u64 {
+        for id in 0..self.connections.len() {
+            if self.connections[id].endpoint.next_at() <= self.now {
+                self.act(id);
+            }
+        }
+        self.connections.iter().map(|connection| connection.endpoint.next_at()).min().unwrap_or(u64::MAX)
+    }
+
+    /// The system takes bytes of the relay's for an endpoint: they must be the other one's, or a Close frame of ours.
+    pub fn take(&mut self, id: usize, bytes: &[u8]) {
+        let (one, other) = self.connections.split_at_mut(id | 1);
+        let (connection, source) = match id & 1 {
+            0 => (&mut one[id], &other[0]),
+            _ => (&mut other[0], &one[id ^ 1]),
+        };
+        let before = connection.taken.len();
+        connection.taken.extend_from_slice(bytes);
+        connection.endpoint.wake_reader(self.now + self.rng.u64(..=connection.endpoint.habits.read_pause_ms));
+        if connection.farewell_at.is_none() {
+            let passable = &source.script.bytes[..source.script.passable(source.read)];
+            let expected = passable.get(before..).unwrap_or_default();
+            let common = common_prefix(expected, bytes);
+            if common < bytes.len() {
+                connection.farewell_at = Some(source.script.boundary_before(before + common));
+            }
+        }
+        if let Some(at) = connection.farewell_at {
+            let fault = if source.script.is_opaque {
+                Some("something of ours in an opaque stream")
+            } else {
+                fault_of_farewell(&connection.taken[at..], leg_of(id), self.sessions[id / 2].mask)
+            };
+            if let Some(fault) = fault {
+                let came = source.read;
+                let taken = connection.taken.len();
+                let last = connection.taken[at..].iter().take(40).collect::<Vec<_>>();
+                panic!(
+                    "connection {id} got what the other leg did not send ({fault}): byte {at} of {taken}, of {came} that \
+                     came: {last:02x?}"
+                );
+            }
+        }
+    }
+
+    /// The relay ends what it sends: all that it owed must have been sent.
+    pub fn shut(&mut self, id: usize) {
+        self.trace.note(self.now, "the relay shuts down", id, 0);
+        let (connection, source) = (&self.connections[id], &self.connections[id ^ 1]);
+        assert!(!connection.is_shut, "connection {id} is shut down twice");
+        assert!(
+            !connection.is_closed && !connection.resets_on_close,
+            "connection {id} is shut down when closed"
+        );
+        // Bytes of a leg that was given up are dropped.
+        let is_given_up = source.is_broken || source.failed_at.is_some() || source.resets_on_close;
+        if !is_given_up && connection.farewell_at.is_none() && !source.script.is_opaque {
+            let owed = source.script.passable(source.read);
+            let sent = connection.taken.len();
+            assert!(
+                sent == owed || connection.is_broken,
+                "connection {id} got {sent} bytes of {owed}, then an end"
+            );
+        }
+        let connection = &mut self.connections[id];
+        connection.is_shut = true;
+        connection.endpoint.wake_reader(self.now + 1);
+    }
+
+    /// The relay closes a connection.
+    fn close(&mut self, id: usize) {
+        self.trace.note(self.now, "the relay closes", id, 0);
+        let connection = &mut self.connections[id];
+        assert!(!connection.is_closed, "connection {id} is closed twice");
+        connection.is_closed = true;
+        assert_eq!(connection.in_flight, 0, "connection {id} is closed with operations in flight");
+        let places = &self.sessions[id / 2].places;
+        assert!(
+            places.taken() >= 1,
+            "the place of session {} was given back before its sockets were closed",
+            id / 2
+        );
+    }
+
+    /// What a failure says of itself.
+    pub fn report(&self) -> String {
+        format!(
+            "seed {}: RINGGATE_SIM_SEED={} cargo test --test sim replays -- --ignored --nocapture\n{}",
+            self.seed, self.seed, self.trace
+        )
+    }
+}
+
+fn common_prefix(left: &[u8], right: &[u8]) -> usize {
+    let most = left.len().min(right.len());
+    if left[..most] == right[..most] {
+        return most;
+    }
+    left.iter().zip(right).position(|(left, right)| left != right).unwrap_or(most)
+}
+
+/// What is wrong with `bytes`, which should be a Close frame of ringgate's own or the start of one, and nothing more.
+fn fault_of_farewell(bytes: &[u8], to: Leg, mask: [u8; 4]) -> Option<&'static str> {
+    let is_masked = to == Leg::Upstream;
+    let [first, second, rest @ ..] = bytes else {
+        return (bytes != [0x88]).then_some("no Close frame");
+    };
+    if *first != 0x88 || (second & 0x80 != 0) != is_masked {
+        return Some("no Close frame of ours");
+    }
+    let mut payload = rest.to_vec();
+    if is_masked {
+        let key_bytes = payload.len().min(4);
+        if payload[..key_bytes] != mask[..key_bytes] {
+            return Some("not the session's mask");
+        }
+        payload.drain(..key_bytes);
+        payload.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+    }
+    if payload.len() > usize::from(second & 0x7f) {
+        return Some("something behind the Close frame of ours");
+    }
+    match payload.get(..2).map(|code| u16::from_be_bytes([code[0], code[1]])) {
+        None | Some(1001 | 1002 | 1008 | 1009 | 1011) => None,
+        Some(_) => Some("not a code of ours"),
+    }
+}
+
+/// A connected socket in the relay's hands: dropping it closes it.
+#[derive(Debug)]
+pub struct SimSocket {
+    pub id: usize,
+    world: Shared,
+}
+
+impl SimSocket {
+    pub fn new(id: usize, world: &Shared) -> Self {
+        Self { id, world: Rc::clone(world) }
+    }
+}
+
+impl Drop for SimSocket {
+    fn drop(&mut self) {
+        // Not while a failure unwinds.
+        let Ok(mut world) = self.world.try_borrow_mut() else { return };
+        if std::thread::panicking() {
+            return;
+        }
+        if world.connections[self.id].in_flight > 0 {
+            // The queue that is in flight aborts the process: before that, this has to be said, behind the test harness's
+            // back.
+            let _ = writeln!(
+                std::io::stderr(),
+                "a socket is closed with an operation in flight, {}",
+                world.report()
+            );
+        }
+        world.close(self.id);
+    }
+}
+
+impl World {
+    /// Adds a session's two connections; gives the session's number.
+    pub fn add_session(&mut self, connections: [Connection; 2], known: Known) -> usize {
+        self.connections.extend(connections);
+        self.sessions.push(known);
+        self.sessions.len() - 1
+    }
+}
