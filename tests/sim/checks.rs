@@ -295,7 +295,7 @@ fn check_failed(world: &World) {
             let until = failed_at + session.limits.linger_ms + OVERTIME_MS;
             assert!(
                 world.now <= until,
-                "a send on connection {id} failed at {failed_at}, and its session goes on"
+                "an operation on connection {id} failed at {failed_at}, and its session goes on"
             );
         }
     }

@@ -41,13 +41,13 @@ pub struct Connection {
     pub resets_on_close: bool,
     /// The relay closed it.
     pub is_closed: bool,
-    /// A send took its error and told only what had been sent before it: it may read as ended in order.
+    /// A send took its error and did not tell it, or too late: it may read as ended in order.
     pub has_hidden_error: bool,
     /// Its receive does nothing for now.
     pub is_held: bool,
     /// The next send fails with this, though nothing is wrong with the connection.
     pub next_send_fails: Option<i32>,
-    /// The relay was told that a send failed, at this time.
+    /// The relay was told that an operation failed, at this time.
     pub failed_at: Option<u64>,
     /// The relay was told of its end.
     pub is_end_told: bool,

@@ -135,6 +135,12 @@ impl SimRing {
                 }
                 return;
             }
+            if self.draws_permille(self.odds.fails) {
+                return self.finish(token, libc::ENOMEM);
+            }
+            if self.draws(self.odds.receive_ends / 4) {
+                return self.finish(token, libc::EINTR);
+            }
             if unread == 0 {
                 let result = self.world.borrow_mut().connections[connection].take_end();
                 // An end may bring a buffer back that it did not use.
@@ -184,16 +190,16 @@ impl SimRing {
         if self.draws_permille(self.odds.breaks) {
             self.world.borrow_mut().connections[id].break_with(libc::ETIMEDOUT);
         }
-        let fails = self.draws_permille(self.odds.send_fails).then_some(libc::ENOMEM);
+        let fails = self.draws_permille(self.odds.fails).then_some(libc::ENOMEM);
         let mut world = self.world.borrow_mut();
         if let Some(error) = fails.or(world.connections[id].next_send_fails.take()) {
             drop(world);
             return self.finish(token, error);
         }
         if world.connections[id].is_broken {
-            // With something sent the error is gone, and the count is what is told.
+            // With something sent the error is gone, and the count is what is told; or the error is told behind the end.
             let error = world.connections[id].take_send_error();
-            world.connections[id].has_hidden_error |= has_sent;
+            world.connections[id].has_hidden_error |= has_sent || self.odds.reorders > 0;
             drop(world);
             return self.finish(token, -error);
         }
@@ -218,7 +224,7 @@ impl SimRing {
             self.complete(token, done as i32 - 1, None);
         } else if done == whole {
             self.complete(token, done as i32, None);
-        } else if is_finishing || (done > 0 && self.draws(self.odds.short_send)) {
+        } else if is_finishing || self.draws(self.odds.short_send) {
             self.finish(token, libc::EINTR);
         }
     }

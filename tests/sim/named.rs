@@ -204,7 +204,7 @@ fn parked_receives_are_armed_in_turn_though_those_before_them_are_idle() {
     telling(&world, || {
         // One reader has the only buffer when the other sessions come: their receives are parked.
         simulation.turn_until("parked receives", |world| world.now >= 20);
-        assert!(simulation.counters.parked.load(Ordering::Relaxed) >= 6);
+        assert!(simulation.counters.parked.load(Ordering::Relaxed) >= 4);
         simulation.relay.ring_mut().odds = Odds::default();
         simulation.turn_until("the buffer back", |world| world.now >= 100);
         let message = messages(Leg::Upstream, &[100]);

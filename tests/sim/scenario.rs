@@ -94,7 +94,7 @@ fn any_odds(rng: &mut Rng) -> Odds {
         cancel_is_late: any(60),
         reorders: any(80),
         breaks: any(5),
-        send_fails: any(3),
+        fails: any(3),
     }
 }
 
