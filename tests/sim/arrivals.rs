@@ -3,7 +3,8 @@
 use super::connection::Connection;
 use super::world::{Fault, Known, Shared, SimSocket};
 use bytes::Bytes;
-use ringgate::admission::permit::{Permit, PermitToken, Places};
+use ringgate::admission::permit::Permit;
+use ringgate::admission::places::Places;
 use ringgate::relay::{Mailbox, Message, NewSession};
 use ringgate::session::SessionLimits;
 use std::collections::VecDeque;
@@ -78,7 +79,7 @@ fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
     let session = {
         let mut inside = world.borrow_mut();
         if inside.takes_fault(Fault::ForgetsAPermit) {
-            std::mem::forget(places.adopt(PermitToken));
+            std::mem::forget(places.adopt());
         }
         let known = Known { places, limits, mask, opened_at: None, active_at: inside.now, is_over: false };
         let session = inside.add_session(connections, known);

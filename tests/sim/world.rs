@@ -3,7 +3,7 @@
 use super::connection::{Connection, leg_of};
 use super::trace::Trace;
 use fastrand::Rng;
-use ringgate::admission::permit::Places;
+use ringgate::admission::places::Places;
 use ringgate::session::{Leg, SessionLimits};
 use std::cell::RefCell;
 use std::io::Write as _;
