@@ -2,6 +2,10 @@
 //!
 //! The modules stand in the order in which a byte meets them. `ARCHITECTURE.md` beside this file is the one-page map.
 
+// Helpers of tests that are used from outside too name the crate alike.
+#[cfg(test)]
+extern crate self as ringgate;
+
 pub mod limits;
 
 // The shell that opens sessions, and the core that it asks.

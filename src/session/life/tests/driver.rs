@@ -1,11 +1,13 @@
 //! Carries out a session's effects the way a relay does, into plain vectors, and checks after every call what a
 //! session promises.
+//!
+//! It names the crate from outside: the fuzzer uses it too.
 
-use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW};
-use crate::session::life::{Gone, Session, SessionLimits};
-use crate::session::{Cause, Effect, Effects, Leg, Moment, Termination};
-use crate::websocket::reserved_bits::ReservedBits;
-use crate::websocket::scanner::FrameRules;
+use ringgate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW};
+use ringgate::session::life::{Gone, Session, SessionLimits};
+use ringgate::session::{Cause, Effect, Effects, Leg, Moment, Termination};
+use ringgate::websocket::reserved_bits::ReservedBits;
+use ringgate::websocket::scanner::FrameRules;
 
 pub(super) const IDLE_MS: u64 = 60_000;
 pub(super) const LINGER_MS: u64 = 5_000;

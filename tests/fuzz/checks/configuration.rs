@@ -1,0 +1,45 @@
+//! Instance and API files: any text is taken or refused with faults that say where; what is taken can be routed.
+
+use ringgate::catalog::{Snapshot, parse_api, parse_instance};
+
+/// `input` is an instance file, or an API file where it begins with `a`.
+pub fn check(input: &[u8]) {
+    let Some((kind, text)) = input.split_first() else { return };
+    let Ok(text) = str::from_utf8(text) else { return };
+    let faults = if *kind == b'a' {
+        match parse_api("apis/fuzz.toml", "fuzz", text) {
+            Ok(api) => return check_api(api),
+            Err(faults) => faults,
+        }
+    } else {
+        match parse_instance("ringgate.toml", text) {
+            Ok(_) => return,
+            Err(faults) => faults,
+        }
+    };
+    assert!(!faults.is_empty(), "refused, and no reason given");
+    for fault in &faults {
+        let line = fault.to_string();
+        assert!(line.starts_with("apis/fuzz.toml") || line.starts_with("ringgate.toml"), "{line}");
+        assert!(!line.contains(['\n', '\r', '\0', '\x1b']), "one fault is one line: {line:?}");
+    }
+}
+
+fn check_api(api: ringgate::catalog::Api) {
+    let suffix = api.suffix.to_string();
+    let gateways = api.gateways.first().map(|gateway| gateway.as_str().to_owned());
+    let snapshot =
+        Snapshot::build(vec![("apis/fuzz.toml".to_owned(), api)], gateway(&gateways)).expect("one API");
+    for rest in ["", "/", "/room", "//", "/%2e%2e/"] {
+        let path =
+            if suffix.is_empty() && rest.is_empty() { "/".to_owned() } else { format!("/{suffix}{rest}") };
+        if let Some(routed) = snapshot.route(&path) {
+            let made = routed.backend_path();
+            assert!(made.starts_with('/') && made.bytes().all(|byte| byte.is_ascii_graphic()), "{made:?}");
+        }
+    }
+}
+
+fn gateway(name: &Option<String>) -> Option<&str> {
+    name.as_deref()
+}
