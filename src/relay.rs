@@ -12,6 +12,7 @@ pub mod placement;
 pub mod run;
 pub mod session_table;
 pub mod slow_readers;
+mod wake_flag;
 pub mod wheel;
 
 pub use mailbox::{Mailbox, Message, NewSession};

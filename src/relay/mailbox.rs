@@ -1,8 +1,8 @@
 //! The only way into a relay from outside: messages, and a wake-up if it may be asleep.
 //!
-//! Any thread may push; only the relay takes. A message that was pushed is always seen: the flag is cleared before the
-//! queue is emptied, so a push after that writes the wake-up again.
+//! Any thread may push; only the relay takes. A message that was pushed is always seen (`wake_flag`).
 
+use super::wake_flag::WakeFlag;
 use crate::admission::permit::Permit;
 use crate::session::SessionLimits;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use crossbeam_queue::SegQueue;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A session that was opened, with all that the relay needs: both sockets, what came behind either head, the permit.
 ///
@@ -54,7 +54,7 @@ pub struct Mailbox<S> {
     /// Sessions in the queue and in the relay's slots. Relaxed on all sides: it is a hint for placing the next session,
     /// nothing is read because of it, and a count that is a moment old places a session a moment late.
     load: AtomicU32,
-    is_woken: AtomicBool,
+    flag: WakeFlag,
     wake_up: OwnedFd,
 }
 
@@ -68,7 +68,7 @@ impl<S> Mailbox<S> {
         Ok(Arc::new(Self {
             messages: SegQueue::new(),
             load: AtomicU32::new(0),
-            is_woken: AtomicBool::new(false),
+            flag: WakeFlag::default(),
             wake_up,
         }))
     }
@@ -87,7 +87,7 @@ impl<S> Mailbox<S> {
             self.load.fetch_add(1, Ordering::Relaxed);
         }
         self.messages.push(message);
-        if !self.is_woken.swap(true, Ordering::SeqCst) {
+        if self.flag.claim() {
             // Fails only if the counter is full, and then the relay is woken anyway.
             let _ = rustix::io::write(&self.wake_up, &1u64.to_ne_bytes());
         }
@@ -105,8 +105,7 @@ impl<S> Mailbox<S> {
 
     /// The relay woke up: pushes from here on wake it again.
     pub fn begin_taking(&self) {
-        // Sequentially consistent on both sides: this store must not be seen after the look into the queue behind it.
-        self.is_woken.swap(false, Ordering::SeqCst);
+        self.flag.clear();
     }
 
     /// Takes the oldest message.
