@@ -228,6 +228,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a crowd takes Miri minutes")]
     fn networks_vanish_with_their_last_place_and_give_their_room_back() {
         let sources = Sources::new(Some(1), PREFIXES);
         let crowd: Vec<_> = (0..50_000).map(|index| sources.take(address(index)).unwrap()).collect();
@@ -259,13 +260,14 @@ mod tests {
     fn is_exact_under_a_storm_of_threads() {
         const LIMIT: u32 = 3;
         const NETWORKS: u32 = 2;
+        const ROUNDS: u32 = if cfg!(miri) { 50 } else { 20_000 };
         let sources = Sources::new(Some(LIMIT), PREFIXES);
         let held: Vec<AtomicU32> = (0..NETWORKS).map(|_| AtomicU32::new(0)).collect();
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let (sources, held) = (&sources, &held);
                 scope.spawn(move || {
-                    for round in 0..20_000 {
+                    for round in 0..ROUNDS {
                         let index = (thread + round) % NETWORKS;
                         let Ok(place) = sources.take(address(index)) else { continue };
                         let held = &held[index as usize];

@@ -112,7 +112,11 @@ fn play(limits: SessionLimits, streams: [&[u8]; 2], steps: &[Step]) -> Driver {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 4 } else { 400 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_order_of_events_keeps_the_promises_and_ends_at_the_linger_deadline(
