@@ -17,6 +17,7 @@ mod run;
 pub mod socket;
 mod source_addresses;
 pub mod sources;
+mod stream;
 mod truncation;
 mod turn_away;
 

@@ -2,7 +2,8 @@
 
 use super::head_reader::{Head, NoHead, read_head};
 use super::refusal::{Refusal, shut};
-use super::socket::{Socket, until};
+use super::socket::until;
+use super::stream::Stream;
 use crate::http1::chunked::{ChunkedDecoder, ChunkedProgress};
 use crate::http1::encode::{PassedOnBody, encode_chunk, encode_passed_on_head};
 use crate::http1::response::check_incomplete_head;
@@ -27,7 +28,11 @@ pub(super) struct BackendAnswer {
 ///
 /// # Errors
 /// The refusal for the client: 504 for a silent backend, 502 for one that breaks off.
-pub(super) async fn send_request(backend: &Socket, request: Bytes, deadline: Instant) -> Result<(), Refusal> {
+pub(super) async fn send_request(
+    backend: &impl Stream,
+    request: Bytes,
+    deadline: Instant,
+) -> Result<(), Refusal> {
     let (result, is_late) =
         until(backend.send_all(request), deadline, || shut(backend, Shutdown::Both)).await;
     if is_late {
@@ -40,7 +45,7 @@ pub(super) async fn send_request(backend: &Socket, request: Bytes, deadline: Ins
 ///
 /// # Errors
 /// The refusal for the client: 504 for a silent backend, 502 for one that answers wrongly.
-pub(super) async fn read_answer(backend: &Socket, deadline: Instant) -> Result<BackendAnswer, Refusal> {
+pub(super) async fn read_answer(backend: &impl Stream, deadline: Instant) -> Result<BackendAnswer, Refusal> {
     let mut received = Vec::new();
     for _ in 0..=INTERIM_ANSWERS_MAX {
         let interrupt = async || shut(backend, Shutdown::Both);
@@ -91,7 +96,7 @@ pub(super) struct PassedOn {
 /// The refusal for the client if the body's length is contradictory.
 pub(super) async fn pass_on(
     answer: BackendAnswer,
-    backend: &Socket,
+    backend: &impl Stream,
     deadline: Instant,
 ) -> Result<PassedOn, Refusal> {
     let length = answer.head.body_length().map_err(|fault| wrong_answer(&fault.to_string()))?;
@@ -118,7 +123,7 @@ pub(super) async fn pass_on(
     }
 }
 
-async fn pass_on_chunked(head: &ResponseHead, mut body: Body<'_>) -> Result<PassedOn, Refusal> {
+async fn pass_on_chunked<S: Stream>(head: &ResponseHead, mut body: Body<'_, S>) -> Result<PassedOn, Refusal> {
     let mut decoder = ChunkedDecoder::new();
     let mut payload = Vec::new();
     loop {
@@ -160,13 +165,13 @@ fn joined(mut head: BytesMut, payload: &[u8]) -> Bytes {
 }
 
 /// A body as it comes in.
-struct Body<'a> {
+struct Body<'a, S> {
     received: Vec<u8>,
-    backend: &'a Socket,
+    backend: &'a S,
     deadline: Instant,
 }
 
-impl Body<'_> {
+impl<S: Stream> Body<'_, S> {
     /// Receives until so many bytes are there; gives whether the stream ended before.
     async fn read_up_to(&mut self, bytes: usize) -> bool {
         while self.received.len() < bytes {

@@ -3,8 +3,9 @@
 //! An API's source addresses are tried in turn too, for each address of the backend, as long as they have no port left.
 
 use super::refusal::{Refusal, shut};
-use super::socket::{Socket, until};
+use super::socket::until;
 use super::source_addresses::SourceAddresses;
+use super::stream::{Network, Stream};
 use crate::catalog::{Api, BackendHost};
 use crate::control::resolver::Resolver;
 use crate::session::Cause;
@@ -19,20 +20,26 @@ use tokio::time::Instant;
 /// Ends what an opening does towards its backend when its client has left.
 ///
 /// Operations cannot be dropped, so the socket they run on is shut down and they complete by themselves.
-#[derive(Debug, Default)]
-pub(super) struct Abort {
+#[derive(Debug)]
+pub(super) struct Abort<S> {
     is_aborted: Cell<bool>,
     aborted: Notify,
-    socket: RefCell<Option<Rc<Socket>>>,
+    socket: RefCell<Option<Rc<S>>>,
 }
 
-impl Abort {
+impl<S> Default for Abort<S> {
+    fn default() -> Self {
+        Self { is_aborted: Cell::default(), aborted: Notify::default(), socket: RefCell::default() }
+    }
+}
+
+impl<S: Stream> Abort<S> {
     /// Ends it.
     pub(super) fn abort(&self) {
         self.is_aborted.set(true);
         self.aborted.notify_waiters();
         if let Some(socket) = &*self.socket.borrow() {
-            shut(socket, Shutdown::Both);
+            shut(&**socket, Shutdown::Both);
         }
     }
 
@@ -42,7 +49,7 @@ impl Abort {
     }
 
     /// From here on this is the socket that an abort shuts down.
-    fn watch(&self, socket: &Rc<Socket>) {
+    fn watch(&self, socket: &Rc<S>) {
         *self.socket.borrow_mut() = Some(Rc::clone(socket));
     }
 
@@ -58,12 +65,13 @@ impl Abort {
 ///
 /// # Errors
 /// The refusal for the client: what the last address said.
-pub(super) async fn dial(
+pub(super) async fn dial<N: Network>(
+    network: &N,
     api: &Api,
     sources: &SourceAddresses<'_>,
     resolver: &Resolver,
-    abort: &Abort,
-) -> Result<Rc<Socket>, Refusal> {
+    abort: &Abort<N::Stream>,
+) -> Result<Rc<N::Stream>, Refusal> {
     let deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
     let addresses = match &api.backend.host {
         BackendHost::Ip(address) => vec![SocketAddr::new(*address, api.backend.port)],
@@ -76,7 +84,7 @@ pub(super) async fn dial(
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / (addresses.len() - index) as u32;
-        match connect_from_any(sources, *address, Instant::now() + share, abort).await {
+        match connect_from_any(network, sources, *address, Instant::now() + share, abort).await {
             Ok(socket) => return Ok(socket),
             Err(refusal) => last = refusal,
         }
@@ -85,21 +93,22 @@ pub(super) async fn dial(
 }
 
 /// Connects from the first of the sources that has a port left, or from where the kernel chooses if there is none.
-async fn connect_from_any(
+async fn connect_from_any<N: Network>(
+    network: &N,
     sources: &SourceAddresses<'_>,
     to: SocketAddr,
     deadline: Instant,
-    abort: &Abort,
-) -> Result<Rc<Socket>, Refusal> {
+    abort: &Abort<N::Stream>,
+) -> Result<Rc<N::Stream>, Refusal> {
     let mut sources = sources.towards(to).into_iter();
-    let mut result = connect(sources.next(), to, deadline, abort).await;
+    let mut result = connect(network, sources.next(), to, deadline, abort).await;
     // Nothing is waited for here, but the kernel looks through all ports of an address before it says that none is left.
     while !abort.is_aborted()
         && Instant::now() < deadline
         && result.as_ref().is_err_and(|refusal| refusal.cause == Cause::NoLocalPort)
         && let Some(source) = sources.next()
     {
-        result = connect(Some(source), to, deadline, abort).await;
+        result = connect(network, Some(source), to, deadline, abort).await;
     }
     if result.as_ref().is_err_and(|refusal| refusal.cause == Cause::NoLocalPort) {
         tracing::warn!(address = %to, "no local port is left towards a backend");
@@ -112,7 +121,7 @@ async fn resolve(
     port: u16,
     resolver: &Resolver,
     deadline: Instant,
-    abort: &Abort,
+    abort: &Abort<impl Stream>,
 ) -> Result<Vec<SocketAddr>, Refusal> {
     // A look-up is no ring operation: it may be dropped.
     tokio::select! {
@@ -129,16 +138,18 @@ async fn resolve(
     }
 }
 
-async fn connect(
+async fn connect<N: Network>(
+    network: &N,
     source: Option<IpAddr>,
     to: SocketAddr,
     deadline: Instant,
-    abort: &Abort,
-) -> Result<Rc<Socket>, Refusal> {
-    let socket = Socket::for_dial(to, source).map_err(|error| refusal_of_socket(&error, source, to))?;
+    abort: &Abort<N::Stream>,
+) -> Result<Rc<N::Stream>, Refusal> {
+    let socket = network.stream_to(to, source).map_err(|error| refusal_of_socket(&error, source, to))?;
     let socket = Rc::new(socket);
     abort.watch(&socket);
-    let (result, is_late) = until(socket.connect(to), deadline, || shut(&socket, Shutdown::Both)).await;
+    let (result, is_late) =
+        until(network.connect(&socket, to), deadline, || shut(&*socket, Shutdown::Both)).await;
     if is_late {
         // A connection that came about just then was shut down all the same.
         tracing::warn!(address = %to, "a backend did not take a connection in time");
@@ -185,6 +196,7 @@ mod tests {
     use super::*;
     use crate::catalog::parse_api;
     use crate::front::source_addresses::AddressTurns;
+    use crate::front::stream::Host;
     use std::net::{Ipv4Addr, TcpListener};
     use tokio::runtime::Handle;
     use tokio::time::timeout;
@@ -246,7 +258,7 @@ mod tests {
             };
             let begun = Instant::now();
             let dialled = tokio::select! {
-                dialled = timeout(Duration::from_secs(20), dial(&api, &sources, &resolver, &abort)) => dialled.unwrap(),
+                dialled = timeout(Duration::from_secs(20), dial(&Host, &api, &sources, &resolver, &abort)) => dialled.unwrap(),
                 () = leave => unreachable!("it waits for ever"),
             };
             abort.unwatch();

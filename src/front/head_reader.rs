@@ -1,6 +1,6 @@
 //! Reads a head, and keeps what came behind it.
 
-use super::socket::Socket;
+use super::stream::Stream;
 use crate::http1::find_head_end;
 use crate::limits::HEAD_READ_BYTES;
 use bytes::Bytes;
@@ -41,7 +41,7 @@ pub(super) enum NoHead<F> {
 /// # Errors
 /// Why there is none.
 pub(super) async fn read_head<F>(
-    socket: &Socket,
+    socket: &impl Stream,
     received: Vec<u8>,
     check_incomplete: fn(&[u8]) -> Result<(), F>,
     deadline: Instant,

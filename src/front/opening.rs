@@ -14,7 +14,8 @@ use super::budgets::with_api_place;
 use super::dial::{Abort, dial};
 use super::head_reader::{Head, NoHead, read_head};
 use super::refusal::{Refusal, send_last_answer, send_within};
-use super::socket::{HangUp, Socket};
+use super::socket::HangUp;
+use super::stream::{Network, Stream};
 use super::{Front, OpeningGuard};
 use crate::admission::permit::Permit;
 use crate::catalog::{Api, FrameMode, Routed, Snapshot, leaves_suffix};
@@ -58,9 +59,9 @@ impl From<HeadFault> for Stop {
 }
 
 /// One opening in progress. Its own place is its guard's, and goes back when its sockets are closed or handed over.
-struct Opening {
-    front: Rc<Front>,
-    socket: Socket,
+struct Opening<N: Network> {
+    front: Rc<Front<N>>,
+    socket: N::Stream,
     /// Who connected. Whom limits and logs mean is the same until a PROXY header can say otherwise.
     peer: SocketAddr,
     phase: Phase,
@@ -77,14 +78,19 @@ struct Admitted {
 }
 
 /// A backend that has answered 101.
-struct Opened {
-    backend: Rc<Socket>,
+struct Opened<S> {
+    backend: Rc<S>,
     answer: BackendAnswer,
     reserved_bits: ReservedBits,
 }
 
 /// Opens a session on an accepted connection, or tells its client why not.
-pub(super) async fn open(front: Rc<Front>, socket: Socket, peer: SocketAddr, guard: OpeningGuard) {
+pub(super) async fn open<N: Network>(
+    front: Rc<Front<N>>,
+    socket: N::Stream,
+    peer: SocketAddr,
+    guard: OpeningGuard<N>,
+) {
     let mut opening = Opening { front, socket, peer, phase: Phase::Head };
     let result = opening.run().await;
     let (cause, phase) = match result {
@@ -116,8 +122,8 @@ pub(super) async fn open(front: Rc<Front>, socket: Socket, peer: SocketAddr, gua
     drop(guard);
 }
 
-impl Opening {
-    async fn run(&mut self) -> Result<(Admitted, Opened), Stop> {
+impl<N: Network> Opening<N> {
+    async fn run(&mut self) -> Result<(Admitted, Opened<N::Stream>), Stop> {
         let head = self.read_request().await?;
         let admitted = self.admit(head)?;
         let opened = self.open_backend(&admitted).await?;
@@ -177,7 +183,7 @@ impl Opening {
     }
 
     /// Dials and does ringgate's own handshake with the backend, while the client stays.
-    async fn open_backend(&mut self, admitted: &Admitted) -> Result<Opened, Stop> {
+    async fn open_backend(&mut self, admitted: &Admitted) -> Result<Opened<N::Stream>, Stop> {
         let abort = Abort::default();
         let phase = std::cell::Cell::new(Phase::Dial);
         let result = {
@@ -195,7 +201,7 @@ impl Opening {
     /// opening does not pay for it.
     async fn while_client_stays<T>(
         &self,
-        abort: &Abort,
+        abort: &Abort<N::Stream>,
         work: impl Future<Output = Result<T, Stop>>,
     ) -> Result<T, Stop> {
         let mut work = pin!(work);
@@ -232,12 +238,12 @@ impl Opening {
     }
 
     /// Gives both sockets to the relay, and all bytes that came behind either head.
-    fn hand_over(self, (admitted, opened): (Admitted, Opened)) {
+    fn hand_over(self, (admitted, opened): (Admitted, Opened<N::Stream>)) {
         let Self { front, socket, .. } = self;
         let Opened { backend, answer, reserved_bits } = opened;
         let mut mask = [0; 4];
         let sockets = Rc::into_inner(backend)
-            .and_then(|backend| Some([socket.into_fd().ok()?, backend.into_fd().ok()?]));
+            .and_then(|backend| Some([socket.into_handle().ok()?, backend.into_handle().ok()?]));
         let (Some(sockets), Ok(())) = (sockets, getrandom::fill(&mut mask)) else {
             tracing::error!("an operation was still in flight on a socket of an opened session");
             return front.counters.count_termination(Cause::Bug, Phase::Answer);
@@ -253,16 +259,16 @@ impl Opening {
 }
 
 /// The conversation with the backend, up to its 101.
-async fn converse(
-    front: &Front,
+async fn converse<N: Network>(
+    front: &Front<N>,
     admitted: &Admitted,
     peer: SocketAddr,
-    abort: &Abort,
+    abort: &Abort<N::Stream>,
     phase: &std::cell::Cell<Phase>,
-) -> Result<Opened, Stop> {
+) -> Result<Opened<N::Stream>, Stop> {
     let api = &admitted.api;
     let sources = front.address_turns.next(api);
-    let backend = dial(api, &sources, &front.resolver, abort).await?;
+    let backend = dial(&front.network, api, &sources, &front.resolver, abort).await?;
     phase.set(Phase::Answer);
     let deadline = Instant::now() + Duration::from_millis(api.answer_timeout_ms);
     let forwarded = Forwarded { client: peer.ip(), proto: "http", host: admitted.request.host() };
@@ -272,10 +278,10 @@ async fn converse(
         &api.backend.authority,
         &forwarded,
     );
-    send_request(&backend, request.freeze(), deadline).await?;
-    let answer = read_answer(&backend, deadline).await?;
+    send_request(&*backend, request.freeze(), deadline).await?;
+    let answer = read_answer(&*backend, deadline).await?;
     if answer.head.status() != 101 {
-        let result = pass_on(answer, &backend, deadline).await?;
+        let result = pass_on(answer, &*backend, deadline).await?;
         return Err(Stop::PassedOn(result));
     }
     let agreement =

@@ -1,6 +1,7 @@
 //! What a client is told instead of a 101, and how the connection is closed after it.
 
-use super::socket::{Socket, until};
+use super::socket::until;
+use super::stream::Stream;
 use crate::http1::HeadFault;
 use crate::http1::encode::encode_refusal;
 use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS, RETRY_AFTER_S};
@@ -66,7 +67,7 @@ impl Refusal {
 ///
 /// A close with bytes that were not read would reset the connection, and the client would lose the answer (RFC 9112
 /// §9.6): so writing ends first, and what the client still sends is read for a while.
-pub(super) async fn send_last_answer(socket: &Socket, answer: Bytes) {
+pub(super) async fn send_last_answer(socket: &impl Stream, answer: Bytes) {
     if send_within(socket, answer).await.is_ok() {
         end_after_answer(socket).await;
     }
@@ -76,14 +77,14 @@ pub(super) async fn send_last_answer(socket: &Socket, answer: Bytes) {
 ///
 /// # Errors
 /// The client is gone, or was cut off.
-pub(super) async fn send_within(socket: &Socket, bytes: Bytes) -> std::io::Result<()> {
+pub(super) async fn send_within(socket: &impl Stream, bytes: Bytes) -> std::io::Result<()> {
     let deadline = Instant::now() + Duration::from_millis(FAREWELL_SEND_MS);
     let (result, _) = until(socket.send_all(bytes), deadline, || shut(socket, Shutdown::Both)).await;
     result
 }
 
 /// Ends what is sent, and reads what the client still sends for a while.
-pub(super) async fn end_after_answer(socket: &Socket) {
+pub(super) async fn end_after_answer(socket: &impl Stream) {
     shut(socket, Shutdown::Write);
     // Whether it has left does not matter any more.
     let _ = drop_what_comes(socket, Instant::now() + Duration::from_millis(FAREWELL_DRAIN_MS)).await;
@@ -93,7 +94,7 @@ pub(super) async fn end_after_answer(socket: &Socket) {
 ///
 /// # Errors
 /// The client has left altogether.
-pub(super) async fn drop_what_comes(socket: &Socket, deadline: Instant) -> std::io::Result<()> {
+pub(super) async fn drop_what_comes(socket: &impl Stream, deadline: Instant) -> std::io::Result<()> {
     let mut dropped = 0;
     while dropped < FAREWELL_DRAIN_BYTES {
         let receive = socket.receive(Vec::new(), FAREWELL_DRAIN_BYTES - dropped);
@@ -107,6 +108,6 @@ pub(super) async fn drop_what_comes(socket: &Socket, deadline: Instant) -> std::
 }
 
 /// Ends directions of a socket. It fails only if the peer is gone, which the next operation says too.
-pub(super) fn shut(socket: &Socket, how: Shutdown) {
+pub(super) fn shut(socket: &impl Stream, how: Shutdown) {
     let _ = socket.shutdown(how);
 }

@@ -4,6 +4,7 @@ use super::accept::{PauseLog, accept_until_drain};
 use super::budgets::Budgets;
 use super::socket::Socket;
 use super::source_addresses::AddressTurns;
+use super::stream::{Handle, Host, Network};
 use crate::admission::apis::ApiPlaces;
 use crate::admission::permit::Permit;
 use crate::catalog::Snapshot;
@@ -53,13 +54,14 @@ pub struct FrontParts {
 
 /// One front's state, shared by its tasks.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct Front<N: Network = Host> {
+    pub(super) network: N,
     published: watch::Receiver<Arc<Published>>,
     draining: watch::Receiver<bool>,
     pub(super) budgets: Budgets,
     pub(super) resolver: Resolver,
     pub(super) address_turns: AddressTurns,
-    relays: Arc<Relays<OwnedFd>>,
+    relays: Arc<Relays<Handle<N>>>,
     worker: usize,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) head_timeout_ms: u64,
@@ -72,12 +74,12 @@ pub(super) struct Front {
 
 /// Held by an opening while it is in progress, until its sockets are closed or handed over.
 #[derive(Debug)]
-pub(super) struct OpeningGuard {
-    front: Rc<Front>,
+pub(super) struct OpeningGuard<N: Network = Host> {
+    front: Rc<Front<N>>,
     _permit: Permit,
 }
 
-impl Drop for OpeningGuard {
+impl<N: Network> Drop for OpeningGuard<N> {
     fn drop(&mut self) {
         let front = &self.front;
         front.openings.set(front.openings.get() - 1);
@@ -88,16 +90,16 @@ impl Drop for OpeningGuard {
 
 /// Held by a connection that was turned away and lingers.
 #[derive(Debug)]
-pub(super) struct LingeringGuard(Rc<Front>);
+pub(super) struct LingeringGuard<N: Network = Host>(Rc<Front<N>>);
 
-impl Drop for LingeringGuard {
+impl<N: Network> Drop for LingeringGuard<N> {
     fn drop(&mut self) {
         self.0.lingering.set(self.0.lingering.get() - 1);
         self.0.opening_ended.notify_waiters();
     }
 }
 
-impl Front {
+impl<N: Network> Front<N> {
     /// The catalogue that an opening begins and ends with.
     pub(super) fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published.borrow())
@@ -114,14 +116,14 @@ impl Front {
         let _ = draining.wait_for(|is_draining| *is_draining).await;
     }
 
-    pub(super) fn begin_opening(self: &Rc<Self>, permit: Permit) -> OpeningGuard {
+    pub(super) fn begin_opening(self: &Rc<Self>, permit: Permit) -> OpeningGuard<N> {
         self.openings.set(self.openings.get() + 1);
         self.counters.openings.store(self.openings.get() as u64, Ordering::Relaxed);
         OpeningGuard { front: Rc::clone(self), _permit: permit }
     }
 
     /// Lets one more connection linger that was turned away, if not too many do.
-    pub(super) fn begin_lingering(self: &Rc<Self>) -> Option<LingeringGuard> {
+    pub(super) fn begin_lingering(self: &Rc<Self>) -> Option<LingeringGuard<N>> {
         let lingering = self.lingering.get();
         (lingering < TURNED_AWAY_LINGERING_MAX).then(|| {
             self.lingering.set(lingering + 1);
@@ -130,7 +132,7 @@ impl Front {
     }
 
     /// Gives an opened session to a relay.
-    pub(super) fn hand_over(&self, session: NewSession<OwnedFd>) {
+    pub(super) fn hand_over(&self, session: NewSession<Handle<N>>) {
         if self.relays.hand_over(self.worker, Box::new(session)) != self.worker {
             add(&self.counters.sessions_given_away, 1);
         }
@@ -166,6 +168,7 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
             head_timeout_ms,
         } = parts;
         let front = Rc::new(Front {
+            network: Host,
             published,
             draining,
             budgets,

@@ -1,7 +1,7 @@
 //! Ends a truncated answer with a reset, after the client had a chance to take what was sent.
 
 use super::refusal::drop_what_comes;
-use super::socket::Socket;
+use super::stream::Stream;
 use crate::limits::FAREWELL_DRAIN_MS;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 ///
 /// An earlier reset would take away what is still on its way. So neither what the client has sent behind its head nor
 /// the end of its stream brings it forward: a client may be slow, and still read when it has nothing more to say.
-pub(super) async fn reset_when_taken(socket: &Socket) {
+pub(super) async fn reset_when_taken(socket: &impl Stream) {
     let deadline = Instant::now() + Duration::from_millis(FAREWELL_DRAIN_MS);
     if drop_what_comes(socket, deadline).await.is_err() {
         return;

@@ -1,0 +1,102 @@
+//! A connection as an opening uses it, and where connections to backends come from.
+//!
+//! An opening knows no descriptor and no ring: it runs on what stands behind these traits. In service that is a
+//! [`Socket`]; in tests it is a connection that does what a script says, at moments that a script says.
+
+use super::socket::{HangUp, Socket};
+use bytes::Bytes;
+use std::fmt::Debug;
+use std::io;
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
+
+/// A connection. What holds for the operations of a [`Socket`] holds for those of every stream: each is awaited to its
+/// completion, and ended from outside by a shutdown or by [`Stream::cancel_all`].
+pub(super) trait Stream: Sized {
+    /// What the relay takes over.
+    type Handle: Debug;
+
+    /// Waits for bytes and appends at most `room_bytes` of them to `buffer`, which comes back whatever the outcome.
+    async fn receive(&self, buffer: Vec<u8>, room_bytes: usize) -> (io::Result<usize>, Vec<u8>);
+
+    /// Sends all of `bytes`, in order.
+    async fn send_all(&self, bytes: Bytes) -> io::Result<()>;
+
+    /// Waits until the peer leaves. Takes no bytes.
+    async fn hang_up(&self) -> io::Result<HangUp>;
+
+    /// Cancels every operation in flight; each completes on its own future. Gives how many there were.
+    async fn cancel_all(&self) -> io::Result<u32>;
+
+    /// Ends one or both directions; pending operations of those directions complete.
+    fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+
+    /// Makes the close a reset.
+    fn reset_on_close(&self) -> io::Result<()>;
+
+    /// Gives it up; itself if an operation is in flight on it.
+    fn into_handle(self) -> Result<Self::Handle, Self>;
+}
+
+/// Where connections to backends come from.
+pub(super) trait Network {
+    /// The connections, and those that listeners accept.
+    type Stream: Stream;
+
+    /// A stream to connect to `to` with, from an address of this host if a `source` is given.
+    fn stream_to(&self, to: SocketAddr, source: Option<IpAddr>) -> io::Result<Self::Stream>;
+
+    /// Connects it.
+    async fn connect(&self, stream: &Self::Stream, to: SocketAddr) -> io::Result<()>;
+}
+
+/// What a relay takes over of a connection of a network.
+pub(super) type Handle<N> = <<N as Network>::Stream as Stream>::Handle;
+
+/// The host's own network.
+#[derive(Debug)]
+pub(super) struct Host;
+
+impl Network for Host {
+    type Stream = Socket;
+
+    fn stream_to(&self, to: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
+        Socket::for_dial(to, source)
+    }
+
+    async fn connect(&self, stream: &Socket, to: SocketAddr) -> io::Result<()> {
+        stream.connect(to).await
+    }
+}
+
+impl Stream for Socket {
+    type Handle = OwnedFd;
+
+    async fn receive(&self, buffer: Vec<u8>, room_bytes: usize) -> (io::Result<usize>, Vec<u8>) {
+        Self::receive(self, buffer, room_bytes).await
+    }
+
+    async fn send_all(&self, bytes: Bytes) -> io::Result<()> {
+        Self::send_all(self, bytes).await
+    }
+
+    async fn hang_up(&self) -> io::Result<HangUp> {
+        Self::hang_up(self).await
+    }
+
+    async fn cancel_all(&self) -> io::Result<u32> {
+        Self::cancel_all(self).await
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        Self::shutdown(self, how)
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        Self::reset_on_close(self)
+    }
+
+    fn into_handle(self) -> Result<OwnedFd, Self> {
+        self.into_fd()
+    }
+}
