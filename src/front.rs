@@ -21,5 +21,8 @@ mod stream;
 mod truncation;
 mod turn_away;
 
+#[cfg(test)]
+mod tests;
+
 use run::{Front, OpeningGuard};
 pub use run::{FrontParts, Published, run_front};

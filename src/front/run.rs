@@ -31,7 +31,7 @@ pub struct Published {
 
 /// What a front is made of. All that is shared between workers comes in here.
 #[derive(Debug)]
-pub struct FrontParts {
+pub struct FrontParts<H = OwnedFd> {
     /// Its own listeners; other workers have others on the same ports.
     pub listeners: Vec<Socket>,
     /// The catalogue, as it was published last.
@@ -43,7 +43,7 @@ pub struct FrontParts {
     /// Resolves backends' names on the control thread.
     pub resolver: Resolver,
     /// The relays that take over what is opened here. Let go of when the front ends: the last front's end is the relays'.
-    pub relays: Arc<Relays<OwnedFd>>,
+    pub relays: Arc<Relays<H>>,
     /// Which of them is this worker's own.
     pub worker: usize,
     /// This worker's counters.
@@ -100,6 +100,38 @@ impl<N: Network> Drop for LingeringGuard<N> {
 }
 
 impl<N: Network> Front<N> {
+    /// The front of these parts, and its listeners, which nobody accepts from yet.
+    pub(super) fn new(network: N, parts: FrontParts<Handle<N>>) -> (Rc<Self>, Vec<Socket>) {
+        let FrontParts {
+            listeners,
+            published,
+            draining,
+            budgets,
+            resolver,
+            relays,
+            worker,
+            counters,
+            head_timeout_ms,
+        } = parts;
+        let front = Rc::new(Self {
+            network,
+            published,
+            draining,
+            budgets,
+            resolver,
+            address_turns: AddressTurns::default(),
+            relays,
+            worker,
+            counters,
+            head_timeout_ms,
+            pause_log: RefCell::default(),
+            openings: Cell::new(0),
+            lingering: Cell::new(0),
+            opening_ended: Notify::new(),
+        });
+        (front, listeners)
+    }
+
     /// The catalogue that an opening begins and ends with.
     pub(super) fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published.borrow())
@@ -156,33 +188,7 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
     builder.entries(crate::limits::FRONT_SUBMISSION_ENTRIES).uring_builder(&ring);
     let runtime = tokio_uring::Runtime::new(&builder)?;
     runtime.block_on(async {
-        let FrontParts {
-            listeners,
-            published,
-            draining,
-            budgets,
-            resolver,
-            relays,
-            worker,
-            counters,
-            head_timeout_ms,
-        } = parts;
-        let front = Rc::new(Front {
-            network: Host,
-            published,
-            draining,
-            budgets,
-            resolver,
-            address_turns: AddressTurns::default(),
-            relays,
-            worker,
-            counters,
-            head_timeout_ms,
-            pause_log: RefCell::default(),
-            openings: Cell::new(0),
-            lingering: Cell::new(0),
-            opening_ended: Notify::new(),
-        });
+        let (front, listeners) = Front::new(Host, parts);
         let accepting: Vec<_> = listeners
             .into_iter()
             .map(|listener| tokio_uring::spawn(accept_until_drain(Rc::clone(&front), listener)))

@@ -1,0 +1,209 @@
+//! One opening: who is in it, what came of it, and what holds whatever it was.
+
+use super::scripted::{Connection, Event, Script, Scripted, ScriptedNetwork, Takes};
+use crate::admission::apis::ApiRegistry;
+use crate::catalog::{Snapshot, parse_api};
+use crate::control::resolver::Resolver;
+use crate::front::budgets::Budgets;
+use crate::front::opening::open;
+use crate::front::{Front, FrontParts, Published};
+use crate::observe::WorkerCounters;
+use crate::relay::{Mailbox, Message, NewSession, Relays};
+use crate::session::{Cause, Phase};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Deadlines of the scenes, in milliseconds.
+pub(super) const HEAD_MS: u64 = 5_000;
+pub(super) const DIAL_MS: u64 = 2_000;
+pub(super) const ANSWER_MS: u64 = 3_000;
+
+/// RFC 6455 §1.3's key and its accept value.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// A correct opening handshake.
+pub(super) fn request() -> Vec<u8> {
+    format!(
+        "GET /t HTTP/1.1\r\nHost: gateway.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// A correct answer to it.
+pub(super) fn switching() -> Vec<u8> {
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// Who takes part in an opening.
+#[derive(Clone, Debug)]
+pub(super) struct Scene {
+    pub(super) client: Script,
+    /// What each dial meets, in order. More dials than these fail the test.
+    pub(super) backends: Vec<Script>,
+    /// When the drain begins, in milliseconds.
+    pub(super) drains_at: Option<u64>,
+}
+
+/// What came of an opening.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// Why there is no session; nothing if there is one.
+    pub(super) termination: Option<(Cause, Phase)>,
+    /// What came behind the heads of client and backend, as the relay gets it.
+    pub(super) early: [Vec<u8>; 2],
+    pub(super) client: Rc<Connection>,
+    pub(super) backends: Vec<Rc<Connection>>,
+    pub(super) took_ms: u64,
+}
+
+impl Scene {
+    /// A client that sends a correct request at once, and a backend that answers it after as many milliseconds.
+    pub(super) fn usual(connect_ms: u64, answer_ms: u64) -> Self {
+        Self {
+            client: Script::of(vec![(0, Event::Bytes(request()))]),
+            backends: vec![Script {
+                takes: Takes::After(connect_ms),
+                ..Script::of(vec![(answer_ms, Event::Bytes(switching()))])
+            }],
+            drains_at: None,
+        }
+    }
+
+    /// Opens a session, or not; checks what holds for every opening.
+    pub(super) fn play(&self) -> Outcome {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let outcome = runtime.block_on(async { timeout(Duration::from_secs(3_600), self.run()).await });
+        let outcome = outcome.unwrap_or_else(|_| panic!("the opening never ends: {self:#?}"));
+        outcome.check(self);
+        outcome
+    }
+
+    async fn run(&self) -> Outcome {
+        let begun = Instant::now();
+        let text = format!(
+            "display_name = \"T\"\nurl = \"ws://192.0.2.1:80\"\nsuffix = \"t\"\nsubscription_required = false\n\
+             dial_timeout_ms = {DIAL_MS}\nanswer_timeout_ms = {ANSWER_MS}\n"
+        );
+        let api = parse_api("t.toml", "t", &text).unwrap();
+        let snapshot = Arc::new(Snapshot::build(vec![("t.toml".to_owned(), api)], None).unwrap());
+        let api_places = ApiRegistry::default().publish(snapshot.served());
+        let (_publisher, published) = watch::channel(Arc::new(Published { snapshot, api_places }));
+        let (drain, draining) = watch::channel(false);
+        let budgets = Budgets::of(1, 1);
+        let mailbox = Mailbox::new().unwrap();
+        let counters = Arc::<WorkerCounters>::default();
+        let network = ScriptedNetwork::new(self.backends.clone());
+        let dialled = Rc::clone(&network.dialled);
+        let parts = FrontParts {
+            listeners: Vec::new(),
+            published,
+            draining,
+            budgets: budgets.clone(),
+            resolver: Resolver::start_with(&Handle::current(), |_| async { Ok(Vec::new()) }),
+            relays: Relays::new(vec![Arc::clone(&mailbox)]),
+            worker: 0,
+            counters: Arc::clone(&counters),
+            head_timeout_ms: HEAD_MS,
+        };
+        let (front, _) = Front::new(network, parts);
+        let peer = SocketAddr::from(([192, 0, 2, 9], 40_000));
+        let (socket, client) = Scripted::accepted(self.client.clone());
+        let guard = front.begin_opening(budgets.take_opening(peer.ip()).unwrap());
+        let begin_drain = async {
+            if let Some(drains_at) = self.drains_at {
+                sleep(Duration::from_millis(drains_at)).await;
+                drain.send_replace(true);
+            }
+        };
+        let opening = async {
+            open(Rc::clone(&front), socket, peer, guard).await;
+            Instant::now().duration_since(begun).as_millis() as u64
+        };
+        let (took_ms, ()) = tokio::join!(opening, begin_drain);
+        assert_eq!(budgets.openings().taken(), 0, "an opening that is over keeps its place: {self:#?}");
+        let termination = only_termination(&counters);
+        let session: Option<Box<NewSession<Rc<Connection>>>> = match mailbox.take() {
+            Some(Message::Open(session)) => Some(session),
+            _ => None,
+        };
+        assert_ne!(session.is_some(), termination.is_some(), "one end, and one only: {self:#?}");
+        assert_eq!(budgets.sessions().taken(), u32::from(session.is_some()), "places: {self:#?}");
+        let early = session.as_ref().map(|session| session.early.clone().map(|bytes| bytes.to_vec()));
+        drop(session);
+        assert_eq!(budgets.sessions().taken(), 0, "the permit of a session gives its place back");
+        let backends = dialled.borrow().clone();
+        Outcome { termination, early: early.unwrap_or_default(), client, backends, took_ms }
+    }
+}
+
+fn only_termination(counters: &WorkerCounters) -> Option<(Cause, Phase)> {
+    let every = Cause::ALL.iter().flat_map(|cause| Phase::ALL.iter().map(|phase| (*cause, *phase)));
+    let mut counted = every.filter(|(cause, phase)| counters.terminations_of(*cause, *phase) > 0);
+    let first = counted.next();
+    if let Some((cause, phase)) = first {
+        assert_eq!(counters.terminations_of(cause, phase), 1, "{cause:?} {phase:?} is counted once");
+    }
+    assert_eq!(counted.next(), None, "only one outcome is counted, beside {first:?}");
+    first
+}
+
+impl Outcome {
+    /// What the client was told.
+    pub(super) fn told(&self) -> String {
+        String::from_utf8_lossy(&self.client.sent.borrow()).into_owned()
+    }
+
+    /// The status of what it was told; 0 if that was nothing.
+    pub(super) fn status(&self) -> u16 {
+        self.told().get(9..12).map_or(0, |status| status.parse().unwrap())
+    }
+
+    fn check(&self, scene: &Scene) {
+        let is_open = self.termination.is_none();
+        for connection in self.backends.iter().chain([&self.client]) {
+            assert!(connection.is_closed.get(), "a connection stays open: {scene:#?}");
+            assert!(!connection.is_abandoned.get(), "an operation is dropped in flight: {scene:#?}");
+        }
+        let handed_over = self.backends.iter().filter(|backend| backend.is_handed_over.get()).count();
+        assert_eq!(
+            (self.client.is_handed_over.get(), handed_over),
+            (is_open, usize::from(is_open)),
+            "{scene:#?}"
+        );
+        let told = self.told();
+        assert_eq!(told.matches("HTTP/1.1 ").count(), usize::from(!told.is_empty()), "one answer: {told}");
+        let is_at_its_101 = self.termination == Some((Cause::ClientGone, Phase::Answer));
+        match self.status() {
+            // Only a client that turns out to have left gets one without a session.
+            101 => assert!(is_open || is_at_its_101, "a 101 without a session: {scene:#?}"),
+            _ => assert!(!is_open, "a session without a 101: {scene:#?}"),
+        }
+        if is_open {
+            self.check_bytes(scene);
+        }
+    }
+
+    /// Not a byte is lost or made up between what came and what the relay gets.
+    fn check_bytes(&self, scene: &Scene) {
+        let backend = self.backends.last().expect("a session has a backend");
+        for (connection, early) in [&self.client, backend].into_iter().zip(&self.early) {
+            let came = connection.scripted_bytes();
+            let received = &came[..connection.received.get()];
+            assert!(received.ends_with(early), "{scene:#?}");
+            let head = &received[..received.len() - early.len()];
+            assert!(head.ends_with(b"\r\n\r\n"), "a head is whole: {scene:#?}");
+        }
+    }
+}
