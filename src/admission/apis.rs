@@ -40,6 +40,11 @@ impl ApiRegistry {
         ApiPlaces { by_name }
     }
 
+    /// Places of APIs that are taken, over all of them.
+    pub fn taken(&self) -> u64 {
+        self.known.values().map(|places| u64::from(places.taken())).sum()
+    }
+
     /// The places of an API, published or not: a session that is adopted may be of one that is gone.
     pub fn places_of(&mut self, name: &Name) -> Arc<Places> {
         let new = || Places::of_api(name.clone(), Places::NO_LIMIT);

@@ -258,6 +258,11 @@ impl Instance {
         self.budgets.sessions()
     }
 
+    /// Places of APIs that are taken, over all APIs.
+    pub fn places_taken_of_apis(&self) -> u64 {
+        self.api_registry.taken()
+    }
+
     /// What openings and sessions are counted against.
     pub fn budgets(&self) -> &Budgets {
         &self.budgets

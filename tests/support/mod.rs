@@ -7,6 +7,7 @@
     reason = "tests wait for real events with real deadlines, and fail by panicking"
 )]
 
+pub mod accounts;
 pub mod backend;
 pub mod frames;
 pub mod handshake;
@@ -14,7 +15,8 @@ pub mod raw;
 pub mod relay;
 pub mod served;
 
-use ringgate::catalog::{InstanceConfig, Snapshot, parse_api, parse_instance};
+use accounts::{Accounts, connections_and_ends, held};
+use ringgate::catalog::{BackendHost, InstanceConfig, Snapshot, parse_api, parse_instance};
 use ringgate::control::instance::Instance;
 use ringgate::session::{Cause, Phase};
 use std::net::SocketAddr;
@@ -35,11 +37,13 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A running instance with one listener on loopback.
+/// A running instance with one listener on loopback. Its test is over with [`TestInstance::end`], not without.
 pub struct TestInstance {
     pub instance: Instance,
     pub address: SocketAddr,
     runtime: Runtime,
+    accounts: Accounts,
+    is_ended: bool,
 }
 
 impl TestInstance {
@@ -57,10 +61,12 @@ impl TestInstance {
             .expect("a control runtime");
         let text = format!("{instance_lines}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n");
         let config: InstanceConfig = parse_instance("ringgate.toml", &text).expect("a correct instance file");
-        let instance = Instance::start(&config, snapshot(apis).into(), runtime.handle(), 0)
-            .expect("an instance that starts");
+        let snapshot = snapshot(apis);
+        let accounts = Accounts::open(backends(&snapshot));
+        let instance =
+            Instance::start(&config, snapshot.into(), runtime.handle(), 0).expect("an instance that starts");
         let address = instance.addresses()[0];
-        Self { instance, address, runtime }
+        Self { instance, address, runtime, accounts, is_ended: false }
     }
 
     /// Gives it another catalogue: API files by name.
@@ -102,7 +108,7 @@ impl TestInstance {
         wait_until(&format!("{count} openings"), || self.instance.budgets().openings().taken() == count);
     }
 
-    /// Drains it and waits for its end.
+    /// Drains it, waits for its end, and looks whether all that it held is given back.
     pub fn end(mut self) {
         self.instance.drain();
         let instance = &mut self.instance;
@@ -110,10 +116,30 @@ impl TestInstance {
             .block_on(async { tokio::time::timeout(PATIENCE * 2, instance.ended()).await })
             .expect("an instance that ends")
             .expect("workers that end well");
-        assert!(self.instance.counters().is_at_rest());
-        assert_eq!(self.instance.places().taken(), 0);
-        assert_eq!(self.instance.budgets().openings().taken(), 0);
+        self.is_ended = true;
+        assert_eq!(held(&self.instance.observed()), [], "held by an instance that is over");
+        assert_eq!(self.instance.places_taken_of_apis(), 0, "places of APIs");
+        let (connections, ends) = connections_and_ends(self.instance.counters());
+        assert_eq!(connections, ends, "each connection comes to one end");
+        let open = self.accounts.open_sockets(self.address);
+        assert!(open.is_empty(), "an instance that is over has open sockets, local and remote: {open:?}");
     }
+}
+
+impl Drop for TestInstance {
+    fn drop(&mut self) {
+        assert!(self.is_ended || std::thread::panicking(), "a test that does not end its instance");
+    }
+}
+
+/// Where the APIs' backends are, as far as their addresses are written out.
+fn backends(snapshot: &Snapshot) -> Vec<SocketAddr> {
+    let address = |host: &BackendHost| match host {
+        BackendHost::Ip(address) => Some(*address),
+        BackendHost::Name(_) => None,
+    };
+    let backends = snapshot.served().iter().map(|api| &api.backend);
+    backends.filter_map(|backend| Some((address(&backend.host)?, backend.port).into())).collect()
 }
 
 fn snapshot(apis: &[(&str, &str)]) -> Snapshot {
