@@ -18,17 +18,18 @@ pub struct Accounts {
 impl Accounts {
     /// Opened before the instance starts, which is to reach these backends.
     pub fn open(backends: Vec<SocketAddr>) -> Self {
-        Self { before: own_sockets(), backends }
+        Self { before: sockets(SELF), backends }
     }
 
     /// Sockets that are still open of an instance that listened at `address`: its listeners, what they accepted, and its
     /// connections to backends.
     pub fn open_sockets(&self, address: SocketAddr) -> Vec<(SocketAddr, SocketAddr)> {
-        let own: HashSet<u64> = own_sockets().difference(&self.before).copied().collect();
-        let of_instance = |(local, remote, inode): &(SocketAddr, SocketAddr, u64)| {
-            own.contains(inode) && (*local == address || self.backends.contains(remote))
+        let is_of_instance = |socket: &TcpSocket| {
+            !self.before.contains(&socket.inode)
+                && (socket.local == address || self.backends.contains(&socket.remote))
         };
-        tcp_sockets().into_iter().filter(of_instance).map(|(local, remote, _)| (local, remote)).collect()
+        let sockets = tcp_sockets(SELF).into_iter().filter(is_of_instance);
+        sockets.map(|socket| (socket.local, socket.remote)).collect()
     }
 }
 
@@ -52,9 +53,26 @@ pub fn connections_and_ends(counters: &Counters) -> (u64, u64) {
     (counters.sum(|worker| &worker.connections_accepted), ends)
 }
 
-/// Inodes of this process's sockets.
-fn own_sockets() -> HashSet<u64> {
-    let entries = fs::read_dir("/proc/self/fd").unwrap();
+/// Connections that a process has, local and remote.
+pub fn connections_of(process: &str) -> Vec<(SocketAddr, SocketAddr)> {
+    let connected = tcp_sockets(process).into_iter().filter(|socket| !socket.is_listening);
+    connected.map(|socket| (socket.local, socket.remote)).collect()
+}
+
+/// This process, by its name in /proc.
+const SELF: &str = "self";
+
+/// One line of the kernel's table.
+struct TcpSocket {
+    local: SocketAddr,
+    remote: SocketAddr,
+    is_listening: bool,
+    inode: u64,
+}
+
+/// Inodes of a process's sockets.
+fn sockets(process: &str) -> HashSet<u64> {
+    let entries = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
     // One that is closed meanwhile has no link any more.
     let links = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     links
@@ -62,13 +80,20 @@ fn own_sockets() -> HashSet<u64> {
         .collect()
 }
 
-/// Local address, remote address and inode of the TCP sockets over IPv4, from proc_pid_net(5).
-fn tcp_sockets() -> Vec<(SocketAddr, SocketAddr, u64)> {
-    let table = fs::read_to_string("/proc/thread-self/net/tcp").unwrap();
+/// A process's TCP sockets over IPv4 (proc_pid_net(5)).
+fn tcp_sockets(process: &str) -> Vec<TcpSocket> {
+    const LISTENING: &str = "0A";
+    let own = sockets(process);
+    let table = fs::read_to_string(format!("/proc/{process}/net/tcp")).unwrap();
     let parse = |line: &str| {
-        let mut fields = line.split_ascii_whitespace().skip(1);
-        let (local, remote) = (socket_address(fields.next()?)?, socket_address(fields.next()?)?);
-        Some((local, remote, fields.nth(6)?.parse().ok()?))
+        let fields: Vec<_> = line.split_ascii_whitespace().collect();
+        let [_, local, remote, state, _, _, _, _, _, inode, ..] = fields[..] else { return None };
+        Some(TcpSocket {
+            local: socket_address(local)?,
+            remote: socket_address(remote)?,
+            is_listening: state == LISTENING,
+            inode: inode.parse().ok().filter(|inode| own.contains(inode))?,
+        })
     };
     table.lines().skip(1).filter_map(parse).collect()
 }

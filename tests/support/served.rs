@@ -1,6 +1,7 @@
 //! `ringgate serve` as a process of its own, on a configuration of its own.
 
-use super::PATIENCE;
+use super::accounts::connections_of;
+use super::{PATIENCE, wait_until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -81,7 +82,7 @@ pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
     status.unwrap()
 }
 
-/// A process that serves; ended when dropped.
+/// A process that serves; ended when dropped. Declare it before what connects to it.
 pub struct Served {
     pub child: Child,
     pub address: SocketAddr,
@@ -154,7 +155,12 @@ impl Served {
 }
 
 impl Drop for Served {
+    /// What still serves has to close all its connections: the test's own ends are closed before.
     fn drop(&mut self) {
+        if !thread::panicking() && matches!(self.child.try_wait(), Ok(None)) {
+            let process = self.child.id().to_string();
+            wait_until("a process without connections", || connections_of(&process).is_empty());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
