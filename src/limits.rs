@@ -298,6 +298,10 @@ pub const ANSWER_TIMEOUT_MS: Allowed = Allowed { least: 10, most: 240_000, unit:
 /// Default of [`ANSWER_TIMEOUT_MS`].
 pub const ANSWER_TIMEOUT_MS_DEFAULT: u64 = 10_000;
 
+/// Milliseconds in which a TLS record that has begun must be complete, while its sender is read. Over it: the session ends
+/// (`record_fault`). Until then it holds as much of the relay's heap as it declared, at most 16 KiB and some.
+pub const RECORD_TIMEOUT_MS: u64 = 30_000;
+
 /// How long a session may stay without a byte either way. Over it: close code 1001, cause `idle`.
 pub const IDLE_TIMEOUT_S: Allowed = Allowed { least: 1, most: 604_800, unit: "seconds" };
 /// Default of [`IDLE_TIMEOUT_S`].

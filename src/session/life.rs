@@ -30,7 +30,7 @@
 use super::effect::{Effect, Effects};
 use super::termination::{Cause, Farewell, Phase, Termination};
 use super::{Leg, Moment};
-use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW};
+use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW, RECORD_TIMEOUT_MS};
 use crate::websocket::close::{CloseCode, CloseFrame};
 use crate::websocket::frame::{FrameFault, Sender};
 use crate::websocket::scanner::{FrameRules, Held, Scanner, Stop};
@@ -54,6 +54,8 @@ pub struct SessionLimits {
 pub enum Gone {
     /// An orderly end of what it sends (FIN).
     Finished,
+    /// An end of what it sends without the close_notify that TLS has for it.
+    Truncated,
     /// A reset, or the connection broke.
     Reset,
 }
@@ -88,6 +90,8 @@ struct LegState {
     close_received: bool,
     /// This leg broke the framing rules: it cannot be understood any more.
     is_broken: bool,
+    /// Since when a record of this leg is incomplete, while it was read.
+    cut_since: Option<Moment>,
 }
 
 impl LegState {
@@ -100,6 +104,7 @@ impl LegState {
             is_paused: false,
             close_received: false,
             is_broken: false,
+            cut_since: None,
         }
     }
 }
@@ -161,7 +166,14 @@ impl Session {
             return end.linger_until;
         }
         let idle_at = self.active_at.after_millis(self.limits.idle_timeout_ms);
-        self.life_until.map_or(idle_at, |life_until| life_until.min(idle_at))
+        let cut_until = Leg::BOTH.map(|leg| self.cut_until(leg));
+        cut_until.into_iter().chain([self.life_until]).flatten().fold(idle_at, Moment::min)
+    }
+
+    /// When the incomplete record of a leg is late. A leg that is not read cannot finish one.
+    fn cut_until(&self, leg: Leg) -> Option<Moment> {
+        let state = &self.legs[leg as usize];
+        state.cut_since.filter(|_| !state.is_paused).map(|since| since.after_millis(RECORD_TIMEOUT_MS))
     }
 
     /// Bytes came from `leg`.
@@ -189,8 +201,7 @@ impl Session {
         let (owed, outlet) = (state.owed_bytes, state.outlet);
         let source = leg.other();
         if owed <= OWED_BYTES_LOW && self.legs[source as usize].is_paused {
-            self.legs[source as usize].is_paused = false;
-            effects.push(Effect::Resume { leg: source });
+            self.resume(source, now, effects);
         }
         if owed == 0 && matches!(outlet, Outlet::Finishing) {
             self.settle(effects);
@@ -203,9 +214,32 @@ impl Session {
             return;
         }
         match how {
-            Gone::Finished => self.handle_finished(leg, now, effects),
+            Gone::Finished => self.handle_finished(leg, Cause::Ended, now, effects),
+            Gone::Truncated => self.handle_finished(leg, Cause::Truncated, now, effects),
             Gone::Reset => self.handle_reset(leg, now, effects),
         }
+    }
+
+    /// What wraps the bytes queued towards `leg` adds so many: they are owed like the others.
+    pub fn handle_wrapped(&mut self, leg: Leg, added_bytes: u64) {
+        self.legs[leg as usize].owed_bytes += added_bytes;
+    }
+
+    /// What came from `leg` ends within a record, or at the end of one.
+    pub fn handle_cut(&mut self, leg: Leg, is_within_record: bool, now: Moment, effects: &mut Effects) {
+        self.legs[leg as usize].cut_since = is_within_record.then_some(now);
+        if is_within_record && self.end.is_none() {
+            effects.push(Effect::Deadline(self.next_deadline()));
+        }
+    }
+
+    /// `leg` sent a record that is wrong: nothing more of it can be understood, and it takes nothing more.
+    pub fn handle_record_fault(&mut self, leg: Leg, now: Moment, effects: &mut Effects) {
+        if self.is_over {
+            return;
+        }
+        self.begin_end(Cause::RecordFault, Some(leg), now, effects);
+        self.abandon(leg, Effect::Discard { leg }, now, effects);
     }
 
     /// A deadline may have passed.
@@ -217,6 +251,10 @@ impl Session {
             self.finish(effects);
         } else if self.life_until.is_some_and(|life_until| life_until <= now) {
             self.end_by_ringgate(Cause::LongestLife, now, effects);
+        } else if let Some(leg) =
+            Leg::BOTH.into_iter().find(|leg| self.cut_until(*leg).is_some_and(|until| until <= now))
+        {
+            self.handle_record_fault(leg, now, effects);
         } else {
             self.end_by_ringgate(Cause::Idle, now, effects);
         }
@@ -377,14 +415,26 @@ impl Session {
         self.settle(effects);
     }
 
-    fn handle_finished(&mut self, leg: Leg, now: Moment, effects: &mut Effects) {
+    fn resume(&mut self, leg: Leg, now: Moment, effects: &mut Effects) {
+        let state = &mut self.legs[leg as usize];
+        state.is_paused = false;
+        effects.push(Effect::Resume { leg });
+        if state.cut_since.is_some() {
+            state.cut_since = Some(now);
+            if self.end.is_none() {
+                effects.push(Effect::Deadline(self.next_deadline()));
+            }
+        }
+    }
+
+    fn handle_finished(&mut self, leg: Leg, cause: Cause, now: Moment, effects: &mut Effects) {
         let state = &mut self.legs[leg as usize];
         if matches!(state.intake, Intake::Over) {
             return;
         }
         state.intake = Intake::Over;
         let is_at_boundary = state.scanner.is_at_boundary();
-        self.begin_end(Cause::Ended, Some(leg), now, effects);
+        self.begin_end(cause, Some(leg), now, effects);
         let other = leg.other();
         match self.legs[other as usize].outlet {
             Outlet::Open if is_at_boundary => {
@@ -424,10 +474,9 @@ impl Session {
             self.legs[other as usize].intake = Intake::Dropped;
         }
         if self.legs[other as usize].is_paused {
-            self.legs[other as usize].is_paused = false;
-            effects.push(Effect::Resume { leg: other });
+            self.resume(other, now, effects);
         }
-        self.handle_finished(leg, now, effects);
+        self.handle_finished(leg, Cause::Ended, now, effects);
         self.settle(effects);
     }
 

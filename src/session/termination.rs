@@ -14,8 +14,12 @@ pub enum Cause {
     Closed,
     /// An endpoint ended its stream (FIN) without a Close frame.
     Ended,
+    /// An endpoint ended its TLS stream without saying so: whether more was to come is not known (RFC 8446 §6.1).
+    Truncated,
     /// An endpoint reset its connection, or it broke.
     Reset,
+    /// An endpoint sent a TLS record that is wrong, or did not finish one in time.
+    RecordFault,
     /// An endpoint broke the framing rules.
     FrameFault,
     /// A frame declared more than the API's `frame_bytes_max`.
@@ -88,10 +92,12 @@ pub enum Farewell {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Closed,
         Self::Ended,
+        Self::Truncated,
         Self::Reset,
+        Self::RecordFault,
         Self::FrameFault,
         Self::FrameTooBig,
         Self::MessageTooBig,
@@ -119,7 +125,9 @@ impl Cause {
         match self {
             Self::Closed => "closed",
             Self::Ended => "ended",
+            Self::Truncated => "truncated",
             Self::Reset => "reset",
+            Self::RecordFault => "record_fault",
             Self::FrameFault => "frame_fault",
             Self::FrameTooBig => "frame_too_big",
             Self::MessageTooBig => "message_too_big",
@@ -160,7 +168,9 @@ impl Cause {
             Self::Bug => Answer::Status(500),
             Self::Closed
             | Self::Ended
+            | Self::Truncated
             | Self::Reset
+            | Self::RecordFault
             | Self::FrameFault
             | Self::FrameTooBig
             | Self::MessageTooBig
@@ -196,8 +206,8 @@ impl Cause {
         match self {
             Self::Closed if is_culprit => Farewell::Nothing,
             Self::Closed => Farewell::AsItCame,
-            Self::Ended if is_culprit => Farewell::Nothing,
-            Self::Ended => of_the_other,
+            Self::Ended | Self::Truncated | Self::RecordFault if is_culprit => Farewell::Nothing,
+            Self::Ended | Self::Truncated | Self::RecordFault => of_the_other,
             Self::Reset if is_culprit => Farewell::Nothing,
             Self::Reset => Farewell::Reset,
             Self::FrameFault if is_culprit => Farewell::Close(CloseCode::ProtocolError),

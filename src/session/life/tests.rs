@@ -5,3 +5,4 @@ mod driver;
 mod endings;
 mod farewells;
 mod random;
+mod records;

@@ -62,6 +62,12 @@ pub fn check(input: &[u8]) {
             123 => {
                 driver.cut(Cause::Drain);
             }
+            124 if !is_gone => {
+                driver.within_record(leg, amount & 1 == 0);
+            }
+            125 if !is_gone => {
+                driver.record_fault(leg);
+            }
             _ => {}
         }
     }

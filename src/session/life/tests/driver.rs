@@ -235,6 +235,20 @@ impl Driver {
         self
     }
 
+    /// What came from `leg` ends within a record, or does not.
+    pub(super) fn within_record(&mut self, leg: Leg, is_within: bool) -> &mut Self {
+        self.session.handle_cut(leg, is_within, self.moment(), &mut self.effects);
+        self.carry_out(&[]);
+        self
+    }
+
+    pub(super) fn record_fault(&mut self, leg: Leg) -> &mut Self {
+        self.end_mut(leg).is_gone = true;
+        self.session.handle_record_fault(leg, self.moment(), &mut self.effects);
+        self.carry_out(&[]);
+        self
+    }
+
     pub(super) fn end_by_ringgate(&mut self, cause: Cause) -> &mut Self {
         self.session.end_by_ringgate(cause, self.moment(), &mut self.effects);
         self.carry_out(&[]);

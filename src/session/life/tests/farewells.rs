@@ -3,7 +3,7 @@
 use super::driver::{
     Driver, FRAME_BYTES_MAX, IDLE_MS, LINGER_MS, MESSAGE_BYTES_MAX, STRICT, close, frame, header,
 };
-use crate::session::life::SessionLimits;
+use crate::session::life::{Gone, SessionLimits};
 use crate::session::termination::Farewell;
 use crate::session::{Cause, Leg};
 use crate::websocket::scanner::FrameRules;
@@ -77,6 +77,14 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
             driver.finished(by);
             return Some(Vec::new());
         }
+        Cause::Truncated => {
+            driver.gone(by, Gone::Truncated);
+            return Some(Vec::new());
+        }
+        Cause::RecordFault => {
+            driver.record_fault(by);
+            return Some(Vec::new());
+        }
         Cause::Reset => {
             driver.reset(by);
             return Some(Vec::new());
@@ -112,6 +120,11 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
     };
     driver.bytes(by, &last_words);
     Some(last_words)
+}
+
+/// Whether nothing comes any more of the leg that is the cause.
+fn stops_sending(cause: Cause) -> bool {
+    matches!(cause, Cause::Ended | Cause::Truncated | Cause::RecordFault | Cause::SlowReader)
 }
 
 fn is_by_ringgate(cause: Cause) -> bool {
@@ -158,9 +171,7 @@ fn check(cause: Cause, by: Leg, own: Standing, others: Standing) {
             return;
         }
         Farewell::Nothing => assert_eq!(driver.end(other).farewell(), None, "{what}"),
-        Farewell::Close(_)
-            if matches!(cause, Cause::Ended | Cause::SlowReader) && own == Standing::InsideFrame =>
-        {
+        Farewell::Close(_) if stops_sending(cause) && own == Standing::InsideFrame => {
             assert_eq!(
                 driver.end(other).farewell(),
                 None,
@@ -176,7 +187,7 @@ fn check(cause: Cause, by: Leg, own: Standing, others: Standing) {
                 driver.bytes(by, &rest[..10]);
                 assert_eq!(driver.end(other).farewell(), None, "{what}");
                 driver.bytes(by, &[&rest[10..], &frame(by, own.data(), b"dropped")].concat());
-            } else if matches!(cause, Cause::Ended | Cause::SlowReader) {
+            } else if stops_sending(cause) {
                 assert_eq!(driver.end(other).farewell_at, Some(own.prelude(by).1), "{what}");
             }
             let said = driver.end(other).farewell();

@@ -1,6 +1,7 @@
 //! Whatever happens, in whatever order: the promises hold, and the session ends.
 
 use super::driver::{Driver, IDLE_MS, LINGER_MS, OPAQUE, STRICT, close, frame};
+use crate::limits::RECORD_TIMEOUT_MS;
 use crate::session::life::{Gone, SessionLimits};
 use crate::session::{Cause, Leg};
 use proptest::prelude::*;
@@ -14,6 +15,8 @@ enum Step {
     Pass(u64),
     Slow(Leg),
     EndSlow(Leg),
+    WithinRecord(Leg, bool),
+    RecordFault(Leg),
     Drain,
     Cut,
 }
@@ -28,10 +31,13 @@ fn any_step() -> impl Strategy<Value = Step> {
         40 => (any_leg(), any_portion()).prop_map(|(leg, portion)| Step::Bytes(leg, portion)),
         20 => (any_leg(), any_portion()).prop_map(|(leg, portion)| Step::Sent(leg, portion as u64)),
         4 => (any_leg(), Just(Gone::Finished)).prop_map(|(leg, how)| Step::Gone(leg, how)),
+        1 => (any_leg(), Just(Gone::Truncated)).prop_map(|(leg, how)| Step::Gone(leg, how)),
         2 => (any_leg(), Just(Gone::Reset)).prop_map(|(leg, how)| Step::Gone(leg, how)),
-        3 => prop_oneof![Just(1), Just(LINGER_MS - 1), Just(IDLE_MS)].prop_map(Step::Pass),
+        3 => prop_oneof![Just(1), Just(LINGER_MS - 1), Just(RECORD_TIMEOUT_MS), Just(IDLE_MS)].prop_map(Step::Pass),
         3 => any_leg().prop_map(Step::Slow),
         1 => any_leg().prop_map(Step::EndSlow),
+        3 => (any_leg(), any::<bool>()).prop_map(|(leg, is_within)| Step::WithinRecord(leg, is_within)),
+        1 => any_leg().prop_map(Step::RecordFault),
         2 => Just(Step::Drain),
         1 => Just(Step::Cut),
     ]
@@ -99,13 +105,19 @@ fn play(limits: SessionLimits, streams: [&[u8]; 2], steps: &[Step]) -> Driver {
             Step::EndSlow(leg) => {
                 driver.end_slow_reader(leg);
             }
+            Step::WithinRecord(leg, is_within) if !driver.end(leg).is_gone => {
+                driver.within_record(leg, is_within);
+            }
+            Step::RecordFault(leg) if !driver.end(leg).is_gone => {
+                driver.record_fault(leg);
+            }
             Step::Drain => {
                 driver.end_by_ringgate(Cause::Drain);
             }
             Step::Cut => {
                 driver.cut(Cause::Drain);
             }
-            Step::Bytes(..) | Step::Gone(..) => {}
+            Step::Bytes(..) | Step::Gone(..) | Step::WithinRecord(..) | Step::RecordFault(..) => {}
         }
     }
     driver
