@@ -11,7 +11,7 @@ pub mod attempts;
 pub mod awake;
 pub mod figures;
 pub mod floor_rule;
-mod processes;
+pub(crate) mod processes;
 pub mod rows;
 pub mod sets;
 pub mod statistics;
@@ -271,7 +271,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// Children inherit it. Where the hard limit is low, the crowds are refused and the runs say so.
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

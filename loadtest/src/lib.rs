@@ -13,4 +13,5 @@ pub mod plan;
 pub mod poller;
 pub mod report;
 pub mod result;
+pub mod soak;
 pub mod wire;

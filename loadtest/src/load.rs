@@ -5,8 +5,8 @@
 
 mod client;
 mod figures;
-mod parts;
-mod random;
+pub(crate) mod parts;
+pub(crate) mod random;
 pub mod verify;
 
 use crate::machine::core_use::{Core, CoreUse};

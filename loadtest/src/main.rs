@@ -7,6 +7,7 @@ use ringgate_loadtest::compare::{self, CompareArguments, awake};
 use ringgate_loadtest::load::{self, Target};
 use ringgate_loadtest::machine::core_use::Core;
 use ringgate_loadtest::plan::Plan;
+use ringgate_loadtest::soak::{self, SoakArguments};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -45,6 +46,8 @@ enum Command {
     Spin,
     /// Run plans through ringgate, the floor and other proxies in turn, and report how they stand
     Compare(CompareArguments),
+    /// Put everything at once on a ringgate for long, and say whether it is as before at every rest
+    Soak(SoakArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,6 +94,7 @@ fn main() -> Result<()> {
         Command::Run(arguments) => run(&arguments),
         Command::Spin => awake::spin(),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
     }
 }
 

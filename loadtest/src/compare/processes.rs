@@ -17,7 +17,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A process that ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     name: String,
 }
@@ -35,7 +35,7 @@ impl Process {
     ///
     /// # Errors
     /// Somebody else is on the address, or the server does not answer in time.
-    pub(super) fn start_server(
+    pub(crate) fn start_server(
         name: &str,
         mut command: Command,
         address: SocketAddr,
@@ -70,8 +70,24 @@ impl Process {
     }
 
     /// Its pid.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Asks it to end (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    /// It did not within `patience`; then it is ended.
+    pub(crate) fn end(self, patience: Duration) -> Result<ExitStatus> {
+        self.terminate();
+        self.wait(patience)
+    }
+
+    fn terminate(&self) {
+        // The child has not been waited for, so its pid cannot be another's.
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
     }
 
     /// Waits until it ends by itself.
@@ -93,10 +109,7 @@ impl Drop for Process {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        // The child has not been waited for, so its pid cannot be another's.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        self.terminate();
         let ended = wait_until(STOP_PATIENCE, || Ok(self.child.try_wait()?.is_some()));
         if !matches!(ended, Ok(true)) {
             let _ = self.child.kill();
@@ -109,7 +122,7 @@ impl Drop for Process {
 ///
 /// # Errors
 /// It fails; what it printed on stderr is in the error.
-pub(super) fn output_of<A: AsRef<OsStr>>(
+pub(crate) fn output_of<A: AsRef<OsStr>>(
     program: &Path,
     arguments: &[A],
     backend: SocketAddr,

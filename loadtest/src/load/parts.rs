@@ -35,26 +35,26 @@ pub(super) enum Job {
 ///
 /// An even rate would keep step with the kernel's tick, by which /proc/stat counts, and with the target's own timers.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+pub(crate) struct Arrivals {
     mean_gap_ns: f64,
     random: Random,
     next: f64,
 }
 
 impl Arrivals {
-    pub(super) fn new(now: u64, rate_per_s: f64, random: Random) -> Self {
+    pub(crate) fn new(now: u64, rate_per_s: f64, random: Random) -> Self {
         let mut arrivals = Self { mean_gap_ns: 1e9 / rate_per_s, random, next: now as f64 };
         arrivals.step();
         arrivals
     }
 
     /// When the next arrival is due.
-    pub(super) fn next_ns(&self) -> u64 {
+    pub(crate) fn next_ns(&self) -> u64 {
         self.next as u64
     }
 
     /// The intended time of the next arrival, if it is due.
-    pub(super) fn take_due(&mut self, now: u64) -> Option<u64> {
+    pub(crate) fn take_due(&mut self, now: u64) -> Option<u64> {
         let due = self.next_ns();
         if due > now {
             return None;

@@ -1,0 +1,131 @@
+//! Lets a ringgate run under everything at once for long, and says whether it is as before at every rest.
+//!
+//! It starts a ringgate of its own, puts the mix of the plan on it, and writes down every few seconds what the clients
+//! saw, what the kernel says about the process and what its status page says. The verdict compares rests, at which the
+//! same sessions are open and nothing else.
+//!
+//! Not here: speed. Rates are low, and other work may go on beside it.
+
+mod contents;
+mod drive;
+mod figures;
+pub mod plan;
+pub mod record;
+mod session;
+mod sessions;
+pub mod subject;
+
+use crate::backend::Backend;
+use crate::compare::about::{About, Conditions};
+use crate::compare::processes::output_of;
+use crate::compare::raise_open_files;
+use crate::poller::now_ns;
+use anyhow::{Context, Result};
+use drive::Drive;
+use plan::SoakPlan;
+use record::{Begun, Ended, Line, OwnFigures, Sample, Writer};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+use subject::Subject;
+
+/// Longest that the gateway may take to end once nothing is open.
+const END_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to soak.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SoakArguments {
+    /// The plan's file
+    #[arg(default_value = "loadtest/plans/soak.toml")]
+    pub plan: PathBuf,
+    /// The ringgate to soak [default: the one beside this program]
+    #[arg(long)]
+    pub ringgate: Option<PathBuf>,
+    /// Same plan, same seed, same run
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder for the record and the report
+    #[arg(long, default_value = "target/soak")]
+    pub output: PathBuf,
+    /// Run nothing: write the report of a folder's record again
+    #[arg(long, value_name = "FOLDER")]
+    pub report: Option<PathBuf>,
+}
+
+/// Soaks, and writes record and report.
+///
+/// # Errors
+/// It cannot be run, or it was not flat.
+pub fn run(arguments: &SoakArguments) -> Result<()> {
+    soak(arguments)
+}
+
+fn soak(arguments: &SoakArguments) -> Result<()> {
+    let plan = SoakPlan::read(&arguments.plan)?;
+    raise_open_files();
+    let loadtest = std::env::current_exe().context("cannot find this program")?;
+    let ringgate = arguments.ringgate.clone().unwrap_or_else(|| loadtest.with_file_name("ringgate"));
+    let backend = start_backend()?;
+    let build = loadtest.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let begun = Begun {
+        about: About::find_out(0, 1, build.as_deref().unwrap_or("unknown"), Conditions::default()),
+        version: output_of(&ringgate, &["--version"], backend)?,
+        plan_text: std::fs::read_to_string(&arguments.plan)?,
+        plan: plan.clone(),
+        seed: arguments.seed,
+    };
+    let mut record = Writer::create(&arguments.output)?;
+    record.write(&Line::Begun(Box::new(begun)))?;
+    let (process, subject) = subject::start(&ringgate, &plan, backend, &arguments.output.join("ringgate"))?;
+    eprintln!("ringgate {} on {}, about {:.0} minutes", subject.pid, subject.address, plan.duration_s / 60.0);
+    let outcome = drive(&plan, subject, arguments.seed, &mut record);
+    let asked = now_ns();
+    let status = process.end(END_PATIENCE);
+    let ended = Ended {
+        exit_code: status.ok().and_then(|status| status.code()),
+        drain_s: (now_ns() - asked) as f64 / 1e9,
+        failure: outcome.err().map(|error| format!("{error:#}")),
+    };
+    record.write(&Line::Ended(ended))
+}
+
+fn start_backend() -> Result<SocketAddr> {
+    let backend = Backend::listen("127.0.0.1:0".parse().context("an address")?)?;
+    let address = backend.address()?;
+    std::thread::spawn(move || backend.serve());
+    Ok(address)
+}
+
+/// Puts the mix on a target, and writes down what is seen of both.
+///
+/// # Errors
+/// The run cannot go on. What goes wrong with sessions is in the record.
+fn drive(plan: &SoakPlan, subject: Subject, seed: u64, record: &mut Writer) -> Result<()> {
+    let (samples, to_look) = channel();
+    let (looked, seen) = channel();
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(move || look(subject, record, &to_look, &looked));
+        let outcome =
+            Drive::new(plan, subject.address, seed, samples, seen).and_then(|mut drive| drive.run());
+        let recorded = looking.join().unwrap_or_else(|_| anyhow::bail!("the look at the target failed"));
+        outcome.and(recorded)
+    })
+}
+
+/// Adds what is seen of the target to each sample: on a thread of its own, since a look takes longer than a message may.
+fn look(
+    subject: Subject,
+    record: &mut Writer,
+    samples: &Receiver<OwnFigures>,
+    looked: &Sender<()>,
+) -> Result<()> {
+    for own in samples {
+        for fault in &own.faults {
+            eprintln!("{:.0} s: {fault}", own.at_s);
+        }
+        record.write(&Line::Sample(Box::new(Sample { own, target: subject.look() })))?;
+        let _ = looked.send(());
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! What a soak does: one file, checked, and enough with a seed to repeat the run.
+
+use crate::plan::Size;
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A soak's plan. Every part is there: a soak without one of them would not say what this one says.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoakPlan {
+    /// What the report calls it.
+    pub title: String,
+    /// Seconds of the mix and its rests, from the first rest to the last.
+    pub duration_s: f64,
+    /// Seconds from one sample to the next.
+    pub sample_every_s: f64,
+    /// Seconds whose rest points do not count for the slope of memory.
+    pub warmup_s: f64,
+    /// Seconds from one rest to the next.
+    pub rest_every_s: f64,
+    /// Seconds from when the last of churn and slow readers is gone to the rest point: longer than the target lingers.
+    pub settle_s: f64,
+    /// Seconds without a message before the rest point.
+    pub quiet_s: f64,
+    /// Largest slope of resident memory over the rest points, in KiB per hour. Over it the run is not flat.
+    pub rss_slope_kib_per_h_max: f64,
+    /// Workers of the gateway.
+    pub workers: usize,
+    /// Sessions that exchange messages with an echo, all the time.
+    pub steady: SoakSteady,
+    /// Sessions that do nothing until they echo one message at the end.
+    pub idle: SoakIdle,
+    /// Sessions that come and go.
+    pub churn: SoakChurn,
+    /// Sessions whose readers stop for a while.
+    pub slow: SoakSlow,
+}
+
+/// Round trips.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoakSteady {
+    /// How many sessions.
+    pub sessions: usize,
+    /// Messages per second over all sessions (open loop: latency counts from the intended time).
+    pub rate_per_s: f64,
+    /// Message sizes, at least 8 bytes, and how often each is drawn.
+    pub sizes: Vec<Size>,
+}
+
+/// An idle crowd.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoakIdle {
+    /// How many sessions.
+    pub sessions: usize,
+}
+
+/// New sessions. Those of neither share echo a message and close.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoakChurn {
+    /// New sessions per second (open loop).
+    pub rate_per_s: f64,
+    /// Most that are in progress at once.
+    pub at_once: usize,
+    /// Payload of the one message in bytes, at least 8.
+    pub bytes: usize,
+    /// Share that is reset in the middle of a frame, 0 to 1.
+    pub mid_frame_share: f64,
+    /// Share that leaves during the opening, 0 to 1: by reset or FIN within the head, or by reset right behind it.
+    pub in_opening_share: f64,
+}
+
+/// Slow readers, in groups.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoakSlow {
+    /// Seconds from one group to the next.
+    pub every_s: f64,
+    /// How many are in a group.
+    pub sessions: usize,
+    /// Bytes that the backend pushes at each.
+    pub bytes: usize,
+    /// For how many seconds each stops reading: least and most.
+    pub stop_s: [f64; 2],
+    /// Share that is reset instead of reading on, 0 to 1.
+    pub reset_share: f64,
+}
+
+impl SoakPlan {
+    /// Reads and checks a plan.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{} is not a soak's plan", path.display()))
+    }
+
+    /// Parses and checks a plan.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self> {
+        let plan: Self = toml::from_str(text)?;
+        let times = [plan.duration_s, plan.sample_every_s, plan.rest_every_s, plan.slow.every_s];
+        ensure!(times.iter().all(|seconds| *seconds > 0.0), "times are positive");
+        let pauses = [plan.warmup_s, plan.settle_s, plan.quiet_s, plan.slow.stop_s[0]];
+        ensure!(pauses.iter().all(|seconds| *seconds >= 0.0), "pauses are not negative");
+        ensure!(plan.slow.stop_s.is_sorted(), "slow.stop_s is the least and the most");
+        ensure!(plan.workers > 0, "workers is at least 1");
+        ensure!(plan.steady.sessions > 0 && plan.steady.rate_per_s > 0.0, "steady sessions have a rate");
+        ensure!(plan.churn.rate_per_s > 0.0 && plan.churn.at_once > 0, "churn has a rate");
+        let weights: u32 = plan.steady.sizes.iter().map(|size| size.weight).sum();
+        ensure!(weights > 0, "steady.sizes has one size");
+        let smallest = plan.steady.sizes.iter().map(|size| size.bytes).min().unwrap_or(0);
+        ensure!(smallest.min(plan.churn.bytes) >= 8, "a message has at least 8 bytes");
+        let shares = [plan.churn.mid_frame_share, plan.churn.in_opening_share, plan.slow.reset_share];
+        ensure!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "shares are from 0 to 1");
+        ensure!(shares[0] + shares[1] <= 1.0, "the shares of churn are at most 1 together");
+        Ok(plan)
+    }
+
+    /// Payload of the largest message, in bytes.
+    pub(super) fn message_bytes_max(&self) -> usize {
+        self.steady.sizes.iter().map(|size| size.bytes).max().unwrap_or(0).max(self.churn.bytes)
+    }
+
+    /// Sessions that are open at a rest.
+    pub fn standing_sessions(&self) -> usize {
+        self.steady.sessions + self.idle.sessions
+    }
+}

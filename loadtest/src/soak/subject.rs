@@ -1,0 +1,156 @@
+//! The gateway that is soaked: started with a configuration of its own, looked at from outside, ended by SIGTERM.
+
+use super::plan::SoakPlan;
+use crate::compare::processes::Process;
+use crate::machine::process_us;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::read_to_string;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// Longest that the status page may take to answer.
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
+/// Seconds without a byte after which the gateway would end a session: the idle crowd is to stay for the whole run.
+const IDLE_TIMEOUT_S: u64 = 604_800;
+/// Where the status page's part by worker begins.
+const BY_WORKER: &str = "# What is not 0, by worker.";
+
+/// Where to find who is soaked.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its process.
+    pub pid: u32,
+    /// Where its status page is; the bare relay has none.
+    pub status: Option<SocketAddr>,
+}
+
+/// What is seen of it at a moment.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct SubjectFigures {
+    /// Resident memory in KiB, counted page by page (`smaps_rollup`): `status` may be off by some hundred.
+    pub rss_kib: u64,
+    /// Anonymous memory of it in KiB: heap, stacks, the pool.
+    pub anonymous_kib: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+    /// Processor time from its start, in µs.
+    pub cpu_us: f64,
+    /// The status page's figures over all workers, by name and labels; those with labels only where they are not 0.
+    pub status: BTreeMap<String, u64>,
+    /// Why the status page could not be read.
+    pub status_failure: Option<String>,
+}
+
+impl Subject {
+    /// Looks. Descriptors before the status page, whose connection has one.
+    pub fn look(&self) -> SubjectFigures {
+        let proc = PathBuf::from(format!("/proc/{}", self.pid));
+        let memory = read_to_string(proc.join("smaps_rollup")).unwrap_or_default();
+        let descriptors = std::fs::read_dir(proc.join("fd")).map_or(0, |entries| entries.count() as u64);
+        let (status, status_failure) = match self.status.map(read_status) {
+            None => (BTreeMap::new(), None),
+            Some(Ok(status)) => (status, None),
+            Some(Err(error)) => (BTreeMap::new(), Some(format!("{error:#}"))),
+        };
+        SubjectFigures {
+            rss_kib: kib(&memory, "Rss:"),
+            anonymous_kib: kib(&memory, "Anonymous:"),
+            descriptors,
+            cpu_us: process_us(&[self.pid]),
+            status,
+            status_failure,
+        }
+    }
+}
+
+fn kib(text: &str, label: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix(label)?.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn read_status(address: SocketAddr) -> Result<BTreeMap<String, u64>> {
+    let mut stream = TcpStream::connect_timeout(&address, STATUS_PATIENCE)?;
+    stream.set_read_timeout(Some(STATUS_PATIENCE))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, page) = answer.split_once("\r\n\r\n").context("the status page has no head")?;
+    anyhow::ensure!(head.starts_with("HTTP/1.1 200 "), "the status page says {head}");
+    Ok(parse_status(page))
+}
+
+fn parse_status(page: &str) -> BTreeMap<String, u64> {
+    page.lines()
+        .take_while(|line| *line != BY_WORKER)
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        })
+        .filter(|(name, value)| *value > 0 || !name.contains('{'))
+        .collect()
+}
+
+/// Starts a ringgate with a status page, in front of `backend`. Its files and its log are in `folder`.
+///
+/// # Errors
+/// It does not start.
+pub(super) fn start(
+    ringgate: &Path,
+    plan: &SoakPlan,
+    backend: SocketAddr,
+    folder: &Path,
+) -> Result<(Process, Subject)> {
+    let [address, status] = free_addresses()?;
+    let apis = folder.join("catalog").join("apis");
+    std::fs::create_dir_all(&apis).with_context(|| format!("cannot make {}", apis.display()))?;
+    let file = folder.join("ringgate.toml");
+    std::fs::write(&file, instance(plan, address, status))?;
+    std::fs::write(apis.join("soak.toml"), api(plan, backend))?;
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM"]).arg(ringgate).arg("serve").arg("--config").arg(file);
+    let process = Process::start_server("ringgate", command, address, &folder.join("ringgate.log"))?;
+    let pid = process.pid();
+    Ok((process, Subject { address, pid, status: Some(status) }))
+}
+
+/// Limits that nobody comes near and that are counted nevertheless.
+fn instance(plan: &SoakPlan, address: SocketAddr, status: SocketAddr) -> String {
+    let sessions = sessions_max(plan);
+    format!(
+        "workers = {}\ndrain_s = 0\n\n[[listeners]]\naddress = \"{address}\"\n\n[status]\naddress = \"{status}\"\n\n\
+         [limits]\nconnections_max = {sessions}\nsource_connections_max = {sessions}\nopenings_max = {openings}\n\
+         openings_per_source_max = {openings}\n",
+        plan.workers,
+        openings = plan.churn.at_once + 512,
+    )
+}
+
+/// No more sessions than the plan has at once, and some: places that do not come back end in refusals.
+fn api(plan: &SoakPlan, backend: SocketAddr) -> String {
+    format!(
+        "display_name = \"Soak\"\nurl = \"ws://{backend}\"\nsuffix = \"\"\nsubscription_required = false\n\
+         connections_max = {}\nidle_timeout_s = {IDLE_TIMEOUT_S}\n",
+        sessions_max(plan)
+    )
+}
+
+/// Slow readers last for their pause and the time to read on, which is at most as long again.
+fn sessions_max(plan: &SoakPlan) -> usize {
+    let groups = 2.0 * plan.slow.stop_s[1] / plan.slow.every_s + 2.0;
+    plan.standing_sessions() + 2 * plan.churn.at_once + plan.slow.sessions * groups.ceil() as usize
+}
+
+fn free_addresses() -> Result<[SocketAddr; 2]> {
+    let listen = || TcpListener::bind("127.0.0.1:0");
+    let (one, other) = (listen()?, listen()?);
+    Ok([one.local_addr()?, other.local_addr()?])
+}
