@@ -2,9 +2,11 @@
 
 mod html;
 mod page_style;
+mod panels;
 mod plots;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod soak;
 mod summary;
 mod table;
 #[cfg(test)]

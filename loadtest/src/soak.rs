@@ -14,21 +14,24 @@ pub mod record;
 mod session;
 mod sessions;
 pub mod subject;
+pub mod verdict;
 
 use crate::backend::Backend;
 use crate::compare::about::{About, Conditions};
 use crate::compare::processes::output_of;
 use crate::compare::raise_open_files;
 use crate::poller::now_ns;
-use anyhow::{Context, Result};
+use crate::report;
+use anyhow::{Context, Result, ensure};
 use drive::Drive;
 use plan::SoakPlan;
-use record::{Begun, Ended, Line, OwnFigures, Sample, Writer};
+use record::{Begun, Ended, Line, OwnFigures, Record, Sample, Writer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use subject::Subject;
+use verdict::Verdict;
 
 /// Longest that the gateway may take to end once nothing is open.
 const END_PATIENCE: Duration = Duration::from_secs(30);
@@ -58,7 +61,19 @@ pub struct SoakArguments {
 /// # Errors
 /// It cannot be run, or it was not flat.
 pub fn run(arguments: &SoakArguments) -> Result<()> {
-    soak(arguments)
+    let folder = match &arguments.report {
+        Some(folder) => folder,
+        None => {
+            soak(arguments)?;
+            &arguments.output
+        }
+    };
+    let record = Record::read(folder)?;
+    let verdict = Verdict::of(&record);
+    report::soak::write(&record, &verdict, folder)?;
+    print!("{}", report::soak::table(&record, &verdict));
+    ensure!(verdict.is_flat, "{}", verdict.words());
+    Ok(())
 }
 
 fn soak(arguments: &SoakArguments) -> Result<()> {

@@ -162,7 +162,7 @@ fn axis(out: &mut String, lines: usize, ticks: &[f64], x: impl Fn(f64) -> f64) {
     }
 }
 
-fn tick_label(tick: f64) -> String {
+pub(super) fn tick_label(tick: f64) -> String {
     if tick >= 1000.0 || tick.fract() == 0.0 {
         number(tick.round()).trim_end_matches(".0").trim_end_matches(".00").to_owned()
     } else {
@@ -226,7 +226,7 @@ fn class_of(row: &Row, target: &str) -> &'static str {
 }
 
 /// From 0 to at least `largest`, in four to eight round steps.
-fn linear_ticks(largest: f64) -> Vec<f64> {
+pub(super) fn linear_ticks(largest: f64) -> Vec<f64> {
     if !largest.is_finite() || largest <= 0.0 {
         return vec![0.0, 1.0];
     }
@@ -239,7 +239,7 @@ fn linear_ticks(largest: f64) -> Vec<f64> {
 }
 
 /// 1, 2, 5, 10, …: the last one not above `smallest` to the first one not below `largest`; tens only over many decades.
-fn logarithmic_ticks(smallest: f64, largest: f64) -> Vec<f64> {
+pub(super) fn logarithmic_ticks(smallest: f64, largest: f64) -> Vec<f64> {
     let steps: &[f64] = if largest / smallest > 300.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
     let first = smallest.log10().floor() as i32;
     let last = largest.log10().ceil() as i32;

@@ -23,7 +23,11 @@ pub struct SoakPlan {
     pub settle_s: f64,
     /// Seconds without a message before the rest point.
     pub quiet_s: f64,
-    /// Largest slope of resident memory over the rest points, in KiB per hour. Over it the run is not flat.
+    /// Size of a received buffer of the gateway, in KiB: by it the mappings of its pools are found.
+    pub pool_buffer_kib: u64,
+    /// Largest slope over the rest points of resident memory outside the pools, in KiB per hour. Over it the run is not
+    /// flat. A pool's pages become resident when a peak needs them for the first time, up to the pool's fixed size; its
+    /// buffers are counted one by one.
     pub rss_slope_kib_per_h_max: f64,
     /// Workers of the gateway.
     pub workers: usize,

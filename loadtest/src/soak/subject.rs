@@ -2,7 +2,7 @@
 
 use super::plan::SoakPlan;
 use crate::compare::processes::Process;
-use crate::machine::process_us;
+use crate::machine::{process_us, slab_kib};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +17,8 @@ use std::time::Duration;
 const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 /// Seconds without a byte after which the gateway would end a session: the idle crowd is to stay for the whole run.
 const IDLE_TIMEOUT_S: u64 = 604_800;
+/// Size from which on a mapping is told by itself, in KiB.
+const LARGE_KIB: u64 = 16 * 1024;
 /// Where the status page's part by worker begins.
 const BY_WORKER: &str = "# What is not 0, by worker.";
 
@@ -34,12 +36,18 @@ pub struct Subject {
 /// What is seen of it at a moment.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct SubjectFigures {
-    /// Resident memory in KiB, counted page by page (`smaps_rollup`): `status` may be off by some hundred.
+    /// Resident memory in KiB, counted page by page (`smaps`): `status` may be off by some hundred.
     pub rss_kib: u64,
     /// Anonymous memory of it in KiB: heap, stacks, the pool.
     pub anonymous_kib: u64,
+    /// Anonymous mappings of 16 MiB and more, each with its size and what of it is resident, in KiB: heaps and pools.
+    pub large_mappings_kib: Vec<[u64; 2]>,
     /// Open descriptors.
     pub descriptors: u64,
+    /// Threads, those that the kernel makes for its rings too.
+    pub threads: u64,
+    /// Kernel slab of the whole machine in KiB: sockets of every process are in it.
+    pub slab_kib: u64,
     /// Processor time from its start, in µs.
     pub cpu_us: f64,
     /// The status page's figures over all workers, by name and labels; those with labels only where they are not 0.
@@ -52,17 +60,25 @@ impl Subject {
     /// Looks. Descriptors before the status page, whose connection has one.
     pub fn look(&self) -> SubjectFigures {
         let proc = PathBuf::from(format!("/proc/{}", self.pid));
-        let memory = read_to_string(proc.join("smaps_rollup")).unwrap_or_default();
-        let descriptors = std::fs::read_dir(proc.join("fd")).map_or(0, |entries| entries.count() as u64);
+        let mappings = mappings(&read_to_string(proc.join("smaps")).unwrap_or_default());
+        let entries = |of: &str| std::fs::read_dir(proc.join(of)).map_or(0, |entries| entries.count() as u64);
+        let (descriptors, threads) = (entries("fd"), entries("task"));
         let (status, status_failure) = match self.status.map(read_status) {
             None => (BTreeMap::new(), None),
             Some(Ok(status)) => (status, None),
             Some(Err(error)) => (BTreeMap::new(), Some(format!("{error:#}"))),
         };
         SubjectFigures {
-            rss_kib: kib(&memory, "Rss:"),
-            anonymous_kib: kib(&memory, "Anonymous:"),
+            rss_kib: mappings.iter().map(|mapping| mapping.rss_kib).sum(),
+            anonymous_kib: mappings.iter().map(|mapping| mapping.anonymous_kib).sum(),
+            large_mappings_kib: mappings
+                .iter()
+                .filter(|mapping| mapping.is_nameless && mapping.size_kib >= LARGE_KIB)
+                .map(|mapping| [mapping.size_kib, mapping.rss_kib])
+                .collect(),
             descriptors,
+            threads,
+            slab_kib: slab_kib(),
             cpu_us: process_us(&[self.pid]),
             status,
             status_failure,
@@ -70,10 +86,45 @@ impl Subject {
     }
 }
 
-fn kib(text: &str, label: &str) -> u64 {
-    text.lines()
-        .find_map(|line| line.strip_prefix(label)?.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
+impl SubjectFigures {
+    /// Whether it has no status page at all.
+    pub fn has_no_status(&self) -> bool {
+        self.status.is_empty() && self.status_failure.is_none()
+    }
+}
+
+/// A mapping of the process (proc(5), `smaps`).
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Mapping {
+    is_nameless: bool,
+    size_kib: u64,
+    rss_kib: u64,
+    anonymous_kib: u64,
+}
+
+fn mappings(smaps: &str) -> Vec<Mapping> {
+    let mut mappings: Vec<Mapping> = Vec::new();
+    for line in smaps.lines() {
+        let mut fields = line.split_whitespace();
+        let Some(label) = fields.next() else { continue };
+        if !label.ends_with(':') {
+            // address, permissions, offset, device, inode, and a name if it has one
+            mappings.push(Mapping { is_nameless: fields.count() == 4, ..Mapping::default() });
+            continue;
+        }
+        let (Some(mapping), Some(kib)) =
+            (mappings.last_mut(), fields.next().and_then(|kib| kib.parse().ok()))
+        else {
+            continue;
+        };
+        match label {
+            "Size:" => mapping.size_kib = kib,
+            "Rss:" => mapping.rss_kib = kib,
+            "Anonymous:" => mapping.anonymous_kib = kib,
+            _ => {}
+        }
+    }
+    mappings
 }
 
 fn read_status(address: SocketAddr) -> Result<BTreeMap<String, u64>> {
@@ -84,7 +135,9 @@ fn read_status(address: SocketAddr) -> Result<BTreeMap<String, u64>> {
     stream.read_to_string(&mut answer)?;
     let (head, page) = answer.split_once("\r\n\r\n").context("the status page has no head")?;
     anyhow::ensure!(head.starts_with("HTTP/1.1 200 "), "the status page says {head}");
-    Ok(parse_status(page))
+    let figures = parse_status(page);
+    anyhow::ensure!(!figures.is_empty(), "the status page has no figures");
+    Ok(figures)
 }
 
 fn parse_status(page: &str) -> BTreeMap<String, u64> {
@@ -153,4 +206,35 @@ fn free_addresses() -> Result<[SocketAddr; 2]> {
     let listen = || TcpListener::bind("127.0.0.1:0");
     let (one, other) = (listen()?, listen()?);
     Ok([one.local_addr()?, other.local_addr()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_are_told_apart_by_their_names_and_sizes() {
+        let smaps = "7f00-7f10 rw-p 00000000 00:00 0 \nSize:  65924 kB\nRss:  3200 kB\nAnonymous:  3100 kB\n\
+                     VmFlags: rd wr mr\n5562-5578 r-xp 000a 00:2b 103    /a binary\nSize: 20000 kB\nRss: 5 kB\n\
+                     Anonymous: 0 kB\n";
+        let nameless = Mapping { is_nameless: true, size_kib: 65_924, rss_kib: 3_200, anonymous_kib: 3_100 };
+        let named = Mapping { is_nameless: false, size_kib: 20_000, rss_kib: 5, anonymous_kib: 0 };
+        assert_eq!(mappings(smaps), [nameless, named]);
+    }
+
+    #[test]
+    fn the_page_is_read_without_its_part_by_worker_and_without_empty_labels() {
+        let page = "# openings (gauge, openings): in progress.\nopenings 0\n\nterminations{cause=\"bug\"} 0\n\
+                    terminations{cause=\"closed\"} 7\n\n# What is not 0, by worker.\nslots{worker=\"0\"} 3\n";
+        let figures: Vec<(String, u64)> = parse_status(page).into_iter().collect();
+        assert_eq!(figures, [("openings".to_owned(), 0), ("terminations{cause=\"closed\"}".to_owned(), 7)]);
+    }
+
+    #[test]
+    fn this_process_can_be_looked_at() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let seen = Subject { address, pid: std::process::id(), status: None }.look();
+        assert!(seen.rss_kib > 0 && seen.anonymous_kib > 0 && seen.descriptors > 2, "{seen:?}");
+        assert!(seen.has_no_status());
+    }
 }
