@@ -9,6 +9,8 @@
 mod contents;
 mod drive;
 mod figures;
+#[cfg(test)]
+pub(crate) mod made_up;
 pub mod plan;
 pub mod record;
 mod session;
@@ -17,7 +19,6 @@ pub mod subject;
 pub mod verdict;
 
 use crate::backend::Backend;
-use crate::compare::about::{About, Conditions};
 use crate::compare::processes::output_of;
 use crate::compare::raise_open_files;
 use crate::poller::now_ns;
@@ -25,7 +26,7 @@ use crate::report;
 use anyhow::{Context, Result, ensure};
 use drive::Drive;
 use plan::SoakPlan;
-use record::{Begun, Ended, Line, OwnFigures, Record, Sample, Writer};
+use record::{Begun, Ended, Line, Machine, OwnFigures, Record, Sample, Writer};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -61,48 +62,60 @@ pub struct SoakArguments {
 /// # Errors
 /// It cannot be run, or it was not flat.
 pub fn run(arguments: &SoakArguments) -> Result<()> {
-    let folder = match &arguments.report {
-        Some(folder) => folder,
-        None => {
-            soak(arguments)?;
-            &arguments.output
-        }
+    let (record, folder) = match &arguments.report {
+        Some(folder) => (Record::read(folder)?, folder),
+        None => (soak(arguments)?, &arguments.output),
     };
-    let record = Record::read(folder)?;
     let verdict = Verdict::of(&record);
     report::soak::write(&record, &verdict, folder)?;
     print!("{}", report::soak::table(&record, &verdict));
-    ensure!(verdict.is_flat, "{}", verdict.words());
+    ensure!(verdict.is_flat, "the run was not flat");
     Ok(())
 }
 
-fn soak(arguments: &SoakArguments) -> Result<()> {
+fn soak(arguments: &SoakArguments) -> Result<Record> {
     let plan = SoakPlan::read(&arguments.plan)?;
     raise_open_files();
     let loadtest = std::env::current_exe().context("cannot find this program")?;
     let ringgate = arguments.ringgate.clone().unwrap_or_else(|| loadtest.with_file_name("ringgate"));
-    let backend = start_backend()?;
     let build = loadtest.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    let backend = start_backend()?;
     let begun = Begun {
-        about: About::find_out(0, 1, build.as_deref().unwrap_or("unknown"), Conditions::default()),
+        about: Machine::find_out(build.as_deref().unwrap_or("unknown")),
         version: output_of(&ringgate, &["--version"], backend)?,
         plan_text: std::fs::read_to_string(&arguments.plan)?,
-        plan: plan.clone(),
+        plan,
         seed: arguments.seed,
     };
-    let mut record = Writer::create(&arguments.output)?;
-    record.write(&Line::Begun(Box::new(begun)))?;
-    let (process, subject) = subject::start(&ringgate, &plan, backend, &arguments.output.join("ringgate"))?;
-    eprintln!("ringgate {} on {}, about {:.0} minutes", subject.pid, subject.address, plan.duration_s / 60.0);
-    let outcome = drive(&plan, subject, arguments.seed, &mut record);
+    let folder = arguments.output.join("ringgate");
+    let (process, subject) = subject::start(&ringgate, &begun.plan, backend, &folder)?;
+    let minutes = begun.plan.duration_s / 60.0;
+    eprintln!("ringgate {} on {}, {minutes:.0} minutes and some", subject.pid, subject.address);
+    soak_subject(begun, subject, &arguments.output, || process.end(END_PATIENCE)?.code().context("a signal"))
+}
+
+/// Soaks who is there already, and leaves the record in `folder`. `end` ends it, and gives its exit status.
+///
+/// # Errors
+/// The record cannot be written. Whatever else goes wrong is in the record.
+pub fn soak_subject(
+    begun: Begun,
+    subject: Subject,
+    folder: &Path,
+    end: impl FnOnce() -> Result<i32>,
+) -> Result<Record> {
+    let mut writer = Writer::create(folder)?;
+    writer.write(&Line::Begun(Box::new(begun.clone())))?;
+    let outcome = drive(&begun.plan, subject, begun.seed, &mut writer);
     let asked = now_ns();
-    let status = process.end(END_PATIENCE);
+    let exit = end();
     let ended = Ended {
-        exit_code: status.ok().and_then(|status| status.code()),
+        exit_code: exit.ok(),
         drain_s: (now_ns() - asked) as f64 / 1e9,
         failure: outcome.err().map(|error| format!("{error:#}")),
     };
-    record.write(&Line::Ended(ended))
+    writer.write(&Line::Ended(ended))?;
+    Record::read(folder)
 }
 
 fn start_backend() -> Result<SocketAddr> {
@@ -115,7 +128,7 @@ fn start_backend() -> Result<SocketAddr> {
 /// Puts the mix on a target, and writes down what is seen of both.
 ///
 /// # Errors
-/// The run cannot go on. What goes wrong with sessions is in the record.
+/// The run cannot go on. What goes wrong with sessions is written down.
 fn drive(plan: &SoakPlan, subject: Subject, seed: u64, record: &mut Writer) -> Result<()> {
     let (samples, to_look) = channel();
     let (looked, seen) = channel();

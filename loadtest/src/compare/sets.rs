@@ -100,7 +100,8 @@ mod tests {
         let mut files: Vec<String> = std::fs::read_dir(plans())
             .expect("the folder of plans")
             .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_string_lossy().into_owned()))
-            .filter(|name| name != "sets")
+            // A soak's plan is of another kind and compares nothing.
+            .filter(|name| !["sets", "soak"].contains(&name.as_str()))
             .collect();
         files.sort();
         let sets = ["standard", "short", "overload"];

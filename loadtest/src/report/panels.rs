@@ -54,7 +54,7 @@ pub(super) fn panels(panels: &[Panel], rests: &[f64], title: &str) -> String {
     let end_s = ends().map(|(at_s, _)| *at_s).fold(1.0, f64::max);
     let height = panels.len() as f64 * (HEAD + PANEL + GAP) + BOTTOM;
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"panels\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
+        "<svg class=\"panels\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
          aria-label=\"{}\">{STYLE}",
         escape(title)
     );

@@ -106,12 +106,9 @@ impl<'a> Drive<'a> {
         self.open(Kind::Steady, self.plan.steady.sessions)?;
         self.rest()?;
         let begun = now_ns();
-        let end = begun + ns(self.plan.duration_s);
-        let mut rests = 0.0;
-        while now_ns() < end {
-            rests += 1.0;
+        for rest in 1..=self.plan.rests() {
             self.stage = Stage::Mix;
-            self.run_until(end.min(begun + ns(rests * self.plan.rest_every_s)), EVERYTHING)?;
+            self.run_until(begun + ns(self.plan.rest_begins_s(rest)), EVERYTHING)?;
             self.rest()?;
         }
         self.stage = Stage::Closing;

@@ -1,5 +1,6 @@
 //! What a soak does: one file, checked, and enough with a seed to repeat the run.
 
+use super::verdict::SLOPE_RESTS_MIN;
 use crate::plan::Size;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -115,7 +116,7 @@ impl SoakPlan {
         let pauses = [plan.warmup_s, plan.settle_s, plan.quiet_s, plan.slow.stop_s[0]];
         ensure!(pauses.iter().all(|seconds| *seconds >= 0.0), "pauses are not negative");
         ensure!(plan.slow.stop_s.is_sorted(), "slow.stop_s is the least and the most");
-        ensure!(plan.workers > 0, "workers is at least 1");
+        ensure!(plan.workers > 0 && plan.pool_buffer_kib > 0, "workers and pool_buffer_kib are at least 1");
         ensure!(plan.steady.sessions > 0 && plan.steady.rate_per_s > 0.0, "steady sessions have a rate");
         ensure!(plan.churn.rate_per_s > 0.0 && plan.churn.at_once > 0, "churn has a rate");
         let weights: u32 = plan.steady.sizes.iter().map(|size| size.weight).sum();
@@ -125,7 +126,30 @@ impl SoakPlan {
         let shares = [plan.churn.mid_frame_share, plan.churn.in_opening_share, plan.slow.reset_share];
         ensure!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "shares are from 0 to 1");
         ensure!(shares[0] + shares[1] <= 1.0, "the shares of churn are at most 1 together");
+        let rest_s = plan.settle_s + plan.quiet_s + plan.slow.stop_s[1];
+        ensure!(
+            plan.rest_every_s > rest_s,
+            "rest_every_s is longer than settle_s, quiet_s and slow.stop_s together"
+        );
+        ensure!(
+            plan.rests_behind_warmup() >= SLOPE_RESTS_MIN,
+            "duration_s, rest_every_s and warmup_s leave fewer than {SLOPE_RESTS_MIN} rests for a slope"
+        );
         Ok(plan)
+    }
+
+    /// How many rests there are beside the first one, which is before the mix.
+    pub(super) fn rests(&self) -> usize {
+        (self.duration_s / self.rest_every_s).ceil() as usize
+    }
+
+    /// When a rest begins, in seconds from the begin of the mix; the last one is at its end.
+    pub(super) fn rest_begins_s(&self, rest: usize) -> f64 {
+        (rest as f64 * self.rest_every_s).min(self.duration_s)
+    }
+
+    fn rests_behind_warmup(&self) -> usize {
+        (0..=self.rests()).filter(|rest| self.rest_begins_s(*rest) >= self.warmup_s).count()
     }
 
     /// Payload of the largest message, in bytes.
@@ -136,5 +160,38 @@ impl SoakPlan {
     /// Sessions that are open at a rest.
     pub fn standing_sessions(&self) -> usize {
         self.steady.sessions + self.idle.sessions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOAK: &str = include_str!("../../plans/soak.toml");
+
+    #[test]
+    fn the_plan_of_an_hour_has_rests_enough() {
+        let plan = SoakPlan::parse(SOAK).expect("a plan");
+        assert_eq!((plan.rests_behind_warmup(), plan.standing_sessions()), (11, 2200));
+        assert_eq!(plan.message_bytes_max(), 65_536);
+    }
+
+    #[test]
+    fn what_cannot_be_run_or_judged_is_refused() {
+        for (from, to) in [
+            ("warmup_s = 600", "warmup_s = 3100"),
+            ("settle_s = 8", "settle_s = 300"),
+            ("settle_s = 8", "settle_s = -1"),
+            ("stop_s = [2.0, 8.0]", "stop_s = [8.0, 2.0]"),
+            ("mid_frame_share = 0.1", "mid_frame_share = 0.95"),
+            ("bytes = 300", "bytes = 7"),
+            ("bytes = 64,", "bytes = 4,"),
+            ("workers = 2", "workers = 0"),
+            ("rate_per_s = 50", "rate_per_s = 0"),
+            ("every_s = 15", "every_s = 0"),
+        ] {
+            assert!(SOAK.contains(from), "{from}");
+            assert!(SoakPlan::parse(&SOAK.replace(from, to)).is_err(), "{to}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 use super::figures::Ends;
 use super::plan::SoakPlan;
 use super::subject::SubjectFigures;
-use crate::compare::about::About;
+use crate::compare::about::{About, Conditions};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -31,7 +31,7 @@ pub enum Line {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Begun {
     /// Machine and sources.
-    pub about: About,
+    pub about: Machine,
     /// What the target says its version is.
     pub version: String,
     /// The plan.
@@ -40,6 +40,34 @@ pub struct Begun {
     pub plan_text: String,
     /// From which everything is drawn.
     pub seed: u64,
+}
+
+/// Where and when a soak ran, and from what sources. It is bound to no core.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Machine {
+    /// Of the working copy.
+    pub commit: String,
+    /// When it began, in UTC.
+    pub date: String,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// The processor.
+    pub cpu: String,
+    /// Cores that this process may see.
+    pub cores: usize,
+    /// MiB of memory.
+    pub memory_mib: u64,
+    /// `release`, or what else the harness is.
+    pub build: String,
+}
+
+impl Machine {
+    /// Asks the machine.
+    pub(super) fn find_out(build: &str) -> Self {
+        let About { commit, date, kernel, cpu, cores, memory_mib, build, .. } =
+            About::find_out(0, 0, build, Conditions::default());
+        Self { commit, date, kernel, cpu, cores, memory_mib, build }
+    }
 }
 
 /// How far a run is.
@@ -167,5 +195,28 @@ impl Record {
             }
         }
         Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::soak::made_up;
+
+    #[test]
+    fn what_was_written_is_read_back_up_to_a_line_that_was_cut_off() {
+        let record = made_up::flat();
+        let line = |line: &Line| serde_json::to_string(line).expect("a line") + "\n";
+        let mut text = line(&Line::Begun(Box::new(record.begun.clone())));
+        for sample in &record.samples {
+            text += &line(&Line::Sample(Box::new(sample.clone())));
+        }
+        let whole = Record::parse(&(text.clone() + &line(&Line::Ended(Ended::default())))).expect("a record");
+        assert_eq!(whole.samples.len(), record.samples.len());
+        assert!(whole.ended.is_some());
+        let cut = Record::parse(&text[..text.len() - 5]).expect("a record");
+        assert_eq!(cut.samples.len(), record.samples.len() - 1);
+        assert!(cut.ended.is_none());
+        assert!(Record::parse("").is_err() && Record::parse(&line(&Line::Ended(Ended::default()))).is_err());
     }
 }

@@ -19,6 +19,10 @@ const STATUS_PATIENCE: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT_S: u64 = 604_800;
 /// Size from which on a mapping is told by itself, in KiB.
 const LARGE_KIB: u64 = 16 * 1024;
+/// Looks in a row that must be the same before a run begins, at which distance, and how many there are at most.
+const STILL_LOOKS: usize = 10;
+const STILL_INTERVAL: Duration = Duration::from_millis(50);
+const STILL_LOOKS_MAX: usize = 200;
 /// Where the status page's part by worker begins.
 const BY_WORKER: &str = "# What is not 0, by worker.";
 
@@ -57,6 +61,25 @@ pub struct SubjectFigures {
 }
 
 impl Subject {
+    /// Waits until it looks the same for a while: it answers as soon as its first worker listens, and others are still to
+    /// come. If it never does, that shows at the end.
+    fn wait_until_still(&self) {
+        let state = || {
+            let SubjectFigures { descriptors, threads, status, .. } = self.look();
+            (descriptors, threads, status)
+        };
+        let (mut before, mut same) = (state(), 0);
+        for _ in 0..STILL_LOOKS_MAX {
+            std::thread::park_timeout(STILL_INTERVAL);
+            let now = state();
+            same = if now == before { same + 1 } else { 0 };
+            before = now;
+            if same == STILL_LOOKS {
+                return;
+            }
+        }
+    }
+
     /// Looks. Descriptors before the status page, whose connection has one.
     pub fn look(&self) -> SubjectFigures {
         let proc = PathBuf::from(format!("/proc/{}", self.pid));
@@ -171,8 +194,9 @@ pub(super) fn start(
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM"]).arg(ringgate).arg("serve").arg("--config").arg(file);
     let process = Process::start_server("ringgate", command, address, &folder.join("ringgate.log"))?;
-    let pid = process.pid();
-    Ok((process, Subject { address, pid, status: Some(status) }))
+    let subject = Subject { address, pid: process.pid(), status: Some(status) };
+    subject.wait_until_still();
+    Ok((process, subject))
 }
 
 /// Limits that nobody comes near and that are counted nevertheless.

@@ -9,6 +9,9 @@ use serde::Serialize;
 
 /// Rests behind the warm-up without which nothing is said about a slope.
 pub(super) const SLOPE_RESTS_MIN: usize = 3;
+/// By how much the mapping of a pool may be larger than its buffers, as a factor: what stands between them, and what the
+/// kernel put into the same mapping.
+const POOL_MAPPING_FACTOR_MAX: f64 = 1.25;
 
 /// Gauges of the status page that count sessions: the standing ones at a rest, 0 at the end.
 const OF_SESSIONS: [&str; 2] = ["slots", "places_taken"];
@@ -27,9 +30,11 @@ const TOLD_MAX: usize = 5;
 pub struct Verdict {
     /// Nothing failed.
     pub is_flat: bool,
-    /// Slope of resident memory over the rests behind the warm-up, in KiB per hour: the median of the slopes between any two
-    /// (Theil–Sen), so that one odd rest does not decide. Absent with too few rests.
+    /// Slope of resident memory outside the pools over the rests behind the warm-up, in KiB per hour: the median of the
+    /// slopes between any two (Theil–Sen), so that one odd rest does not decide. Absent with too few rests.
     pub rss_slope_kib_per_h: Option<f64>,
+    /// The same of all resident memory, which decides only where pools cannot be told from the rest.
+    pub whole_rss_slope_kib_per_h: Option<f64>,
     /// Its bound, of the plan.
     pub rss_slope_kib_per_h_max: f64,
     /// What was looked at.
@@ -52,9 +57,13 @@ impl Verdict {
     pub fn of(record: &Record) -> Self {
         let plan = &record.begun.plan;
         let rests = record.rests();
-        let rss_slope_kib_per_h = rss_slope_kib_per_h(plan, &rests);
+        let whole_rss_slope_kib_per_h = slope_kib_per_h(plan, &rests, |rest| rest.target.rss_kib);
+        let has_pools = rests.iter().all(|rest| rest.pools_kib(plan).is_some());
+        let rss_slope_kib_per_h = slope_kib_per_h(plan, &rests, |rest| {
+            if has_pools { rest.outside_pools_kib(plan) } else { rest.target.rss_kib }
+        });
         let checks = vec![
-            memory(plan, rss_slope_kib_per_h),
+            memory(plan, rss_slope_kib_per_h, whole_rss_slope_kib_per_h),
             descriptors(record, &rests),
             sessions(plan, &rests),
             gateway(record, &rests),
@@ -64,7 +73,13 @@ impl Verdict {
             end(record),
         ];
         let is_flat = checks.iter().all(|check| check.passed);
-        Self { is_flat, rss_slope_kib_per_h, rss_slope_kib_per_h_max: plan.rss_slope_kib_per_h_max, checks }
+        Self {
+            is_flat,
+            rss_slope_kib_per_h,
+            whole_rss_slope_kib_per_h,
+            rss_slope_kib_per_h_max: plan.rss_slope_kib_per_h_max,
+            checks,
+        }
     }
 
     /// In one sentence.
@@ -103,12 +118,30 @@ impl Check {
     }
 }
 
-fn rss_slope_kib_per_h(plan: &SoakPlan, rests: &[&Sample]) -> Option<f64> {
+impl Sample {
+    /// What is resident of the gateway's pools, in KiB; `None` where they cannot be told from its other mappings.
+    pub fn pools_kib(&self, plan: &SoakPlan) -> Option<u64> {
+        let buffers = self.target.status.get("buffers_limit")? / plan.workers as u64;
+        let least = buffers * plan.pool_buffer_kib;
+        let most = (least as f64 * POOL_MAPPING_FACTOR_MAX) as u64;
+        let is_pool = |mapping: &&[u64; 2]| (least..=most).contains(&mapping[0]);
+        let pools: Vec<u64> =
+            self.target.large_mappings_kib.iter().filter(is_pool).map(|[_, rss]| *rss).collect();
+        (pools.len() == plan.workers).then(|| pools.iter().sum())
+    }
+
+    /// Resident memory outside the pools, in KiB: what grows if something is kept.
+    pub fn outside_pools_kib(&self, plan: &SoakPlan) -> u64 {
+        self.target.rss_kib.saturating_sub(self.pools_kib(plan).unwrap_or(0))
+    }
+}
+
+fn slope_kib_per_h(plan: &SoakPlan, rests: &[&Sample], kib: impl Fn(&Sample) -> u64) -> Option<f64> {
     let first_s = rests.first()?.own.at_s;
     let points: Vec<(f64, f64)> = rests
         .iter()
         .filter(|rest| rest.own.at_s - first_s >= plan.warmup_s)
-        .map(|rest| (rest.own.at_s / 3600.0, rest.target.rss_kib as f64))
+        .map(|rest| (rest.own.at_s / 3600.0, kib(rest) as f64))
         .collect();
     if points.len() < SLOPE_RESTS_MIN { None } else { theil_sen(&points) }
 }
@@ -128,12 +161,15 @@ fn theil_sen(points: &[(f64, f64)]) -> Option<f64> {
     Some(if slopes.len().is_multiple_of(2) { (slopes[middle - 1] + upper) / 2.0 } else { upper })
 }
 
-fn memory(plan: &SoakPlan, slope: Option<f64>) -> Check {
+fn memory(plan: &SoakPlan, outside_pools: Option<f64>, whole: Option<f64>) -> Check {
     let max = plan.rss_slope_kib_per_h_max;
-    let (passed, words) = match slope {
-        Some(slope) => (
-            slope <= max,
-            format!("resident memory moves by {slope:.0} KiB per hour over the rests (at most {max:.0})"),
+    let (passed, words) = match outside_pools.zip(whole) {
+        Some((outside_pools, whole)) => (
+            outside_pools <= max,
+            format!(
+                "resident memory outside the pools moves by {outside_pools:.0} KiB per hour over the rests (at most \
+                 {max:.0}), all of it by {whole:.0}"
+            ),
         ),
         None => (false, format!("fewer than {SLOPE_RESTS_MIN} rests behind the warm-up: no slope")),
     };
@@ -280,3 +316,6 @@ fn edges(record: &Record) -> [Option<&Sample>; 2] {
 fn or_none(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
+
+#[cfg(test)]
+mod tests;

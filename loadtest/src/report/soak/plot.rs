@@ -7,8 +7,9 @@ use crate::soak::record::{Record, Sample, Stage};
 const KIB_PER_MIB: f64 = 1024.0;
 const BYTES_PER_MIB: f64 = 1024.0 * 1024.0;
 
-/// `soak.svg`.
+/// Everything over time, to stand in a page.
 pub fn plot(record: &Record) -> String {
+    let plan = &record.begun.plan;
     let line = |name, value: &dyn Fn(&Sample) -> Option<f64>| line(record, name, value);
     let status = |sample: &Sample, name: &str| sample.target.status.get(name).map(|value| *value as f64);
     let count = |value: usize| Some(value as f64);
@@ -19,7 +20,9 @@ pub fn plot(record: &Record) -> String {
             "Memory, MiB",
             vec![
                 line("resident", &|sample| Some(sample.target.rss_kib as f64 / KIB_PER_MIB)),
-                line("anonymous", &|sample| Some(sample.target.anonymous_kib as f64 / KIB_PER_MIB)),
+                line("outside the pools", &|sample| {
+                    Some(sample.outside_pools_kib(plan) as f64 / KIB_PER_MIB)
+                }),
             ],
         ),
         panel(

@@ -11,7 +11,7 @@ pub(super) const HEADS: [&str; 11] = [
     "",
     "at s",
     "RSS KiB",
-    "anonymous",
+    "outside pools",
     "descriptors",
     "slots",
     "places",
@@ -82,19 +82,27 @@ pub(super) fn rows(record: &Record) -> Vec<[String; HEADS.len()]> {
             }
             Stage::Opening | Stage::Mix | Stage::Settling | Stage::Closing => continue,
         };
-        rows.push(cells(name, sample, round_trips, Spread::of(std::mem::take(&mut p99s))));
+        let outside_pools_kib = sample.outside_pools_kib(&record.begun.plan);
+        let p99 = Spread::of(std::mem::take(&mut p99s));
+        rows.push(cells(name, sample, outside_pools_kib, round_trips, p99));
     }
     rows
 }
 
-fn cells(name: String, sample: &Sample, round_trips: u64, p99: Option<Spread>) -> [String; HEADS.len()] {
+fn cells(
+    name: String,
+    sample: &Sample,
+    outside_pools_kib: u64,
+    round_trips: u64,
+    p99: Option<Spread>,
+) -> [String; HEADS.len()] {
     let target = &sample.target;
     let status = |name: &str| target.status.get(name).map_or_else(|| "–".to_owned(), u64::to_string);
     [
         name,
         format!("{:.0}", sample.own.at_s),
         target.rss_kib.to_string(),
-        target.anonymous_kib.to_string(),
+        outside_pools_kib.to_string(),
         target.descriptors.to_string(),
         status("slots"),
         status("places_taken"),
