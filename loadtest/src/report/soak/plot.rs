@@ -12,7 +12,6 @@ pub fn plot(record: &Record) -> String {
     let plan = &record.begun.plan;
     let line = |name, value: &dyn Fn(&Sample) -> Option<f64>| line(record, name, value);
     let status = |sample: &Sample, name: &str| sample.target.status.get(name).map(|value| *value as f64);
-    let count = |value: usize| Some(value as f64);
     let panel =
         |title: &str, lines: Vec<Line>| Panel { title: title.to_owned(), scale: Scale::Linear, lines };
     let mut all = vec![
@@ -29,11 +28,12 @@ pub fn plot(record: &Record) -> String {
             "Open descriptors",
             vec![line("of the gateway", &|sample| Some(sample.target.descriptors as f64))],
         ),
+        panel("Sessions of the gateway", vec![line("slots", &|sample| status(sample, "slots"))]),
         panel(
-            "Sessions",
+            "Visitors",
             vec![
-                line("slots of the gateway", &|sample| status(sample, "slots")),
-                line("churn and slow readers", &|sample| count(sample.own.churn + sample.own.slow)),
+                line("churn", &|sample| Some(sample.own.churn as f64)),
+                line("slow readers", &|sample| Some(sample.own.slow as f64)),
             ],
         ),
         panel("Buffers of the pool in use", vec![line("lent out", &|sample| status(sample, "buffers"))]),
