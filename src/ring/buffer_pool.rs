@@ -101,13 +101,15 @@ impl BufferPool {
     #[expect(unsafe_code, reason = "maps the region that the kernel will write into")]
     pub fn new(buffers: u16) -> std::io::Result<Self> {
         let buffers = usize::from(buffers);
+        // Miri knows private mappings only.
+        let flags = if cfg!(miri) { MapFlags::PRIVATE } else { MapFlags::PRIVATE | MapFlags::NORESERVE };
         // SAFETY: a fresh anonymous mapping; nothing else refers to it, and it lives until `drop`.
         let memory = unsafe {
             mmap_anonymous(
                 core::ptr::null_mut(),
                 buffers * STRIDE_BYTES,
                 ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
+                flags,
             )
         }?;
         let memory = NonNull::new(memory.cast()).ok_or(std::io::ErrorKind::OutOfMemory)?;
