@@ -11,6 +11,8 @@ pub mod limits;
 // The shell that opens sessions, and the core that it asks.
 pub mod front;
 
+pub mod tls;
+
 pub mod http1;
 
 pub mod websocket;

@@ -1,0 +1,200 @@
+//! Both directions of one leg, and the trait that a relay drives them by.
+//!
+//! Not here: what another implementation would do (`record`).
+
+use zeroize::Zeroizing;
+
+use super::alert::Alert;
+use super::direction::{DirectionState, ImportFault};
+use super::fault::RecordFault;
+use super::inbound::{Asked, Inbound, Step};
+use super::outbound::Outbound;
+use super::sealer::Exhausted;
+use super::suite::Suite;
+use super::{HeldRecord, Role};
+
+/// First byte of an export: raised when what follows changes.
+const EXPORT_VERSION: u8 = 1;
+/// Bytes of an export in front of the directions: version, role, what the directions have beyond their states, and the
+/// length of the first one.
+const EXPORT_FRONT_BYTES: usize = 19;
+
+/// A leg's record layer, as a relay drives it.
+///
+/// After received bytes: [`Records::open`] until it gives `Done`, `Hold`, `Closed`, `Alert` or a fault; then, if
+/// [`Records::owes`], [`Records::seal`] with what is to be sent anyway, or with nothing.
+pub trait Records {
+    /// The next step in `received` from `at`, which moves behind what was handled.
+    ///
+    /// # Errors
+    /// The peer broke a rule. [`RecordFault::alert`] is what it is told.
+    fn open(&mut self, received: &mut [u8], at: &mut usize) -> Result<Step, RecordFault>;
+
+    /// A place for a record that [`Step::Hold`] says is cut.
+    fn held(&self) -> HeldRecord;
+
+    /// Whether what is sent has to be sealed. If not, the caller sends its own buffers as they are.
+    fn is_sealing(&self) -> bool;
+
+    /// Whether something is to be sent although there is no data.
+    fn owes(&self) -> bool;
+
+    /// How many bytes [`Records::seal`] makes of so many.
+    fn sealed_bytes(&self, content_bytes: usize) -> usize;
+
+    /// Seals what is owed, then `pieces` one behind the other, into the start of `out`; says how many bytes that took.
+    ///
+    /// # Errors
+    /// The key is used up and there is no other: the connection has to be closed.
+    fn seal(&mut self, pieces: &[&[u8]], out: &mut [u8]) -> Result<usize, Exhausted>;
+
+    /// How many bytes [`Records::seal_alert`] makes: 0 when the end was said before.
+    fn sealed_alert_bytes(&self) -> usize;
+
+    /// Seals `alert` into the start of `out`, and says how many bytes that took; it is the last thing that is sealed.
+    ///
+    /// # Errors
+    /// There is no sequence number left.
+    fn seal_alert(&mut self, alert: Alert, out: &mut [u8]) -> Result<usize, Exhausted>;
+
+    /// Whether the peer said that it sends nothing more. A stream that ends without is truncated (RFC 8446 §6.1).
+    fn is_closed_by_peer(&self) -> bool;
+
+    /// Drops what can be made again, for an idle leg.
+    fn rest(&mut self);
+}
+
+/// Both directions, with AEADs in this process.
+#[derive(Debug)]
+pub struct LegRecords {
+    role: Role,
+    pub(super) inbound: Inbound,
+    pub(super) outbound: Outbound,
+}
+
+impl LegRecords {
+    /// Goes on where the handshake ended. `role` is ringgate's.
+    pub fn new(role: Role, receiving: DirectionState, sending: DirectionState) -> Self {
+        Self { role, inbound: Inbound::new(receiving, role), outbound: Outbound::new(sending) }
+    }
+
+    /// Its suite.
+    pub fn suite(&self) -> Suite {
+        self.inbound.state().suite()
+    }
+
+    /// Which end of the connection ringgate is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Tickets that the peer sent.
+    pub fn tickets(&self) -> u32 {
+        self.inbound.tickets()
+    }
+
+    /// Changes ringgate's keys with the next record, and asks the peer to change its own (TLS 1.3).
+    pub fn refresh_keys(&mut self) {
+        self.outbound.owe_key_update(true);
+    }
+
+    /// Everything in a row of bytes, secrets included; `None` when either direction is over. A record that is held goes
+    /// beside it.
+    pub fn export(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let (receiving, sending) = (self.inbound.state().export(), self.outbound.state().export());
+        let bytes = EXPORT_FRONT_BYTES + receiving.len() + sending.len();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(bytes));
+        let role = match self.role {
+            Role::Server => 0,
+            Role::Client => 1,
+        };
+        bytes.extend_from_slice(&[EXPORT_VERSION, role]);
+        bytes.extend_from_slice(&self.inbound.export_rest()?);
+        bytes.extend_from_slice(&[self.outbound.export_rest()?, receiving.len() as u8]);
+        bytes.extend_from_slice(&receiving);
+        bytes.extend_from_slice(&sending);
+        Some(bytes)
+    }
+
+    /// What [`Self::export`] gave.
+    ///
+    /// # Errors
+    /// The bytes are nothing that this version exports.
+    pub fn import(bytes: &[u8]) -> Result<Self, ImportFault> {
+        let (&[version, role], rest) = bytes.split_first_chunk().ok_or(ImportFault::WrongLength)?;
+        if version != EXPORT_VERSION {
+            return Err(ImportFault::UnknownVersion);
+        }
+        let role = match role {
+            0 => Role::Server,
+            1 => Role::Client,
+            _ => return Err(ImportFault::Impossible),
+        };
+        let (inbound_rest, rest) = rest.split_first_chunk().ok_or(ImportFault::WrongLength)?;
+        let (&[outbound_rest, receiving_bytes], rest) =
+            rest.split_first_chunk().ok_or(ImportFault::WrongLength)?;
+        let (receiving, sending) =
+            rest.split_at_checked(receiving_bytes.into()).ok_or(ImportFault::WrongLength)?;
+        let (receiving, sending) = (DirectionState::import(receiving)?, DirectionState::import(sending)?);
+        if receiving.suite() != sending.suite() {
+            return Err(ImportFault::Impossible);
+        }
+        let inbound = Inbound::import(receiving, role, *inbound_rest).ok_or(ImportFault::Impossible)?;
+        let outbound = Outbound::import(sending, outbound_rest).ok_or(ImportFault::Impossible)?;
+        Ok(Self { role, inbound, outbound })
+    }
+}
+
+impl Records for LegRecords {
+    fn open(&mut self, received: &mut [u8], at: &mut usize) -> Result<Step, RecordFault> {
+        let mut asked = Asked::default();
+        let step = self.inbound.next(received, at, &mut asked)?;
+        if asked.key_update {
+            self.outbound.owe_key_update(false);
+        }
+        if asked.no_renegotiation {
+            self.outbound.owe_no_renegotiation();
+        }
+        if self.inbound.take_update_wish() {
+            self.outbound.owe_key_update(true);
+        }
+        Ok(step)
+    }
+
+    fn held(&self) -> HeldRecord {
+        HeldRecord::new(self.suite())
+    }
+
+    fn is_sealing(&self) -> bool {
+        true
+    }
+
+    fn owes(&self) -> bool {
+        self.outbound.owes()
+    }
+
+    fn sealed_bytes(&self, content_bytes: usize) -> usize {
+        self.outbound.sealed_bytes(content_bytes)
+    }
+
+    fn seal(&mut self, pieces: &[&[u8]], out: &mut [u8]) -> Result<usize, Exhausted> {
+        self.outbound.seal(pieces, out)
+    }
+
+    fn sealed_alert_bytes(&self) -> usize {
+        self.outbound.sealed_alert_bytes()
+    }
+
+    fn seal_alert(&mut self, alert: Alert, out: &mut [u8]) -> Result<usize, Exhausted> {
+        self.outbound.seal_alert(alert, out)
+    }
+
+    fn is_closed_by_peer(&self) -> bool {
+        self.inbound.is_closed()
+    }
+
+    fn rest(&mut self) {
+        self.inbound.rest();
+        self.outbound.rest();
+    }
+}
