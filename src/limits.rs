@@ -21,6 +21,11 @@ pub const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// Largest trailer section, in bytes, behind a chunked answer. Over it: 502.
 pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 
+/// Most bytes of a peer's part of a TLS handshake. Over it, the connection ends; from a backend: 502.
+///
+/// A chain of certificates has some thousand bytes; rustls takes 64 KiB of a message.
+pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
+
 /// Bytes owed to one leg at which the other one is no longer read. Default 512 KiB.
 ///
 /// It bounds what a session holds per direction (one burst beyond it may be on its way). Raising it buys throughput of
