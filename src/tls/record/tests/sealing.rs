@@ -51,5 +51,5 @@ fn a_rested_leg_goes_on_where_it_was() {
 /// What an idle leg takes: this value, and nothing on the heap.
 #[test]
 fn a_rested_leg_is_a_few_hundred_bytes() {
-    assert!(size_of::<LegRecords>() <= 448, "{}", size_of::<LegRecords>());
+    assert!(size_of::<LegRecords>() <= 336, "{}", size_of::<LegRecords>());
 }
