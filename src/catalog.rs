@@ -15,6 +15,7 @@ pub mod path_escape;
 pub mod snapshot;
 pub mod suffix;
 pub mod tier;
+pub mod tls;
 
 pub use api::{Api, FrameMode, Schemes, parse_api};
 pub use backend_url::{BackendHost, BackendUrl};

@@ -166,6 +166,12 @@ pub const WORKERS: Allowed = Allowed { least: 1, most: 256, unit: "workers" };
 /// Most listeners of an instance. Each worker has an accept loop for each of them.
 pub const LISTENERS_MAX: usize = 64;
 
+/// Most certificates of one listener.
+pub const TLS_CERTIFICATES_MAX: usize = 256;
+
+/// Longest file name, in bytes, of a certificate, key or authority (Linux: PATH_MAX less its final zero).
+pub const TLS_FILE_NAME_BYTES_MAX: usize = 4095;
+
 /// Where an instance listens when its file names no listener.
 pub const LISTENER_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
 

@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::fields::{Document, Fields};
 use super::name::Name;
 use super::suffix::{Suffix, SuffixClaim};
+use super::tls::{self, BackendTls, take_backend_tls};
 use crate::limits;
 
 /// A WebSocket API, checked.
@@ -55,6 +56,8 @@ pub struct Api {
     pub message_bytes_max: Option<u64>,
     /// Whether its frames are looked at. Default strict.
     pub frames: FrameMode,
+    /// How its backend is trusted, if that is dialled with TLS. Default: by the system's authorities.
+    pub tls: BackendTls,
 }
 
 impl Api {
@@ -80,6 +83,7 @@ impl Api {
             frame_bytes_max: None,
             message_bytes_max: None,
             frames: FrameMode::Strict,
+            tls: BackendTls::default(),
         }
     }
 
@@ -154,6 +158,13 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>) -> Option<Api> {
     let frame_bytes_max = fields.take_integer("frame_bytes_max", &limits::FRAME_BYTES_MAX);
     let message_bytes_max = fields.take_integer("message_bytes_max", &limits::MESSAGE_BYTES_MAX);
     let frames = take_frames(&mut fields);
+    let tls = fields.take_table("tls").map(take_backend_tls);
+    match &backend {
+        // Checked already, and not offered before the front speaks it.
+        Some(backend) if backend.is_tls => fields.object("url", tls::BACKEND_REFUSED),
+        Some(_) => fields.object("tls", "nothing beside a ws:// url"),
+        None => {}
+    }
     fields.finish();
 
     let default = Api::new(name?, display_name?, backend?, suffix?);
@@ -173,6 +184,7 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>) -> Option<Api> {
         frame_bytes_max,
         message_bytes_max,
         frames: frames.unwrap_or(default.frames),
+        tls: tls.unwrap_or_default(),
         ..default
     })
 }
@@ -402,6 +414,25 @@ mod tests {
             );
             assert!(least_and(&format!("{key} = 1\nframes = \"strict\"")).is_ok());
         }
+    }
+
+    #[test]
+    fn a_tls_backend_is_checked_and_refused() {
+        let refusal = "allowed is a ws:// url: tls towards backends is not supported by this version";
+        let faults = |url: &str, tls: &str| {
+            parse(&format!("{}tls = {tls}\n", with("url", &format!("\"{url}\"")))).expect_err(tls)
+        };
+        assert_eq!(
+            faults("wss://h", "{ ca = \"f\" }"),
+            [format!("apis/chat.toml:3: url = \"wss://h\": {refusal}")]
+        );
+        let bad = faults("wss://h", "{ pin = \"f\", name = \"\" }");
+        let keys: Vec<_> = bad.iter().filter_map(|fault| fault.split(' ').nth(1)).collect();
+        assert_eq!(keys, ["url", "tls.pin", "tls.name"]);
+        assert_eq!(
+            faults("ws://h", "{}"),
+            ["apis/chat.toml:4: tls = a table: allowed is nothing beside a ws:// url"]
+        );
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::limits::BACKEND_URL_CHARS_MAX;
 
 /// The port of a `ws` URL that names none (RFC 6455 §3).
 const WS_PORT: u16 = 80;
+/// The port of a `wss` URL that names none.
+const WSS_PORT: u16 = 443;
 
 /// Longest host name and longest label of it, in characters (RFC 1035 §2.3.4).
 const HOST_NAME_CHARS_MAX: usize = 253;
@@ -28,9 +30,11 @@ pub enum BackendHost {
     Name(String),
 }
 
-/// `ws://host[:port][/path]`, taken apart.
+/// `ws://host[:port][/path]` or `wss://host[:port][/path]`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackendUrl {
+    /// Whether it is dialled with TLS (`wss`).
+    pub is_tls: bool,
     /// Who is dialled.
     pub host: BackendHost,
     /// The port that is dialled, never 0.
@@ -50,7 +54,8 @@ impl BackendUrl {
         if text.chars().count() > BACKEND_URL_CHARS_MAX {
             return Err(format!("at most {BACKEND_URL_CHARS_MAX} characters"));
         }
-        let after_scheme = after_scheme(text)?;
+        let (is_tls, after_scheme) = after_scheme(text)?;
+        let default_port = if is_tls { WSS_PORT } else { WS_PORT };
         if after_scheme.contains('?') {
             return Err("a url without a query: that of the client's request is passed on".to_owned());
         }
@@ -61,11 +66,11 @@ impl BackendUrl {
         if authority.contains('@') {
             return Err("a url without user information".to_owned());
         }
-        let (host, port) = split_port(authority)?;
+        let (host, port) = split_port(authority, default_port)?;
         let host = parse_host(host)?;
         check_path(path)?;
-        let authority = encode_authority(&host, port);
-        Ok(Self { host, port, path: path.to_owned(), authority })
+        let authority = encode_authority(&host, port, default_port);
+        Ok(Self { is_tls, host, port, path: path.to_owned(), authority })
     }
 
     /// What may be a backend's URL, in words.
@@ -76,23 +81,27 @@ impl BackendUrl {
     /// The backend at an address, at its root.
     pub fn of_address(address: core::net::SocketAddr) -> Self {
         let host = BackendHost::Ip(address.ip());
-        let authority = encode_authority(&host, address.port());
-        Self { host, port: address.port(), path: "/".to_owned(), authority }
+        let authority = encode_authority(&host, address.port(), WS_PORT);
+        Self { is_tls: false, host, port: address.port(), path: "/".to_owned(), authority }
     }
 }
 
-fn after_scheme(text: &str) -> Result<&str, String> {
+fn after_scheme(text: &str) -> Result<(bool, &str), String> {
     let (scheme, after) = text.split_once(':').unwrap_or(("", text));
     // RFC 3986 §3.1: schemes are the same in any case.
-    match scheme.to_ascii_lowercase().as_str() {
-        "ws" => after.strip_prefix("//").ok_or_else(|| BackendUrl::allowed().to_owned()),
-        "wss" => Err("a ws:// url: tls towards backends is not supported by this version".to_owned()),
-        "ws+unix" => Err("a ws:// url: ws+unix is reserved and not supported by this version".to_owned()),
-        _ => Err(BackendUrl::allowed().to_owned()),
-    }
+    let is_tls = match scheme.to_ascii_lowercase().as_str() {
+        "ws" => false,
+        "wss" => true,
+        "ws+unix" => {
+            return Err("a ws:// url: ws+unix is reserved and not supported by this version".to_owned());
+        }
+        _ => return Err(BackendUrl::allowed().to_owned()),
+    };
+    let after = after.strip_prefix("//").ok_or_else(|| BackendUrl::allowed().to_owned())?;
+    Ok((is_tls, after))
 }
 
-fn split_port(authority: &str) -> Result<(&str, u16), String> {
+fn split_port(authority: &str, default_port: u16) -> Result<(&str, u16), String> {
     let host_end = if authority.starts_with('[') {
         authority.find(']').map_or(authority.len(), |bracket| bracket + 1)
     } else {
@@ -100,7 +109,7 @@ fn split_port(authority: &str) -> Result<(&str, u16), String> {
     };
     let (host, port) = authority.split_at(host_end);
     let Some(port) = port.strip_prefix(':') else {
-        return if port.is_empty() { Ok((host, WS_PORT)) } else { Err(host_allowed()) };
+        return if port.is_empty() { Ok((host, default_port)) } else { Err(host_allowed()) };
     };
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse() {
@@ -162,13 +171,13 @@ fn is_path(mut path: &[u8]) -> bool {
     }
 }
 
-fn encode_authority(host: &BackendHost, port: u16) -> String {
+fn encode_authority(host: &BackendHost, port: u16, default_port: u16) -> String {
     let mut authority = match host {
         BackendHost::Ip(IpAddr::V4(address)) => address.to_string(),
         BackendHost::Ip(IpAddr::V6(address)) => format!("[{address}]"),
         BackendHost::Name(name) => name.clone(),
     };
-    if port != WS_PORT {
+    if port != default_port {
         write!(authority, ":{port}").expect("writing to a String does not fail");
     }
     authority
@@ -192,9 +201,15 @@ mod tests {
             ("ws://[::1]", ip("::1"), 80, "", "[::1]"),
             ("ws://[0:0::1]:81/a", ip("::1"), 81, "/a", "[::1]:81"),
             ("ws://h/a%20b/c@d:e//f/", name("h"), 80, "/a%20b/c@d:e//f/", "h"),
+            ("ws://h:443", name("h"), 443, "", "h:443"),
+            ("wss://h", name("h"), 443, "", "h"),
+            ("WSS://h:443/a", name("h"), 443, "/a", "h"),
+            ("wss://[::1]:80", ip("::1"), 80, "", "[::1]:80"),
         ] {
             let parsed = BackendUrl::parse(url);
-            let expected = BackendUrl { host, port, path: path.to_owned(), authority: authority.to_owned() };
+            let is_tls = url.starts_with("wss:") || url.starts_with("WSS:");
+            let expected =
+                BackendUrl { is_tls, host, port, path: path.to_owned(), authority: authority.to_owned() };
             assert_eq!(parsed, Ok(expected), "{url}");
         }
     }
@@ -210,7 +225,8 @@ mod tests {
             ("ws:chat", "ws://"),
             ("ws:/chat", "ws://"),
             ("http://chat", "ws://"),
-            ("wss://chat", "tls towards backends is not supported"),
+            ("wss:chat", "ws://"),
+            ("wsss://chat", "ws://"),
             ("ws+unix:/run/chat.sock", "reserved"),
             ("ws://h/a?b", "query"),
             ("ws://h?", "query"),

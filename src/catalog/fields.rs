@@ -187,6 +187,13 @@ impl<'d> Fields<'d> {
         Some(tables)
     }
 
+    /// Records that `key`, which something else takes, must be there.
+    pub(super) fn require(&self, key: &str, allowed: &str) {
+        if !self.has(key) {
+            self.missing(key, allowed);
+        }
+    }
+
     /// Whether anything stands at `key`, at fault or not.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)

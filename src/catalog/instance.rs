@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::fields::{Document, Fields};
 use super::name::Name;
 use super::tier::{TierUnits, parse_tier};
+use super::tls::{self, ListenerTls, take_listener_tls};
 use crate::limits;
 
 /// An instance's configuration, checked.
@@ -33,10 +34,12 @@ pub struct InstanceConfig {
 }
 
 /// A bound address to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
     /// Address and port; port 0 lets the kernel choose one.
     pub address: SocketAddr,
+    /// `None`: plain.
+    pub tls: Option<ListenerTls>,
 }
 
 /// The bounds of one instance.
@@ -69,7 +72,7 @@ impl Default for InstanceConfig {
             catalog: limits::CATALOG_FOLDER_DEFAULT.to_owned(),
             gateway: None,
             drain_s: limits::DRAIN_S_DEFAULT,
-            listeners: vec![ListenerConfig { address: limits::LISTENER_DEFAULT }],
+            listeners: vec![ListenerConfig { address: limits::LISTENER_DEFAULT, tls: None }],
             status: None,
             limits: InstanceLimits::default(),
         }
@@ -179,8 +182,11 @@ fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
             }
             Ok(address)
         });
+        let tls = table.take_table("tls").and_then(take_listener_tls);
+        // Checked already, and not offered before the front speaks it.
+        table.object("tls", tls::LISTENER_REFUSED);
         table.finish();
-        listeners.extend(address.map(|address| ListenerConfig { address }));
+        listeners.extend(address.map(|address| ListenerConfig { address, tls }));
     }
     Some(listeners)
 }
@@ -271,7 +277,7 @@ mod tests {
             [limits]\ntier = \"standard\"\nunits = 3\nconnections_max = 5000\nsource_connections_max = 7\n\
             source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\nopenings_max = 9\nopenings_per_source_max = 8\n\
             head_timeout_ms = 100\nbacklog_mib_max = 16\n";
-        let address = |text: &str| ListenerConfig { address: text.parse().expect("an address") };
+        let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),
             Ok(InstanceConfig {
@@ -390,6 +396,21 @@ mod tests {
         assert!(
             parse("[[listeners]]").expect_err("no address")[0].contains("listeners[0].address is missing")
         );
+    }
+
+    #[test]
+    fn tls_on_a_listener_is_checked_and_refused() {
+        let listener = "[[listeners]]\naddress = \"[::1]:1\"\n";
+        let refusal = "allowed is nothing: tls on listeners is not supported by this version";
+        let good = parse(&format!("{listener}tls = {{ certificates = [{{ chain = \"c\", key = \"k\" }}] }}"));
+        assert_eq!(good, Err(vec![format!("ringgate.toml:3: listeners[0].tls = a table: {refusal}")]));
+        let bad = parse(&format!("{listener}tls = {{ min_version = \"1.1\" }}")).expect_err("three faults");
+        let keys: Vec<_> = bad.iter().filter_map(|fault| fault.split(' ').nth(1)).collect();
+        assert_eq!(
+            keys,
+            ["listeners[0].tls.certificates", "listeners[0].tls.min_version", "listeners[0].tls"]
+        );
+        assert!(parse(&format!("{listener}tls = true")).is_err());
     }
 
     #[test]
