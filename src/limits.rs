@@ -26,6 +26,18 @@ pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 /// A chain of certificates has some thousand bytes; rustls takes 64 KiB of a message.
 pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
 
+/// Largest file of certificates, keys or authorities, in bytes. Over it: a fault that names the file.
+pub const TLS_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Seconds after which the key that seals clients' tickets is followed by a new one: six hours.
+///
+/// A ticket is good for one to [`TLS_TICKET_KEYS`] times as long. Raising it spares returning clients full handshakes, and
+/// lets a stolen key open what was said for longer.
+pub const TLS_TICKET_KEY_LIFETIME_S: u32 = 6 * 60 * 60;
+
+/// Most keys of tickets that are kept: the one that seals, and the one before.
+pub const TLS_TICKET_KEYS: usize = 2;
+
 /// Bytes owed to one leg at which the other one is no longer read. Default 512 KiB.
 ///
 /// It bounds what a session holds per direction (one burst beyond it may be on its way). Raising it buys throughput of

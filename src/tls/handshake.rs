@@ -125,8 +125,7 @@ impl Handshake {
     /// # Errors
     /// There will be no connection. `out` has to be sent all the same.
     pub fn advance(&mut self, received: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Progress, HandshakeFault> {
-        // RFC 8446 §5.1: the first record is one of handshake messages, 22. A request's first byte is a letter.
-        if self.read == 0 && self.shown == 0 && received.first().is_some_and(u8::is_ascii_uppercase) {
+        if self.read == 0 && self.shown == 0 && self.is_plain_http(received) {
             return Err(HandshakeFault::PlainHttp);
         }
         loop {
@@ -195,13 +194,21 @@ impl Handshake {
         }
     }
 
+    /// RFC 8446 §5.1: a first record is of handshake messages, 22, or an alert, 21. A request begins with a letter.
+    fn is_plain_http(&self, received: &[u8]) -> bool {
+        match &self.connection {
+            Connection::Server(_) => received.first().is_some_and(u8::is_ascii_uppercase),
+            Connection::Client(_) => received.starts_with(b"HTTP/"),
+        }
+    }
+
     /// Shows rustls one record more. `false`: it has not come whole.
     fn show_next_record(&mut self, received: &[u8]) -> bool {
         let rest = &received[self.shown..];
         let Some(header) = rest.first_chunk::<HEADER_BYTES>() else { return false };
         let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
-        if length > RECORD_BYTES_MAX {
-            // rustls refuses it by its header.
+        if !matches!(header[..2], [20..=23, 3]) || !(1..=RECORD_BYTES_MAX).contains(&length) {
+            // rustls refuses it by its header; its length may mean nothing.
             self.shown = received.len();
             return true;
         }

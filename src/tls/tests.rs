@@ -1,6 +1,7 @@
 //! Ringgate's side against rustls' own connections, in memory.
 
 mod interop;
+mod listener;
 pub(super) mod pki;
 mod resumption;
 

@@ -1,5 +1,6 @@
 //! Authorities and certificates, made for tests.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{
@@ -10,6 +11,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use crate::catalog::tls::CertificateFiles;
 
 /// An authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -26,6 +29,12 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
     }
 
+    /// An authority that this one vouches for.
+    pub(crate) fn intermediate(&self, name: &str) -> Self {
+        let (params, key) = Self::params(name);
+        Self(CertifiedIssuer::signed_by(params, key, &self.0).expect("an authority"))
+    }
+
     fn params(name: &str) -> (CertificateParams, KeyPair) {
         let mut params = CertificateParams::new(vec![]).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,6 +45,11 @@ impl Authority {
     /// A certificate for these names, valid now.
     pub(crate) fn leaf(&self, names: &[&str]) -> Leaf {
         self.leaf_with(names, |_| {})
+    }
+
+    /// A certificate that is valid no more.
+    pub(crate) fn expired_leaf(&self, names: &[&str]) -> Leaf {
+        self.leaf_with(names, |params| params.not_after = date_time_ymd(2020, 1, 1))
     }
 
     pub(crate) fn leaf_with(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Leaf {
@@ -70,6 +84,10 @@ impl Authority {
         self.0.der().clone()
     }
 
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// This authority alone.
     pub(crate) fn roots(&self) -> Arc<RootCertStore> {
         let mut roots = RootCertStore::empty();
@@ -79,6 +97,14 @@ impl Authority {
 }
 
 impl Leaf {
+    /// Writes `<name>.pem` and `<name>.key`.
+    pub(crate) fn write(&self, folder: &Path, name: &str) -> CertificateFiles {
+        let files = CertificateFiles { chain: format!("{name}.pem"), key: format!("{name}.key") };
+        std::fs::write(folder.join(&files.chain), self.certificate.pem()).expect("a file");
+        std::fs::write(folder.join(&files.key), self.key.serialize_pem()).expect("a file");
+        files
+    }
+
     pub(crate) fn key_der(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
     }
@@ -90,8 +116,8 @@ impl Leaf {
 
 fn named(name: &str) -> DistinguishedName {
     let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
     distinguished.push(DnType::OrganizationName, "Ringgate Tests");
+    distinguished.push(DnType::CommonName, name);
     distinguished
 }
 
