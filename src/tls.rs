@@ -9,6 +9,7 @@
 //!
 //! Not here: what an operator may say about TLS (`catalog::tls`), when files are looked at and who gets what they make (`control`).
 
+pub mod backend;
 pub mod certificates;
 pub mod failed_check;
 pub mod files;

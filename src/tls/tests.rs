@@ -1,5 +1,6 @@
 //! Ringgate's side against rustls' own connections, in memory.
 
+mod backend;
 mod interop;
 mod listener;
 pub(super) mod pki;
