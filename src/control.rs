@@ -8,3 +8,4 @@ pub mod resolver;
 pub mod signals;
 pub mod status;
 pub mod store;
+pub mod tls_files;

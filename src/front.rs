@@ -8,6 +8,7 @@
 mod accept;
 mod answer;
 pub mod budgets;
+mod channel;
 mod dial;
 mod head_reader;
 pub mod listener;

@@ -29,6 +29,9 @@ pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
 /// Largest file of certificates, keys or authorities, in bytes. Over it: a fault that names the file.
 pub const TLS_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How often files of certificates are looked at for changes.
+pub const TLS_FILES_LOOK: Duration = Duration::from_secs(5);
+
 /// Seconds after which the key that seals clients' tickets is followed by a new one: six hours.
 ///
 /// A ticket is good for one to [`TLS_TICKET_KEYS`] times as long. Raising it spares returning clients full handshakes, and

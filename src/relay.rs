@@ -10,6 +10,7 @@ pub mod drain;
 pub mod mailbox;
 pub mod placement;
 pub mod run;
+mod sealing;
 pub mod session_table;
 pub mod slow_readers;
 mod wake_flag;

@@ -69,6 +69,9 @@ pub trait Ring {
     /// Cancels the operation `target`; it still has a last completion of its own, and so has the cancel.
     fn cancel(&mut self, target: Token, token: Token);
 
+    /// Sends what the system takes of `bytes` at once; gives how many. Nothing is in flight on the socket, or queued for it.
+    fn send_now(&mut self, socket: &Self::Socket, bytes: &[u8]) -> usize;
+
     /// Ends what is sent to the peer (FIN).
     fn shutdown(&mut self, socket: &Self::Socket);
 

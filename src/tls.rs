@@ -11,6 +11,7 @@
 
 pub mod backend;
 pub mod certificates;
+pub mod endpoint;
 pub mod failed_check;
 pub mod files;
 pub mod handover;
@@ -18,6 +19,7 @@ pub mod handshake;
 pub mod listener;
 pub mod peer_certificate;
 pub mod record;
+pub mod setup;
 pub mod ticket_keys;
 pub mod tickets;
 

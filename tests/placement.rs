@@ -21,6 +21,7 @@ use ringgate::front::{FrontParts, Published, run_front};
 use ringgate::observe::Counters;
 use ringgate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
 use ringgate::ring::KernelRing;
+use ringgate::tls::setup::TlsSetup;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -55,7 +56,8 @@ impl Workers {
         let api = parse_api("apis/t.toml", "t", &api_file("t", backend.address, "")).unwrap();
         let snapshot = Snapshot::build(vec![("apis/t.toml".to_owned(), api)], None).unwrap();
         let api_places = ApiRegistry::default().publish(snapshot.served());
-        let published = Arc::new(Published { snapshot: Arc::new(snapshot), api_places });
+        let published =
+            Arc::new(Published { snapshot: Arc::new(snapshot), api_places, tls: TlsSetup::default() });
         let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
         let mailboxes: Vec<_> = (0..2).map(|_| Mailbox::new().unwrap()).collect();

@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::fields::{Document, Fields};
 use super::name::Name;
 use super::suffix::{Suffix, SuffixClaim};
-use super::tls::{self, BackendTls, take_backend_tls};
+use super::tls::{BackendTls, take_backend_tls};
 use crate::limits;
 
 /// A WebSocket API, checked.
@@ -160,10 +160,8 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>) -> Option<Api> {
     let frames = take_frames(&mut fields);
     let tls = fields.take_table("tls").map(take_backend_tls);
     match &backend {
-        // Checked already, and not offered before the front speaks it.
-        Some(backend) if backend.is_tls => fields.object("url", tls::BACKEND_REFUSED),
-        Some(_) => fields.object("tls", "nothing beside a ws:// url"),
-        None => {}
+        Some(backend) if !backend.is_tls => fields.object("tls", "nothing beside a ws:// url"),
+        Some(_) | None => {}
     }
     fields.finish();
 
@@ -364,7 +362,7 @@ mod tests {
             ("display_name", quoted("a\\nb")),
             ("display_name", "1".to_owned()),
             ("description", quoted(&"é".repeat(4001))),
-            ("url", quoted("wss://h")),
+            ("url", quoted("https://h")),
             ("url", quoted("ws+unix:/run/h")),
             ("url", quoted("ws://h?q")),
             ("suffix", quoted("/chat")),
@@ -417,20 +415,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tls_backend_is_checked_and_refused() {
-        let refusal = "allowed is a ws:// url: tls towards backends is not supported by this version";
-        let faults = |url: &str, tls: &str| {
-            parse(&format!("{}tls = {tls}\n", with("url", &format!("\"{url}\"")))).expect_err(tls)
-        };
-        assert_eq!(
-            faults("wss://h", "{ ca = \"f\" }"),
-            [format!("apis/chat.toml:3: url = \"wss://h\": {refusal}")]
-        );
-        let bad = faults("wss://h", "{ pin = \"f\", name = \"\" }");
+    fn tls_towards_a_backend_is_for_wss_urls() {
+        let api =
+            |url: &str, tls: &str| parse(&format!("{}tls = {tls}\n", with("url", &format!("\"{url}\""))));
+        assert_eq!(api("wss://h", "{ ca = \"f\" }").unwrap().tls.ca.as_deref(), Some("f"));
+        assert!(parse(&with("url", "\"wss://h\"")).unwrap().backend.is_tls);
+        let bad = api("wss://h", "{ pin = \"f\", name = \"\" }").expect_err("two faults");
         let keys: Vec<_> = bad.iter().filter_map(|fault| fault.split(' ').nth(1)).collect();
-        assert_eq!(keys, ["url", "tls.pin", "tls.name"]);
+        assert_eq!(keys, ["tls.pin", "tls.name"]);
         assert_eq!(
-            faults("ws://h", "{}"),
+            api("ws://h", "{}").expect_err("nothing to be secured"),
             ["apis/chat.toml:4: tls = a table: allowed is nothing beside a ws:// url"]
         );
     }

@@ -6,7 +6,7 @@
 //! Not here: resolving the host (the front), joining with a request's path (`snapshot`). `ws+unix:` is reserved: with
 //! it, host and port become one variant of an endpoint, and path and authority stay as they are.
 
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::suffix::is_path_byte;
@@ -43,6 +43,13 @@ pub struct BackendUrl {
     pub path: String,
     /// Host and port as they go into a Host header: without the port if it is the scheme's own.
     pub authority: String,
+}
+
+impl fmt::Display for BackendUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_tls { "wss" } else { "ws" };
+        write!(formatter, "{scheme}://{}{}", self.authority, self.path)
+    }
 }
 
 impl BackendUrl {

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::fields::{Document, Fields};
 use super::name::Name;
 use super::tier::{TierUnits, parse_tier};
-use super::tls::{self, ListenerTls, take_listener_tls};
+use super::tls::{ListenerTls, take_listener_tls};
 use crate::limits;
 
 /// An instance's configuration, checked.
@@ -40,6 +40,13 @@ pub struct ListenerConfig {
     pub address: SocketAddr,
     /// `None`: plain.
     pub tls: Option<ListenerTls>,
+}
+
+impl ListenerConfig {
+    /// The scheme of URLs that lead to it.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "wss" } else { "ws" }
+    }
 }
 
 /// The bounds of one instance.
@@ -183,8 +190,6 @@ fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
             Ok(address)
         });
         let tls = table.take_table("tls").and_then(take_listener_tls);
-        // Checked already, and not offered before the front speaks it.
-        table.object("tls", tls::LISTENER_REFUSED);
         table.finish();
         listeners.extend(address.map(|address| ListenerConfig { address, tls }));
     }
@@ -399,17 +404,14 @@ mod tests {
     }
 
     #[test]
-    fn tls_on_a_listener_is_checked_and_refused() {
+    fn tls_on_a_listener_is_checked() {
         let listener = "[[listeners]]\naddress = \"[::1]:1\"\n";
-        let refusal = "allowed is nothing: tls on listeners is not supported by this version";
         let good = parse(&format!("{listener}tls = {{ certificates = [{{ chain = \"c\", key = \"k\" }}] }}"));
-        assert_eq!(good, Err(vec![format!("ringgate.toml:3: listeners[0].tls = a table: {refusal}")]));
-        let bad = parse(&format!("{listener}tls = {{ min_version = \"1.1\" }}")).expect_err("three faults");
+        assert_eq!(good.unwrap().listeners[0].scheme(), "wss");
+        assert_eq!(parse(listener).unwrap().listeners[0].scheme(), "ws");
+        let bad = parse(&format!("{listener}tls = {{ min_version = \"1.1\" }}")).expect_err("two faults");
         let keys: Vec<_> = bad.iter().filter_map(|fault| fault.split(' ').nth(1)).collect();
-        assert_eq!(
-            keys,
-            ["listeners[0].tls.certificates", "listeners[0].tls.min_version", "listeners[0].tls"]
-        );
+        assert_eq!(keys, ["listeners[0].tls.certificates", "listeners[0].tls.min_version"]);
         assert!(parse(&format!("{listener}tls = true")).is_err());
     }
 

@@ -7,12 +7,6 @@
 use super::fields::Fields;
 use crate::limits::{TLS_CERTIFICATES_MAX, TLS_FILE_NAME_BYTES_MAX};
 
-/// What a `tls` of a listener is answered with while the front does not speak TLS.
-pub(super) const LISTENER_REFUSED: &str = "nothing: tls on listeners is not supported by this version";
-
-/// What a `wss` backend is answered with while the front does not speak TLS.
-pub(super) const BACKEND_REFUSED: &str = "a ws:// url: tls towards backends is not supported by this version";
-
 /// A chain of certificates and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {

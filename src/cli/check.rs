@@ -41,7 +41,7 @@ pub fn summary(config: &Path, loaded: &Loaded) -> String {
     let mut text = String::new();
     push_line(&mut text, format_args!("{}: no faults", config.display()));
     for listener in &loaded.config.listeners {
-        push_line(&mut text, format_args!("listener ws://{}", listener.address));
+        push_line(&mut text, format_args!("listener {}://{}", listener.scheme(), listener.address));
     }
     if let Some(address) = loaded.config.status {
         push_line(&mut text, format_args!("status http://{address}/"));
@@ -50,8 +50,7 @@ pub fn summary(config: &Path, loaded: &Loaded) -> String {
         text.push_str("no api is served\n");
     }
     for api in loaded.snapshot.served() {
-        let (backend, path) = (&api.backend.authority, &api.backend.path);
-        push_line(&mut text, format_args!("api {}: /{} -> ws://{backend}{path}", api.name, api.suffix));
+        push_line(&mut text, format_args!("api {}: /{} -> {}", api.name, api.suffix, api.backend));
     }
     for api in loaded.snapshot.elsewhere() {
         push_line(&mut text, format_args!("api {}: not served by this gateway", api.name));

@@ -1,22 +1,26 @@
 //! `ringgate serve`: runs an instance until it is told to stop.
 
-use crate::catalog::{Fault, Snapshot};
+use crate::catalog::{Fault, InstanceConfig, Snapshot};
 use crate::control::echo::EchoBackend;
 use crate::control::instance::{Instance, StartError};
 use crate::control::signals::{ReportSignal, StopRequest, StopSignals};
 use crate::control::status::StatusPage;
 use crate::control::store::{self, Loaded};
+use crate::control::tls_files::TlsFiles;
 use crate::daemon::open_files::{open_files_max, raise_open_files};
-use crate::limits::{DRAIN_OVERTIME_MS, open_files_reserve};
+use crate::limits::{DRAIN_OVERTIME_MS, TLS_FILES_LOOK, open_files_reserve};
 use crate::observe::Observed;
 use crate::observe::text::log_lines;
+use crate::tls::files::FileFault;
 use anyhow::{Context, Result, bail};
+use rustls::pki_types::UnixTime;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::time::MissedTickBehavior;
 
 /// Runs the instance of a configuration file, or the built-in echo API without one.
 pub fn run(config: Option<&Path>) -> ExitCode {
@@ -54,17 +58,19 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
         }
     };
     let Loaded { config: instance_config, snapshot } = loaded;
+    let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
+    let tls = TlsFiles::load(&instance_config, &snapshot, folder, UnixTime::now()).map_err(FileFaults)?;
     let what_is_open = describe(config, &snapshot);
     let status_listener = instance_config.status.map(bind_status).transpose()?;
     let echo_files = if echo.is_some() { echo_connections_max() } else { 0 };
-    let mut instance = Instance::start(&instance_config, snapshot, &handle, echo_files)?;
+    let mut instance = Instance::start(&instance_config, snapshot, tls, &handle, echo_files)?;
     handle.spawn(report_on_request(report_requests, instance.observed()));
     // The page is served for as long as the instance lives, its drain included.
     let status = status_listener
         .map(|listener| StatusPage::start(&handle, listener, instance.observed()))
         .transpose()
         .context("cannot serve the status page")?;
-    let _ = announce(&instance, status.as_ref(), &what_is_open);
+    let _ = announce(&instance, &instance_config, status.as_ref(), &what_is_open);
     wait_for_end(&mut instance, &mut signals, instance_config.drain_s).await
 }
 
@@ -97,12 +103,17 @@ fn echo_connections_max() -> u64 {
 }
 
 async fn wait_for_end(instance: &mut Instance, signals: &mut StopSignals, drain_s: u64) -> Result<()> {
-    tokio::select! {
-        ended = instance.ended() => {
-            ended.map_err(anyhow::Error::msg)?;
-            bail!("all workers ended by themselves");
+    let mut looks = tokio::time::interval(TLS_FILES_LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            ended = instance.ended() => {
+                ended.map_err(anyhow::Error::msg)?;
+                bail!("all workers ended by themselves");
+            }
+            _ = signals.next() => break,
+            _ = looks.tick() => instance.look_at_tls_files(UnixTime::now()),
         }
-        _ = signals.next() => {}
     }
     eprintln!("draining for at most {drain_s} s; a second signal ends at once");
     instance.drain();
@@ -135,7 +146,7 @@ fn describe(config: Option<&Path>, snapshot: &Snapshot) -> Vec<String> {
         .iter()
         .map(|api| {
             let backend = match config {
-                Some(_) => format!("ws://{}{}", api.backend.authority, api.backend.path),
+                Some(_) => api.backend.to_string(),
                 None => "the built-in echo server".to_owned(),
             };
             format!("/{} → {} ({})", api.suffix, backend, api.display_name)
@@ -149,6 +160,7 @@ fn describe(config: Option<&Path>, snapshot: &Snapshot) -> Vec<String> {
 /// Nobody reads the standard output any more, which is no reason not to serve.
 fn announce(
     instance: &Instance,
+    config: &InstanceConfig,
     status: Option<&StatusPage>,
     what_is_open: &[String],
 ) -> std::io::Result<()> {
@@ -160,8 +172,8 @@ fn announce(
         "ringgate is open: {count} worker{}, at most {places} sessions ({from})",
         if count == 1 { "" } else { "s" }
     )?;
-    for address in instance.addresses() {
-        writeln!(out, "  listening on ws://{address}")?;
+    for (address, listener) in instance.addresses().iter().zip(&config.listeners) {
+        writeln!(out, "  listening on {}://{address}", listener.scheme())?;
     }
     if let Some(status) = status {
         writeln!(out, "  status page on http://{}/", status.address())?;
@@ -172,11 +184,14 @@ fn announce(
     if what_is_open.is_empty() {
         writeln!(out, "  no API is published: put one into the catalogue's apis folder")?;
     }
-    if let (Some(address), Some(line)) = (instance.addresses().first(), what_is_open.first()) {
+    if let (Some(address), Some(line), Some(listener)) =
+        (instance.addresses().first(), what_is_open.first(), config.listeners.first())
+    {
+        let scheme = listener.scheme();
         let path = line.split(' ').next().unwrap_or("/");
         writeln!(
             out,
-            "try it: npx wscat -c ws://{address}{path}    or: python3 -m websockets ws://{address}{path}"
+            "try it: npx wscat -c {scheme}://{address}{path}    or: python3 -m websockets {scheme}://{address}{path}"
         )?;
     }
     out.flush()
@@ -191,6 +206,22 @@ impl std::error::Error for Faults {}
 impl std::fmt::Display for Faults {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "the configuration is not correct")?;
+        for fault in &self.0 {
+            write!(formatter, "\n  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// All that is wrong with files of certificates, one a line.
+#[derive(Debug)]
+struct FileFaults(Vec<FileFault>);
+
+impl std::error::Error for FileFaults {}
+
+impl std::fmt::Display for FileFaults {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "the files of certificates cannot be used")?;
         for fault in &self.0 {
             write!(formatter, "\n  {fault}")?;
         }

@@ -6,6 +6,7 @@ use crate::admission::apis::ApiRegistry;
 use crate::admission::places::Places;
 use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
 use crate::control::resolver::Resolver;
+use crate::control::tls_files::TlsFiles;
 use crate::daemon::cores::{CoreIndex, pin_current_thread, usable_cores};
 use crate::daemon::open_files::{Asked, TooManySessions, fit, raise_open_files};
 use crate::daemon::scheduling::{give_way, shorten_slice};
@@ -19,6 +20,8 @@ use crate::observe::{Counters, Observed};
 use crate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
 use crate::ring::probe::{ProbeError, probe};
 use crate::ring::{KernelRing, RingError};
+use crate::tls::files::FileFault;
+use rustls::pki_types::UnixTime;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -82,6 +85,7 @@ pub struct Instance {
     api_registry: ApiRegistry,
     mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
     published: watch::Sender<Arc<Published>>,
+    tls: TlsFiles,
     draining: watch::Sender<bool>,
     drain_s: u64,
     ends: mpsc::UnboundedReceiver<ThreadEnd>,
@@ -97,6 +101,7 @@ impl Instance {
     pub fn start(
         config: &InstanceConfig,
         snapshot: Arc<Snapshot>,
+        tls: TlsFiles,
         control: &Handle,
         other_open_files: u64,
     ) -> Result<Self, StartError> {
@@ -112,7 +117,7 @@ impl Instance {
         let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));
         let (addresses, listeners) = listen(config, workers)?;
         let mut api_registry = ApiRegistry::default();
-        let (published, published_to_fronts) = watch::channel(publication(&mut api_registry, snapshot));
+        let (published, published_to_fronts) = watch::channel(publication(&mut api_registry, snapshot, &tls));
         let (draining, draining_of_fronts) = watch::channel(false);
         let (end_sender, ends) = mpsc::unbounded_channel();
         let resolver = Resolver::start(control);
@@ -126,6 +131,7 @@ impl Instance {
             api_registry,
             mailboxes: Vec::new(),
             published,
+            tls,
             draining,
             drain_s: config.drain_s,
             ends,
@@ -277,8 +283,25 @@ impl Instance {
     ///
     /// Sessions go on counting against their APIs. One whose limit is lower now keeps those it has, and gets no more until
     /// enough have ended.
-    pub fn publish(&mut self, snapshot: Arc<Snapshot>) {
-        self.published.send_replace(publication(&mut self.api_registry, snapshot));
+    ///
+    /// # Errors
+    /// What is wrong with files that the new one names; then the old one stays.
+    pub fn publish(&mut self, snapshot: Arc<Snapshot>) -> Result<(), Vec<FileFault>> {
+        self.tls.take_up(&snapshot)?;
+        self.publish_again(snapshot);
+        Ok(())
+    }
+
+    /// Looks whether files of certificates have changed, and takes up those that have. Open sessions do not notice.
+    pub fn look_at_tls_files(&mut self, now: UnixTime) {
+        if self.tls.look(now) {
+            let snapshot = Arc::clone(&self.published.borrow().snapshot);
+            self.publish_again(snapshot);
+        }
+    }
+
+    fn publish_again(&mut self, snapshot: Arc<Snapshot>) {
+        self.published.send_replace(publication(&mut self.api_registry, snapshot, &self.tls));
     }
 
     /// Takes no more connections, and ends all sessions within the configured `drain_s`.
@@ -312,9 +335,10 @@ impl Instance {
 }
 
 /// A catalogue with the places of its APIs, whose limits it sets.
-fn publication(api_registry: &mut ApiRegistry, snapshot: Arc<Snapshot>) -> Arc<Published> {
+fn publication(api_registry: &mut ApiRegistry, snapshot: Arc<Snapshot>, tls: &TlsFiles) -> Arc<Published> {
+    let tls = tls.setup(&snapshot);
     let api_places = api_registry.publish(snapshot.served());
-    Arc::new(Published { snapshot, api_places })
+    Arc::new(Published { snapshot, api_places, tls })
 }
 
 /// Binds every listener once per worker; gives the addresses and each worker's listeners.

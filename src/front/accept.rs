@@ -1,7 +1,7 @@
 //! Accepts connections of one listener until the drain, and then what its queue holds.
 
 use super::Front;
-use super::opening::open;
+use super::opening::{Arrival, open};
 use super::socket::Socket;
 use super::turn_away::turn_away;
 use crate::limits::{ACCEPT_PAUSE_LOG_MS, ACCEPT_PAUSE_MS, DRAIN_ACCEPT_FAILURES_MAX};
@@ -13,11 +13,11 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Accepts connections and opens a session on each.
+/// Accepts connections and opens a session on each. `index` is the listener's place in the configuration.
 ///
 /// The listener is never shut down: that would end its twins on the same port, in other processes too. At the drain its
 /// pending accept is cancelled, what is queued is taken, and it is closed.
-pub(super) async fn accept_until_drain(front: Rc<Front>, listener: Socket) {
+pub(super) async fn accept_until_drain(front: Rc<Front>, listener: Socket, index: usize) {
     loop {
         let mut accept = pin!(listener.accept());
         let mut is_draining = false;
@@ -31,7 +31,7 @@ pub(super) async fn accept_until_drain(front: Rc<Front>, listener: Socket) {
                 accept.await
             }
         };
-        if let Some(pause) = take(&front, accepted, is_draining) {
+        if let Some(pause) = take(&front, accepted, index, is_draining) {
             tokio::time::sleep(pause).await;
         }
         if is_draining {
@@ -42,7 +42,7 @@ pub(super) async fn accept_until_drain(front: Rc<Front>, listener: Socket) {
     while failures < DRAIN_ACCEPT_FAILURES_MAX {
         match listener.take_queued_now() {
             Ok(Some(accepted)) => {
-                take(&front, Ok(accepted), true);
+                take(&front, Ok(accepted), index, true);
             }
             Ok(None) => break,
             // Mostly one connection's own error. Descriptors come back while openings end.
@@ -84,6 +84,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 fn take(
     front: &Rc<Front>,
     accepted: io::Result<(Socket, SocketAddr)>,
+    listener: usize,
     is_draining: bool,
 ) -> Option<Duration> {
     match accepted {
@@ -92,7 +93,7 @@ fn take(
             match front.budgets.take_opening(peer.ip()) {
                 Ok(permit) => {
                     let opening = front.begin_opening(permit);
-                    tokio_uring::spawn(open(Rc::clone(front), socket, peer, opening));
+                    tokio_uring::spawn(open(Rc::clone(front), socket, Arrival { peer, listener }, opening));
                 }
                 Err(refusal) => turn_away(front, socket, peer, &refusal),
             }

@@ -191,6 +191,7 @@ impl<S: Stream> Body<'_, S> {
         let ((result, buffer), is_late) =
             until(receive, self.deadline, || shut(self.backend, Shutdown::Both)).await;
         self.received = buffer;
-        result.ok().filter(|_| !is_late)
+        let is_whole = |bytes: &usize| *bytes > 0 || self.backend.has_ended_cleanly();
+        result.ok().filter(|_| !is_late).filter(is_whole)
     }
 }

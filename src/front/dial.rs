@@ -13,7 +13,6 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -59,7 +58,7 @@ impl<S: Stream> Abort<S> {
     }
 }
 
-/// Connects to the backend of `api`.
+/// Connects to the backend of `api` by `deadline`.
 ///
 /// Each address gets an even share of the time that is left; IPv6 and IPv4 take turns (RFC 8305 §4).
 ///
@@ -70,9 +69,9 @@ pub(super) async fn dial<N: Network>(
     api: &Api,
     sources: &SourceAddresses<'_>,
     resolver: &Resolver,
+    deadline: Instant,
     abort: &Abort<N::Stream>,
 ) -> Result<Rc<N::Stream>, Refusal> {
-    let deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
     let addresses = match &api.backend.host {
         BackendHost::Ip(address) => vec![SocketAddr::new(*address, api.backend.port)],
         BackendHost::Name(name) => resolve(name, api.backend.port, resolver, deadline, abort).await?,
@@ -198,6 +197,7 @@ mod tests {
     use crate::front::source_addresses::AddressTurns;
     use crate::front::stream::Host;
     use std::net::{Ipv4Addr, TcpListener};
+    use std::time::Duration;
     use tokio::runtime::Handle;
     use tokio::time::timeout;
 
@@ -257,8 +257,9 @@ mod tests {
                 std::future::pending::<()>().await;
             };
             let begun = Instant::now();
+            let deadline = begun + Duration::from_millis(api.dial_timeout_ms);
             let dialled = tokio::select! {
-                dialled = timeout(Duration::from_secs(20), dial(&Host, &api, &sources, &resolver, &abort)) => dialled.unwrap(),
+                dialled = timeout(Duration::from_secs(20), dial(&Host, &api, &sources, &resolver, deadline, &abort)) => dialled.unwrap(),
                 () = leave => unreachable!("it waits for ever"),
             };
             abort.unwatch();

@@ -5,7 +5,7 @@ use crate::http1::find_head_end;
 use crate::limits::HEAD_READ_BYTES;
 use bytes::Bytes;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use tokio::time::Instant;
 
 /// A head and the bytes behind it; both are views of what was received.
@@ -32,11 +32,45 @@ pub(super) enum NoHead<F> {
     Stopped,
 }
 
+/// What a receive that may be interrupted came to.
+pub(super) enum Awaited {
+    /// It is complete.
+    Done(io::Result<usize>, Vec<u8>),
+    /// The deadline passed first; this was there.
+    Late(Vec<u8>),
+    /// The reader was told to stop first.
+    Stopped,
+}
+
+/// Awaits a receive. At the deadline, or when `stop` completes, `interrupt` is to end it; it is awaited all the same,
+/// because one that is dropped would lose bytes.
+pub(super) async fn receive_until(
+    receive: impl Future<Output = (io::Result<usize>, Vec<u8>)>,
+    deadline: Instant,
+    stop: Pin<&mut impl Future<Output = ()>>,
+    interrupt: &impl AsyncFn(),
+) -> Awaited {
+    let mut receive = pin!(receive);
+    tokio::select! {
+        biased;
+        (result, received) = &mut receive => Awaited::Done(result, received),
+        () = tokio::time::sleep_until(deadline) => {
+            interrupt().await;
+            let (_, received) = receive.await;
+            Awaited::Late(received)
+        }
+        () = stop => {
+            interrupt().await;
+            let _: (io::Result<usize>, Vec<u8>) = receive.await;
+            Awaited::Stopped
+        }
+    }
+}
+
 /// Receives from `socket` until a head is complete. `received` is what came already.
 ///
-/// `check_incomplete` judges what came of a head that has no end yet, its length included. At the deadline, or when
-/// `stop` completes, `interrupt` is to end the pending receive; the receive is awaited all the same, because one that is
-/// dropped would lose bytes.
+/// `check_incomplete` judges what came of a head that has no end yet, its length included. Deadline, `stop` and `interrupt` are
+/// those of [`receive_until`].
 ///
 /// # Errors
 /// Why there is none.
@@ -59,20 +93,11 @@ pub(super) async fn read_head<F>(
         }
         check_incomplete(&buffer).map_err(NoHead::Faulty)?;
         searched = buffer.len();
-        let mut receive = pin!(socket.receive(buffer, HEAD_READ_BYTES));
-        let (result, filled) = tokio::select! {
-            biased;
-            received = &mut receive => received,
-            () = tokio::time::sleep_until(deadline) => {
-                interrupt().await;
-                let (_, received) = receive.await;
-                return Err(NoHead::Late(received));
-            }
-            () = &mut stop => {
-                interrupt().await;
-                let _: (io::Result<usize>, Vec<u8>) = receive.await;
-                return Err(NoHead::Stopped);
-            }
+        let receive = socket.receive(buffer, HEAD_READ_BYTES);
+        let (result, filled) = match receive_until(receive, deadline, stop.as_mut(), &interrupt).await {
+            Awaited::Done(result, filled) => (result, filled),
+            Awaited::Late(received) => return Err(NoHead::Late(received)),
+            Awaited::Stopped => return Err(NoHead::Stopped),
         };
         buffer = filled;
         match result {

@@ -11,9 +11,10 @@
 
 use super::answer::{BackendAnswer, pass_on, read_answer, send_request, wrong_answer};
 use super::budgets::with_api_place;
+use super::channel::{Channel, NoHandshake};
 use super::dial::{Abort, dial};
 use super::head_reader::{Head, NoHead, read_head};
-use super::refusal::{Refusal, send_last_answer, send_within};
+use super::refusal::{Refusal, end_after_answer, send_last_answer, send_within, shut};
 use super::socket::HangUp;
 use super::stream::{Network, Stream};
 use super::{Front, OpeningGuard};
@@ -25,11 +26,16 @@ use crate::http1::{HeadFault, RequestHead, Target};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::relay::NewSession;
 use crate::session::{Cause, Phase, SessionLimits};
+use crate::tls::endpoint::{Endpoint, EndpointFault, Remains};
+use crate::tls::failed_check::FailedCheck;
+use crate::tls::record::Records;
+use crate::tls::setup::BackendTls;
 use crate::websocket::ReservedBits;
 use crate::websocket::opening::{Offer, check_answer, check_request};
 use crate::websocket::scanner::FrameRules;
 use bytes::Bytes;
-use std::net::SocketAddr;
+use std::future::pending;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,8 +48,8 @@ enum Stop {
     Refused(Refusal),
     /// The backend's own answer is passed on.
     PassedOn(super::answer::PassedOn),
-    /// The client left: nothing more is sent.
-    ClientGone,
+    /// Nothing more is sent: the client has left, or would not understand it.
+    Unsaid(Cause),
 }
 
 impl From<Refusal> for Stop {
@@ -58,10 +64,19 @@ impl From<HeadFault> for Stop {
     }
 }
 
+/// Where a connection came from, and where it came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// Who connected.
+    pub(super) peer: SocketAddr,
+    /// The listener's place in the configuration.
+    pub(super) listener: usize,
+}
+
 /// One opening in progress. Its own place is its guard's, and goes back when its sockets are closed or handed over.
 struct Opening<N: Network> {
     front: Rc<Front<N>>,
-    socket: N::Stream,
+    socket: Channel<N::Stream>,
     /// Who connected. Whom limits and logs mean is the same until a PROXY header can say otherwise.
     peer: SocketAddr,
     phase: Phase,
@@ -73,13 +88,14 @@ struct Admitted {
     behind: Bytes,
     api: Arc<Api>,
     backend_target: String,
+    backend_tls: Option<BackendTls>,
     offer: Offer,
     permit: Permit,
 }
 
 /// A backend that has answered 101.
 struct Opened<S> {
-    backend: Rc<S>,
+    backend: Channel<S>,
     answer: BackendAnswer,
     reserved_bits: ReservedBits,
 }
@@ -87,11 +103,21 @@ struct Opened<S> {
 /// Opens a session on an accepted connection, or tells its client why not.
 pub(super) async fn open<N: Network>(
     front: Rc<Front<N>>,
-    socket: N::Stream,
-    peer: SocketAddr,
+    stream: N::Stream,
+    arrival: Arrival,
     guard: OpeningGuard<N>,
 ) {
-    let mut opening = Opening { front, socket, peer, phase: Phase::Head };
+    let tls = front.published().tls.of_listener(arrival.listener);
+    let stream = Rc::new(stream);
+    let socket = match tls.map(|config| Endpoint::with_client(&config)) {
+        None => Channel::plain(stream),
+        Some(Ok(endpoint)) => Channel::secured(stream, endpoint),
+        Some(Err(error)) => {
+            tracing::error!(%error, "TLS of a listener cannot be used");
+            return front.counters.count_termination(Cause::Bug, Phase::Head);
+        }
+    };
+    let mut opening = Opening { front, socket, peer: arrival.peer, phase: Phase::Head };
     let result = opening.run().await;
     let (cause, phase) = match result {
         Ok(session) => {
@@ -115,7 +141,7 @@ pub(super) async fn open<N: Network>(
             opening.finish_passed_on(answer).await;
             (Cause::BackendAnswer, Phase::Answer)
         }
-        Err(Stop::ClientGone) => (Cause::ClientGone, opening.phase),
+        Err(Stop::Unsaid(cause)) => (cause, opening.phase),
     };
     opening.front.counters.count_termination(cause, phase);
     drop(opening);
@@ -124,16 +150,42 @@ pub(super) async fn open<N: Network>(
 
 impl<N: Network> Opening<N> {
     async fn run(&mut self) -> Result<(Admitted, Opened<N::Stream>), Stop> {
-        let head = self.read_request().await?;
+        // One deadline for all that a client has to say before it is judged.
+        let deadline = Instant::now() + Duration::from_millis(self.front.head_timeout_ms);
+        self.secure(deadline).await?;
+        let head = self.read_request(deadline).await?;
         let admitted = self.admit(head)?;
         let opened = self.open_backend(&admitted).await?;
         let answer = encode_switching_protocols(&opened.answer.head).freeze();
-        send_within(&self.socket, answer).await.map_err(|_| Stop::ClientGone)?;
+        send_within(&self.socket, answer).await.map_err(|_| Stop::Unsaid(Cause::ClientGone))?;
         Ok((admitted, opened))
     }
 
-    async fn read_request(&self) -> Result<Head, Stop> {
-        let deadline = Instant::now() + Duration::from_millis(self.front.head_timeout_ms);
+    /// Does the TLS handshake, if the listener has TLS.
+    async fn secure(&mut self, deadline: Instant) -> Result<(), Stop> {
+        let stop = self.front.drain_begun();
+        let interrupt = async || {
+            let _ = self.socket.cancel_all().await;
+        };
+        let Err(reason) = self.socket.handshake(deadline, stop, interrupt).await else { return Ok(()) };
+        match reason {
+            NoHandshake::IsPlainHttp => {
+                self.socket.give_up_tls();
+                Err(HeadFault::SentNoTls.into())
+            }
+            NoHandshake::Faulty(error) => {
+                tracing::debug!(peer = %self.peer, %error, "a client's TLS handshake failed");
+                // So that the alert is not lost in a reset.
+                end_after_answer(self.socket.stream()).await;
+                Err(Stop::Unsaid(Cause::TlsFault))
+            }
+            NoHandshake::Late => Err(Stop::Unsaid(Cause::TlsFault)),
+            NoHandshake::Stopped => Err(Stop::Unsaid(Cause::Drain)),
+            NoHandshake::Ended | NoHandshake::Broken(_) => Err(Stop::Unsaid(Cause::ClientGone)),
+        }
+    }
+
+    async fn read_request(&self, deadline: Instant) -> Result<Head, Stop> {
         let stop = self.front.drain_begun();
         // Cancelled, not shut down: behind the refusal the socket has to be read for a while.
         let interrupt = async || {
@@ -144,7 +196,7 @@ impl<N: Network> Opening<N> {
                 NoHead::Faulty(fault) => fault.into(),
                 NoHead::Late(received) => late_head_fault(&received).into(),
                 NoHead::Stopped => draining().into(),
-                NoHead::Ended | NoHead::Broken(_) => Stop::ClientGone,
+                NoHead::Ended | NoHead::Broken(_) => Stop::Unsaid(Cause::ClientGone),
             },
         )
     }
@@ -158,11 +210,13 @@ impl<N: Network> Opening<N> {
         let permit = self.front.budgets.take_session(self.peer.ip())?;
         let published = self.front.published();
         let (routed, query) = match request.target() {
-            Target::Origin { path, query } => (Some(route(&published.snapshot, path)?), query),
+            Target::Origin { path, query } => {
+                (Some(route(&published.snapshot, path, self.socket.is_secured())?), query)
+            }
             Target::Asterisk | Target::Other => (None, None),
         };
         if let Some(routed) = &routed {
-            check_key(routed.api, &request, query)?;
+            check_key(routed.api, &request, query, self.scheme())?;
         }
         let offer = check_request(&request)?;
         let routed = routed.ok_or(HeadFault::TargetHasNoPath)?;
@@ -179,7 +233,8 @@ impl<N: Network> Opening<N> {
             Some(places) => with_api_place(permit, places)?,
             None => permit,
         };
-        Ok(Admitted { behind: head.behind, api, backend_target, offer, permit, request })
+        let backend_tls = published.tls.of_backend(&api);
+        Ok(Admitted { behind: head.behind, api, backend_target, backend_tls, offer, permit, request })
     }
 
     /// Dials and does ringgate's own handshake with the backend, while the client stays.
@@ -187,7 +242,8 @@ impl<N: Network> Opening<N> {
         let abort = Abort::default();
         let phase = std::cell::Cell::new(Phase::Dial);
         let result = {
-            let work = converse(&self.front, admitted, self.peer, &abort, &phase);
+            let asked = Asked { admitted, peer: self.peer, scheme: self.scheme() };
+            let work = converse(&self.front, asked, &abort, &phase);
             self.while_client_stays(&abort, work).await
         };
         self.phase = phase.get();
@@ -222,9 +278,14 @@ impl<N: Network> Opening<N> {
             _ = &mut watch => {
                 abort.abort();
                 let _ = work.await;
-                Err(Stop::ClientGone)
+                Err(Stop::Unsaid(Cause::ClientGone))
             }
         }
+    }
+
+    /// The scheme of the client's request, as fields of HTTP have it.
+    fn scheme(&self) -> &'static str {
+        if self.socket.is_secured() { "https" } else { "http" }
     }
 
     /// Sends the backend's answer; one that is truncated ends in a reset, so that it cannot pass for a whole one.
@@ -242,15 +303,20 @@ impl<N: Network> Opening<N> {
         let Self { front, socket, .. } = self;
         let Opened { backend, answer, reserved_bits } = opened;
         let mut mask = [0; 4];
-        let sockets = Rc::into_inner(backend)
-            .and_then(|backend| Some([socket.into_handle().ok()?, backend.into_handle().ok()?]));
-        let (Some(sockets), Ok(())) = (sockets, getrandom::fill(&mut mask)) else {
+        let handles = (socket.into_handle(), backend.into_handle(), getrandom::fill(&mut mask));
+        let (Ok(client), Ok(backend), Ok(())) = handles else {
             tracing::error!("an operation was still in flight on a socket of an opened session");
             return front.counters.count_termination(Cause::Bug, Phase::Answer);
         };
+        let [client_remains, backend_remains] = [client.tls, backend.tls].map(take_apart);
         front.hand_over(NewSession {
-            sockets,
-            early: [admitted.behind, answer.behind],
+            sockets: [client.handle, backend.handle],
+            early: [
+                behind(admitted.behind, client_remains.payload),
+                behind(answer.behind, backend_remains.payload),
+            ],
+            records: [client_remains.records, backend_remains.records],
+            sealed: [client_remains.received, backend_remains.received],
             limits: session_limits(&admitted.api, reserved_bits),
             mask,
             permit: admitted.permit,
@@ -258,30 +324,92 @@ impl<N: Network> Opening<N> {
     }
 }
 
+/// What TLS left of one leg; nothing for a plain one.
+#[derive(Default)]
+struct LegRemains {
+    records: Option<Box<dyn Records>>,
+    payload: Vec<u8>,
+    received: Vec<u8>,
+}
+
+fn take_apart(tls: Option<Box<Endpoint>>) -> LegRemains {
+    let Some(Remains { records, payload, received }) = tls.and_then(|tls| tls.into_remains()) else {
+        return LegRemains::default();
+    };
+    LegRemains { records: Some(Box::new(records)), payload, received }
+}
+
+/// What came behind a head, and what came behind that.
+fn behind(first: Bytes, rest: Vec<u8>) -> Bytes {
+    if rest.is_empty() { first } else { [first.as_ref(), &rest].concat().into() }
+}
+
+/// What a backend is asked, and for whom.
+struct Asked<'a> {
+    admitted: &'a Admitted,
+    peer: SocketAddr,
+    /// That of the client's request.
+    scheme: &'static str,
+}
+
+/// Does the TLS handshake with a backend.
+async fn secure_backend<S: Stream>(
+    stream: Rc<S>,
+    tls: &BackendTls,
+    deadline: Instant,
+) -> Result<Channel<S>, Refusal> {
+    let failed = |error: &EndpointFault| {
+        let check = match error {
+            EndpointFault::Handshake(fault) => FailedCheck::of(fault).name(),
+            EndpointFault::Record(_) | EndpointFault::Alerted(_) | EndpointFault::Exhausted(_) => "protocol",
+        };
+        tracing::warn!(name = ?tls.name, check, %error, "TLS with a backend failed");
+        Refusal::of(Cause::BackendTls, "the backend's TLS handshake failed")
+    };
+    let endpoint = tls.endpoint().map_err(|error| failed(&error))?;
+    let channel = Channel::secured(stream, endpoint);
+    let interrupt = async || shut(&channel, Shutdown::Both);
+    match channel.handshake(deadline, pending(), interrupt).await {
+        Ok(()) => Ok(channel),
+        Err(NoHandshake::Faulty(error)) => Err(failed(&error)),
+        Err(NoHandshake::Late | NoHandshake::Stopped) => {
+            Err(Refusal::of(Cause::BackendSilent, "the backend did not finish its TLS handshake in time"))
+        }
+        Err(reason @ (NoHandshake::Ended | NoHandshake::Broken(_) | NoHandshake::IsPlainHttp)) => {
+            tracing::warn!(name = ?tls.name, ?reason, "TLS with a backend failed");
+            Err(Refusal::of(Cause::BackendTls, "the backend broke off its TLS handshake"))
+        }
+    }
+}
+
 /// The conversation with the backend, up to its 101.
 async fn converse<N: Network>(
     front: &Front<N>,
-    admitted: &Admitted,
-    peer: SocketAddr,
+    Asked { admitted, peer, scheme }: Asked<'_>,
     abort: &Abort<N::Stream>,
     phase: &std::cell::Cell<Phase>,
 ) -> Result<Opened<N::Stream>, Stop> {
     let api = &admitted.api;
     let sources = front.address_turns.next(api);
-    let backend = dial(&front.network, api, &sources, &front.resolver, abort).await?;
+    let dial_deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
+    let stream = dial(&front.network, api, &sources, &front.resolver, dial_deadline, abort).await?;
+    let backend = match &admitted.backend_tls {
+        Some(tls) => secure_backend(stream, tls, dial_deadline).await?,
+        None => Channel::plain(stream),
+    };
     phase.set(Phase::Answer);
     let deadline = Instant::now() + Duration::from_millis(api.answer_timeout_ms);
-    let forwarded = Forwarded { client: peer.ip(), proto: "http", host: admitted.request.host() };
+    let forwarded = Forwarded { client: peer.ip(), proto: scheme, host: admitted.request.host() };
     let request = encode_backend_request(
         &admitted.request,
         &admitted.backend_target,
         &api.backend.authority,
         &forwarded,
     );
-    send_request(&*backend, request.freeze(), deadline).await?;
-    let answer = read_answer(&*backend, deadline).await?;
+    send_request(&backend, request.freeze(), deadline).await?;
+    let answer = read_answer(&backend, deadline).await?;
     if answer.head.status() != 101 {
-        let result = pass_on(answer, &*backend, deadline).await?;
+        let result = pass_on(answer, &backend, deadline).await?;
         return Err(Stop::PassedOn(result));
     }
     let agreement =
@@ -293,18 +421,18 @@ fn draining() -> Refusal {
     Refusal::of(Cause::Drain, "this instance is shutting down")
 }
 
-fn route<'a>(snapshot: &'a Snapshot, path: &'a str) -> Result<Routed<'a>, Refusal> {
+fn route<'a>(snapshot: &'a Snapshot, path: &'a str, is_secured: bool) -> Result<Routed<'a>, Refusal> {
+    let is_served = |api: &Api| if is_secured { api.schemes.wss } else { api.schemes.ws };
     snapshot
         .route(path)
-        // Every listener of this version is a plain one.
-        .filter(|routed| routed.api.schemes.ws)
+        .filter(|routed| is_served(routed.api))
         .ok_or_else(|| Refusal::of(Cause::NoApi, "Resource not found"))
 }
 
 /// Subscription keys of APIM: the header, and the query where the header is absent.
 ///
 /// No subscription exists in this version, so an API that requires one admits nobody.
-fn check_key(api: &Api, request: &RequestHead, query: Option<&str>) -> Result<(), Refusal> {
+fn check_key(api: &Api, request: &RequestHead, query: Option<&str>, scheme: &str) -> Result<(), Refusal> {
     const HEADER: &str = "Ocp-Apim-Subscription-Key";
     const PARAMETER: &str = "subscription-key";
     if !api.subscription_required {
@@ -321,7 +449,7 @@ fn check_key(api: &Api, request: &RequestHead, query: Option<&str>) -> Result<()
     };
     let mut refusal = Refusal::of(Cause::Key, message);
     let challenge = format!(
-        "AzureApiManagementKey realm=\"http://{}/{}\",name=\"{HEADER}\",type=\"header\"",
+        "AzureApiManagementKey realm=\"{scheme}://{}/{}\",name=\"{HEADER}\",type=\"header\"",
         request.host(),
         api.suffix
     );

@@ -13,6 +13,7 @@ use crate::limits::TURNED_AWAY_LINGERING_MAX;
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::relay::{NewSession, Relays};
+use crate::tls::setup::TlsSetup;
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -27,6 +28,8 @@ pub struct Published {
     pub snapshot: Arc<Snapshot>,
     /// The places of every API in it.
     pub api_places: ApiPlaces,
+    /// TLS of listeners and backends.
+    pub tls: TlsSetup,
 }
 
 /// What a front is made of. All that is shared between workers comes in here.
@@ -191,7 +194,10 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
         let (front, listeners) = Front::new(Host, parts);
         let accepting: Vec<_> = listeners
             .into_iter()
-            .map(|listener| tokio_uring::spawn(accept_until_drain(Rc::clone(&front), listener)))
+            .enumerate()
+            .map(|(index, listener)| {
+                tokio_uring::spawn(accept_until_drain(Rc::clone(&front), listener, index))
+            })
             .collect();
         for task in accepting {
             // A task ends early only by a panic, which the panic hook has told.

@@ -22,6 +22,9 @@ pub(super) trait Stream: Sized {
     /// Sends all of `bytes`, in order.
     async fn send_all(&self, bytes: Bytes) -> io::Result<()>;
 
+    /// Sends as much as the system takes without waiting, and says how many bytes that is.
+    fn send_now(&self, bytes: &[u8]) -> io::Result<usize>;
+
     /// Waits until the peer leaves. Takes no bytes.
     async fn hang_up(&self) -> io::Result<HangUp>;
 
@@ -33,6 +36,11 @@ pub(super) trait Stream: Sized {
 
     /// Makes the close a reset.
     fn reset_on_close(&self) -> io::Result<()>;
+
+    /// Whether the end of the stream, once it was received, is the one that the peer meant.
+    fn has_ended_cleanly(&self) -> bool {
+        true
+    }
 
     /// Gives it up; itself if an operation is in flight on it.
     fn into_handle(self) -> Result<Self::Handle, Self>;
@@ -78,6 +86,10 @@ impl Stream for Socket {
 
     async fn send_all(&self, bytes: Bytes) -> io::Result<()> {
         Self::send_all(self, bytes).await
+    }
+
+    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        Self::send_now(self, bytes)
     }
 
     async fn hang_up(&self) -> io::Result<HangUp> {

@@ -13,6 +13,8 @@ use super::lines::LineFault;
 pub enum HeadFault {
     /// The first byte cannot begin a request line: TLS on a listener without it, or another protocol.
     SentNoHttp,
+    /// HTTP without TLS on a listener that has TLS. Made by the shell, which knows its listeners.
+    SentNoTls,
     /// The head is, or is going to be, longer than `HEAD_BYTES_MAX`.
     HeadTooBig,
     /// More than `HEADERS_MAX` fields.
@@ -69,6 +71,7 @@ impl HeadFault {
             Self::MethodNotGet => 405,
             Self::NotAnUpgrade | Self::AskedForOtherWebSocketVersion => 426,
             Self::SentNoHttp
+            | Self::SentNoTls
             | Self::NamedNoVersion
             | Self::HostMissing
             | Self::HostRepeated
@@ -98,6 +101,7 @@ impl HeadFault {
                 &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
             }
             Self::SentNoHttp
+            | Self::SentNoTls
             | Self::HeadTooBig
             | Self::TooManyHeaders
             | Self::TargetTooLong
@@ -123,6 +127,7 @@ impl HeadFault {
     pub fn message(self) -> &'static str {
         match self {
             Self::SentNoHttp => "Not an HTTP request",
+            Self::SentNoTls => "This port speaks TLS: use wss or https",
             Self::HeadTooBig => "Request head too large",
             Self::TooManyHeaders => "Too many request headers",
             Self::TargetTooLong => "Request target too long",

@@ -11,8 +11,9 @@
 //!
 //! A leg is a byte stream on a carrier: today each carrier has one leg.
 
-use crate::ring::SendQueue;
-use crate::session::Moment;
+use crate::ring::{BufferPool, SendQueue};
+use crate::session::{Gone, Moment};
+use crate::tls::record::{HeldRecord, Records};
 
 /// What a carrier's receive does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +51,42 @@ pub struct Carrier<S> {
     pub is_broken: bool,
     /// It is on the list of those that may hold a backlog.
     pub is_listed: bool,
+    /// What its bytes are wrapped in; absent where they are as the session has them.
+    pub wrapping: Option<Box<Wrapping>>,
+}
+
+/// The records around a carrier's bytes.
+#[derive(Debug)]
+pub struct Wrapping {
+    /// Opens what comes and seals what goes.
+    pub records: Box<dyn Records>,
+    /// A record whose end has not come.
+    pub held: Option<HeldRecord>,
+    /// What the pool counts for it.
+    pub held_bytes: usize,
+    /// Nothing that comes matters any more: it is not opened.
+    pub is_deaf: bool,
 }
 
 impl<S> Carrier<S> {
+    /// Bytes of heap that are held for it.
+    pub fn heap_bytes(&self, pool: &BufferPool) -> usize {
+        self.queue.heap_bytes(pool) + self.wrapping.as_ref().map_or(0, |wrapping| wrapping.held_bytes)
+    }
+
+    /// What the end of its stream means.
+    pub fn end_of_stream(&self) -> Gone {
+        let is_closed = self.wrapping.as_ref().is_none_or(|wrapping| wrapping.records.is_closed_by_peer());
+        match (self.is_broken, is_closed) {
+            // A send took the socket's error: what reads as an end is the end of a broken connection.
+            (true, _) => Gone::Reset,
+            (false, true) => Gone::Finished,
+            (false, false) => Gone::Truncated,
+        }
+    }
+
     /// A carrier on which nothing is in flight.
-    pub fn new(socket: S) -> Self {
+    pub fn new(socket: S, records: Option<Box<dyn Records>>) -> Self {
         Self {
             socket,
             receive: Receive::Unarmed,
@@ -65,6 +97,8 @@ impl<S> Carrier<S> {
             holds_since: Moment::ZERO,
             is_broken: false,
             is_listed: false,
+            wrapping: records
+                .map(|records| Box::new(Wrapping { records, held: None, held_bytes: 0, is_deaf: false })),
         }
     }
 }

@@ -5,6 +5,7 @@
 use super::wake_flag::WakeFlag;
 use crate::admission::permit::Permit;
 use crate::session::SessionLimits;
+use crate::tls::record::Records;
 use bytes::Bytes;
 use crossbeam_queue::SegQueue;
 use rustix::event::{EventfdFlags, eventfd};
@@ -21,6 +22,10 @@ pub struct NewSession<S> {
     pub sockets: [S; 2],
     /// Bytes that the client sent behind its request head, then those of the backend behind its 101.
     pub early: [Bytes; 2],
+    /// The records around each socket's bytes, if there are any.
+    pub records: [Option<Box<dyn Records>>; 2],
+    /// Bytes of such records that came too, behind what was opened of them already.
+    pub sealed: [Vec<u8>; 2],
     /// What it may do and for how long.
     pub limits: SessionLimits,
     /// Masks a Close frame towards the backend (RFC 6455 §5.3); from a random source.

@@ -12,6 +12,7 @@ use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, Token};
 use crate::session::{Cause, Effect, Effects, Gone, Leg, Moment, Session, Termination};
+use crate::tls::record::Alert;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,9 +38,9 @@ impl Default for RelayLimits {
 const HOLDERS_SPARE: usize = 64;
 
 /// One session in its slot.
-struct Live<S> {
-    session: Session,
-    carriers: [Carrier<S>; 2],
+pub(super) struct Live<S> {
+    pub(super) session: Session,
+    pub(super) carriers: [Carrier<S>; 2],
     /// Operations whose last completion is awaited. The slot is freed when it is 0 and the session is over.
     in_flight: u8,
     /// Given back with the slot, when both descriptors are closed.
@@ -61,10 +62,13 @@ pub struct Seen<'a, S> {
 }
 
 /// Where the bytes of an effect stand.
-enum Source {
+pub(super) enum Source {
     Nothing,
     Chunk(Chunk),
+    /// Bytes that came before the session.
     Early(Bytes),
+    /// Bytes on the heap.
+    Heap(Bytes),
 }
 
 /// A relay: its ring, its sessions, and what is due.
@@ -72,12 +76,12 @@ enum Source {
 /// The sessions stand before the ring: they are dropped first, and a send that is still in flight then aborts the process
 /// before its buffers are gone.
 pub struct Relay<R: Ring> {
-    sessions: SessionTable<Live<R::Socket>>,
-    ring: R,
+    pub(super) sessions: SessionTable<Live<R::Socket>>,
+    pub(super) ring: R,
     mailbox: Arc<Mailbox<R::Socket>>,
     counters: Arc<WorkerCounters>,
     wheel: Wheel,
-    now: Moment,
+    pub(super) now: Moment,
     /// Carriers whose next send starts at the end of this turn.
     ready: Vec<(u32, Leg)>,
     /// Receives that wait for buffers, oldest first. An entry may be outdated: its carrier says so.
@@ -88,10 +92,12 @@ pub struct Relay<R: Ring> {
     /// Carriers that may hold a backlog.
     holders: Holders,
     completions: Vec<Completion>,
-    effects: Effects,
+    pub(super) effects: Effects,
     due: Vec<u32>,
     drain: Option<Drain>,
     no_more_come: bool,
+    /// Legs whose keys are used up.
+    pub(super) worn_out: Vec<(u32, Leg)>,
 }
 
 impl<R: Ring> Relay<R> {
@@ -122,6 +128,7 @@ impl<R: Ring> Relay<R> {
             due: Vec::new(),
             drain: None,
             no_more_come: false,
+            worn_out: Vec::new(),
         }
     }
 
@@ -261,9 +268,7 @@ impl<R: Ring> Relay<R> {
             live.carriers[leg as usize].receive = Receive::Unarmed;
         }
         if let Some(chunk) = completion.chunk {
-            let bytes = self.ring.pool().bytes(&chunk);
-            live.session.handle_bytes(leg, bytes, self.now, &mut self.effects);
-            self.apply_effects(index, Source::Chunk(chunk));
+            self.on_bytes(index, leg, chunk);
         } else if completion.result == -libc::ENOBUFS {
             // The bytes stay in the socket; the receive is armed again when buffers are back.
             live.carriers[leg as usize].receive = Receive::Parked;
@@ -272,8 +277,7 @@ impl<R: Ring> Relay<R> {
             return;
         } else if completion.result == 0 {
             live.carriers[leg as usize].receive = Receive::Over;
-            // A send took the socket's error: what reads as an end is the end of a broken connection.
-            let how = if live.carriers[leg as usize].is_broken { Gone::Reset } else { Gone::Finished };
+            let how = live.carriers[leg as usize].end_of_stream();
             live.session.handle_gone(leg, how, self.now, &mut self.effects);
             self.apply_effects(index, Source::Nothing);
         } else if completion.result < 0 && !is_to_be_repeated(completion.result) {
@@ -306,10 +310,7 @@ impl<R: Ring> Relay<R> {
         } else if was_cancelled && carrier.queue.holds_buffers() {
             carrier.queue.move_to_heap(self.ring.pool());
             live.session.handle_slow(leg, &mut self.effects);
-            if !std::mem::replace(&mut carrier.is_listed, true) {
-                let generation = self.sessions.generation(index);
-                self.holders.add(CarrierName { index, generation, leg });
-            }
+            self.list_holder(index, leg);
             add(&self.counters.sends_taken_back, 1);
         }
         let Some(live) = self.sessions.get_mut(index) else { return };
@@ -323,7 +324,7 @@ impl<R: Ring> Relay<R> {
     }
 
     /// Carries out what the session wants, in order. The source's bytes are forwarded or given back.
-    fn apply_effects(&mut self, index: u32, mut source: Source) {
+    pub(super) fn apply_effects(&mut self, index: u32, mut source: Source) {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             self.apply(index, effect, &mut source);
@@ -332,12 +333,18 @@ impl<R: Ring> Relay<R> {
         if let Source::Chunk(chunk) = source {
             self.ring.pool().release(chunk);
         }
+        if !self.worn_out.is_empty() {
+            self.end_worn_out();
+        }
     }
 
     fn apply(&mut self, index: u32, effect: Effect, source: &mut Source) {
         let Some(live) = self.sessions.get_mut(index) else { return };
         match effect {
             Effect::Forward { to, held, range } => {
+                if live.carriers[to as usize].wrapping.is_some() {
+                    return self.forward_sealed(index, to, &held, range, source);
+                }
                 let carrier = &mut live.carriers[to as usize];
                 let held_buffers = carrier.queue.holds_buffers();
                 match std::mem::replace(source, Source::Nothing) {
@@ -350,19 +357,21 @@ impl<R: Ring> Relay<R> {
                         carrier.queue.push(self.ring.pool(), chunk);
                     }
                     Source::Early(bytes) => carrier.queue.push_early(bytes.slice(range)),
+                    Source::Heap(bytes) => {
+                        let held = Bytes::copy_from_slice(held.as_bytes());
+                        carrier.queue.push_heap(self.ring.pool(), held);
+                        carrier.queue.push_heap(self.ring.pool(), bytes.slice(range));
+                        self.list_holder(index, to);
+                    }
                     Source::Nothing => {}
                 }
-                // A send of what came with the session holds no buffer, but what waits behind it does from here on.
-                if carrier.queue.is_in_flight() && !held_buffers {
-                    let generation = self.sessions.generation(index);
-                    self.watch_send(CarrierName { index, generation, leg: to });
-                } else {
-                    Self::mark_ready(&mut self.ready, index, to, carrier);
-                }
+                self.is_queued(index, to, held_buffers);
             }
             Effect::Inject { to, frame } => {
+                let sealed = self.seal_farewell(index, to, frame.as_bytes());
+                let Some(live) = self.sessions.get_mut(index) else { return };
                 let carrier = &mut live.carriers[to as usize];
-                carrier.queue.push_farewell(Bytes::copy_from_slice(frame.as_bytes()));
+                carrier.queue.push_farewell(sealed);
                 Self::mark_ready(&mut self.ready, index, to, carrier);
             }
             Effect::Pause { leg } => {
@@ -372,7 +381,11 @@ impl<R: Ring> Relay<R> {
                 }
             }
             Effect::Resume { leg } => self.arm_if_wanted(index, leg),
-            Effect::Shutdown { leg } => self.ring.shutdown(&live.carriers[leg as usize].socket),
+            Effect::Shutdown { leg } => {
+                self.say_end(index, leg, Alert::CloseNotify);
+                let Some(live) = self.sessions.get_mut(index) else { return };
+                self.ring.shutdown(&live.carriers[leg as usize].socket);
+            }
             Effect::Discard { leg } => self.discard(index, leg),
             Effect::Reset { leg } => {
                 self.ring.reset_on_close(&live.carriers[leg as usize].socket);
@@ -388,6 +401,9 @@ impl<R: Ring> Relay<R> {
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
         carrier.is_discarding = true;
+        if let Some(wrapping) = &mut carrier.wrapping {
+            wrapping.turn_deaf(self.ring.pool());
+        }
         if carrier.queue.is_in_flight() {
             carrier.queue.forsake(self.ring.pool());
             self.cancel_send(index, leg);
@@ -400,6 +416,28 @@ impl<R: Ring> Relay<R> {
         let Some(live) = self.sessions.get_mut(index) else { return };
         if !std::mem::replace(&mut live.carriers[leg as usize].is_send_cancelled, true) {
             self.cancel(index, Operation::Send, leg);
+        }
+    }
+
+    /// From here on it is among those that may hold a backlog.
+    pub(super) fn list_holder(&mut self, index: u32, leg: Leg) {
+        let generation = self.sessions.generation(index);
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        if !std::mem::replace(&mut live.carriers[leg as usize].is_listed, true) {
+            self.holders.add(CarrierName { index, generation, leg });
+        }
+    }
+
+    /// Something was queued towards a leg, whose queue held received buffers before or did not.
+    pub(super) fn is_queued(&mut self, index: u32, leg: Leg, held_buffers: bool) {
+        let generation = self.sessions.generation(index);
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        // A send of what stands on the heap holds no buffer, but what waits behind it may from here on.
+        if carrier.queue.is_in_flight() && !held_buffers {
+            self.watch_send(CarrierName { index, generation, leg });
+        } else {
+            Self::mark_ready(&mut self.ready, index, leg, carrier);
         }
     }
 
@@ -454,8 +492,11 @@ impl<R: Ring> Relay<R> {
             self.wheel.cancel(index);
             self.mailbox.session_is_gone();
             for carrier in live.carriers {
-                let Carrier { socket, mut queue, .. } = carrier;
+                let Carrier { socket, mut queue, wrapping, .. } = carrier;
                 queue.clear(self.ring.pool());
+                if let Some(wrapping) = wrapping {
+                    self.ring.pool().remove_backlog(wrapping.held_bytes);
+                }
                 drop(socket);
             }
         }
@@ -536,7 +577,8 @@ impl<R: Ring> Relay<R> {
         let backlog_bytes = self.ring.pool().backlog_bytes();
         let sessions = &mut self.sessions;
         if backlog_bytes > self.limits.backlog_bytes_max {
-            let held = |carrier| named(sessions, carrier).map_or(0, |found| found.queue.backlog_bytes());
+            let pool = &*self.ring.pool();
+            let held = |carrier| named(sessions, carrier).map_or(0, |found| found.heap_bytes(pool));
             for (_, carrier) in self.holders.by_backlog(held) {
                 if self.ring.pool().backlog_bytes() <= self.limits.backlog_bytes_max {
                     break;
@@ -547,9 +589,10 @@ impl<R: Ring> Relay<R> {
                 self.free_if_over(carrier.index);
             }
         } else if self.holders.len() > 2 * sessions.len() + HOLDERS_SPARE {
+            let pool = &*self.ring.pool();
             self.holders.retain(|carrier| {
                 named(sessions, carrier).is_some_and(|found| {
-                    found.is_listed = found.queue.backlog_bytes() > 0;
+                    found.is_listed = found.heap_bytes(pool) > 0;
                     found.is_listed
                 })
             });
@@ -602,10 +645,11 @@ impl<R: Ring> Relay<R> {
     }
 
     fn open(&mut self, new: NewSession<R::Socket>) {
-        let NewSession { sockets, early, limits, mask, permit } = new;
+        let NewSession { sockets, early, records, sealed, limits, mask, permit } = new;
         let session = Session::new(limits, mask, self.now);
         let deadline = session.next_deadline();
-        let carriers = sockets.map(Carrier::new);
+        let ([client, backend], [client_records, backend_records]) = (sockets, records);
+        let carriers = [Carrier::new(client, client_records), Carrier::new(backend, backend_records)];
         let live = Live { session, carriers, in_flight: 0, _permit: permit };
         // Dropping the session closes its sockets: a table of 16 million slots is beyond every limit.
         let Some((index, _)) = self.sessions.insert(live) else { return self.mailbox.session_is_gone() };
@@ -616,6 +660,9 @@ impl<R: Ring> Relay<R> {
                 live.session.handle_bytes(leg, &bytes, self.now, &mut self.effects);
                 self.apply_effects(index, Source::Early(bytes));
             }
+        }
+        for (leg, bytes) in Leg::BOTH.into_iter().zip(sealed) {
+            self.on_early_records(index, leg, bytes);
         }
         if self.drain.is_some() {
             self.end_by_ringgate(index, Cause::Drain);

@@ -12,12 +12,19 @@
 //!
 //! The free list is last in, first out, so that a lightly used pool stays within few cache lines and pages.
 
+use super::backlog::Backlog;
 use crate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES, BUFFER_SKEW_BYTES};
+use core::ops::Range;
 use core::ptr::NonNull;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 /// Bytes from one buffer's start to the next one's.
 const STRIDE_BYTES: usize = BUFFER_HEADROOM_BYTES + BUFFER_BYTES + BUFFER_SKEW_BYTES;
+
+/// What may be put around the bytes of a full buffer with the longest cut header in front: what is left of the headroom, and
+/// the skew.
+pub const ROOM_AROUND_BYTES: usize =
+    BUFFER_HEADROOM_BYTES - crate::websocket::scanner::HELD_BYTES_MAX + BUFFER_SKEW_BYTES;
 
 /// A buffer's number in its pool.
 pub type BufferIndex = u16;
@@ -89,11 +96,16 @@ pub struct BufferPool {
     /// The kernel gave up what was posted: the pool is at its end.
     is_given_up: bool,
     links: Vec<Link>,
+    /// What stands on the heap and goes out behind a buffer's bytes.
+    followers: Vec<Option<Box<Backlog>>>,
     /// Bytes of heap that queues hold for readers that have fallen behind.
     backlog_bytes: usize,
 }
 
 impl BufferPool {
+    /// What a buffer holds when all of it is written here.
+    pub const ROOM_BYTES: usize = STRIDE_BYTES;
+
     /// Reserves the memory of so many buffers; pages are taken when they are first used.
     ///
     /// # Errors
@@ -121,6 +133,7 @@ impl BufferPool {
             posted: 0,
             is_given_up: false,
             links: vec![Link::default(); buffers],
+            followers: (0..buffers).map(|_| None).collect(),
             backlog_bytes: 0,
         })
     }
@@ -136,12 +149,12 @@ impl BufferPool {
     }
 
     /// A queue moved so many bytes to the heap.
-    pub(super) fn add_backlog(&mut self, bytes: usize) {
+    pub fn add_backlog(&mut self, bytes: usize) {
         self.backlog_bytes += bytes;
     }
 
     /// So many of them are gone.
-    pub(super) fn remove_backlog(&mut self, bytes: usize) {
+    pub fn remove_backlog(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.backlog_bytes);
         self.backlog_bytes -= bytes;
     }
@@ -204,6 +217,26 @@ impl BufferPool {
         unsafe { core::slice::from_raw_parts(self.pointer(chunk.index, chunk.start as usize), chunk.len()) }
     }
 
+    /// A chunk's whole buffer, for who works on its bytes in place, and where in it they lie.
+    #[expect(unsafe_code, reason = "lends the mapping")]
+    pub fn room(&mut self, chunk: &Chunk) -> (&mut [u8], Range<usize>) {
+        let start = chunk.start as usize;
+        // SAFETY: the buffer is within the region, and lent out as `chunk`: the kernel does not write to it. Nobody else
+        // refers to it while `self` is borrowed mutably; a chunk in a queue is not at hand, so no send reads it.
+        let buffer = unsafe { core::slice::from_raw_parts_mut(self.pointer(chunk.index, 0), STRIDE_BYTES) };
+        (buffer, start..start + chunk.len())
+    }
+
+    /// A chunk's bytes are these of its buffer from here on.
+    ///
+    /// # Panics
+    /// The range leaves the buffer.
+    pub fn place(&self, chunk: &mut Chunk, range: Range<usize>) {
+        assert!(range.start <= range.end && range.end <= STRIDE_BYTES, "a chunk stays within its buffer");
+        chunk.start = range.start as u32;
+        chunk.len = (range.end - range.start) as u32;
+    }
+
     /// Puts `bytes` in front of a chunk that nothing was taken from, into its headroom.
     ///
     /// # Panics
@@ -225,7 +258,8 @@ impl BufferPool {
     pub(super) fn append(&mut self, last: BufferIndex, chunk: &Chunk) -> bool {
         let link = self.link(last);
         let end = (link.start + link.len) as usize;
-        if last == chunk.index || end + chunk.len() > BUFFER_HEADROOM_BYTES + BUFFER_BYTES {
+        let is_followed = self.follower(last).is_some();
+        if last == chunk.index || is_followed || end + chunk.len() > BUFFER_HEADROOM_BYTES + BUFFER_BYTES {
             return false;
         }
         // SAFETY: the place lies within the buffer by the check above. That buffer is lent out and its link is not part
@@ -241,12 +275,43 @@ impl BufferPool {
         true
     }
 
+    /// Takes a free buffer that is to be written here, with nothing in it.
+    pub fn take_empty(&mut self) -> Option<Chunk> {
+        let index = self.free.pop()?;
+        Some(Chunk { index, start: BUFFER_HEADROOM_BYTES as u32, len: 0 })
+    }
+
+    /// A chunk's bytes, and all of another one's buffer to be written.
+    ///
+    /// # Panics
+    /// Both are one buffer.
+    #[expect(unsafe_code, reason = "lends the mapping")]
+    pub fn bytes_and_room(&mut self, from: &Chunk, to: &Chunk) -> (&[u8], &mut [u8]) {
+        assert!(from.index != to.index, "two chunks lie in two buffers");
+        // SAFETY: as for `bytes` and `room`; the two buffers do not overlap.
+        unsafe {
+            let bytes =
+                core::slice::from_raw_parts(self.pointer(from.index, from.start as usize), from.len());
+            (bytes, core::slice::from_raw_parts_mut(self.pointer(to.index, 0), STRIDE_BYTES))
+        }
+    }
+
     /// Writes received bytes into a posted buffer, as the kernel would: for a simulated ring.
     #[expect(unsafe_code, reason = "writes the mapping")]
     pub fn fill(&mut self, index: BufferIndex, bytes: &[u8]) {
         assert!(usize::from(index) < self.buffers && bytes.len() <= BUFFER_BYTES);
         // SAFETY: within the buffer by the assertion; a posted buffer has no other reader or writer in a simulation.
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address(index), bytes.len()) };
+    }
+
+    /// What goes out behind a buffer's bytes.
+    pub(super) fn follower(&self, index: BufferIndex) -> Option<&Backlog> {
+        self.followers[usize::from(index)].as_deref()
+    }
+
+    /// As [`Self::follower`], to be changed or taken.
+    pub(super) fn follower_mut(&mut self, index: BufferIndex) -> &mut Option<Box<Backlog>> {
+        &mut self.followers[usize::from(index)]
     }
 
     pub(super) fn link(&self, index: BufferIndex) -> Link {

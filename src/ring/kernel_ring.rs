@@ -178,6 +178,11 @@ impl Ring for KernelRing {
         self.push(opcode::AsyncCancel::new(target.to_bits()).build(), token);
     }
 
+    fn send_now(&mut self, socket: &OwnedFd, bytes: &[u8]) -> usize {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        SockRef::from(socket).send_with_flags(bytes, flags).unwrap_or(0)
+    }
+
     fn shutdown(&mut self, socket: &OwnedFd) {
         // A plain call: the ring's shutdown operation always goes through a kernel worker thread. It fails only if the
         // peer is gone, which the receive on this socket says too.

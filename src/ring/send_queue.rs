@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   early bytes (heap)  →  backlog (heap)  →  chunk → chunk (linked through the pool)  →  Close frame of ours (heap)
-//!   └── at the start only  └── of a reader that has fallen behind                         └── at the end only
+//!   └── at the start only  └── of a reader that has fallen behind,                        └── at the end only
+//!                              or what came in pieces; such a piece may follow a chunk too
 //! ```
 //!
 //! A reader that has fallen behind holds no received buffer for long: [`SendQueue::move_to_heap`] takes them from it, and
@@ -22,6 +23,8 @@ use bytes::{Buf, Bytes, BytesMut};
 pub struct SendQueue {
     early: Option<Box<Bytes>>,
     backlog: Option<Box<Backlog>>,
+    /// Its reader has fallen behind: what comes joins the backlog until that is gone.
+    is_behind: bool,
     first: Option<BufferIndex>,
     last: Option<BufferIndex>,
     farewell: Option<Box<Bytes>>,
@@ -43,9 +46,16 @@ impl SendQueue {
         self.first.is_some()
     }
 
-    /// Bytes of heap that it holds for a reader that has fallen behind.
-    pub fn backlog_bytes(&self) -> usize {
-        self.backlog.as_ref().map_or(0, |backlog| backlog.bytes())
+    /// Whether the last bytes there will be are queued.
+    pub fn has_farewell(&self) -> bool {
+        self.farewell.is_some()
+    }
+
+    /// Bytes of heap that it holds, as the pool counts them.
+    pub fn heap_bytes(&self, pool: &BufferPool) -> usize {
+        let mut bytes = self.backlog.as_ref().map_or(0, |backlog| backlog.bytes());
+        self.for_each_buffer(pool, |index| bytes += pool.follower(index).map_or(0, Backlog::bytes));
+        bytes
     }
 
     /// Whether a send is in flight.
@@ -67,7 +77,7 @@ impl SendQueue {
     /// send and has room: a reader that falls behind with small messages would hold a whole buffer for each.
     pub fn push(&mut self, pool: &mut BufferPool, chunk: Chunk) {
         debug_assert!(self.farewell.is_none(), "nothing follows a Close frame of ours");
-        if let Some(backlog) = self.backlog.as_mut().filter(|_| self.first.is_none()) {
+        if let Some(backlog) = self.backlog.as_mut().filter(|_| self.is_behind && self.first.is_none()) {
             let bytes = Bytes::copy_from_slice(pool.bytes(&chunk));
             backlog.push(pool, bytes);
             return pool.release(chunk);
@@ -89,6 +99,18 @@ impl SendQueue {
         self.last = Some(index);
     }
 
+    /// Queues bytes that stand on the heap already.
+    pub fn push_heap(&mut self, pool: &mut BufferPool, bytes: Bytes) {
+        debug_assert!(self.farewell.is_none(), "nothing follows a Close frame of ours");
+        if bytes.is_empty() {
+            return;
+        }
+        let Some(last) = self.last else { return self.backlog.get_or_insert_default().push(pool, bytes) };
+        let mut follower = pool.follower_mut(last).take().unwrap_or_default();
+        follower.push(pool, bytes);
+        *pool.follower_mut(last) = Some(follower);
+    }
+
     /// Moves what waits in received buffers to the heap, and gives the buffers back. Not while a send is in flight.
     pub fn move_to_heap(&mut self, pool: &mut BufferPool) {
         debug_assert!(!self.is_in_flight);
@@ -102,12 +124,18 @@ impl SendQueue {
                 pieces.push(pool, joined.split().freeze());
             }
             joined.extend_from_slice(pool.bytes(&chunk));
+            let follower = pool.follower_mut(index).take();
             self.drop_first(pool);
+            if let Some(follower) = follower {
+                pieces.push(pool, joined.split().freeze());
+                pieces.append(*follower);
+            }
         }
         if !joined.is_empty() {
             pieces.push(pool, joined.freeze());
         }
         if !pieces.is_empty() {
+            self.is_behind = true;
             self.backlog.get_or_insert_default().append(pieces);
         }
     }
@@ -116,6 +144,14 @@ impl SendQueue {
     pub fn forsake(&mut self, pool: &mut BufferPool) {
         if let Some(backlog) = &mut self.backlog {
             backlog.forsake(pool);
+        }
+        let mut at = self.first;
+        while let Some(index) = at {
+            if let Some(mut follower) = pool.follower_mut(index).take() {
+                follower.forsake(pool);
+                *pool.follower_mut(index) = Some(follower);
+            }
+            at = pool.link(index).next;
         }
     }
 
@@ -145,6 +181,9 @@ impl SendQueue {
             let link = pool.link(index);
             let chunk = Chunk::from_parts(index, link.start, link.len);
             if !give(pool.bytes(&chunk)) {
+                return;
+            }
+            if pool.follower(index).is_some_and(|follower| !follower.pieces().all(&mut give)) {
                 return;
             }
             at = link.next;
@@ -183,12 +222,13 @@ impl SendQueue {
         debug_assert!(!self.is_in_flight);
         self.early = None;
         self.farewell = None;
-        if let Some(mut backlog) = self.backlog.take() {
-            backlog.forsake(pool);
-        }
         while self.first.is_some() {
             self.drop_first(pool);
         }
+        if let Some(mut backlog) = self.backlog.take() {
+            backlog.forsake(pool);
+        }
+        self.is_behind = false;
     }
 
     /// For a simulated ring: marks the front as in flight.
@@ -203,12 +243,7 @@ impl SendQueue {
 
     fn drop_front(&mut self, pool: &mut BufferPool, mut bytes: usize) {
         Self::drop_front_of_heap(&mut self.early, &mut bytes);
-        if let Some(backlog) = &mut self.backlog {
-            backlog.drop_front(pool, &mut bytes);
-            if backlog.is_empty() {
-                self.backlog = None;
-            }
-        }
+        self.drop_front_of_backlog(pool, &mut bytes);
         while bytes > 0
             && let Some(index) = self.first
         {
@@ -220,8 +255,19 @@ impl SendQueue {
             }
             bytes -= link.len as usize;
             self.drop_first(pool);
+            self.drop_front_of_backlog(pool, &mut bytes);
         }
         Self::drop_front_of_heap(&mut self.farewell, &mut bytes);
+    }
+
+    fn drop_front_of_backlog(&mut self, pool: &mut BufferPool, bytes: &mut usize) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.drop_front(pool, bytes);
+            if backlog.is_empty() {
+                self.backlog = None;
+                self.is_behind = false;
+            }
+        }
     }
 
     fn drop_front_of_heap(piece: &mut Option<Box<Bytes>>, bytes: &mut usize) {
@@ -241,6 +287,10 @@ impl SendQueue {
             self.first = link.next;
             if self.first.is_none() {
                 self.last = None;
+            }
+            // What followed it is what goes out next.
+            if let Some(follower) = pool.follower_mut(index).take() {
+                self.backlog.get_or_insert_default().append(*follower);
             }
             pool.release(Chunk::from_parts(index, link.start, link.len));
         }
@@ -336,12 +386,69 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_on_the_heap_keeps_its_place_among_the_buffers() {
+        let whole = b"zeroonetwothreefourfivesixbye";
+        for step in 1..=whole.len() {
+            for falls_behind_at in 0..=whole.len() / step {
+                let mut pool = BufferPool::new(4).unwrap();
+                let mut queue = SendQueue::default();
+                queue.push_heap(&mut pool, Bytes::from_static(b"zero"));
+                push(&mut queue, &mut pool, b"one");
+                queue.push_heap(&mut pool, Bytes::from_static(b"two"));
+                queue.push_heap(&mut pool, Bytes::from_static(b"three"));
+                queue.begin_simulated_send();
+                queue.push_heap(&mut pool, Bytes::from_static(b"four"));
+                push(&mut queue, &mut pool, b"five");
+                let mut sent = step.min(10);
+                queue.end_simulated_send(&mut pool, sent);
+                queue.push_heap(&mut pool, Bytes::from_static(b"six"));
+                queue.push_farewell(Bytes::from_static(b"bye"));
+                let mut turn = 0;
+                while !queue.is_empty() {
+                    if turn == falls_behind_at {
+                        queue.move_to_heap(&mut pool);
+                        assert_eq!(pool.lent_out(), 0);
+                    }
+                    assert_eq!(content(&queue, &pool), whole[sent..], "step {step}, turn {turn}");
+                    queue.begin_simulated_send();
+                    let now = step.min(whole.len() - sent);
+                    queue.end_simulated_send(&mut pool, now);
+                    sent += now;
+                    turn += 1;
+                }
+                assert_eq!((sent, pool.lent_out(), pool.backlog_bytes()), (whole.len(), 0, 0), "step {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cleared_or_forsaken_counts_no_longer_wherever_it_stands() {
+        for is_forsaken in [false, true] {
+            let mut pool = BufferPool::new(4).unwrap();
+            let mut queue = SendQueue::default();
+            queue.push_heap(&mut pool, Bytes::from_static(b"in front"));
+            push(&mut queue, &mut pool, b"one");
+            queue.push_heap(&mut pool, Bytes::from_static(b"behind"));
+            push(&mut queue, &mut pool, b"two");
+            assert_eq!(pool.backlog_bytes(), 14);
+            if is_forsaken {
+                queue.begin_simulated_send();
+                queue.forsake(&mut pool);
+                assert_eq!(pool.backlog_bytes(), 0);
+                queue.end_simulated_send(&mut pool, 12);
+            }
+            queue.clear(&mut pool);
+            assert_eq!((pool.lent_out(), pool.backlog_bytes()), (0, 0));
+        }
+    }
+
+    #[test]
     fn a_backlog_counts_until_it_is_sent_cleared_or_forsaken() {
         let mut pool = BufferPool::new(4).unwrap();
         let mut queue = SendQueue::default();
         push(&mut queue, &mut pool, &[7; 1000]);
         queue.move_to_heap(&mut pool);
-        assert_eq!((pool.backlog_bytes(), queue.backlog_bytes()), (1000, 1000));
+        assert_eq!((pool.backlog_bytes(), queue.heap_bytes(&pool)), (1000, 1000));
         push(&mut queue, &mut pool, &[8; 500]);
         assert_eq!((pool.backlog_bytes(), pool.lent_out()), (1500, 0));
         queue.begin_simulated_send();

@@ -46,12 +46,16 @@ pub enum Cause {
     NoLocalPort,
     /// The request was not a correct opening handshake.
     HeadFault,
+    /// The client's TLS handshake broke a rule, or came to nothing in time.
+    TlsFault,
     /// No API is published at the request's path.
     NoApi,
     /// A subscription key was needed and missing, or did not match.
     Key,
     /// The backend could not be reached.
     BackendRefused,
+    /// The backend's TLS handshake failed, or its certificate is not one to trust.
+    BackendTls,
     /// The backend's answer was not a correct one, or was no upgrade.
     BackendAnswer,
     /// The backend did not answer in time.
@@ -92,7 +96,7 @@ pub enum Farewell {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Closed,
         Self::Ended,
         Self::Truncated,
@@ -111,9 +115,11 @@ impl Cause {
         Self::OpeningsFull,
         Self::NoLocalPort,
         Self::HeadFault,
+        Self::TlsFault,
         Self::NoApi,
         Self::Key,
         Self::BackendRefused,
+        Self::BackendTls,
         Self::BackendAnswer,
         Self::BackendSilent,
         Self::ClientGone,
@@ -141,9 +147,11 @@ impl Cause {
             Self::OpeningsFull => "openings_full",
             Self::NoLocalPort => "no_local_port",
             Self::HeadFault => "head_fault",
+            Self::TlsFault => "tls_fault",
             Self::NoApi => "no_api",
             Self::Key => "key",
             Self::BackendRefused => "backend_refused",
+            Self::BackendTls => "backend_tls",
             Self::BackendAnswer => "backend_answer",
             Self::BackendSilent => "backend_silent",
             Self::ClientGone => "client_gone",
@@ -161,10 +169,10 @@ impl Cause {
             Self::HeadFault => Answer::OfTheRule,
             Self::NoApi => Answer::Status(404),
             Self::Key => Answer::Status(401),
-            Self::BackendRefused => Answer::Status(502),
+            Self::BackendRefused | Self::BackendTls => Answer::Status(502),
             Self::BackendAnswer => Answer::OfTheBackend,
             Self::BackendSilent => Answer::Status(504),
-            Self::ClientGone => Answer::Nothing,
+            Self::TlsFault | Self::ClientGone => Answer::Nothing,
             Self::Bug => Answer::Status(500),
             Self::Closed
             | Self::Ended
@@ -224,9 +232,11 @@ impl Cause {
             | Self::OpeningsFull
             | Self::NoLocalPort
             | Self::HeadFault
+            | Self::TlsFault
             | Self::NoApi
             | Self::Key
             | Self::BackendRefused
+            | Self::BackendTls
             | Self::BackendAnswer
             | Self::BackendSilent
             | Self::ClientGone => Farewell::Nothing,

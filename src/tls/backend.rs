@@ -74,6 +74,11 @@ impl TlsBackend {
         Ok(Self { tls, folder: folder.to_owned(), system: system.clone(), watched, config })
     }
 
+    /// Whether it is what an operator says by `tls`.
+    pub fn is_of(&self, tls: &BackendTls) -> bool {
+        self.tls == *tls
+    }
+
     /// What connections are made with from here on. It keeps the tickets of earlier ones.
     pub fn config(&self) -> &Arc<ClientConfig> {
         &self.config

@@ -7,6 +7,7 @@ use ringgate::admission::permit::Permit;
 use ringgate::admission::places::Places;
 use ringgate::relay::{Mailbox, Message, NewSession};
 use ringgate::session::SessionLimits;
+use ringgate::tls::record::Records;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct Plan {
     pub connections: [Connection; 2],
     pub limits: SessionLimits,
     pub mask: [u8; 4],
+    /// The relay's ends of the records around the connections' bytes.
+    pub records: [Option<Box<dyn Records>>; 2],
 }
 
 /// The mailbox, and what will be put into it, by time.
@@ -70,12 +73,19 @@ impl Arrivals {
 }
 
 fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
-    let Plan { connections, limits, mask } = plan;
+    let Plan { mut connections, limits, mask, records } = plan;
     let places = Places::new(1);
     let permit: Permit = places.take().expect("a free place");
     let early = connections
         .each_ref()
         .map(|connection| Bytes::copy_from_slice(&connection.script.bytes[..connection.read]));
+    // Some of what is wrapped comes with the session too.
+    let sealed = connections.each_mut().map(|connection| {
+        let mut inside = world.borrow_mut();
+        let bytes = connection.unread();
+        let bytes = if bytes > 0 { inside.rng.usize(..=bytes) } else { 0 };
+        connection.receive(bytes)
+    });
     let session = {
         let mut inside = world.borrow_mut();
         if inside.takes_fault(Fault::ForgetsAPermit) {
@@ -91,5 +101,5 @@ fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
         session
     };
     let sockets = [session * 2, session * 2 + 1].map(|id| SimSocket::new(id, world));
-    NewSession { sockets, early, limits, mask, permit }
+    NewSession { sockets, early, records, sealed, limits, mask, permit }
 }

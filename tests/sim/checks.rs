@@ -57,7 +57,7 @@ fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
             receive: seen.carrier.receive,
             buffers,
             queued_bytes,
-            backlog_bytes: queue.backlog_bytes(),
+            backlog_bytes: seen.carrier.heap_bytes(seen.pool),
             is_sending: queue.is_in_flight(),
             is_discarding: seen.carrier.is_discarding,
         });
@@ -137,6 +137,11 @@ impl Simulation {
             (
                 Cause::Ended,
                 count(&|id| of(id).is_end_told && (of(id).is_finished || of(id).has_hidden_error)),
+            ),
+            (Cause::Truncated, count(&|id| of(id).is_end_told && of(id).is_truncated())),
+            (
+                Cause::RecordFault,
+                count(&|id| of(id).wrapped.as_ref().is_some_and(|wrapped| wrapped.is_broken())),
             ),
             (Cause::Reset, count(&|id| of(id).is_broken || of(id).failed_at.is_some())),
             (Cause::SlowReader, count(&|id| of(id).resets_on_close)),

@@ -6,7 +6,9 @@
 //! ```
 
 use super::endpoint::Endpoint;
+use super::records::Wrapped;
 use super::script::Script;
+use fastrand::Rng;
 use ringgate::session::Leg;
 
 /// Most bytes of an endpoint that wait in the system until the relay reads.
@@ -17,9 +19,11 @@ pub const WINDOW_BYTES: usize = 300_000;
 pub struct Connection {
     pub endpoint: Endpoint,
     pub script: Script,
+    /// The records around its bytes, if there are any.
+    pub wrapped: Option<Box<Wrapped>>,
     /// How much of the script has arrived.
     pub arrived: usize,
-    /// How much of that the relay has read.
+    /// How much of that the relay has read, in whole records.
     pub read: usize,
     /// The endpoint's FIN stands behind what has arrived.
     pub is_finished: bool,
@@ -59,6 +63,7 @@ impl Connection {
         Self {
             endpoint,
             script,
+            wrapped: None,
             arrived: early,
             read: early,
             is_finished: false,
@@ -84,9 +89,41 @@ impl Connection {
         self.endpoint.habits.room.saturating_sub(self.taken.len() - self.taken_read)
     }
 
+    /// Bytes that have arrived, as the system sees them, and were not received.
+    pub fn unread(&self) -> usize {
+        self.wrapped.as_ref().map_or(self.arrived - self.read, |wrapped| wrapped.unread())
+    }
+
+    /// The relay receives so many of them.
+    pub fn receive(&mut self, bytes: usize) -> Vec<u8> {
+        let Some(wrapped) = &mut self.wrapped else {
+            self.read += bytes;
+            return self.script.bytes[self.read - bytes..self.read].to_vec();
+        };
+        let (received, whole) = wrapped.receive(bytes);
+        self.read = whole.unwrap_or(self.read);
+        received
+    }
+
+    /// So much more of the script arrives.
+    pub fn arrive(&mut self, bytes: usize, rng: &mut Rng) {
+        let begin = self.arrived;
+        self.arrived += bytes;
+        if let Some(wrapped) = &mut self.wrapped {
+            wrapped.write(rng, &self.script.bytes[begin..self.arrived], self.arrived);
+        }
+    }
+
+    /// The endpoint says under TLS that nothing more comes, or forgets to.
+    pub fn say_end(&mut self, rng: &mut Rng) {
+        if let Some(wrapped) = self.wrapped.as_mut().filter(|_| !self.is_finished && rng.u8(..4) > 0) {
+            wrapped.close();
+        }
+    }
+
     /// Whether a receive has something to say.
     pub fn is_readable(&self) -> bool {
-        !self.is_held && (self.arrived > self.read || self.is_finished || self.is_broken)
+        !self.is_held && (self.unread() > 0 || self.is_finished || self.is_broken)
     }
 
     /// What a receive says when nothing is left to be read: a negated error, or 0.
@@ -107,6 +144,11 @@ impl Connection {
             self.is_broken = true;
             self.error = Some(if self.is_finished { libc::EPIPE } else { error });
         }
+    }
+
+    /// Whether it ended without an end of its records.
+    pub fn is_truncated(&self) -> bool {
+        self.wrapped.as_ref().is_some_and(|wrapped| !wrapped.has_closed)
     }
 
     /// Whether the endpoint can do nothing more.

@@ -148,7 +148,7 @@ impl World {
         let most = left.min(room).min(habits.write_bytes);
         if most > 0 {
             let bytes = if habits.write_bytes == usize::MAX { most } else { self.rng.usize(1..=most) };
-            connection.arrived += bytes;
+            connection.arrive(bytes, &mut self.rng);
             connection.endpoint.next_write = now + self.rng.u64(..=habits.write_pause_ms);
             self.trace.note(now, "arrives at", id, bytes as i64);
         } else {
@@ -223,8 +223,12 @@ impl World {
         }
         self.trace.note(now, "leaves", id, leave as i64);
         match leave {
-            Leave::Finish => connection.is_finished = true,
+            Leave::Finish => {
+                connection.say_end(&mut self.rng);
+                connection.is_finished = true;
+            }
             Leave::Close => {
+                connection.say_end(&mut self.rng);
                 connection.is_finished = true;
                 connection.endpoint.has_left = true;
                 connection.endpoint.habits.room = connection.endpoint.habits.room.max(1);

@@ -120,7 +120,7 @@ impl SimRing {
             let (unread, is_readable) = {
                 let world = self.world.borrow();
                 let connection = &world.connections[connection];
-                (connection.arrived - connection.read, connection.is_readable())
+                (connection.unread(), connection.is_readable())
             };
             if self.world.borrow().connections[connection].is_held && !is_finishing {
                 return;
@@ -159,9 +159,8 @@ impl SimRing {
             {
                 let mut world = self.world.borrow_mut();
                 let connection = &mut world.connections[connection];
-                let start = connection.read;
-                self.pool.fill(index, &connection.script.bytes[start..start + bytes]);
-                connection.read += bytes;
+                let received = connection.receive(bytes);
+                self.pool.fill(index, &received);
                 connection.endpoint.wake_writer(0);
             }
             self.note("receives", connection, bytes as i64);

@@ -20,6 +20,7 @@ mod endpoint;
 mod kernel;
 mod named;
 mod operation;
+mod records;
 mod ring;
 mod scenario;
 mod script;

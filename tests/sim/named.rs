@@ -48,7 +48,7 @@ fn one_session(habits: [Habits; 2], scripts: [Script; 2], early: usize, buffers:
         Connection::new(Endpoint::new(habits[CLIENT], 0), client, 0),
         Connection::new(Endpoint::new(habits[BACKEND], 0), backend, early),
     ];
-    let plan = Plan { connections, limits: LIMITS, mask: [9, 8, 7, 6] };
+    let plan = Plan { connections, limits: LIMITS, mask: [9, 8, 7, 6], records: [None, None] };
     let scenario = Scenario {
         odds: Odds::default(),
         buffers,
@@ -185,13 +185,21 @@ fn parked_receives_are_armed_in_turn_though_those_before_them_are_idle() {
     let quiet = |at| {
         let connections =
             Leg::BOTH.map(|leg| Connection::new(Endpoint::new(QUIET, at), Script::new(leg, false), 0));
-        (at, Arrival::Session(Box::new(Plan { connections, limits: LIMITS, mask: [0; 4] })))
+        (
+            at,
+            Arrival::Session(Box::new(Plan {
+                connections,
+                limits: LIMITS,
+                mask: [0; 4],
+                records: [None, None],
+            })),
+        )
     };
     let hog = [
         Connection::new(Endpoint::new(DEAF, 0), Script::new(Leg::Downstream, false), 0),
         Connection::new(Endpoint::new(QUIET, 0), messages(Leg::Upstream, &[5_000]), 0),
     ];
-    let hog = Plan { connections: hog, limits: LIMITS, mask: [0; 4] };
+    let hog = Plan { connections: hog, limits: LIMITS, mask: [0; 4], records: [None, None] };
     let scenario = Scenario {
         odds: Odds { cancel_misses: 100, waits: 8, ..Odds::default() },
         buffers: 1,

@@ -307,6 +307,21 @@ impl Ring for SimRing {
         self.submissions.push(Entry::Cancel { target: bits, serial, token: token.to_bits() });
     }
 
+    fn send_now(&mut self, socket: &SimSocket, bytes: &[u8]) -> usize {
+        let is_sending = |operation: &InFlight| {
+            operation.connection == socket.id && matches!(operation.kind, Kind::Send(_))
+        };
+        assert!(!self.in_flight.values().any(is_sending), "a send at once while another is in flight");
+        let mut world = self.world.borrow_mut();
+        let connection = &world.connections[socket.id];
+        assert!(!connection.is_shut && !connection.is_closed, "a send at once on a connection that is shut");
+        if connection.is_broken {
+            return 0;
+        }
+        world.take(socket.id, bytes);
+        bytes.len()
+    }
+
     fn shutdown(&mut self, socket: &SimSocket) {
         let is_sending = |operation: &InFlight| {
             operation.connection == socket.id && matches!(operation.kind, Kind::Send(_))

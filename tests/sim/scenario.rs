@@ -3,10 +3,12 @@
 use super::arrivals::{Arrival, Plan};
 use super::connection::Connection;
 use super::endpoint::{Answer, EAGER, Endpoint, Habits, Leave};
+use super::records::Wrapped;
 use super::ring::Odds;
 use super::script::{Script, Sizes};
 use fastrand::Rng;
 use ringgate::session::{Leg, SessionLimits};
+use ringgate::tls::record::{Records, Role};
 use ringgate::websocket::ReservedBits;
 use ringgate::websocket::scanner::FrameRules;
 
@@ -116,6 +118,11 @@ fn any_plan(rng: &mut Rng, load: Load, pace: Pace, at: u64) -> Plan {
         let early = if rng.u8(..4) == 0 { rng.usize(..=script.bytes.len().min(70_000)) } else { 0 };
         Connection::new(Endpoint::new(any_habits(rng, load, pace, at), at), script, early)
     });
+    let mut connections = connections;
+    let records = Leg::BOTH.map(|leg| {
+        let is_wrapped = rng.u8(..3) == 0;
+        is_wrapped.then(|| wrap(rng, &mut connections[leg as usize], leg))
+    });
     let rules = FrameRules {
         reserved_bits: ReservedBits::None,
         frame_bytes_max: frame_bytes_max as u64,
@@ -127,7 +134,20 @@ fn any_plan(rng: &mut Rng, load: Load, pace: Pace, at: u64) -> Plan {
         longest_life_ms: (rng.u8(..5) == 0).then(|| rng.u64(1..3_000)),
         linger_ms: rng.u64(1..2_000),
     };
-    Plan { connections, limits, mask: [rng.u8(..), rng.u8(..), rng.u8(..), rng.u8(..)] }
+    Plan { connections, limits, mask: [rng.u8(..), rng.u8(..), rng.u8(..), rng.u8(..)], records }
+}
+
+/// Puts a connection under TLS; some of what it says has arrived when the session begins. Gives the relay's end.
+fn wrap(rng: &mut Rng, connection: &mut Connection, leg: Leg) -> Box<dyn Records> {
+    let role = if leg == Leg::Downstream { Role::Server } else { Role::Client };
+    let (wrapped, records) = Wrapped::pair(rng, role);
+    connection.wrapped = Some(Box::new(wrapped));
+    let left = connection.script.bytes.len() - connection.arrived;
+    if connection.arrived > 0 && left > 0 {
+        let arrives = rng.usize(..=left.min(40_000));
+        connection.arrive(arrives, rng);
+    }
+    Box::new(records)
 }
 
 fn any_leave(rng: &mut Rng) -> Leave {

@@ -99,6 +99,16 @@ impl World {
 
     /// The system takes bytes of the relay's for an endpoint: they must be the other one's, or a Close frame of ours.
     pub fn take(&mut self, id: usize, bytes: &[u8]) {
+        match &mut self.connections[id].wrapped {
+            Some(wrapped) => {
+                let said = wrapped.read(bytes);
+                self.take_said(id, &said);
+            }
+            None => self.take_said(id, bytes),
+        }
+    }
+
+    fn take_said(&mut self, id: usize, bytes: &[u8]) {
         let (one, other) = self.connections.split_at_mut(id | 1);
         let (connection, source) = match id & 1 {
             0 => (&mut one[id], &other[0]),
@@ -143,7 +153,9 @@ impl World {
             "connection {id} is shut down when closed"
         );
         // Bytes of a leg that was given up are dropped.
-        let is_given_up = source.is_broken || source.failed_at.is_some() || source.resets_on_close;
+        let is_corrupt = source.wrapped.as_ref().is_some_and(|wrapped| wrapped.is_broken());
+        let is_given_up =
+            source.is_broken || source.failed_at.is_some() || source.resets_on_close || is_corrupt;
         if !is_given_up && connection.farewell_at.is_none() && !source.script.is_opaque {
             let owed = source.script.passable(source.read);
             let sent = connection.taken.len();
@@ -153,6 +165,8 @@ impl World {
             );
         }
         let connection = &mut self.connections[id];
+        let is_told = connection.wrapped.as_ref().is_none_or(|wrapped| wrapped.is_told_end);
+        assert!(is_told || connection.is_broken, "connection {id} is shut down without a close_notify");
         connection.is_shut = true;
         connection.endpoint.wake_reader(self.now + 1);
     }

@@ -18,8 +18,11 @@ pub mod served;
 use accounts::{Accounts, connections_and_ends, held};
 use ringgate::catalog::{BackendHost, InstanceConfig, Snapshot, parse_api, parse_instance};
 use ringgate::control::instance::Instance;
+use ringgate::control::tls_files::TlsFiles;
 use ringgate::session::{Cause, Phase};
+use rustls::pki_types::UnixTime;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
@@ -54,24 +57,31 @@ impl TestInstance {
 
     /// Lines of the instance's file, and API files by name.
     pub fn start_with(instance_lines: &str, apis: &[(&str, &str)]) -> Self {
+        Self::start_secured(instance_lines, "", apis)
+    }
+
+    /// As [`TestInstance::start_with`], with further lines of the listener.
+    pub fn start_secured(instance_lines: &str, listener_lines: &str, apis: &[(&str, &str)]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a control runtime");
-        let text = format!("{instance_lines}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n");
+        let text = format!("{instance_lines}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n{listener_lines}\n");
         let config: InstanceConfig = parse_instance("ringgate.toml", &text).expect("a correct instance file");
         let snapshot = snapshot(apis);
         let accounts = Accounts::open(backends(&snapshot));
-        let instance =
-            Instance::start(&config, snapshot.into(), runtime.handle(), 0).expect("an instance that starts");
+        let tls = TlsFiles::load(&config, &snapshot, Path::new(""), UnixTime::now());
+        let tls = tls.expect("correct files of certificates");
+        let instance = Instance::start(&config, snapshot.into(), tls, runtime.handle(), 0)
+            .expect("an instance that starts");
         let address = instance.addresses()[0];
         Self { instance, address, runtime, accounts, is_ended: false }
     }
 
     /// Gives it another catalogue: API files by name.
     pub fn publish(&mut self, apis: &[(&str, &str)]) {
-        self.instance.publish(snapshot(apis).into());
+        self.instance.publish(snapshot(apis).into()).expect("correct files of certificates");
     }
 
     /// How often an opening or a session ended with a cause in a phase.

@@ -63,6 +63,8 @@ impl TestRelay {
         self.mailbox.push(Message::Open(Box::new(NewSession {
             sockets: [client_inside, backend_inside],
             early: [Bytes::new(), Bytes::new()],
+            records: [None, None],
+            sealed: [Vec::new(), Vec::new()],
             limits,
             mask: [0; 4],
             permit: self.places.take().unwrap(),

@@ -5,11 +5,12 @@ use crate::admission::apis::ApiRegistry;
 use crate::catalog::{Snapshot, parse_api};
 use crate::control::resolver::Resolver;
 use crate::front::budgets::Budgets;
-use crate::front::opening::open;
+use crate::front::opening::{Arrival, open};
 use crate::front::{Front, FrontParts, Published};
 use crate::observe::WorkerCounters;
 use crate::relay::{Mailbox, Message, NewSession, Relays};
 use crate::session::{Cause, Phase};
+use crate::tls::setup::TlsSetup;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -99,7 +100,8 @@ impl Scene {
         let api = parse_api("t.toml", "t", &text).unwrap();
         let snapshot = Arc::new(Snapshot::build(vec![("t.toml".to_owned(), api)], None).unwrap());
         let api_places = ApiRegistry::default().publish(snapshot.served());
-        let (_publisher, published) = watch::channel(Arc::new(Published { snapshot, api_places }));
+        let (_publisher, published) =
+            watch::channel(Arc::new(Published { snapshot, api_places, tls: TlsSetup::default() }));
         let (drain, draining) = watch::channel(false);
         let budgets = Budgets::of(1, 1);
         let mailbox = Mailbox::new().unwrap();
@@ -128,7 +130,7 @@ impl Scene {
             }
         };
         let opening = async {
-            open(Rc::clone(&front), socket, peer, guard).await;
+            open(Rc::clone(&front), socket, Arrival { peer, listener: 0 }, guard).await;
             Instant::now().duration_since(begun).as_millis() as u64
         };
         let (took_ms, ()) = tokio::join!(opening, begin_drain);

@@ -287,6 +287,13 @@ impl Stream for Scripted {
         connection.run(step, || Err(cancelled())).await
     }
 
+    fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut sent = self.0.sent.borrow_mut();
+        let room = self.0.script.room_bytes.saturating_sub(sent.len()).min(bytes.len());
+        sent.extend_from_slice(&bytes[..room]);
+        Ok(room)
+    }
+
     async fn hang_up(&self) -> io::Result<HangUp> {
         let connection = &*self.0;
         let step = || {

@@ -49,6 +49,11 @@ impl HeldRecord {
         &mut self.bytes
     }
 
+    /// The record, which is whole.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Bytes of heap that it takes.
     pub fn heap_bytes(&self) -> usize {
         self.bytes.capacity()

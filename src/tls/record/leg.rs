@@ -23,7 +23,7 @@ const EXPORT_FRONT_BYTES: usize = 19;
 ///
 /// After received bytes: [`Records::open`] until it gives `Done`, `Hold`, `Closed`, `Alert` or a fault; then, if
 /// [`Records::owes`], [`Records::seal`] with what is to be sent anyway, or with nothing.
-pub trait Records {
+pub trait Records: core::fmt::Debug + Send {
     /// The next step in `received` from `at`, which moves behind what was handled.
     ///
     /// # Errors

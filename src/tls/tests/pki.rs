@@ -1,4 +1,6 @@
 //! Authorities and certificates, made for tests.
+//!
+//! It names the crate from outside: tests outside of it use it too.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::catalog::tls::CertificateFiles;
+use ringgate::catalog::tls::CertificateFiles;
 
 /// An authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);

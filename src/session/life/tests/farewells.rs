@@ -111,9 +111,11 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
         | Cause::OpeningsFull
         | Cause::NoLocalPort
         | Cause::HeadFault
+        | Cause::TlsFault
         | Cause::NoApi
         | Cause::Key
         | Cause::BackendRefused
+        | Cause::BackendTls
         | Cause::BackendAnswer
         | Cause::BackendSilent
         | Cause::ClientGone => return None,

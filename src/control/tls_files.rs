@@ -1,0 +1,188 @@
+//! TLS of an instance's listeners and backends, as their files have it, and looks for what has changed.
+//!
+//! What connections are made with is immutable and goes to the fronts with a publication: files that were written anew, a
+//! catalogue that was, and ticket keys that were turned make another one. What open sessions have is their own.
+//!
+//! Not here: when to look (the instance's owner), what is in the files (`tls`).
+
+use crate::catalog::tls::ListenerTls;
+use crate::catalog::{Api, InstanceConfig, Name, Snapshot};
+use crate::limits::TLS_TICKET_KEY_LIFETIME_S;
+use crate::tls::backend::{SystemAuthorities, TlsBackend, server_name};
+use crate::tls::files::{FileFault, Matter};
+use crate::tls::listener::TlsListener;
+use crate::tls::setup::{BackendTls, TlsSetup};
+use crate::tls::ticket_keys::TicketRing;
+use rustls::pki_types::UnixTime;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// TLS of everything that has it, as it was read last.
+#[derive(Debug)]
+pub struct TlsFiles {
+    /// The folder of the instance file, from which names of files are seen.
+    folder: PathBuf,
+    listeners: Vec<Option<TlsListener>>,
+    backends: BTreeMap<Name, TlsBackend>,
+    /// Read when a backend needs them first.
+    system: Option<SystemAuthorities>,
+    tickets: Option<TicketKeys>,
+}
+
+/// The keys of clients' tickets, and since when the newest seals them.
+#[derive(Debug)]
+struct TicketKeys {
+    ring: Arc<TicketRing>,
+    turned_at: UnixTime,
+}
+
+impl TlsFiles {
+    /// Reads what the configuration names. `folder` is that of the instance file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn load(
+        config: &InstanceConfig,
+        snapshot: &Snapshot,
+        folder: &Path,
+        now: UnixTime,
+    ) -> Result<Self, Vec<FileFault>> {
+        let mut files = Self {
+            folder: folder.to_owned(),
+            listeners: Vec::new(),
+            backends: BTreeMap::new(),
+            system: None,
+            tickets: None,
+        };
+        let mut faults = Vec::new();
+        for listener in &config.listeners {
+            let tls = listener.tls.clone().map(|tls| files.load_listener(tls, now));
+            files.listeners.push(tls.transpose().map_err(|found| faults.extend(found)).ok().flatten());
+        }
+        faults.extend(files.take_up(snapshot).err().into_iter().flatten());
+        if faults.is_empty() { Ok(files) } else { Err(faults) }
+    }
+
+    fn load_listener(&mut self, tls: ListenerTls, now: UnixTime) -> Result<TlsListener, Vec<FileFault>> {
+        let ring = match &self.tickets {
+            Some(tickets) => Arc::clone(&tickets.ring),
+            None => {
+                let ring = Arc::new(TicketRing::new().map_err(|error| vec![no_random_bytes(error)])?);
+                self.tickets = Some(TicketKeys { ring: Arc::clone(&ring), turned_at: now });
+                ring
+            }
+        };
+        let listener = TlsListener::load(tls, &self.folder, ring, now)?;
+        warn(listener.warnings());
+        Ok(listener)
+    }
+
+    /// Reads what another catalogue names. Backends that it says the same of keep what they have.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files; then nothing has changed.
+    pub fn take_up(&mut self, snapshot: &Snapshot) -> Result<(), Vec<FileFault>> {
+        let mut faults = Vec::new();
+        let mut read = BTreeMap::new();
+        for api in snapshot.served().iter().filter(|api| api.backend.is_tls) {
+            if self.backends.get(&api.name).is_some_and(|backend| backend.is_of(&api.tls)) {
+                continue;
+            }
+            let system = self.system.get_or_insert_with(load_system).clone();
+            match TlsBackend::load(api.tls.clone(), &self.folder, &system) {
+                Ok(backend) => drop(read.insert(api.name.clone(), backend)),
+                Err(found) => faults.extend(found),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        self.backends.extend(read);
+        self.backends
+            .retain(|name, _| snapshot.served().iter().any(|api| api.name == *name && api.backend.is_tls));
+        Ok(())
+    }
+
+    /// Looks at the files again, reads those that have changed, and turns the ticket keys when they are due. Gives whether
+    /// there is anything new to publish. What cannot be used is logged, and the old one stays.
+    pub fn look(&mut self, now: UnixTime) -> bool {
+        let mut is_new = false;
+        for listener in self.listeners.iter_mut().flatten().filter(|listener| listener.has_changed()) {
+            match listener.reload(now) {
+                Ok(()) => {
+                    tracing::info!("a listener's certificates were read anew");
+                    warn(listener.warnings());
+                    is_new = true;
+                }
+                Err(faults) => keep_old(&faults),
+            }
+        }
+        for backend in self.backends.values_mut().filter(|backend| backend.has_changed()) {
+            match backend.reload() {
+                Ok(()) => is_new = true,
+                Err(faults) => keep_old(&faults),
+            }
+        }
+        is_new | self.turn_tickets(now)
+    }
+
+    fn turn_tickets(&mut self, now: UnixTime) -> bool {
+        let Some(tickets) = &mut self.tickets else { return false };
+        let age_s = now.as_secs().saturating_sub(tickets.turned_at.as_secs());
+        if age_s < u64::from(TLS_TICKET_KEY_LIFETIME_S) {
+            return false;
+        }
+        tickets.turned_at = now;
+        match tickets.ring.turned() {
+            Ok(ring) => tickets.ring = Arc::new(ring),
+            Err(error) => {
+                tracing::error!(%error, "ticket keys cannot be turned: no random bytes");
+                return false;
+            }
+        }
+        for listener in self.listeners.iter_mut().flatten() {
+            listener.set_tickets(Arc::clone(&tickets.ring));
+        }
+        true
+    }
+
+    /// What the fronts need of it.
+    pub fn setup(&self, snapshot: &Snapshot) -> TlsSetup {
+        let listeners = self.listeners.iter();
+        let of_api = |api: &Arc<Api>| {
+            let config = Arc::clone(self.backends.get(&api.name)?.config());
+            // A URL's host is a name or an address, which a certificate can have.
+            let name = server_name(&api.backend.host)?;
+            Some((api.name.clone(), BackendTls { config, name }))
+        };
+        TlsSetup {
+            listeners: listeners
+                .map(|listener| listener.as_ref().map(|listener| Arc::clone(listener.config())))
+                .collect(),
+            backends: snapshot.served().iter().filter_map(of_api).collect(),
+        }
+    }
+}
+
+fn load_system() -> SystemAuthorities {
+    let (system, warnings) = SystemAuthorities::load();
+    warn(&warnings);
+    system
+}
+
+fn no_random_bytes(error: getrandom::Error) -> FileFault {
+    FileFault { file: PathBuf::from("/dev/random"), matter: Matter::Unreadable(error.into()) }
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+fn keep_old(faults: &[FileFault]) {
+    for fault in faults {
+        tracing::error!("{fault}: what was read before stays in use");
+    }
+}

@@ -1,0 +1,332 @@
+//! Legs whose bytes are wrapped in records: opened where they were received, sealed on their way to a queue.
+//!
+//! ```text
+//! received ── open, in place ──► session ── forward ──► seal, into a free buffer ──► queue
+//!     └─ a record that is cut: heap, counted with the backlogs, under a deadline
+//! ```
+//!
+//! What one receive brought leaves in as few records as it fits into, and at once: nothing waits for more. All that stands in
+//! a queue is sealed, so that falling behind, taking back and ending work on it as on any bytes.
+//!
+//! Not here: the records themselves (`tls::record`).
+
+use super::carrier::Wrapping;
+use super::run::{Relay, Source};
+use crate::ring::{BufferPool, Chunk, Ring};
+use crate::session::{Gone, Leg};
+use crate::tls::record::{Alert, RecordFault, Step};
+use crate::websocket::scanner::Held;
+use bytes::Bytes;
+use std::ops::Range;
+
+/// Most bytes that one sealed alert has, in any suite.
+const SEALED_ALERT_BYTES_MAX: usize = 64;
+
+/// What received records came to.
+struct Opened {
+    /// Where in the received bytes their content stands now, all of it in a row.
+    content: Range<usize>,
+    end: Option<End>,
+}
+
+/// Nothing more of a leg is to be understood.
+enum End {
+    /// The peer said so in good order.
+    Closed,
+    /// The peer gave up.
+    Alerted,
+    /// The peer broke a rule.
+    Faulty(RecordFault),
+}
+
+impl<R: Ring> Relay<R> {
+    /// Bytes came from a leg.
+    pub(super) fn on_bytes(&mut self, index: u32, leg: Leg, mut chunk: Chunk) {
+        let Some(live) = self.sessions.get_mut(index) else { return self.ring.pool().release(chunk) };
+        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else {
+            live.session.handle_bytes(leg, self.ring.pool().bytes(&chunk), self.now, &mut self.effects);
+            return self.apply_effects(index, Source::Chunk(chunk));
+        };
+        if wrapping.is_deaf {
+            return self.ring.pool().release(chunk);
+        }
+        // The rest of a record that began in earlier bytes comes first.
+        let mut end = None;
+        if wrapping.held.is_some() {
+            let received = self.ring.pool().bytes(&chunk);
+            let (taken, whole) = match wrapping.fill_held(received) {
+                Ok(filled) => filled,
+                Err(fault) => (received.len(), Whole::Faulty(fault)),
+            };
+            chunk.advance(taken);
+            end = self.on_whole(index, leg, whole);
+        }
+        let Some(live) = self.sessions.get_mut(index) else { return self.ring.pool().release(chunk) };
+        let wrapping = live.carriers[leg as usize].wrapping.as_mut();
+        let Some(wrapping) = wrapping.filter(|wrapping| end.is_none() && !wrapping.is_deaf) else {
+            self.ring.pool().release(chunk);
+            return self.on_end(index, leg, end);
+        };
+        let (buffer, range) = self.ring.pool().room(&chunk);
+        let opened = wrapping.open(&mut buffer[range.clone()]);
+        let content = range.start + opened.content.start..range.start + opened.content.end;
+        self.ring.pool().place(&mut chunk, content);
+        live.session.handle_bytes(leg, self.ring.pool().bytes(&chunk), self.now, &mut self.effects);
+        self.apply_effects(index, Source::Chunk(chunk));
+        self.after_records(index, leg, opened.end);
+    }
+
+    /// Records that came before the session did.
+    pub(super) fn on_early_records(&mut self, index: u32, leg: Leg, mut bytes: Vec<u8>) {
+        let Some(live) = self.sessions.get_mut(index).filter(|_| !bytes.is_empty()) else { return };
+        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else { return };
+        let opened = wrapping.open(&mut bytes);
+        let content = Bytes::from(bytes).slice(opened.content);
+        live.session.handle_bytes(leg, &content, self.now, &mut self.effects);
+        self.apply_effects(index, Source::Heap(content));
+        self.after_records(index, leg, opened.end);
+    }
+
+    /// What a record that was cut came to.
+    fn on_whole(&mut self, index: u32, leg: Leg, whole: Whole) -> Option<End> {
+        let mut record = match whole {
+            Whole::NotYet => return None,
+            Whole::Faulty(fault) => return Some(End::Faulty(fault)),
+            Whole::Record(record) => record,
+        };
+        let live = self.sessions.get_mut(index)?;
+        let wrapping = live.carriers[leg as usize].wrapping.as_mut()?;
+        self.ring.pool().remove_backlog(std::mem::take(&mut wrapping.held_bytes));
+        let opened = wrapping.open(&mut record);
+        let content = Bytes::from(record).slice(opened.content);
+        live.session.handle_bytes(leg, &content, self.now, &mut self.effects);
+        self.apply_effects(index, Source::Heap(content));
+        opened.end
+    }
+
+    /// What is left to be done when received records are opened: what they ask for, a cut one at their end, an end.
+    fn after_records(&mut self, index: u32, leg: Leg, end: Option<End>) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else { return };
+        if wrapping.is_deaf {
+            return;
+        }
+        let is_cut = wrapping.held.is_some();
+        let held_bytes = wrapping.held.as_ref().map_or(0, |held| held.heap_bytes());
+        let counted_bytes = std::mem::replace(&mut wrapping.held_bytes, held_bytes);
+        self.ring.pool().add_backlog(held_bytes);
+        self.ring.pool().remove_backlog(counted_bytes);
+        let owes = wrapping.records.owes();
+        if !live.session.is_over() {
+            live.session.handle_cut(leg, is_cut, self.now, &mut self.effects);
+            self.apply_effects(index, Source::Nothing);
+        }
+        if is_cut {
+            self.list_holder(index, leg);
+        }
+        if owes {
+            self.pay_owed(index, leg);
+        }
+        self.on_end(index, leg, end);
+    }
+
+    fn on_end(&mut self, index: u32, leg: Leg, end: Option<End>) {
+        let Some(end) = end else { return };
+        let how = match end {
+            End::Closed => Gone::Finished,
+            End::Alerted => Gone::Reset,
+            End::Faulty(fault) => return self.end_by_fault(index, leg, fault.alert()),
+        };
+        if let Some(live) = self.sessions.get_mut(index) {
+            live.session.handle_gone(leg, how, self.now, &mut self.effects);
+            self.apply_effects(index, Source::Nothing);
+        }
+    }
+
+    /// A leg cannot be understood, or told anything, any more.
+    fn end_by_fault(&mut self, index: u32, leg: Leg, alert: Alert) {
+        self.say_end(index, leg, alert);
+        if let Some(live) = self.sessions.get_mut(index) {
+            live.session.handle_record_fault(leg, self.now, &mut self.effects);
+            self.apply_effects(index, Source::Nothing);
+        }
+    }
+
+    /// Says the last thing that there is to be said in a leg's records, if there is room for it now: nothing is in flight on
+    /// its socket, or what is will not be completed anyway.
+    pub(super) fn say_end(&mut self, index: u32, leg: Leg, alert: Alert) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        let Some(wrapping) = carrier.wrapping.as_mut().filter(|_| carrier.queue.is_empty()) else { return };
+        let mut sealed = [0; SEALED_ALERT_BYTES_MAX];
+        // A key that is used up says nothing more, nor does one that has said its end.
+        if let Ok(bytes) = wrapping.records.seal_alert(alert, &mut sealed)
+            && bytes > 0
+        {
+            self.ring.send_now(&carrier.socket, &sealed[..bytes]);
+        }
+    }
+
+    /// Queues what records owe their peer although there is nothing to be sent.
+    fn pay_owed(&mut self, index: u32, leg: Leg) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        if live.session.is_over() || carrier.is_discarding || carrier.queue.has_farewell() {
+            return;
+        }
+        let Some(wrapping) = &mut carrier.wrapping else { return };
+        let mut sealed = vec![0; wrapping.records.sealed_bytes(0)];
+        match wrapping.records.seal(&[], &mut sealed) {
+            Ok(bytes) => sealed.truncate(bytes),
+            Err(_) => return self.end_by_fault(index, leg, Alert::InternalError),
+        }
+        live.session.handle_wrapped(leg, sealed.len() as u64);
+        let held_buffers = carrier.queue.holds_buffers();
+        carrier.queue.push_heap(self.ring.pool(), sealed.into());
+        self.list_holder(index, leg);
+        self.is_queued(index, leg, held_buffers);
+    }
+
+    /// Seals what a session forwards, and queues it.
+    pub(super) fn forward_sealed(
+        &mut self,
+        index: u32,
+        to: Leg,
+        held: &Held,
+        range: Range<usize>,
+        source: &mut Source,
+    ) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[to as usize];
+        let Some(wrapping) = &mut carrier.wrapping else { return };
+        let content_bytes = held.as_bytes().len() + range.len();
+        let sealed_bytes = wrapping.records.sealed_bytes(content_bytes);
+        let held_buffers = carrier.queue.holds_buffers();
+        let pool = self.ring.pool();
+        let is_sealed = match (&*source, pool.take_empty()) {
+            (Source::Nothing, free) => {
+                free.into_iter().for_each(|free| pool.release(free));
+                return;
+            }
+            (from, Some(mut free)) if sealed_bytes <= BufferPool::ROOM_BYTES => {
+                let (content, room) = match from {
+                    Source::Chunk(chunk) => pool.bytes_and_room(chunk, &free),
+                    Source::Early(bytes) | Source::Heap(bytes) => (&bytes[..], pool.room(&free).0),
+                    Source::Nothing => (&[][..], pool.room(&free).0),
+                };
+                match wrapping.records.seal(&[held.as_bytes(), &content[range]], room) {
+                    Ok(bytes) => {
+                        pool.place(&mut free, 0..bytes);
+                        carrier.queue.push(pool, free);
+                        true
+                    }
+                    Err(_) => {
+                        pool.release(free);
+                        false
+                    }
+                }
+            }
+            (from, free) => {
+                free.into_iter().for_each(|free| pool.release(free));
+                let content = match from {
+                    Source::Chunk(chunk) => pool.bytes(chunk),
+                    Source::Early(bytes) | Source::Heap(bytes) => bytes,
+                    Source::Nothing => &[],
+                };
+                let mut sealed = vec![0; sealed_bytes];
+                let result = wrapping.records.seal(&[held.as_bytes(), &content[range]], &mut sealed);
+                if result.is_ok() {
+                    carrier.queue.push_heap(pool, sealed.into());
+                }
+                result.is_ok()
+            }
+        };
+        live.session.handle_wrapped(to, (sealed_bytes - content_bytes) as u64);
+        if is_sealed {
+            self.list_holder(index, to);
+            self.is_queued(index, to, held_buffers);
+        } else {
+            self.worn_out.push((index, to));
+        }
+    }
+
+    /// A Close frame of ours as it goes into a leg's queue.
+    pub(super) fn seal_farewell(&mut self, index: u32, leg: Leg, frame: &[u8]) -> Bytes {
+        let Some(live) = self.sessions.get_mut(index) else { return Bytes::new() };
+        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else {
+            return Bytes::copy_from_slice(frame);
+        };
+        let mut sealed = vec![0; wrapping.records.sealed_bytes(frame.len())];
+        if wrapping.records.seal(&[frame], &mut sealed).is_err() {
+            self.worn_out.push((index, leg));
+        }
+        live.session.handle_wrapped(leg, (sealed.len() - frame.len()) as u64);
+        sealed.into()
+    }
+
+    /// Ends sessions of which a leg's key is used up.
+    pub(super) fn end_worn_out(&mut self) {
+        while let Some((index, leg)) = self.worn_out.pop() {
+            self.end_by_fault(index, leg, Alert::InternalError);
+        }
+    }
+}
+
+/// A record that was held.
+enum Whole {
+    NotYet,
+    Record(Vec<u8>),
+    Faulty(RecordFault),
+}
+
+impl Wrapping {
+    /// From here on nothing that comes matters.
+    pub(super) fn turn_deaf(&mut self, pool: &mut BufferPool) {
+        self.is_deaf = true;
+        self.held = None;
+        pool.remove_backlog(std::mem::take(&mut self.held_bytes));
+    }
+
+    /// Adds what belongs to the record that is held; gives how many bytes did, and the record if it is whole.
+    fn fill_held(&mut self, received: &[u8]) -> Result<(usize, Whole), RecordFault> {
+        let Some(mut held) = self.held.take() else { return Ok((0, Whole::NotYet)) };
+        let taken = held.fill(received)?;
+        if held.is_whole() {
+            return Ok((taken, Whole::Record(held.into_bytes())));
+        }
+        self.held = Some(held);
+        Ok((taken, Whole::NotYet))
+    }
+
+    /// Opens records in place, and moves their contents together. What is cut at the end is held.
+    fn open(&mut self, received: &mut [u8]) -> Opened {
+        let mut at = 0;
+        let mut content = 0..0;
+        let end = loop {
+            match self.records.open(received, &mut at) {
+                Ok(Step::Plaintext(range)) if content.is_empty() => content = range,
+                Ok(Step::Plaintext(range)) => {
+                    let end = content.end + range.len();
+                    received.copy_within(range, content.end);
+                    content.end = end;
+                }
+                Ok(Step::Ticket(_)) => {}
+                Ok(Step::Hold) => {
+                    let mut held = self.records.held();
+                    match held.fill(&received[at..]) {
+                        Ok(_) => {
+                            self.held = Some(held);
+                            break None;
+                        }
+                        Err(fault) => break Some(End::Faulty(fault)),
+                    }
+                }
+                Ok(Step::Done) => break None,
+                Ok(Step::Closed) => break Some(End::Closed),
+                Ok(Step::Alert(_)) => break Some(End::Alerted),
+                Err(fault) => break Some(End::Faulty(fault)),
+            }
+        };
+        Opened { content, end }
+    }
+}

@@ -1,0 +1,48 @@
+//! Which TLS stands before which listener and which backend, as a publication has it.
+
+use super::endpoint::{Endpoint, EndpointFault};
+use crate::catalog::{Api, Name};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// TLS towards one backend.
+#[derive(Clone, Debug)]
+pub struct BackendTls {
+    /// Whom to trust, and what to show.
+    pub config: Arc<ClientConfig>,
+    /// The name that its certificate has to have.
+    pub name: ServerName<'static>,
+}
+
+impl BackendTls {
+    /// This end of a new connection.
+    ///
+    /// # Errors
+    /// The configuration cannot make a connection.
+    pub fn endpoint(&self) -> Result<Endpoint, EndpointFault> {
+        Endpoint::with_backend(&self.config, self.name.clone())
+    }
+}
+
+/// TLS of everything that has it. Openings take what they need when they begin, so a publication changes none of them.
+#[derive(Debug, Default)]
+pub struct TlsSetup {
+    /// By a listener's place in the configuration; absent for a plain one.
+    pub listeners: Vec<Option<Arc<ServerConfig>>>,
+    /// By API; absent for a plain backend.
+    pub backends: HashMap<Name, BackendTls>,
+}
+
+impl TlsSetup {
+    /// What stands before a listener.
+    pub fn of_listener(&self, index: usize) -> Option<Arc<ServerConfig>> {
+        self.listeners.get(index).cloned().flatten()
+    }
+
+    /// What stands before an API's backend.
+    pub fn of_backend(&self, api: &Api) -> Option<BackendTls> {
+        self.backends.get(&api.name).cloned()
+    }
+}

@@ -1,0 +1,15 @@
+//! TLS on both legs, as clients and backends see it.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests wait for real events with real deadlines, and fail by panicking"
+)]
+
+mod listeners;
+#[path = "../../src/tls/tests/pki.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part of this")]
+mod pki;
+mod secured;
+#[path = "../support/mod.rs"]
+mod support;
