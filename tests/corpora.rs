@@ -44,3 +44,8 @@ fn sessions() {
 fn configuration_files() {
     replay("configuration", checks::configuration::check);
 }
+
+#[test]
+fn tls_records() {
+    replay("tls_records", checks::tls_records::check);
+}

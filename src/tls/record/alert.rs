@@ -19,7 +19,7 @@ pub enum Alert {
     ProtocolVersion,
     /// Something of ringgate's own.
     InternalError,
-    /// TLS 1.2: no second handshake (RFC 5746 §4.5).
+    /// TLS 1.2: no second handshake (RFC 5246 §7.2.2).
     NoRenegotiation,
 }
 

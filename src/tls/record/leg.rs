@@ -148,7 +148,7 @@ impl LegRecords {
 impl Records for LegRecords {
     fn open(&mut self, received: &mut [u8], at: &mut usize) -> Result<Step, RecordFault> {
         let mut asked = Asked::default();
-        let step = self.inbound.next(received, at, &mut asked)?;
+        let step = self.inbound.next(received, at, &mut asked);
         if asked.key_update {
             self.outbound.owe_key_update(false);
         }
@@ -158,7 +158,7 @@ impl Records for LegRecords {
         if self.inbound.take_update_wish() {
             self.outbound.owe_key_update(true);
         }
-        Ok(step)
+        step
     }
 
     fn held(&self) -> HeldRecord {

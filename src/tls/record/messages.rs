@@ -6,7 +6,7 @@
 //! |---|---|
 //! | TLS 1.3, from a server | NewSessionTicket, KeyUpdate (RFC 8446 §4.6.1, §4.6.3) |
 //! | TLS 1.3, from a client | KeyUpdate |
-//! | TLS 1.2, from a server | HelloRequest: it is told that there is no renegotiation (RFC 5246 §7.4.1.1, RFC 5746 §4.5) |
+//! | TLS 1.2, from a server | HelloRequest: it is told that there is no renegotiation (RFC 5246 §7.4.1.1, RFC 5246 §7.2.2) |
 //! | TLS 1.2, from a client | ClientHello: likewise |
 //!
 //! Not here: answers and new keys (`inbound`, `outbound`).

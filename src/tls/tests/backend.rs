@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustls::AlertDescription;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use tempfile::TempDir;
@@ -71,6 +72,26 @@ fn a_certificate_has_to_be_trusted_and_for_the_name() {
         (&server(&authority.leaf_with(names, for_clients)), "a.example", Err(FailedCheck::WrongPurpose)),
     ] {
         assert_eq!(failed(&backend, server, host), outcome, "{host}");
+    }
+}
+
+#[test]
+fn a_backend_is_told_why_it_is_refused() {
+    let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("authority"));
+    let backend = load(BackendTls::default(), &folder, &authority);
+    for (leaf, alert) in [
+        (authority.expired_leaf(&["a.example"]), AlertDescription::CertificateExpired),
+        (Authority::new("strange").leaf(&["a.example"]), AlertDescription::UnknownCA),
+    ] {
+        let mut peer = Peer::server(&server(&leaf));
+        let name = ServerName::try_from("a.example").expect("a name");
+        let mut handshake = Handshake::with_backend(backend.config(), name).expect("a handshake");
+        let (mut received, mut out) = (Vec::new(), Vec::new());
+        assert!(matches!(handshake.advance(&mut received, &mut out), Ok(Progress::NeedsMore)));
+        peer.take(&out).expect("a client's hello");
+        out.clear();
+        assert!(handshake.advance(&mut peer.give(), &mut out).is_err());
+        assert_eq!(peer.take(&out), Err(rustls::Error::AlertReceived(alert)));
     }
 }
 

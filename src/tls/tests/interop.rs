@@ -149,6 +149,34 @@ fn a_handshake_may_be_cut_anywhere() {
     }
 }
 
+/// Messages that are spread over records, and records that come one byte at a time.
+#[test]
+fn a_handshake_may_come_in_many_small_records() {
+    let authority = Authority::new("authority");
+    let mut server = server_config(&provider(), &authority.leaf(&["localhost"]));
+    let mut client = client_config(&provider(), &authority);
+    server.max_fragment_size = Some(64);
+    client.max_fragment_size = Some(64);
+    let (server, client) = (Arc::new(server), Arc::new(client));
+    for step in [1, 50, usize::MAX] {
+        let mut peer = Peer::client(&client, "localhost");
+        peer.say(b"behind");
+        let handshake = Handshake::with_client(&server).expect("a handshake");
+        let (mut finished, mut behind) = shake(handshake, &mut peer, step).expect("a connection");
+        assert_eq!(hear(&mut finished.records, &mut behind).plaintext, b"behind");
+
+        let mut peer = Peer::server(&server);
+        peer.say(b"behind");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let handshake = Handshake::with_backend(&client, name).expect("a handshake");
+        let (mut finished, mut behind) = shake(handshake, &mut peer, step).expect("a connection");
+        behind.extend(peer.give());
+        let heard = hear(&mut finished.records, &mut behind);
+        assert_eq!((heard.plaintext.as_slice(), heard.end), (&b"behind"[..], None));
+        assert_eq!(finished.records.tickets(), 2, "spread over records, and read over");
+    }
+}
+
 #[test]
 fn the_chain_of_the_peer_is_there() {
     let (servers, clients) = (Authority::new("servers"), Authority::new("clients"));

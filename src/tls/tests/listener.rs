@@ -432,6 +432,7 @@ fn a_resumed_connection_has_the_certificate_of_the_first() {
     for is_resumed in [false, true] {
         let finished = connect(&listener, &client, "a.example").0.expect("a connection");
         assert_eq!((finished.is_resumed, finished.peer_chain), (is_resumed, Some(known.chain())));
+        assert_eq!(finished.server_name.as_deref(), Some("a.example"));
     }
 }
 

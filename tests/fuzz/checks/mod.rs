@@ -7,6 +7,7 @@ pub mod request_head;
 pub mod response_head;
 pub mod scanner;
 pub mod session;
+pub mod tls_records;
 
 /// The first bytes of an input choose how it is played, the rest is played.
 pub struct Choices<'a>(pub &'a [u8]);
