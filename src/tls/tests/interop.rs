@@ -191,6 +191,37 @@ fn the_chain_of_the_peer_is_there() {
     assert_eq!(finished.peer_chain, Some(own.chain()));
 }
 
+/// Whatever byte of a peer's part is wrong, there is no panic; behind the first hello there is no connection either.
+#[test]
+fn a_wrong_byte_anywhere_in_a_handshake_does_no_harm() {
+    let authority = Authority::new("authority");
+    let server = server_config(&provider(), &authority.leaf(&["localhost"]));
+    let client = Arc::new(client_config(&provider(), &authority));
+    let (mut at, mut bytes) = (0, usize::MAX);
+    while at < bytes {
+        let mut peer = Peer::client(&client, "localhost");
+        let mut handshake = Handshake::with_client(&server).expect("a handshake");
+        let mut hello = peer.give();
+        let mut out = Vec::new();
+        if at < hello.len() {
+            hello[at] ^= 0x15;
+            // Some bytes mean nothing yet: the transcript shows them to be wrong at the end.
+            let _ = handshake.advance(&mut hello, &mut out);
+        } else {
+            assert!(matches!(handshake.advance(&mut hello.clone(), &mut out), Ok(Progress::NeedsMore)));
+            peer.take(&out).expect("the server's part");
+            let mut rest = peer.give();
+            bytes = hello.len() + rest.len();
+            let at = at - hello.len();
+            rest[at] ^= 0x15;
+            let is_done = matches!(handshake.advance(&mut rest, &mut out), Ok(Progress::Done));
+            // RFC 8446 §5.1: minor versions in headers, of change_cipher_spec and of the last record, are not looked at.
+            assert_eq!(is_done, [2, 8].contains(&at), "byte {at}");
+        }
+        at += 1;
+    }
+}
+
 /// What a peer that is not of TLS says, and what it is told.
 #[test]
 fn what_is_no_handshake_is_refused() {
