@@ -7,6 +7,7 @@
 
 mod accept;
 mod answer;
+mod backend_tls;
 pub mod budgets;
 mod channel;
 mod dial;
@@ -14,6 +15,7 @@ mod head_reader;
 pub mod listener;
 mod opening;
 mod refusal;
+mod remains;
 mod run;
 pub mod socket;
 mod source_addresses;

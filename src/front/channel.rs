@@ -11,6 +11,7 @@ use crate::limits::HEAD_READ_BYTES;
 use crate::tls::endpoint::{Endpoint, EndpointFault};
 use crate::tls::handshake::HandshakeFault;
 use bytes::Bytes;
+use rustls::pki_types::CertificateDer;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::Shutdown;
@@ -64,6 +65,11 @@ impl<S: Stream> Channel<S> {
     /// Whether it is under TLS.
     pub(super) fn is_secured(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// The peer's certificates, its own first; absent if it showed none.
+    pub(super) fn peer_chain(&self) -> Option<Vec<CertificateDer<'static>>> {
+        self.tls.as_ref()?.borrow().established()?.peer_chain.clone()
     }
 
     /// Goes on without TLS, for a peer that speaks none.

@@ -10,11 +10,13 @@
 //! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`).
 
 use super::answer::{BackendAnswer, pass_on, read_answer, send_request, wrong_answer};
+use super::backend_tls::secure_backend;
 use super::budgets::with_api_place;
 use super::channel::{Channel, NoHandshake};
 use super::dial::{Abort, dial};
 use super::head_reader::{Head, NoHead, read_head};
 use super::refusal::{Refusal, end_after_answer, send_last_answer, send_within, shut};
+use super::remains::{behind, take_apart};
 use super::socket::HangUp;
 use super::stream::{Network, Stream};
 use super::{Front, OpeningGuard};
@@ -26,15 +28,14 @@ use crate::http1::{HeadFault, RequestHead, Target};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::relay::NewSession;
 use crate::session::{Cause, Phase, SessionLimits};
-use crate::tls::endpoint::{Endpoint, EndpointFault, Remains};
-use crate::tls::failed_check::FailedCheck;
-use crate::tls::record::Records;
+use crate::tls::endpoint::Endpoint;
+use crate::tls::peer_certificate::PeerCertificate;
 use crate::tls::setup::BackendTls;
 use crate::websocket::ReservedBits;
 use crate::websocket::opening::{Offer, check_answer, check_request};
 use crate::websocket::scanner::FrameRules;
 use bytes::Bytes;
-use std::future::pending;
+use rustls::pki_types::UnixTime;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -79,6 +80,8 @@ struct Opening<N: Network> {
     socket: Channel<N::Stream>,
     /// Who connected. Whom limits and logs mean is the same until a PROXY header can say otherwise.
     peer: SocketAddr,
+    /// What the client's certificate says, if it showed one.
+    certificate: Option<PeerCertificate>,
     phase: Phase,
 }
 
@@ -117,7 +120,7 @@ pub(super) async fn open<N: Network>(
             return front.counters.count_termination(Cause::Bug, Phase::Head);
         }
     };
-    let mut opening = Opening { front, socket, peer: arrival.peer, phase: Phase::Head };
+    let mut opening = Opening { front, socket, peer: arrival.peer, certificate: None, phase: Phase::Head };
     let result = opening.run().await;
     let (cause, phase) = match result {
         Ok(session) => {
@@ -128,6 +131,7 @@ pub(super) async fn open<N: Network>(
         Err(Stop::Refused(refusal)) => {
             tracing::debug!(
                 peer = %opening.peer,
+                certificate = opening.certificate.as_ref().map(|certificate| certificate.subject.as_str()),
                 cause = refusal.cause.name(),
                 phase = opening.phase.name(),
                 status = refusal.status,
@@ -167,7 +171,9 @@ impl<N: Network> Opening<N> {
         let interrupt = async || {
             let _ = self.socket.cancel_all().await;
         };
-        let Err(reason) = self.socket.handshake(deadline, stop, interrupt).await else { return Ok(()) };
+        let Err(reason) = self.socket.handshake(deadline, stop, interrupt).await else {
+            return self.take_certificate().await;
+        };
         match reason {
             NoHandshake::IsPlainHttp => {
                 self.socket.give_up_tls();
@@ -182,6 +188,24 @@ impl<N: Network> Opening<N> {
             NoHandshake::Late => Err(Stop::Unsaid(Cause::TlsFault)),
             NoHandshake::Stopped => Err(Stop::Unsaid(Cause::Drain)),
             NoHandshake::Ended | NoHandshake::Broken(_) => Err(Stop::Unsaid(Cause::ClientGone)),
+        }
+    }
+
+    /// Keeps what the client's certificate says. One that was shown in an earlier connection may have expired since.
+    async fn take_certificate(&mut self) -> Result<(), Stop> {
+        let Some(chain) = self.socket.peer_chain() else { return Ok(()) };
+        let certificate = chain.first().and_then(|own| PeerCertificate::parse(own).ok());
+        match certificate {
+            Some(certificate) if !certificate.is_expired(UnixTime::now()) => {
+                self.certificate = Some(certificate);
+                Ok(())
+            }
+            Some(_) | None => {
+                tracing::debug!(peer = %self.peer, "a client's certificate has expired, or cannot be read");
+                shut(&self.socket, Shutdown::Write);
+                end_after_answer(self.socket.stream()).await;
+                Err(Stop::Unsaid(Cause::TlsFault))
+            }
         }
     }
 
@@ -324,62 +348,12 @@ impl<N: Network> Opening<N> {
     }
 }
 
-/// What TLS left of one leg; nothing for a plain one.
-#[derive(Default)]
-struct LegRemains {
-    records: Option<Box<dyn Records>>,
-    payload: Vec<u8>,
-    received: Vec<u8>,
-}
-
-fn take_apart(tls: Option<Box<Endpoint>>) -> LegRemains {
-    let Some(Remains { records, payload, received }) = tls.and_then(|tls| tls.into_remains()) else {
-        return LegRemains::default();
-    };
-    LegRemains { records: Some(Box::new(records)), payload, received }
-}
-
-/// What came behind a head, and what came behind that.
-fn behind(first: Bytes, rest: Vec<u8>) -> Bytes {
-    if rest.is_empty() { first } else { [first.as_ref(), &rest].concat().into() }
-}
-
 /// What a backend is asked, and for whom.
 struct Asked<'a> {
     admitted: &'a Admitted,
     peer: SocketAddr,
     /// That of the client's request.
     scheme: &'static str,
-}
-
-/// Does the TLS handshake with a backend.
-async fn secure_backend<S: Stream>(
-    stream: Rc<S>,
-    tls: &BackendTls,
-    deadline: Instant,
-) -> Result<Channel<S>, Refusal> {
-    let failed = |error: &EndpointFault| {
-        let check = match error {
-            EndpointFault::Handshake(fault) => FailedCheck::of(fault).name(),
-            EndpointFault::Record(_) | EndpointFault::Alerted(_) | EndpointFault::Exhausted(_) => "protocol",
-        };
-        tracing::warn!(name = ?tls.name, check, %error, "TLS with a backend failed");
-        Refusal::of(Cause::BackendTls, "the backend's TLS handshake failed")
-    };
-    let endpoint = tls.endpoint().map_err(|error| failed(&error))?;
-    let channel = Channel::secured(stream, endpoint);
-    let interrupt = async || shut(&channel, Shutdown::Both);
-    match channel.handshake(deadline, pending(), interrupt).await {
-        Ok(()) => Ok(channel),
-        Err(NoHandshake::Faulty(error)) => Err(failed(&error)),
-        Err(NoHandshake::Late | NoHandshake::Stopped) => {
-            Err(Refusal::of(Cause::BackendSilent, "the backend did not finish its TLS handshake in time"))
-        }
-        Err(reason @ (NoHandshake::Ended | NoHandshake::Broken(_) | NoHandshake::IsPlainHttp)) => {
-            tracing::warn!(name = ?tls.name, ?reason, "TLS with a backend failed");
-            Err(Refusal::of(Cause::BackendTls, "the backend broke off its TLS handshake"))
-        }
-    }
 }
 
 /// The conversation with the backend, up to its 101.

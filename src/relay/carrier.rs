@@ -55,6 +55,17 @@ pub struct Carrier<S> {
     pub wrapping: Option<Box<Wrapping>>,
 }
 
+/// How long ago records' keys were used, as far as looks at it tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseOfKeys {
+    /// Since the last look.
+    Recent,
+    /// Between the last two looks.
+    Past,
+    /// What can be made again is dropped.
+    Dropped,
+}
+
 /// The records around a carrier's bytes.
 #[derive(Debug)]
 pub struct Wrapping {
@@ -66,6 +77,8 @@ pub struct Wrapping {
     pub held_bytes: usize,
     /// Nothing that comes matters any more: it is not opened.
     pub is_deaf: bool,
+    /// How long ago its keys were used.
+    pub use_of_keys: UseOfKeys,
 }
 
 impl<S> Carrier<S> {
@@ -97,8 +110,15 @@ impl<S> Carrier<S> {
             holds_since: Moment::ZERO,
             is_broken: false,
             is_listed: false,
-            wrapping: records
-                .map(|records| Box::new(Wrapping { records, held: None, held_bytes: 0, is_deaf: false })),
+            wrapping: records.map(|records| {
+                Box::new(Wrapping {
+                    records,
+                    held: None,
+                    held_bytes: 0,
+                    is_deaf: false,
+                    use_of_keys: UseOfKeys::Recent,
+                })
+            }),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::session_table::SessionTable;
 use super::slow_readers::{CarrierName, Holders, SendWatch};
 use super::wheel::Wheel;
 use crate::admission::permit::Permit;
-use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED};
+use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED, TLS_REST_MS};
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, Token};
@@ -96,6 +96,8 @@ pub struct Relay<R: Ring> {
     due: Vec<u32>,
     drain: Option<Drain>,
     no_more_come: bool,
+    /// When records are looked at that may have nothing to do.
+    pub(super) rests_at: Option<Moment>,
     /// Legs whose keys are used up.
     pub(super) worn_out: Vec<(u32, Leg)>,
 }
@@ -128,6 +130,7 @@ impl<R: Ring> Relay<R> {
             due: Vec::new(),
             drain: None,
             no_more_come: false,
+            rests_at: None,
             worn_out: Vec::new(),
         }
     }
@@ -189,6 +192,7 @@ impl<R: Ring> Relay<R> {
         self.end_largest_holders();
         self.start_sends();
         self.rearm_parked();
+        self.rest_records();
         self.counters.slots.store(self.sessions.len() as u64, Ordering::Relaxed);
         self.counters.buffers.store(self.ring.pool().lent_out() as u64, Ordering::Relaxed);
         self.counters.backlog_bytes.store(self.ring.pool().backlog_bytes() as u64, Ordering::Relaxed);
@@ -204,7 +208,7 @@ impl<R: Ring> Relay<R> {
         let drain_at = self.drain.as_ref().map(Drain::next_at);
         let patience_ms = self.patience_ms();
         let late_at = self.sends.next_late(patience_ms);
-        let next = [self.wheel.next_expiry(), drain_at, late_at].into_iter().flatten().min();
+        let next = [self.wheel.next_expiry(), drain_at, late_at, self.rests_at].into_iter().flatten().min();
         next.map_or(TURN_WAIT_MS_MAX, |next| next.millis_since(self.now).clamp(1, TURN_WAIT_MS_MAX))
     }
 
@@ -649,6 +653,8 @@ impl<R: Ring> Relay<R> {
         let session = Session::new(limits, mask, self.now);
         let deadline = session.next_deadline();
         let ([client, backend], [client_records, backend_records]) = (sockets, records);
+        let is_wrapped = client_records.is_some() || backend_records.is_some();
+        self.rests_at = self.rests_at.or(is_wrapped.then(|| self.now.after_millis(TLS_REST_MS)));
         let carriers = [Carrier::new(client, client_records), Carrier::new(backend, backend_records)];
         let live = Live { session, carriers, in_flight: 0, _permit: permit };
         // Dropping the session closes its sockets: a table of 16 million slots is beyond every limit.

@@ -10,8 +10,9 @@
 //!
 //! Not here: the records themselves (`tls::record`).
 
-use super::carrier::Wrapping;
+use super::carrier::{UseOfKeys, Wrapping};
 use super::run::{Relay, Source};
+use crate::limits::TLS_REST_MS;
 use crate::ring::{BufferPool, Chunk, Ring};
 use crate::session::{Gone, Leg};
 use crate::tls::record::{Alert, RecordFault, Step};
@@ -106,6 +107,7 @@ impl<R: Ring> Relay<R> {
 
     /// What is left to be done when received records are opened: what they ask for, a cut one at their end, an end.
     fn after_records(&mut self, index: u32, leg: Leg, end: Option<End>) {
+        self.rests_at = self.rests_at.or(Some(self.now.after_millis(TLS_REST_MS)));
         let Some(live) = self.sessions.get_mut(index) else { return };
         let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else { return };
         if wrapping.is_deaf {
@@ -201,6 +203,8 @@ impl<R: Ring> Relay<R> {
         let Some(wrapping) = &mut carrier.wrapping else { return };
         let content_bytes = held.as_bytes().len() + range.len();
         let sealed_bytes = wrapping.records.sealed_bytes(content_bytes);
+        wrapping.use_of_keys = UseOfKeys::Recent;
+        self.rests_at = self.rests_at.or(Some(self.now.after_millis(TLS_REST_MS)));
         let held_buffers = carrier.queue.holds_buffers();
         let pool = self.ring.pool();
         let is_sealed = match (&*source, pool.take_empty()) {
@@ -264,6 +268,29 @@ impl<R: Ring> Relay<R> {
         sealed.into()
     }
 
+    /// Lets records that nobody uses drop what can be made again: some hundred bytes a direction.
+    pub(super) fn rest_records(&mut self) {
+        if self.rests_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        let mut is_any_in_use = false;
+        for index in 0..self.sessions.slots() {
+            let Some(live) = self.sessions.get_mut(index) else { continue };
+            for wrapping in live.carriers.iter_mut().filter_map(|carrier| carrier.wrapping.as_mut()) {
+                wrapping.use_of_keys = match wrapping.use_of_keys {
+                    UseOfKeys::Recent => UseOfKeys::Past,
+                    UseOfKeys::Past => {
+                        wrapping.records.rest();
+                        UseOfKeys::Dropped
+                    }
+                    UseOfKeys::Dropped => UseOfKeys::Dropped,
+                };
+                is_any_in_use |= wrapping.use_of_keys != UseOfKeys::Dropped;
+            }
+        }
+        self.rests_at = is_any_in_use.then(|| self.now.after_millis(TLS_REST_MS));
+    }
+
     /// Ends sessions of which a leg's key is used up.
     pub(super) fn end_worn_out(&mut self) {
         while let Some((index, leg)) = self.worn_out.pop() {
@@ -300,6 +327,7 @@ impl Wrapping {
 
     /// Opens records in place, and moves their contents together. What is cut at the end is held.
     fn open(&mut self, received: &mut [u8]) -> Opened {
+        self.use_of_keys = UseOfKeys::Recent;
         let mut at = 0;
         let mut content = 0..0;
         let end = loop {
