@@ -8,11 +8,10 @@ use super::refusal::shut;
 use super::socket::{HangUp, until};
 use super::stream::Stream;
 use crate::limits::HEAD_READ_BYTES;
-use crate::tls::endpoint::{Endpoint, EndpointFault};
+use crate::tls::endpoint::{Endpoint, EndpointFault, Established};
 use crate::tls::handshake::HandshakeFault;
 use bytes::Bytes;
-use rustls::pki_types::CertificateDer;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::io;
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -67,9 +66,9 @@ impl<S: Stream> Channel<S> {
         self.tls.is_some()
     }
 
-    /// The peer's certificates, its own first; absent if it showed none.
-    pub(super) fn peer_chain(&self) -> Option<Vec<CertificateDer<'static>>> {
-        self.tls.as_ref()?.borrow().established()?.peer_chain.clone()
+    /// What is known of its TLS, when the handshake is over.
+    pub(super) fn established(&self) -> Option<Ref<'_, Established>> {
+        Ref::filter_map(self.tls.as_ref()?.borrow(), |tls| tls.established()).ok()
     }
 
     /// Goes on without TLS, for a peer that speaks none.

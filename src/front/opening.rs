@@ -26,6 +26,7 @@ use crate::http1::encode::{Forwarded, encode_backend_request, encode_switching_p
 use crate::http1::request::{check_incomplete_head, late_head_fault};
 use crate::http1::{HeadFault, RequestHead, Target};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
+use crate::observe::counters::add;
 use crate::relay::NewSession;
 use crate::session::{Cause, Phase, SessionLimits};
 use crate::tls::endpoint::Endpoint;
@@ -193,7 +194,11 @@ impl<N: Network> Opening<N> {
 
     /// Keeps what the client's certificate says. One that was shown in an earlier connection may have expired since.
     async fn take_certificate(&mut self) -> Result<(), Stop> {
-        let Some(chain) = self.socket.peer_chain() else { return Ok(()) };
+        let shown = self.socket.established().map(|tls| (tls.is_resumed, tls.peer_chain.clone()));
+        let Some((is_resumed, chain)) = shown else { return Ok(()) };
+        add(&self.front.counters.tls_handshakes, 1);
+        add(&self.front.counters.tls_resumptions, u64::from(is_resumed));
+        let Some(chain) = chain else { return Ok(()) };
         let certificate = chain.first().and_then(|own| PeerCertificate::parse(own).ok());
         match certificate {
             Some(certificate) if !certificate.is_expired(UnixTime::now()) => {

@@ -81,6 +81,10 @@ worker_counters! {
     pub accept_pauses: AtomicU64, Counter of "pauses";
     /// Openings in progress.
     pub openings: AtomicU64, Gauge of "openings";
+    /// TLS handshakes that were completed with clients.
+    pub tls_handshakes: AtomicU64, Counter of "handshakes";
+    /// Those of them that resumed an earlier connection.
+    pub tls_resumptions: AtomicU64, Counter of "handshakes";
     /// Sessions that the relay took over.
     pub sessions_opened: AtomicU64, Counter of "sessions";
     /// Sessions that the front gave to another worker's relay, because its own had too many more than that one.
