@@ -60,6 +60,9 @@ impl<R: Ring> Relay<R> {
                 Err(fault) => (received.len(), Whole::Faulty(fault)),
             };
             chunk.advance(taken);
+            if matches!(whole, Whole::NotYet) {
+                return self.on_part(index, leg, chunk);
+            }
             end = self.on_whole(index, leg, whole);
         }
         let Some(live) = self.sessions.get_mut(index) else { return self.ring.pool().release(chunk) };
@@ -75,6 +78,29 @@ impl<R: Ring> Relay<R> {
         live.session.handle_bytes(leg, self.ring.pool().bytes(&chunk), self.now, &mut self.effects);
         self.apply_effects(index, Source::Chunk(chunk));
         self.after_records(index, leg, opened.end);
+    }
+
+    /// All that came belongs to a record that is held, whose time goes on.
+    fn on_part(&mut self, index: u32, leg: Leg, chunk: Chunk) {
+        self.ring.pool().release(chunk);
+        self.count_held(index, leg);
+        if let Some(live) = self.sessions.get_mut(index) {
+            live.session.handle_bytes(leg, &[], self.now, &mut self.effects);
+            self.apply_effects(index, Source::Nothing);
+        }
+    }
+
+    /// Counts what a record that is held takes of the heap.
+    fn count_held(&mut self, index: u32, leg: Leg) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else { return };
+        let held_bytes = wrapping.held.as_ref().map_or(0, |held| held.heap_bytes());
+        let counted_bytes = std::mem::replace(&mut wrapping.held_bytes, held_bytes);
+        self.ring.pool().add_backlog(held_bytes);
+        self.ring.pool().remove_backlog(counted_bytes);
+        if held_bytes > 0 {
+            self.list_holder(index, leg);
+        }
     }
 
     /// Records that came before the session did.
@@ -114,18 +140,12 @@ impl<R: Ring> Relay<R> {
             return;
         }
         let is_cut = wrapping.held.is_some();
-        let held_bytes = wrapping.held.as_ref().map_or(0, |held| held.heap_bytes());
-        let counted_bytes = std::mem::replace(&mut wrapping.held_bytes, held_bytes);
-        self.ring.pool().add_backlog(held_bytes);
-        self.ring.pool().remove_backlog(counted_bytes);
         let owes = wrapping.records.owes();
         if !live.session.is_over() {
             live.session.handle_cut(leg, is_cut, self.now, &mut self.effects);
             self.apply_effects(index, Source::Nothing);
         }
-        if is_cut {
-            self.list_holder(index, leg);
-        }
+        self.count_held(index, leg);
         if owes {
             self.pay_owed(index, leg);
         }

@@ -121,6 +121,7 @@ impl World {
         }
         if connection.endpoint.next_write <= now {
             self.write(id);
+            self.drip(id);
         }
         if self.connections[id].endpoint.next_read <= now {
             self.read(id);
@@ -154,6 +155,20 @@ impl World {
         } else {
             // Until the relay has read.
             connection.endpoint.next_write = NEVER;
+        }
+    }
+
+    /// Lets one byte more of what drips arrive.
+    fn drip(&mut self, id: usize) {
+        let connection = &mut self.connections[id];
+        if let Some(wrapped) = &mut connection.wrapped
+            && let Some((arrived, next_at)) = &mut wrapped.drips
+        {
+            if *next_at <= self.now {
+                *arrived += 1;
+                *next_at = self.now + 1_000;
+            }
+            connection.endpoint.next_write = *next_at;
         }
     }
 

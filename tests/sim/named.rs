@@ -3,14 +3,16 @@
 use super::arrivals::{Arrival, Plan};
 use super::connection::Connection;
 use super::endpoint::{Answer, DEAF, EAGER, Endpoint, Habits, Leave};
+use super::records::Wrapped;
 use super::ring::Odds;
 use super::scenario::Scenario;
 use super::script::Script;
 use super::simulation::{Simulation, telling};
 use super::world::World;
 use fastrand::Rng;
-use ringgate::limits::SLOW_SEND_MS;
+use ringgate::limits::{RECORD_TIMEOUT_MS, SLOW_SEND_MS};
 use ringgate::session::{Cause, Leg, SessionLimits};
+use ringgate::tls::record::Role;
 use ringgate::websocket::ReservedBits;
 use ringgate::websocket::scanner::FrameRules;
 use std::sync::atomic::Ordering;
@@ -261,5 +263,37 @@ fn the_end_of_a_broken_connection_is_heard_of_though_its_leg_is_paused() {
         assert_eq!(simulation.terminations(Cause::Reset), 1);
         assert!(simulation.world.borrow().now < 1_000, "without waiting for a deadline");
         simulation.run();
+    });
+}
+
+#[test]
+fn a_record_that_drips_in_has_until_its_deadline_however_often_a_byte_comes() {
+    let rng = &mut Rng::with_seed(3);
+    let (mut wrapped, records) = Wrapped::pair(rng, Role::Server);
+    wrapped.drips = Some((100, 0));
+    let quiet = |script| Connection::new(Endpoint::new(QUIET, 0), script, 0);
+    let mut client = quiet(messages(Leg::Downstream, &[5_000]));
+    client.wrapped = Some(Box::new(wrapped));
+    let plan = Plan {
+        connections: [client, quiet(messages(Leg::Upstream, &[]))],
+        limits: LIMITS,
+        mask: [0; 4],
+        records: [Some(Box::new(records)), None],
+    };
+    let scenario = Scenario {
+        odds: Odds::default(),
+        buffers: 4,
+        posted_max: 2,
+        backlog_bytes_max: 64 << 20,
+        arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
+    };
+    let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
+    let world = simulation.world.clone();
+    telling(&world, || {
+        simulation
+            .turn_until("the end", |world| world.sessions.first().is_some_and(|session| session.is_over));
+        let now = simulation.world.borrow().now;
+        assert!((RECORD_TIMEOUT_MS..RECORD_TIMEOUT_MS + 3_000).contains(&now), "{now}");
+        assert_eq!(simulation.terminations(Cause::RecordFault), 1);
     });
 }

@@ -16,6 +16,8 @@ pub struct Wrapped {
     wire_read: usize,
     /// How much of the script is whole when so much of the wire is received.
     marks: VecDeque<(usize, usize)>,
+    /// It comes a byte a second: how much has come, and when the next byte does.
+    pub drips: Option<(usize, u64)>,
     /// Where a record starts that is not authentic.
     pub is_corrupt_at: Option<usize>,
     /// It has said that nothing more comes.
@@ -52,6 +54,7 @@ impl Wrapped {
             wire: Vec::new(),
             wire_read: 0,
             marks: VecDeque::new(),
+            drips: None,
             is_corrupt_at: None,
             has_closed: false,
             is_told_end: false,
@@ -71,7 +74,8 @@ impl Wrapped {
                 self.refreshes += 1;
                 self.own.refresh_keys();
             }
-            let most = if rng.bool() { rest.len() } else { rng.usize(1..=rest.len()) };
+            let most =
+                if self.drips.is_some() || rng.bool() { rest.len() } else { rng.usize(1..=rest.len()) };
             let (record, behind) = rest.split_at(most.min(16_384));
             let begin = self.wire.len();
             self.wire.resize(begin + self.own.sealed_bytes(record.len()), 0);
@@ -99,7 +103,7 @@ impl Wrapped {
 
     /// Bytes that the relay has not received.
     pub fn unread(&self) -> usize {
-        self.wire.len() - self.wire_read
+        self.wire.len().min(self.drips.map_or(usize::MAX, |(arrived, _)| arrived)) - self.wire_read
     }
 
     /// The relay receives so many of them; gives how much of the script it has whole, if that is more than before.
