@@ -1,20 +1,23 @@
-//! Peers that mean harm: what each attack comes to, and that a neighbouring session feels nothing of it.
+//! Peers that mean harm, over real sockets: what each of them gets, what the other side sees of it, and that a session
+//! beside it feels nothing.
 //!
-//! Every attack happens in a [`scene::Scene`]: one worker, the API that is attacked, and a session of another API on the same
-//! worker that echoes from before the attack until after it. A scene that is not ended fails, so none forgets to look.
-//!
-//! Not here: the answers to single faults of a head, which `refusals` and `backends` go through one by one.
+//! Every attack runs in a `neighbour::Scene`, which checks the neighbour's session behind each case. A case names the rule
+//! that decides it.
 
 #![allow(
-    clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "tests wait for real events with real deadlines, and fail by panicking"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and waits for real events"
 )]
 
+mod broken_frames;
 mod confusion;
 mod floods;
 mod lying_backends;
-mod scene;
+mod neighbour;
+mod normal_form;
+mod pipelining;
 mod slowness;
+
 #[path = "../support/mod.rs"]
 mod support;

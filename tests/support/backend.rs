@@ -42,14 +42,6 @@ impl Backend {
         Raw::new(self.listener.accept().expect("a connection from the gateway").0)
     }
 
-    /// Whether nobody has connected.
-    pub fn is_untouched(&self) -> bool {
-        self.listener.set_nonblocking(true).unwrap();
-        let accepted = self.listener.accept();
-        self.listener.set_nonblocking(false).unwrap();
-        accepted.is_err()
-    }
-
     /// Takes the next connection and its request head.
     pub fn take_request(&self) -> (Raw, String) {
         let mut raw = self.take();

@@ -104,13 +104,6 @@ impl TestInstance {
         });
     }
 
-    /// Waits until a send was taken back from a reader that has fallen behind.
-    pub fn wait_for_slow_readers(&self) {
-        wait_until("a reader that has fallen behind", || {
-            self.instance.counters().sum(|worker| &worker.sends_taken_back) > 0
-        });
-    }
-
     /// Waits until nothing is open any more: no opening, no slot, no buffer, no place.
     pub fn wait_for_rest(&self) {
         wait_until("an instance at rest", || {
