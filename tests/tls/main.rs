@@ -6,10 +6,14 @@
     reason = "tests wait for real events with real deadlines, and fail by panicking"
 )]
 
+mod backends;
+mod gateway;
+mod handshakes;
 mod listeners;
 #[path = "../../src/tls/tests/pki.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part of this")]
 mod pki;
+mod records;
 mod secured;
 #[path = "../support/mod.rs"]
 mod support;
