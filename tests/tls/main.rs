@@ -13,6 +13,7 @@ mod listeners;
 #[path = "../../src/tls/tests/pki.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part of this")]
 mod pki;
+mod real_clients;
 mod records;
 mod secured;
 #[path = "../support/mod.rs"]
