@@ -1,7 +1,7 @@
-//! Programs that know nothing of ringgate: OpenSSL, Python's ssl, curl. Each is left out, loudly, where it is missing.
+//! Programs that know nothing of ringgate: OpenSSL, Python's ssl, curl, a browser. Each is left out, loudly, where it is missing.
 
 use crate::gateway::{NAME, Secured};
-use crate::support::backend::switching;
+use crate::support::backend::{Backend, switching};
 use crate::support::raw::request;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -135,5 +135,53 @@ fn curl_gets_its_101() {
     let output = run(&scene, &mut command, b"");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(told.starts_with("HTTP/1.1 101 "), "{told} {}", String::from_utf8_lossy(&output.stderr));
+    scene.end();
+}
+
+#[test]
+fn a_browser_has_a_session() {
+    if !has("chromium", "--version") {
+        return;
+    }
+    let (scene, _) = scene();
+    let profile = scene.folder.path().join("profile");
+    let page = scene.folder.path().join("page.html");
+    // The page is loaded, and shown, when its last part is: the test holds that back.
+    let last_part = Backend::new();
+    let html = format!(
+        "<p id=out>nothing</p><script>const socket = new WebSocket('wss://{NAME}:{}/t');\
+         socket.onopen = () => socket.send('from the page');\
+         socket.onmessage = event => {{ out.textContent = 'got ' + event.data; socket.send('seen'); }};</script>\
+         <script async src='http://{}/last.js'></script>",
+        scene.gateway.address.port(),
+        last_part.address
+    );
+    std::fs::write(&page, html).unwrap();
+    let child = Command::new("chromium")
+        .args([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--dump-dom",
+            "--ignore-certificate-errors",
+        ])
+        .arg(format!("--host-resolver-rules=MAP {NAME} {}", scene.gateway.address.ip()))
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}", page.display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut holder, _) = last_part.take_request();
+    let (mut session, head) = scene.backend.take_request();
+    session.send(switching(&head, "").as_bytes());
+    // Masked text frames: a header of two bytes, four of mask.
+    assert_eq!(session.read(6 + "from the page".len())[..2], [0x81, 0x80 | 13]);
+    session.send(b"\x81\x05hello");
+    assert_eq!(session.read(6 + "seen".len())[..2], [0x81, 0x80 | 4]);
+    holder.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/javascript\r\nContent-Length: 0\r\n\r\n");
+    let dom = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    assert!(dom.contains("got hello"), "{dom}");
+    drop((session, holder));
     scene.end();
 }
