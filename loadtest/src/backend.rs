@@ -7,15 +7,23 @@
 //! | `/push?bytes=N&every_us=U` | sends a binary frame of N bytes every U µs; its first 8 bytes are the intended time |
 //! | `/flood?bytes=N` | sends N bytes in frames of 64 KiB, as fast as they are taken |
 //!
+//! With credentials it speaks TLS and nothing else.
+//!
 //! One thread. It must not be the bottleneck, so it does no more than it has to: small buffers, no timers but the pushes.
 
 use crate::poller::{Poller, Ready, now_ns};
+use crate::tls::channel::Channel;
+use crate::tls::configs;
+use crate::tls::credentials::Credentials;
+use crate::transport::{Buffers, Transport};
 use crate::wire::{ACCEPT, FrameReader, Part, head_end, put_header};
 use anyhow::Result;
+use rustls::ServerConfig;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
 /// Payload of one frame of a flood, in bytes.
 const FLOOD_FRAME_BYTES: usize = 64 * 1024;
@@ -35,7 +43,7 @@ enum Mode {
 
 #[derive(Debug)]
 struct Connection {
-    stream: TcpStream,
+    transport: Transport,
     /// The request head until it is whole.
     head: Option<Vec<u8>>,
     mode: Mode,
@@ -56,7 +64,8 @@ pub struct Backend {
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     pushes: BinaryHeap<Reverse<(u64, usize)>>,
-    buffer: Vec<u8>,
+    buffers: Buffers,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Backend {
@@ -65,6 +74,15 @@ impl Backend {
     /// # Errors
     /// The kernel's.
     pub fn listen(address: SocketAddr) -> Result<Self> {
+        Self::listen_with(address, None)
+    }
+
+    /// Listens, for TLS if there are credentials.
+    ///
+    /// # Errors
+    /// The kernel's, or credentials that are none.
+    pub fn listen_with(address: SocketAddr, credentials: Option<&Credentials>) -> Result<Self> {
+        let tls = credentials.map(configs::backend).transpose()?;
         let socket =
             socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
         socket.set_reuse_address(true)?;
@@ -81,7 +99,8 @@ impl Backend {
             connections: Vec::new(),
             free: Vec::new(),
             pushes: BinaryHeap::new(),
-            buffer: vec![0; 256 * 1024],
+            buffers: Buffers::new(tls.is_some()),
+            tls,
         })
     }
 
@@ -116,7 +135,7 @@ impl Backend {
         let index = event.key as usize;
         let Some(mut connection) = self.connections.get_mut(index).and_then(Option::take) else { return };
         let is_alive = (!event.is_readable || self.read(&mut connection, index))
-            && connection.refill_and_write(&self.poller, event.key);
+            && connection.refill_and_write(&self.poller, event.key, &mut self.buffers);
         if is_alive {
             self.connections[index] = Some(connection);
         } else {
@@ -129,16 +148,17 @@ impl Backend {
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
+            let Some(transport) = self.transport(stream) else { continue };
             let index = self.free.pop().unwrap_or(self.connections.len());
             if index == self.connections.len() {
                 self.connections.push(None);
             }
-            if self.poller.add(&stream, index as u64, false).is_err() {
+            if self.poller.add(transport.stream(), index as u64, false).is_err() {
                 self.free.push(index);
                 continue;
             }
             self.connections[index] = Some(Connection {
-                stream,
+                transport,
                 head: Some(Vec::new()),
                 mode: Mode::Echo,
                 reader: FrameReader::default(),
@@ -152,18 +172,23 @@ impl Backend {
         }
     }
 
+    fn transport(&self, stream: TcpStream) -> Option<Transport> {
+        match &self.tls {
+            None => Some(Transport::plain(stream)),
+            Some(config) => Some(Transport::tls(stream, Channel::server(config).ok()?)),
+        }
+    }
+
     /// Reads what is there; `false` at the end.
     fn read(&mut self, connection: &mut Connection, index: usize) -> bool {
         loop {
             if connection.waiting.len() > WAITING_BYTES_MAX {
                 return true;
             }
-            match connection.stream.read(&mut self.buffer) {
-                Ok(0) => return false,
-                Ok(count) => {
-                    let bytes = &self.buffer[..count];
+            match connection.transport.read(&mut self.buffers) {
+                Ok(received) => {
                     if connection.head.is_some() {
-                        if !connection.take_head(bytes) {
+                        if !connection.take_head(received.bytes) {
                             return false;
                         }
                         if let Mode::Push { every_ns, .. } = &connection.mode {
@@ -172,9 +197,12 @@ impl Backend {
                             self.pushes.push(Reverse((now_ns() + phase, index)));
                         }
                     } else {
-                        connection.take_frames(bytes);
+                        connection.take_frames(received.bytes);
                     }
-                    if count < self.buffer.len() {
+                    if received.is_over {
+                        return false;
+                    }
+                    if received.is_all {
                         return true;
                     }
                 }
@@ -198,7 +226,7 @@ impl Backend {
             frame[*payload_at..*payload_at + 8].copy_from_slice(&due.to_ne_bytes());
             connection.waiting.extend_from_slice(frame);
             self.pushes.push(Reverse((next, index)));
-            connection.refill_and_write(&self.poller, index as u64);
+            connection.refill_and_write(&self.poller, index as u64, &mut self.buffers);
         }
     }
 }
@@ -252,7 +280,7 @@ impl Connection {
     }
 
     /// Writes what waits, and what a flood still has; `false` when the connection is over.
-    fn refill_and_write(&mut self, poller: &Poller, key: u64) -> bool {
+    fn refill_and_write(&mut self, poller: &Poller, key: u64, buffers: &mut Buffers) -> bool {
         loop {
             if self.sent == self.waiting.len() {
                 self.waiting.clear();
@@ -267,12 +295,15 @@ impl Connection {
                     Mode::Echo | Mode::Sink | Mode::Push { .. } | Mode::Flood { .. } => break,
                 }
             }
-            match self.stream.write(&self.waiting[self.sent..]) {
+            match self.transport.write(&self.waiting[self.sent..], buffers) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return false,
             }
+        }
+        if self.transport.flush().is_err() {
+            return false;
         }
         let has_rest = self.sent < self.waiting.len();
         if !has_rest {
@@ -281,12 +312,13 @@ impl Connection {
             }
             // RFC 6455 §7.1.1: the server ends the connection behind its Close frame.
             if self.is_close && self.reader.is_between_frames() {
-                let _ = self.stream.shutdown(std::net::Shutdown::Write);
+                self.transport.end_writing(buffers);
             }
         }
-        if has_rest != self.wants_write {
-            self.wants_write = has_rest;
-            return poller.modify(&self.stream, key, has_rest).is_ok();
+        let wants_write = self.transport.wants_write(has_rest);
+        if wants_write != self.wants_write {
+            self.wants_write = wants_write;
+            return poller.modify(self.transport.stream(), key, wants_write).is_ok();
         }
         true
     }

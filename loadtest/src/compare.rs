@@ -19,6 +19,7 @@ mod targets;
 
 use crate::report;
 use crate::result::RunResult;
+use crate::tls::credentials::Credentials;
 use about::About;
 use anyhow::{Context, Result, bail, ensure};
 use attempts::{Attempt, Comparison, PlanRun, RINGGATE};
@@ -109,6 +110,8 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
     raise_open_files();
     let selection = sets::select(&arguments.harness.join("plans"), &arguments.what)?;
     let scratch = Scratch::new()?;
+    let credentials = scratch.path().join("tls");
+    Credentials::make()?.write(&credentials)?;
     let loadtest = std::env::current_exe().context("cannot find this program")?;
     let ringgate = arguments.ringgate.clone().unwrap_or_else(|| loadtest.with_file_name(RINGGATE));
     let build = loadtest.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
@@ -117,6 +120,7 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
         ringgate,
         loadtest,
         scratch: scratch.path().to_owned(),
+        credentials,
         backend: arguments.backend,
         proxy_core: arguments.proxy_core,
         load_core: arguments.load_core,
@@ -154,6 +158,9 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
         for round in 0..comparison.rounds {
             let seed = run_seed(comparison.seed, index, round);
             for target in order_of(&names, comparison.seed, round) {
+                if plan.lacks(target).is_some() {
+                    continue;
+                }
                 eprintln!(
                     "{} ({} of {}), round {} of {}, {target}",
                     plan.name,
@@ -230,12 +237,15 @@ fn run_once(
     let json = targets.scratch.join("result.json");
     let _ = std::fs::remove_file(&json);
     // In this order, so that the proxy ends before its backend does.
-    let _backend = targets.start_backend()?;
-    let running: Running<'_> = targets.start(target)?;
+    let _backend = targets.start_backend(plan.plan.tls)?;
+    let running: Running<'_> = targets.start(target, plan.plan.tls)?;
     let pids: Vec<String> = running.pids.iter().map(u32::to_string).collect();
     let mut command = targets.load_command(LOAD_PRIORITY);
     command.arg("run").arg(&file);
     command.args(["--target", &running.address.to_string(), "--name", target, "--seed", &seed.to_string()]);
+    if let Some(address) = running.tls_address {
+        command.args(["--tls-target", &address.to_string()]).arg("--tls").arg(&targets.credentials);
+    }
     command.args(["--proxy-pids", &pids.join(",")]);
     command.args(["--proxy-core", &targets.proxy_core.to_string()]);
     command.args(["--load-core", &targets.load_core.to_string()]);

@@ -15,4 +15,6 @@ pub mod poller;
 pub mod report;
 pub mod result;
 pub mod soak;
+pub mod tls;
+pub(crate) mod transport;
 pub mod wire;

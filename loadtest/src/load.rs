@@ -11,11 +11,13 @@ pub mod verify;
 
 use crate::machine::core_use::{Core, CoreUse};
 use crate::machine::{process_us, rss_kib, slab_kib};
-use crate::plan::Plan;
+use crate::plan::{Handshake, Plan};
 use crate::poller::{Poller, Ready, now_ns};
 use crate::result::{MemoryStep, Processor, RunResult};
-use anyhow::{Result, bail};
-use client::{Client, Clients};
+use crate::tls::configs;
+use crate::tls::credentials::Credentials;
+use anyhow::{Context, Result, bail};
+use client::{Client, Clients, Destination};
 use figures::Figures;
 use parts::{Arrivals, Churning, Job, Kind, Pace};
 use random::Random;
@@ -44,6 +46,9 @@ const STOLEN_SHARE_MAX: f64 = 0.1;
 /// 99th percentile of the generator's own lateness, in µs, above which an open loop does not count.
 const LATENESS_P99_US_MAX: f64 = 5_000.0;
 
+/// Share of resumed handshakes below which a run that resumes does not count.
+const RESUMED_SHARE_MIN: f64 = 0.95;
+
 /// Seconds in which all sessions of a part must be open.
 const OPENING_PATIENCE_S: f64 = 60.0;
 
@@ -60,6 +65,8 @@ pub struct Target {
     pub name: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it speaks TLS; plans with TLS need it.
+    pub tls: Option<TlsTarget>,
     /// Processes whose time and memory count.
     pub pids: Vec<u32>,
     /// The core it runs on.
@@ -68,7 +75,21 @@ pub struct Target {
     pub load_core: Option<Core>,
 }
 
+/// Where TLS is spoken, and by whom.
+#[derive(Clone, Debug)]
+pub struct TlsTarget {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whose certificate it shows.
+    pub credentials: Credentials,
+}
+
 impl Target {
+    /// Where a plan with TLS goes.
+    fn tls(&self) -> Result<&TlsTarget> {
+        self.tls.as_ref().context("a plan with tls needs an address that speaks it, and credentials")
+    }
+
     /// The proxy's and the load's; of one that was not named nothing is read that would be used.
     fn cores(&self) -> [Core; 2] {
         [self.core, self.load_core].map(|core| core.unwrap_or(Core { number: usize::MAX, spinner: None }))
@@ -164,6 +185,22 @@ fn judge(plan: &Plan, result: &mut RunResult) {
     {
         result.thrown_out.push(format!("the generator itself was late: p99 {:.0} µs", lateness.p99_us));
     }
+    if let (Some(churn), Some(handshakes)) = (&plan.churn, &result.handshakes) {
+        let share = handshakes.resumed_share();
+        match churn.handshake {
+            Handshake::Full if handshakes.resumed > 0 => {
+                result
+                    .faults
+                    .push(format!("{} handshakes were resumed, and none was to be", handshakes.resumed));
+            }
+            Handshake::Resumed if share < RESUMED_SHARE_MIN => result.faults.push(format!(
+                "{:.1} % of the handshakes were resumed (at least {:.0} %)",
+                share * 100.0,
+                RESUMED_SHARE_MIN * 100.0
+            )),
+            Handshake::Full | Handshake::Resumed => {}
+        }
+    }
     if !result.faults.is_empty() {
         result.thrown_out.push(format!("{} faults", result.faults.len()));
     }
@@ -175,7 +212,9 @@ struct Load {
     clients: Clients,
     figures: Figures,
     random: Random,
-    host: String,
+    /// Without TLS, and where the plan's sessions go.
+    plain: Destination,
+    destination: Destination,
     pids: Vec<u32>,
     /// Prebuilt frames by size, with the sum of weights up to each.
     frames: Vec<(u32, Rc<[u8]>, usize)>,
@@ -195,12 +234,23 @@ impl Load {
             weights += size.weight;
             frames.push((weights, crate::wire::client_frame(0x82, &vec![0; size.bytes]).into(), size.bytes));
         }
+        let plain = Destination { address: target.address, tls: None };
+        let destination = match plan.tls {
+            None => plain.clone(),
+            Some(_) => {
+                let TlsTarget { address, credentials } = target.tls()?;
+                let resumes = plan.churn.as_ref().is_some_and(|churn| churn.handshake == Handshake::Resumed);
+                let config = configs::load_client(credentials, resumes)?;
+                Destination { address: *address, tls: Some((config, resumes)) }
+            }
+        };
         Ok(Self {
             poller: Poller::new()?,
-            clients: Clients::new(target.address),
+            clients: Clients::new(plan.tls.is_some()),
             figures: Figures::default(),
             random: Random::new(seed),
-            host: target.address.to_string(),
+            plain,
+            destination,
             pids: target.pids.clone(),
             frames,
             arrivals: None,
@@ -236,7 +286,13 @@ impl Load {
             self.open(Kind::Push, push.sessions, &path, 0.0)?;
         }
         if let Some(steady) = &plan.steady {
-            self.open(Kind::Steady, steady.sessions, "/", steady.ramp_s)?;
+            if steady.plain_sessions > 0 {
+                let destination = std::mem::replace(&mut self.destination, self.plain.clone());
+                let opened = self.open(Kind::Steady, steady.plain_sessions, "/", steady.ramp_s);
+                self.destination = destination;
+                opened?;
+            }
+            self.open(Kind::Steady, steady.sessions - steady.plain_sessions, "/", steady.ramp_s)?;
         }
         Ok(())
     }
@@ -266,14 +322,15 @@ impl Load {
     fn open(&mut self, kind: Kind, sessions: usize, path: &str, ramp_s: f64) -> Result<()> {
         const AT_ONCE: usize = 200;
         let target = self.clients.count(kind) + sessions;
-        let opening: Rc<[u8]> = crate::wire::opening(&self.host, path).into();
+        let opening: Rc<[u8]> = crate::wire::opening(&self.destination.address.to_string(), path).into();
         let started = now_ns();
         let mut begun = 0;
         while self.clients.open_count(kind) < target {
             let elapsed = (now_ns() - started) as f64 / SECOND_NS;
             let allowed = if ramp_s > 0.0 { (sessions as f64 * elapsed / ramp_s) as usize } else { sessions };
             while begun < allowed.min(sessions) && self.clients.opening_count() < AT_ONCE {
-                self.clients.begin(&self.poller, kind, Rc::clone(&opening), Job::None)?;
+                let (opening, destination) = (Rc::clone(&opening), &self.destination);
+                self.clients.begin(&self.poller, kind, destination, opening, Job::None)?;
                 begun += 1;
             }
             self.turn(now_ns() + 1_000_000)?;
@@ -371,10 +428,10 @@ impl Load {
         let running = self.clients.count(Kind::Churn);
         let mut begun = 0;
         while let Some(intended) = churning.take_due(now, running + begun) {
-            let opening = churning.opening(&self.host);
+            let opening = churning.opening(&self.destination.address);
             let job =
                 Job::EchoAndClose { frame: Rc::clone(&churning.frame), bytes: churning.bytes, intended };
-            self.clients.begin(&self.poller, Kind::Churn, opening, job)?;
+            self.clients.begin(&self.poller, Kind::Churn, &self.destination, opening, job)?;
             begun += 1;
         }
         Ok(())

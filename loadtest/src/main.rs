@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use ringgate_loadtest::backend::Backend;
 use ringgate_loadtest::compare::{self, CompareArguments, awake};
-use ringgate_loadtest::load::{self, Target};
+use ringgate_loadtest::load::{self, Target, TlsTarget};
 use ringgate_loadtest::machine::core_use::Core;
 use ringgate_loadtest::plan::Plan;
 use ringgate_loadtest::soak::{self, SoakArguments};
+use ringgate_loadtest::tls::credentials::Credentials;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -29,6 +30,14 @@ enum Command {
         /// Where to listen
         #[arg(long, default_value = "127.0.0.1:9001")]
         listen: SocketAddr,
+        /// Speak TLS, with the credentials of this folder
+        #[arg(long, value_name = "FOLDER")]
+        tls: Option<PathBuf>,
+    },
+    /// Make credentials for TLS: an authority, a certificate of it for localhost, and its key
+    Credentials {
+        /// Where ca.pem, cert.pem, key.pem and both.pem go
+        folder: PathBuf,
     },
     /// Relay bytes with no parsing and no rules: the least that a proxy can do
     Floor {
@@ -57,6 +66,12 @@ struct RunArguments {
     /// Where the proxy listens. Without it: a backend of this process's own, without a proxy
     #[arg(long)]
     target: Option<SocketAddr>,
+    /// Where the proxy speaks TLS, for plans with tls [default: as --target]
+    #[arg(long)]
+    tls_target: Option<SocketAddr>,
+    /// Folder of the credentials that it shows, as `credentials` makes them; plans with tls need it for a --target
+    #[arg(long, value_name = "FOLDER")]
+    tls: Option<PathBuf>,
     /// The target's name in the result
     #[arg(long, default_value = "target")]
     name: String,
@@ -85,11 +100,13 @@ struct RunArguments {
 
 fn main() -> Result<()> {
     match Cli::parse().command {
-        Command::Echo { listen } => {
-            let backend = Backend::listen(listen)?;
+        Command::Echo { listen, tls } => {
+            let credentials = tls.as_deref().map(Credentials::read).transpose()?;
+            let backend = Backend::listen_with(listen, credentials.as_ref())?;
             println!("listening on {}", backend.address()?);
             backend.serve()
         }
+        Command::Credentials { folder } => Credentials::make()?.write(&folder),
         Command::Floor { listen, backend } => ringgate_loadtest::floor::run(listen, backend),
         Command::Run(arguments) => run(&arguments),
         Command::Spin => awake::spin(),
@@ -101,18 +118,18 @@ fn main() -> Result<()> {
 fn run(arguments: &RunArguments) -> Result<()> {
     let plan = Plan::read(&arguments.plan)?;
     let plan_name = arguments.plan.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let address = match arguments.target {
-        Some(address) => address,
-        None => {
-            let backend = Backend::listen("127.0.0.1:0".parse().context("an address")?)?;
-            let address = backend.address()?;
-            std::thread::spawn(move || backend.serve());
-            address
+    let (address, tls) = match arguments.target {
+        Some(address) => {
+            let credentials = arguments.tls.as_deref().map(Credentials::read).transpose()?;
+            let tls_address = arguments.tls_target.unwrap_or(address);
+            (address, credentials.map(|credentials| TlsTarget { address: tls_address, credentials }))
         }
+        None => serve_here(plan.tls.is_some())?,
     };
     let target = Target {
         name: arguments.name.clone(),
         address,
+        tls,
         pids: arguments.proxy_pids.clone(),
         core: arguments.proxy_core.map(|number| Core { number, spinner: arguments.proxy_spinner }),
         load_core: arguments.load_core.map(|number| Core { number, spinner: arguments.load_spinner }),
@@ -130,4 +147,20 @@ fn run(arguments: &RunArguments) -> Result<()> {
         None => println!("{json}"),
     }
     Ok(())
+}
+
+/// A backend of this process's own, and one with TLS where that is asked for.
+fn serve_here(has_tls: bool) -> Result<(SocketAddr, Option<TlsTarget>)> {
+    let serve = |credentials: Option<&Credentials>| {
+        let backend = Backend::listen_with("127.0.0.1:0".parse()?, credentials)?;
+        let address = backend.address()?;
+        std::thread::spawn(move || backend.serve());
+        anyhow::Ok(address)
+    };
+    let address = serve(None)?;
+    if !has_tls {
+        return Ok((address, None));
+    }
+    let credentials = Credentials::make()?;
+    Ok((address, Some(TlsTarget { address: serve(Some(&credentials))?, credentials })))
 }

@@ -24,6 +24,8 @@ pub struct Plan {
     /// Contents are checked message by message, by tungstenite, instead of by length. Slower: not for figures.
     #[serde(default)]
     pub verify: bool,
+    /// Where TLS is spoken. Absent: nowhere.
+    pub tls: Option<Tls>,
     /// Sessions that exchange messages with an echo.
     pub steady: Option<Steady>,
     /// Sessions that the backend pushes to.
@@ -44,10 +46,24 @@ pub enum Measures {
     CostPerMessage,
     /// Busy time of the proxy's core per session, and sessions per second.
     CostPerSession,
-    /// Memory per idle session.
+    /// Memory per idle session: the proxy's and the kernel's.
     Memory,
+    /// Resident memory of the proxy per idle session.
+    Resident,
     /// 99.9th percentile of the steady sessions' latency.
     Tail,
+    /// The same of `steady.plain_sessions`. A row for them is made beside each of `tail`.
+    PlainTail,
+}
+
+/// Where TLS is spoken.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Tls {
+    /// Between clients and proxy.
+    Clients,
+    /// There, and between proxy and backend.
+    Both,
 }
 
 /// Round trips.
@@ -56,6 +72,9 @@ pub enum Measures {
 pub struct Steady {
     /// How many sessions.
     pub sessions: usize,
+    /// How many of them go without TLS where the others have it; their latency is told apart. Default 0.
+    #[serde(default)]
+    pub plain_sessions: usize,
     /// Messages per second over all sessions (open loop: latency counts from the intended time). Absent: closed loop.
     pub rate_per_s: Option<f64>,
     /// Message sizes and how often each is drawn.
@@ -102,6 +121,20 @@ pub struct Churn {
     pub at_once: usize,
     /// Payload of the one message, in bytes.
     pub bytes: usize,
+    /// How each begins where there is TLS. Default full.
+    #[serde(default)]
+    pub handshake: Handshake,
+}
+
+/// How a TLS handshake goes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Handshake {
+    /// With a certificate.
+    #[default]
+    Full,
+    /// With a ticket of an earlier session. If less than 95 % of them are, the run does not count.
+    Resumed,
 }
 
 /// An idle crowd.
@@ -168,6 +201,10 @@ impl Plan {
                 "steady.at_once goes with steady.rate_per_s; a closed loop has one message for each session"
             );
             ensure!(
+                steady.plain_sessions == 0 || plan.tls.is_some() && steady.plain_sessions < steady.sessions,
+                "steady.plain_sessions are some of steady.sessions, where there is tls"
+            );
+            ensure!(
                 steady.sizes.iter().map(|size| size.weight).sum::<u32>() > 0,
                 "steady.sizes has one size"
             );
@@ -177,6 +214,10 @@ impl Plan {
         }
         if let Some(churn) = &plan.churn {
             ensure!(churn.at_once > 0, "churn.at_once is at least 1");
+            ensure!(
+                churn.handshake == Handshake::Full || plan.tls.is_some(),
+                "churn.handshake = \"resumed\" goes with tls"
+            );
         }
         if let Some(idle) = &plan.idle {
             ensure!(idle.steps.is_sorted() && idle.steps.len() >= 2, "idle.steps are two or more, ascending");

@@ -17,6 +17,12 @@ pub struct RunResult {
     pub messages: u64,
     /// Latency of round trips; of pushed messages where there are no round trips.
     pub latency: Option<Percentiles>,
+    /// Latency of round trips without TLS beside those with it, which are in `latency`.
+    #[serde(default)]
+    pub plain_latency: Option<Percentiles>,
+    /// TLS handshakes in the window.
+    #[serde(default)]
+    pub handshakes: Option<Handshakes>,
     /// Sessions that churn opened and closed in the window.
     pub sessions: u64,
     /// From the connect to the echo of the one message.
@@ -34,6 +40,22 @@ pub struct RunResult {
     pub faults: Vec<String>,
     /// Why the run does not count; empty if it does.
     pub thrown_out: Vec<String>,
+}
+
+/// TLS handshakes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct Handshakes {
+    /// With a certificate.
+    pub full: u64,
+    /// With a ticket.
+    pub resumed: u64,
+}
+
+impl Handshakes {
+    /// Share of those with a ticket, 0 to 1.
+    pub fn resumed_share(&self) -> f64 {
+        self.resumed as f64 / (self.full + self.resumed).max(1) as f64
+    }
 }
 
 /// Percentiles in microseconds.

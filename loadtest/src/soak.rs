@@ -82,7 +82,7 @@ fn soak(arguments: &SoakArguments) -> Result<Record> {
     let backend = start_backend()?;
     let begun = Begun {
         about: Machine::find_out(build.as_deref().unwrap_or("unknown")),
-        version: output_of(&ringgate, &["--version"], backend)?,
+        version: output_of(&ringgate, &["--version"], &[])?,
         plan_text: std::fs::read_to_string(&arguments.plan)?,
         plan,
         seed: arguments.seed,

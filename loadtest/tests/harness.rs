@@ -75,7 +75,8 @@ fn run(target: SocketAddr, lines: &str) -> RunResult {
         "title = \"t\"\nmeasures = \"tail\"\nwarmup_s = 0\n{lines}\nsizes = [{{ bytes = 64 }}]\n"
     ))
     .unwrap();
-    let target = Target { name: "t".into(), address: target, pids: vec![], core: None, load_core: None };
+    let target =
+        Target { name: "t".into(), address: target, tls: None, pids: vec![], core: None, load_core: None };
     if plan.verify {
         load::verify::run(&plan, "t", &target, 7).unwrap()
     } else {
@@ -166,7 +167,8 @@ fn an_open_loop_charges_a_stall_to_all_that_was_to_be_sent_meanwhile() {
 
 #[test]
 fn churn_and_push_count_what_they_do() {
-    let target = Target { name: "t".into(), address: backend(), pids: vec![], core: None, load_core: None };
+    let target =
+        Target { name: "t".into(), address: backend(), tls: None, pids: vec![], core: None, load_core: None };
     let plan = Plan::parse(
         "title = \"t\"\nmeasures = \"tail\"\nwarmup_s = 0.2\nduration_s = 1\n[churn]\nrate_per_s = 200\nat_once = 50\nbytes = 100\n[push]\nsessions = 10\nbytes = 200\nrate_per_s = 50",
     )

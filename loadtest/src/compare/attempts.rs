@@ -89,6 +89,13 @@ impl NotCounted {
     }
 }
 
+impl PlanRun {
+    /// What a target has not that the plan asks for; then it is not run.
+    pub fn lacks(&self, target: &str) -> Option<&'static str> {
+        (target == FLOOR && self.plan.tls.is_some()).then_some("no TLS")
+    }
+}
+
 impl Attempt {
     /// The result, if its figures count.
     ///

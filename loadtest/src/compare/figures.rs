@@ -17,12 +17,16 @@ pub struct Figure {
 
 /// Key of the 99.9th percentile of latency.
 pub const P999: &str = "latency_p999_us";
+/// Key of the same of sessions without TLS beside others with it.
+pub const PLAIN_P999: &str = "plain_latency_p999_us";
 /// Key of the busy time of the proxy's core per message.
 pub const COST_PER_MESSAGE: &str = "core_us_per_message";
 /// Key of the busy time of the proxy's core per session.
 pub const COST_PER_SESSION: &str = "core_us_per_session";
 /// Key of the memory of a fresh session.
 pub const MEMORY_FRESH: &str = "memory_kib_per_session/fresh";
+/// Key of the proxy's own part of it.
+pub const RESIDENT_FRESH: &str = "rss_kib_per_session/fresh";
 
 /// The figure that a row is about. Less is better for each of them.
 pub fn key_figure(measures: Measures) -> &'static str {
@@ -30,7 +34,9 @@ pub fn key_figure(measures: Measures) -> &'static str {
         Measures::CostPerMessage => COST_PER_MESSAGE,
         Measures::CostPerSession => COST_PER_SESSION,
         Measures::Memory => MEMORY_FRESH,
+        Measures::Resident => RESIDENT_FRESH,
         Measures::Tail => P999,
+        Measures::PlainTail => PLAIN_P999,
     }
 }
 
@@ -40,7 +46,9 @@ pub fn key_figure_name(measures: Measures) -> (&'static str, &'static str) {
         Measures::CostPerMessage => ("busy core per message", "µs"),
         Measures::CostPerSession => ("busy core per session", "µs"),
         Measures::Memory => ("memory per fresh session (RSS + slab)", "KiB"),
+        Measures::Resident => ("RSS per fresh session", "KiB"),
         Measures::Tail => ("latency p99.9", "µs"),
+        Measures::PlainTail => ("latency p99.9 of sessions without TLS", "µs"),
     }
 }
 
@@ -85,6 +93,11 @@ pub fn figures(result: &RunResult) -> Vec<(Figure, f64)> {
         }
     }
     list.percentiles("latency", "latency", result.latency.as_ref());
+    list.percentiles("plain_latency", "latency without TLS", result.plain_latency.as_ref());
+    if let Some(handshakes) = &result.handshakes {
+        let share = handshakes.resumed_share() * 100.0;
+        list.push("resumed_percent", "TLS handshakes that were resumed", "%", share);
+    }
     list.percentiles("opening", "opening", result.opening_latency.as_ref());
     list.memory(result);
     if result.rss_kib > 0 {

@@ -125,11 +125,11 @@ impl Drop for Process {
 pub(crate) fn output_of<A: AsRef<OsStr>>(
     program: &Path,
     arguments: &[A],
-    backend: SocketAddr,
+    environment: &[(&str, &OsStr)],
 ) -> Result<String> {
     let output = Command::new(program)
         .args(arguments)
-        .env("PEERS_BACKEND", backend.to_string())
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run {}", program.display()))?;

@@ -9,6 +9,8 @@ use serde::Serialize;
 /// One plan.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
+    /// Its name: the plan's, or one of its own where a plan makes two rows.
+    pub name: String,
     /// The plan's name.
     pub plan: String,
     /// Its title.
@@ -28,6 +30,8 @@ pub struct Row {
 pub struct TargetRow {
     /// Its name.
     pub target: String,
+    /// It cannot do what the plan asks for, so it was not run.
+    pub lacks: Option<&'static str>,
     /// How many rounds count.
     pub rounds_counted: usize,
     /// Runs that do not count.
@@ -69,15 +73,28 @@ pub struct FigureRow {
 impl Row {
     /// All rows of a comparison.
     pub fn all(comparison: &Comparison) -> Vec<Self> {
-        comparison.plans.iter().map(|plan| Self::of(comparison, plan)).collect()
+        comparison.plans.iter().flat_map(|plan| Self::of_plan(comparison, plan)).collect()
     }
 
-    fn of(comparison: &Comparison, plan: &PlanRun) -> Self {
+    /// One row, and one more for the sessions without TLS where a plan has both.
+    fn of_plan(comparison: &Comparison, plan: &PlanRun) -> Vec<Self> {
+        let (name, title, measures) = (plan.name.clone(), plan.plan.title.clone(), plan.plan.measures);
+        let has_both = plan.plan.steady.as_ref().is_some_and(|steady| steady.plain_sessions > 0);
+        let mut rows = Vec::new();
+        if measures == Measures::Tail && has_both {
+            let (name, title) = (format!("{name}-plain"), format!("{title}: sessions without TLS"));
+            rows.push(Self::of(comparison, plan, name, title, Measures::PlainTail));
+        }
+        rows.insert(0, Self::of(comparison, plan, name, title, measures));
+        rows
+    }
+
+    fn of(comparison: &Comparison, plan: &PlanRun, name: String, title: String, measures: Measures) -> Self {
         let attempts: Vec<&Attempt> =
             comparison.attempts.iter().filter(|attempt| attempt.plan == plan.name).collect();
         let mut targets: Vec<TargetRow> =
-            comparison.targets.iter().map(|target| TargetRow::of(&target.name, &attempts)).collect();
-        let key = figures::key_figure(plan.plan.measures);
+            comparison.targets.iter().map(|target| TargetRow::of(&target.name, plan, &attempts)).collect();
+        let key = figures::key_figure(measures);
         // Of this row: a comparison may be joined from several.
         let rounds = attempts.iter().map(|attempt| attempt.round + 1).max().unwrap_or(comparison.rounds);
         let best_peer = best_peer(&targets, key, rounds);
@@ -88,14 +105,7 @@ impl Row {
             row.to_best_peer = row.ratio_to(best);
             row.to_floor = row.ratio_to(floor);
         }
-        Self {
-            plan: plan.name.clone(),
-            title: plan.plan.title.clone(),
-            measures: plan.plan.measures,
-            key,
-            best_peer,
-            targets,
-        }
+        Self { name, plan: plan.name.clone(), title, measures, key, best_peer, targets }
     }
 
     /// A target's row.
@@ -116,9 +126,10 @@ impl Row {
 }
 
 impl TargetRow {
-    fn of(target: &str, attempts: &[&Attempt]) -> Self {
+    fn of(target: &str, plan: &PlanRun, attempts: &[&Attempt]) -> Self {
         let mut row = Self {
             target: target.to_owned(),
+            lacks: plan.lacks(target),
             rounds_counted: 0,
             not_counted: Vec::new(),
             figures: Vec::new(),

@@ -2,13 +2,18 @@
 
 use super::attempts::{Comparison, FLOOR, RINGGATE, TargetAbout};
 use super::processes::{Process, on_core, output_of};
+use crate::plan::Tls;
+use crate::tls::credentials::Credentials;
 use anyhow::{Context, Result, ensure};
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Where ringgate listens.
 const RINGGATE_PORT: u16 = 8100;
+/// Where it speaks TLS.
+const RINGGATE_TLS_PORT: u16 = 8200;
 /// Where the bare relay listens.
 const FLOOR_PORT: u16 = 8110;
 
@@ -37,6 +42,8 @@ pub(super) struct Targets {
     pub(super) loadtest: PathBuf,
     /// Configuration files and logs go here.
     pub(super) scratch: PathBuf,
+    /// Folder of the credentials that every target and the backend show.
+    pub(super) credentials: PathBuf,
     /// Where everything is relayed to.
     pub(super) backend: SocketAddr,
     /// The core of the proxy.
@@ -52,6 +59,8 @@ pub(super) struct Targets {
 pub(super) struct Running<'a> {
     /// Where it listens.
     pub(super) address: SocketAddr,
+    /// Where it speaks TLS, if the plan asks for it.
+    pub(super) tls_address: Option<SocketAddr>,
     /// All its processes.
     pub(super) pids: Vec<u32>,
     _held: Held<'a>,
@@ -74,7 +83,7 @@ impl Targets {
     pub(super) fn found(&self) -> Vec<String> {
         let mut names = vec![RINGGATE.to_owned(), FLOOR.to_owned()];
         // Without peers ours are still measured; the report then has no ratios.
-        if let Ok(found) = self.ask_peers(&["found"]) {
+        if let Ok(found) = self.ask_peers(&["found"], None) {
             names.extend(found.split_whitespace().map(str::to_owned));
         }
         names
@@ -89,16 +98,14 @@ impl Targets {
             .iter()
             .map(|name| {
                 let version = match name.as_str() {
-                    RINGGATE => {
-                        output_of(&self.ringgate, &["--version"], self.backend).with_context(|| {
-                            format!(
-                                "cannot run {} (cargo build --release --workspace builds it)",
-                                self.ringgate.display()
-                            )
-                        })?
-                    }
+                    RINGGATE => output_of(&self.ringgate, &["--version"], &[]).with_context(|| {
+                        format!(
+                            "cannot run {} (cargo build --release --workspace builds it)",
+                            self.ringgate.display()
+                        )
+                    })?,
                     FLOOR => format!("of ringgate-loadtest {}", env!("CARGO_PKG_VERSION")),
-                    peer => self.ask_peers(&["version", peer])?,
+                    peer => self.ask_peers(&["version", peer], None)?,
                 };
                 Ok(TargetAbout { name: name.clone(), version })
             })
@@ -109,9 +116,12 @@ impl Targets {
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn start_backend(&self) -> Result<Process> {
+    pub(super) fn start_backend(&self, tls: Option<Tls>) -> Result<Process> {
         let mut command = self.load_command(BACKEND_PRIORITY);
         command.arg("echo").arg("--listen").arg(self.backend.to_string());
+        if tls == Some(Tls::Both) {
+            command.arg("--tls").arg(&self.credentials);
+        }
         Process::start_server("echo", command, self.backend, &self.scratch.join("echo.log"))
     }
 
@@ -131,20 +141,21 @@ impl Targets {
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn start(&self, name: &str) -> Result<Running<'_>> {
+    pub(super) fn start(&self, name: &str, tls: Option<Tls>) -> Result<Running<'_>> {
         match name {
-            RINGGATE => self.start_ringgate(),
+            RINGGATE => self.start_ringgate(tls),
             FLOOR => self.start_floor(),
-            peer => self.start_peer(peer),
+            peer => self.start_peer(peer, tls),
         }
     }
 
-    fn start_ringgate(&self) -> Result<Running<'_>> {
+    fn start_ringgate(&self, tls: Option<Tls>) -> Result<Running<'_>> {
         let address = SocketAddr::from(([127, 0, 0, 1], RINGGATE_PORT));
-        let config = self.write_ringgate_config(address)?;
+        let tls_address = tls.map(|_| SocketAddr::from(([127, 0, 0, 1], RINGGATE_TLS_PORT)));
+        let config = self.write_ringgate_config(address, tls_address, tls)?;
         let mut command = on_core(self.proxy_core, &self.ringgate);
         command.arg("serve").arg("--config").arg(config);
-        self.own(RINGGATE, command, address)
+        Ok(Running { tls_address, ..self.own(RINGGATE, command, address)? })
     }
 
     fn start_floor(&self) -> Result<Running<'_>> {
@@ -158,16 +169,35 @@ impl Targets {
     fn own(&self, name: &str, command: Command, address: SocketAddr) -> Result<Running<'_>> {
         let log = self.scratch.join(format!("{name}.log"));
         let process = Process::start_server(name, command, address, &log)?;
-        Ok(Running { address, pids: vec![process.pid()], _held: Held::Ours { _process: process } })
+        let pids = vec![process.pid()];
+        Ok(Running { address, tls_address: None, pids, _held: Held::Ours { _process: process } })
     }
 
-    fn write_ringgate_config(&self, address: SocketAddr) -> Result<PathBuf> {
+    fn write_ringgate_config(
+        &self,
+        address: SocketAddr,
+        tls_address: Option<SocketAddr>,
+        tls: Option<Tls>,
+    ) -> Result<PathBuf> {
         let folder = self.scratch.join(RINGGATE);
         let apis = folder.join("catalog").join("apis");
         std::fs::create_dir_all(&apis).with_context(|| format!("cannot make {}", apis.display()))?;
-        let instance = format!("workers = 1\ndrain_s = 0\n\n[[listeners]]\naddress = \"{address}\"\n");
+        let mut instance = format!("workers = 1\ndrain_s = 0\n\n[[listeners]]\naddress = \"{address}\"\n");
+        if let Some(address) = tls_address {
+            instance.push_str(&format!(
+                "\n[[listeners]]\naddress = \"{address}\"\ntls = {{ certificates = [{{ chain = {:?}, key = {:?} }}], \
+                 min_version = \"1.3\" }}\n",
+                Credentials::certificate_file(&self.credentials),
+                Credentials::key_file(&self.credentials)
+            ));
+        }
+        let (scheme, trust) = if tls == Some(Tls::Both) {
+            ("wss", format!("tls = {{ ca = {:?} }}\n", Credentials::authority_file(&self.credentials)))
+        } else {
+            ("ws", String::new())
+        };
         let api = format!(
-            "display_name = \"Echo\"\nurl = \"ws://{}\"\nsuffix = \"\"\nsubscription_required = false\n",
+            "display_name = \"Echo\"\nurl = \"{scheme}://{}\"\nsuffix = \"\"\nsubscription_required = false\n{trust}",
             self.backend
         );
         let file = folder.join("ringgate.toml");
@@ -176,20 +206,37 @@ impl Targets {
         Ok(file)
     }
 
-    fn start_peer(&self, name: &str) -> Result<Running<'_>> {
-        self.ask_peers(&["start", name, &self.proxy_core.to_string()])?;
+    fn start_peer(&self, name: &str, tls: Option<Tls>) -> Result<Running<'_>> {
+        self.ask_peers(&["start", name, &self.proxy_core.to_string()], tls)?;
         let peer = StartedPeer { targets: self, name: name.to_owned() };
-        let url = self.ask_peers(&["url", name])?;
-        let address =
-            url.trim_start_matches("ws://").parse().with_context(|| format!("{url} is no address"))?;
-        let pids: Vec<u32> =
-            self.ask_peers(&["pids", name])?.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        let address = |what: &str| {
+            let url = self.ask_peers(&[what, name], None)?;
+            let address = url.rsplit('/').next().unwrap_or_default().replace("localhost", "127.0.0.1");
+            address.parse::<SocketAddr>().with_context(|| format!("{url} is no address"))
+        };
+        let tls_address = tls.map(|_| address("tlsurl")).transpose()?;
+        let pids: Vec<u32> = self
+            .ask_peers(&["pids", name], None)?
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect();
         ensure!(!pids.is_empty(), "{name} has no processes");
-        Ok(Running { address, pids, _held: Held::Peer { _peer: peer } })
+        Ok(Running { address: address("url")?, tls_address, pids, _held: Held::Peer { _peer: peer } })
     }
 
-    fn ask_peers(&self, arguments: &[&str]) -> Result<String> {
-        output_of(&self.peers, arguments, self.backend)
+    /// `tls` says whether the backend speaks it.
+    fn ask_peers(&self, arguments: &[&str], tls: Option<Tls>) -> Result<String> {
+        let backend = self.backend.to_string();
+        let backend_tls = if tls == Some(Tls::Both) { "1" } else { "" };
+        output_of(
+            &self.peers,
+            arguments,
+            &[
+                ("PEERS_BACKEND", OsStr::new(&backend)),
+                ("PEERS_BACKEND_TLS", OsStr::new(backend_tls)),
+                ("PEERS_TLS", self.credentials.as_os_str()),
+            ],
+        )
     }
 
     /// Checks that names are of targets that exist, and that no peer runs that we did not start.
@@ -202,7 +249,7 @@ impl Targets {
             let hint = if Comparison::is_peer(name) { "; peers/install.sh installs peers" } else { "" };
             ensure!(found.contains(name), "there is no {name} here (found: {}){hint}", found.join(", "));
             if Comparison::is_peer(name) {
-                let status = self.ask_peers(&["status"])?;
+                let status = self.ask_peers(&["status"], None)?;
                 let runs = status.lines().any(|line| line.starts_with(&format!("{name} up")));
                 let peers = self.peers.display();
                 ensure!(!runs, "{name} runs already; `{peers} stop {name}` ends it");
@@ -214,7 +261,7 @@ impl Targets {
 
 impl Drop for StartedPeer<'_> {
     fn drop(&mut self) {
-        if let Err(error) = self.targets.ask_peers(&["stop", &self.name]) {
+        if let Err(error) = self.targets.ask_peers(&["stop", &self.name], None) {
             eprintln!("cannot stop {}: {error:#}", self.name);
         }
     }

@@ -3,13 +3,17 @@
 use super::figures::Figures;
 use super::parts::{Job, Kind};
 use crate::poller::{Poller, Ready, now_ns};
+use crate::tls::channel::Channel;
+use crate::transport::{Buffers, Transport};
 use crate::wire::{FrameReader, Part, client_frame, head_end};
 use anyhow::{Context, Result};
+use rustls::ClientConfig;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Source addresses that sessions are spread over, so that ports do not run out: 127.1.0.1 and so on.
 const SOURCE_ADDRESSES: u32 = 32;
@@ -31,7 +35,7 @@ struct Pending {
 /// One session.
 #[derive(Debug)]
 pub(super) struct Client {
-    stream: TcpStream,
+    transport: Transport,
     pub(super) kind: Kind,
     state: State,
     job: Job,
@@ -45,6 +49,8 @@ pub(super) struct Client {
     sent: usize,
     wants_write: bool,
     pending: VecDeque<Pending>,
+    /// It has no TLS, and others have.
+    is_beside_tls: bool,
 }
 
 /// What handling an event came to.
@@ -54,10 +60,18 @@ pub(super) struct Outcome {
     pub(super) came_back: usize,
 }
 
+/// Where sessions go, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    pub(super) address: SocketAddr,
+    /// With TLS, and whether tickets are kept.
+    pub(super) tls: Option<(Arc<ClientConfig>, bool)>,
+}
+
 /// All sessions.
 #[derive(Debug)]
 pub(super) struct Clients {
-    target: SocketAddr,
+    has_tls: bool,
     slots: Vec<Option<Client>>,
     free: Vec<usize>,
     counts: [usize; Kind::COUNT],
@@ -65,14 +79,15 @@ pub(super) struct Clients {
     opening: usize,
     begun: u32,
     steady: Vec<usize>,
-    buffer: Vec<u8>,
+    buffers: Buffers,
     close_frame: Rc<[u8]>,
 }
 
 impl Clients {
-    pub(super) fn new(target: SocketAddr) -> Self {
+    /// `has_tls`: some of them.
+    pub(super) fn new(has_tls: bool) -> Self {
         Self {
-            target,
+            has_tls,
             slots: Vec::new(),
             free: Vec::new(),
             counts: [0; Kind::COUNT],
@@ -80,7 +95,7 @@ impl Clients {
             opening: 0,
             begun: 0,
             steady: Vec::new(),
-            buffer: vec![0; 256 * 1024],
+            buffers: Buffers::new(has_tls),
             close_frame: client_frame(0x88, &[0x03, 0xe8]).into(),
         }
     }
@@ -119,15 +134,28 @@ impl Clients {
     }
 
     /// Begins a session: connects and sends the opening handshake.
-    pub(super) fn begin(&mut self, poller: &Poller, kind: Kind, opening: Rc<[u8]>, job: Job) -> Result<()> {
-        let stream = self.connect().context("cannot connect")?;
+    pub(super) fn begin(
+        &mut self,
+        poller: &Poller,
+        kind: Kind,
+        destination: &Destination,
+        opening: Rc<[u8]>,
+        job: Job,
+    ) -> Result<()> {
+        let stream = self.connect(destination.address).context("cannot connect")?;
+        let transport = match &destination.tls {
+            None => Transport::plain(stream),
+            Some((config, keeps_tickets)) => {
+                Transport::tls(stream, Channel::client(config, *keeps_tickets).context("no handshake")?)
+            }
+        };
         let index = self.free.pop().unwrap_or(self.slots.len());
         if index == self.slots.len() {
             self.slots.push(None);
         }
-        poller.add(&stream, index as u64, true)?;
+        poller.add(transport.stream(), index as u64, true)?;
         self.slots[index] = Some(Client {
-            stream,
+            transport,
             kind,
             state: State::Opening(Vec::new()),
             job,
@@ -140,22 +168,23 @@ impl Clients {
             sent: 0,
             wants_write: true,
             pending: VecDeque::new(),
+            is_beside_tls: self.has_tls && destination.tls.is_none(),
         });
         self.counts[kind as usize] += 1;
         self.opening += 1;
         Ok(())
     }
 
-    fn connect(&mut self) -> std::io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(self.target), Type::STREAM.nonblocking(), None)?;
+    fn connect(&mut self, target: SocketAddr) -> std::io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(target), Type::STREAM.nonblocking(), None)?;
         socket.set_tcp_nodelay(true)?;
-        if self.target.ip() == std::net::IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        if target.ip() == std::net::IpAddr::V4(Ipv4Addr::LOCALHOST) {
             self.begun = self.begun.wrapping_add(1);
             let source =
                 Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 1)) + self.begun % SOURCE_ADDRESSES);
             socket.bind(&SockAddr::from(SocketAddr::from((source, 0))))?;
         }
-        match socket.connect(&SockAddr::from(self.target)) {
+        match socket.connect(&SockAddr::from(target)) {
             Ok(()) => {}
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             Err(error) => return Err(error),
@@ -177,7 +206,7 @@ impl Clients {
         client.to_send.push_back(Rc::clone(frame));
         if !client.wants_write {
             // A failure shows as an event on the socket.
-            let _ = client.write(poller, index);
+            let _ = client.write(poller, index, &mut self.buffers);
         }
     }
 
@@ -191,11 +220,11 @@ impl Clients {
         let mut outcome = Outcome::default();
         let Some(mut client) = self.slots.get_mut(index).and_then(Option::take) else { return outcome };
         let was_opening = matches!(client.state, State::Opening(_));
-        let mut is_alive = !event.is_writable || client.write(poller, index).is_ok();
+        let mut is_alive = !event.is_writable || client.write(poller, index, &mut self.buffers).is_ok();
         if is_alive && event.is_readable && !(client.is_stopped() && client.state == State::Open) {
-            is_alive = client.read(&mut self.buffer, figures, &mut outcome, &self.close_frame);
-            if is_alive && !client.to_send.is_empty() && !client.wants_write {
-                is_alive = client.write(poller, index).is_ok();
+            is_alive = client.read(&mut self.buffers, figures, &mut outcome, &self.close_frame);
+            if is_alive && client.transport.wants_write(!client.to_send.is_empty()) && !client.wants_write {
+                is_alive = client.write(poller, index, &mut self.buffers).is_ok();
             }
         }
         let is_open = !matches!(client.state, State::Opening(_));
@@ -208,7 +237,7 @@ impl Clients {
                 }
                 if client.is_stopped() {
                     // Its reader stops: it is not watched any more, and its bytes stay where they are.
-                    let _ = poller.remove(&client.stream);
+                    let _ = poller.remove(client.transport.stream());
                 }
             }
         }
@@ -220,8 +249,10 @@ impl Clients {
         outcome
     }
 
-    fn end(&mut self, index: usize, client: Client, was_open: bool, figures: &mut Figures) {
-        if client.state != State::Closing {
+    fn end(&mut self, index: usize, mut client: Client, was_open: bool, figures: &mut Figures) {
+        if client.state == State::Closing {
+            client.transport.say_goodbye(&mut self.buffers);
+        } else {
             figures.record_fault(format!("a {:?} session ended by itself", client.kind));
         }
         self.counts[client.kind as usize] -= 1;
@@ -235,9 +266,9 @@ impl Clients {
 
 impl Client {
     /// Writes what waits.
-    fn write(&mut self, poller: &Poller, index: usize) -> std::io::Result<()> {
+    fn write(&mut self, poller: &Poller, index: usize, buffers: &mut Buffers) -> std::io::Result<()> {
         while let Some(bytes) = self.to_send.front() {
-            match self.stream.write(&bytes[self.sent..]) {
+            match self.transport.write(&bytes[self.sent..], buffers) {
                 Ok(count) => {
                     self.sent += count;
                     if self.sent == bytes.len() {
@@ -250,10 +281,11 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-        let wants_write = !self.to_send.is_empty();
+        self.transport.flush()?;
+        let wants_write = self.transport.wants_write(!self.to_send.is_empty());
         if wants_write != self.wants_write {
             self.wants_write = wants_write;
-            poller.modify(&self.stream, index as u64, wants_write)?;
+            poller.modify(self.transport.stream(), index as u64, wants_write)?;
         }
         Ok(())
     }
@@ -261,19 +293,23 @@ impl Client {
     /// Reads what is there; `false` at the end of the session.
     fn read(
         &mut self,
-        buffer: &mut [u8],
+        buffers: &mut Buffers,
         figures: &mut Figures,
         outcome: &mut Outcome,
         close_frame: &Rc<[u8]>,
     ) -> bool {
         loop {
-            match self.stream.read(buffer) {
-                Ok(0) => return false,
-                Ok(count) => {
-                    if !self.take(&buffer[..count], figures, outcome, close_frame) {
+            match self.transport.read(buffers) {
+                Ok(received) => {
+                    if let Some(handshake) = self.transport.take_handshake() {
+                        figures.record_handshake(handshake);
+                    }
+                    let is_alive =
+                        received.bytes.is_empty() || self.take(received.bytes, figures, outcome, close_frame);
+                    if !is_alive || received.is_over {
                         return false;
                     }
-                    if count < buffer.len() || (self.is_stopped() && self.state == State::Open) {
+                    if received.is_all || (self.is_stopped() && self.state == State::Open) {
                         return true;
                     }
                 }
@@ -361,6 +397,8 @@ impl Client {
                     figures.record_session(now.saturating_sub(pending.intended));
                     self.state = State::Closing;
                     self.to_send.push_back(Rc::clone(close_frame));
+                } else if self.is_beside_tls {
+                    figures.record_plain_round_trip(now.saturating_sub(pending.intended));
                 } else {
                     figures.record_round_trip(now.saturating_sub(pending.intended));
                 }

@@ -1,6 +1,7 @@
 //! What is counted in a window.
 
-use crate::result::{Percentiles, RunResult};
+use crate::result::{Handshakes, Percentiles, RunResult};
+use crate::tls::channel::Handshake;
 use hdrhistogram::Histogram;
 
 /// Faults that are kept by name; more are only the same again.
@@ -11,9 +12,11 @@ pub(super) struct Figures {
     messages: u64,
     sessions: u64,
     latency: Histogram<u64>,
+    plain_latency: Histogram<u64>,
     push_latency: Histogram<u64>,
     opening_latency: Histogram<u64>,
     lateness: Histogram<u64>,
+    handshakes: Option<Handshakes>,
     faults: Vec<String>,
 }
 
@@ -26,9 +29,11 @@ impl Default for Figures {
             messages: 0,
             sessions: 0,
             latency: histogram(),
+            plain_latency: histogram(),
             push_latency: histogram(),
             opening_latency: histogram(),
             lateness: histogram(),
+            handshakes: None,
             faults: Vec::new(),
         }
     }
@@ -38,6 +43,20 @@ impl Figures {
     pub(super) fn record_round_trip(&mut self, ns: u64) {
         self.messages += 1;
         self.latency.saturating_record(ns);
+    }
+
+    /// A round trip without TLS beside others with it.
+    pub(super) fn record_plain_round_trip(&mut self, ns: u64) {
+        self.messages += 1;
+        self.plain_latency.saturating_record(ns);
+    }
+
+    pub(super) fn record_handshake(&mut self, handshake: Handshake) {
+        let handshakes = self.handshakes.get_or_insert_default();
+        match handshake {
+            Handshake::Full => handshakes.full += 1,
+            Handshake::Resumed => handshakes.resumed += 1,
+        }
     }
 
     pub(super) fn record_push(&mut self, ns: u64) {
@@ -86,6 +105,8 @@ impl Figures {
         result.messages = self.messages;
         result.sessions = self.sessions;
         result.latency = percentiles(&self.latency).or_else(|| percentiles(&self.push_latency));
+        result.plain_latency = percentiles(&self.plain_latency);
+        result.handshakes = self.handshakes;
         result.opening_latency = percentiles(&self.opening_latency);
         result.lateness = percentiles(&self.lateness);
         result.faults = self.faults;

@@ -3,6 +3,7 @@
 use super::random::Random;
 use crate::plan::Churn;
 use crate::wire::{client_frame, opening};
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// What a session is for.
@@ -150,8 +151,8 @@ impl Churning {
         }
     }
 
-    pub(super) fn opening(&mut self, host: &str) -> Rc<[u8]> {
-        Rc::clone(self.opening.get_or_insert_with(|| opening(host, "/").into()))
+    pub(super) fn opening(&mut self, host: &SocketAddr) -> Rc<[u8]> {
+        Rc::clone(self.opening.get_or_insert_with(|| opening(&host.to_string(), "/").into()))
     }
 }
 

@@ -1,16 +1,21 @@
 //! The verifying mode: tungstenite at the client's end, random contents, every byte compared.
 //!
 //! A thread for each session: slower than the generator, and no measurement. It catches a proxy that drops, reorders or
-//! corrupts.
+//! corrupts. Over TLS it is rustls' own client, which checks the certificate's chain, name and key.
 
 use super::random::Random;
 use super::{SECOND_NS, Target};
 use crate::plan::Plan;
 use crate::poller::now_ns;
 use crate::result::RunResult;
+use crate::tls::configs;
 use anyhow::{Context, Result};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::collections::VecDeque;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 use tungstenite::Message;
 
@@ -28,11 +33,22 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     let steady = plan.steady.as_ref().context("a verifying plan has a steady part")?;
     let end = now_ns() + (plan.duration_s * SECOND_NS) as u64;
     let sizes: Vec<usize> = steady.sizes.iter().map(|size| size.bytes).collect();
+    let tls = match plan.tls {
+        None => None,
+        Some(_) => Some((target.tls()?.address, configs::verifying_client(&target.tls()?.credentials)?)),
+    };
+    let plain_sessions = if tls.is_some() { steady.plain_sessions } else { steady.sessions };
     let outcomes: Vec<Result<u64>> = std::thread::scope(|scope| {
         let sessions: Vec<_> = (0..steady.sessions as u64)
             .map(|session| {
-                let (sizes, target) = (&sizes, &target);
-                scope.spawn(move || verify_session(target, Random::new(seed ^ session << 32), sizes, end))
+                let (sizes, random) = (&sizes, Random::new(seed ^ session << 32));
+                let tls = tls.as_ref().filter(|_| session >= plain_sessions as u64);
+                scope.spawn(move || match tls {
+                    None => exchange(connect(target.address)?, target.address, random, sizes, end),
+                    Some((address, config)) => {
+                        exchange(connect_tls(*address, config)?, *address, random, sizes, end)
+                    }
+                })
             })
             .collect();
         sessions
@@ -61,11 +77,29 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     Ok(result)
 }
 
-fn verify_session(target: &Target, mut random: Random, sizes: &[usize], end: u64) -> Result<u64> {
-    let stream = TcpStream::connect(target.address)?;
+fn connect(address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(PATIENCE_S)))?;
-    let (mut socket, _) = tungstenite::client(format!("ws://{}/", target.address), stream)
+    Ok(stream)
+}
+
+fn connect_tls(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+) -> Result<StreamOwned<ClientConnection, TcpStream>> {
+    let connection = ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost")?)?;
+    Ok(StreamOwned::new(connection, connect(address)?))
+}
+
+fn exchange(
+    stream: impl Read + Write,
+    address: SocketAddr,
+    mut random: Random,
+    sizes: &[usize],
+    end: u64,
+) -> Result<u64> {
+    let (mut socket, _) = tungstenite::client(format!("ws://{address}/"), stream)
         .map_err(|error| anyhow::anyhow!("an opening failed: {error}"))?;
     let mut on_their_way: VecDeque<Vec<u8>> = VecDeque::new();
     let mut back = 0;

@@ -91,13 +91,13 @@ fn section(out: &mut String, comparison: &Comparison, row: &Row) {
     let _ = write!(
         out,
         "<section class=\"card\" id=\"{}\"><h3>{}</h3><div class=\"plots\"><div><h4>{name}, {unit}</h4>{}</div>",
-        escape(&row.plan),
+        escape(&row.name),
         escape(&row.title),
         plots::bars(row, unit)
     );
     let (title, series) = second_plot(row.measures);
     // The slope of memory may be 0.
-    let (scale, scale_name) = if row.measures == Measures::Memory {
+    let (scale, scale_name) = if matches!(row.measures, Measures::Memory | Measures::Resident) {
         (Scale::Linear, "")
     } else {
         (Scale::Logarithmic, ", logarithmic")
@@ -136,7 +136,15 @@ fn second_plot(measures: Measures) -> (&'static str, [Series<'static>; 3]) {
             "Connect to first echo, µs",
             series([("opening_p50_us", "p50"), ("opening_p99_us", "p99"), ("opening_p999_us", "p99.9")]),
         ),
-        Measures::Memory => (
+        Measures::PlainTail => (
+            "Latency of sessions without TLS, µs",
+            series([
+                ("plain_latency_p50_us", "p50"),
+                ("plain_latency_p99_us", "p99"),
+                ("plain_latency_p999_us", "p99.9"),
+            ]),
+        ),
+        Measures::Memory | Measures::Resident => (
             "RSS per session, KiB",
             series([
                 ("rss_kib_per_session/fresh", "fresh"),

@@ -74,7 +74,7 @@ pub(super) fn matrix(rows: &[Row]) -> String {
         let _ = write!(
             out,
             "<tr><th scope=\"row\"><a href=\"#{}\">{}</a><small>{name}, {unit}</small></th>",
-            escape(&row.plan),
+            escape(&row.name),
             escape(&row.title)
         );
         for target in &row.targets {
@@ -96,7 +96,8 @@ fn cell(out: &mut String, row: &Row, target: &TargetRow) {
     }
     let class = classes.join(" ");
     let Some(figure) = target.figure(row.key) else {
-        let why = target.not_counted.first().map_or("not run", |excluded| excluded.what.words());
+        let excluded = target.not_counted.first().map(|excluded| excluded.what.words());
+        let why = target.lacks.or(excluded).unwrap_or("not run");
         let _ = write!(out, "<td class=\"{class}\"><b>–</b><span>{why}</span></td>");
         return;
     };

@@ -2,7 +2,7 @@
 
 use super::text;
 use crate::compare::attempts::Comparison;
-use crate::compare::figures::key_figure_name;
+use crate::compare::figures::{PLAIN_P999, key_figure_name};
 use crate::compare::floor_rule::FloorVerdict;
 use crate::compare::rows::{Row, TargetRow};
 use std::fmt::Write;
@@ -38,6 +38,9 @@ fn block(out: &mut String, row: &Row) {
             if row.best_peer.as_deref() == Some(&target.target) {
                 out.push_str("  best peer");
             }
+            if let Some(lacks) = target.lacks {
+                let _ = write!(out, "  {lacks}");
+            }
             if !target.not_counted.is_empty() {
                 let _ = write!(out, "  {} not counted", target.not_counted.len());
             }
@@ -57,7 +60,13 @@ fn cells(row: &Row, target: &TargetRow) -> Vec<String> {
     };
     let per_session = target.figure("process_us_per_session").filter(|_| row.key.ends_with("per_session"));
     let process = if per_session.is_some() { "process_us_per_session" } else { "process_us_per_message" };
-    let latency = if target.figure("latency_p50_us").is_some() { "latency" } else { "opening" };
+    let latency = if row.key == PLAIN_P999 {
+        "plain_latency"
+    } else if target.figure("latency_p50_us").is_some() {
+        "latency"
+    } else {
+        "opening"
+    };
     vec![
         target.target.clone(),
         text::spread(&figure.spread),
