@@ -22,6 +22,9 @@
 # haproxy-tcp     8109   8209   2.8, TCP mode: no HTTP at all
 #
 # Environment: PEERS_HOME (/opt/peers), PEERS_BACKEND (127.0.0.1:9001),
+# PEERS_TLS ($PEERS_HOME/tls; a folder with cert.pem, key.pem, both.pem),
+# PEERS_BACKEND_TLS (1: the backend speaks TLS, and PEERS_TLS has its ca.pem;
+# HAProxy in HTTP mode, nginx and Envoy only),
 # PEERS_WORKERS (1), PEERS_NGINX_BUFFER (16k; nginx's own default is one page, 4k).
 # Limits: 20000 connections, less where the hard limit of open files is lower (a
 # relayed connection takes two descriptors): see `./peers.sh limits`.
@@ -29,6 +32,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 export PEERS_HOME=${PEERS_HOME:-/opt/peers}
 BACKEND=${PEERS_BACKEND:-127.0.0.1:9001}
+BACKEND_TLS=${PEERS_BACKEND_TLS:-}
+TLS=${PEERS_TLS:-$PEERS_HOME/tls}
 WORKERS=${PEERS_WORKERS:-1}
 NGINX_BUFFER=${PEERS_NGINX_BUFFER:-16k}
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
@@ -55,8 +60,11 @@ bin_of() {
   esac || { echo "$1 is not installed under $PEERS_HOME (run install.sh)" >&2; return 1; }
 }
 
+# lines that begin with #TLS-BACKEND# or #PLAIN-BACKEND# are for the one or the other
 render() {  # render TEMPLATE OUT
-  sed -e "s|@RUN@|$RUN|g" -e "s|@TLS@|$PEERS_HOME/tls|g" \
+  local keep=PLAIN drop=TLS
+  if [ -n "$BACKEND_TLS" ]; then keep=TLS drop=PLAIN; fi
+  sed -e "s|^#$keep-BACKEND#||" -e "/^#$drop-BACKEND#/d" -e "s|@RUN@|$RUN|g" -e "s|@TLS@|$TLS|g" \
       -e "s|@PORT@|$PORT|g" -e "s|@TLSPORT@|$TLSPORT|g" -e "s|@ADMINPORT@|$ADMINPORT|g" \
       -e "s|@BACKEND@|$BACKEND|g" -e "s|@BACKEND_HOST@|${BACKEND%:*}|g" -e "s|@BACKEND_PORT@|${BACKEND##*:}|g" \
       -e "s|@WORKERS@|$WORKERS|g" -e "s|@NGINX_BUFFER@|$NGINX_BUFFER|g" \
@@ -86,6 +94,10 @@ start() {
   RUN=$(run_of "$name"); PORT=$((8100 + n)); TLSPORT=$((8200 + n)); ADMINPORT=$((8300 + n))
   mkdir -p "$RUN"
   if alive "$RUN/pid"; then echo "$name already runs, pid $(cat "$RUN/pid")" >&2; return 1; fi
+  if [ -n "$BACKEND_TLS" ]; then
+    case $name in haproxy|haproxy26|haproxy-splice|nginx|nginx122|envoy) ;;
+      *) echo "$name has no configuration for a backend with TLS" >&2; return 1 ;; esac
+  fi
   local cmd
   case $name in
     haproxy|haproxy26) render haproxy.cfg.in conf.cfg; cmd=("$bin" -db -f "$RUN/conf.cfg") ;;
