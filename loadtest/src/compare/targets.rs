@@ -197,7 +197,8 @@ impl Targets {
             ("ws", String::new())
         };
         let api = format!(
-            "display_name = \"Echo\"\nurl = \"{scheme}://{}\"\nsuffix = \"\"\nsubscription_required = false\n{trust}",
+            "display_name = \"Echo\"\nurl = \"{scheme}://{}\"\nsuffix = \"\"\nschemes = [\"ws\", \"wss\"]\n\
+             subscription_required = false\n{trust}",
             self.backend
         );
         let file = folder.join("ringgate.toml");
