@@ -32,12 +32,20 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Waits until `condition` holds; panics with `what` if it does not in time.
 ///
 /// For state that no event announces; the interval is short so that nobody waits for long.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(comes_true(condition), "{what}: not within {PATIENCE:?}");
+}
+
+/// Whether `condition` comes to hold while a test is patient.
+pub fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        if Instant::now() > deadline {
+            return false;
+        }
         std::thread::park_timeout(Duration::from_millis(1));
     }
+    true
 }
 
 /// A running instance with one listener on loopback. Its test is over with [`TestInstance::end`], not without.

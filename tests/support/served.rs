@@ -1,7 +1,7 @@
 //! `ringgate serve` as a process of its own, on a configuration of its own.
 
 use super::accounts::connections_of;
-use super::{PATIENCE, wait_until};
+use super::{PATIENCE, comes_true};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -157,11 +157,12 @@ impl Served {
 impl Drop for Served {
     /// What still serves has to close all its connections: the test's own ends are closed before.
     fn drop(&mut self) {
-        if !thread::panicking() && matches!(self.child.try_wait(), Ok(None)) {
-            let process = self.child.id().to_string();
-            wait_until("a process without connections", || connections_of(&process).is_empty());
-        }
+        let is_to_be_at_rest = !thread::panicking() && matches!(self.child.try_wait(), Ok(None));
+        let process = self.child.id().to_string();
+        let comes_to_rest = !is_to_be_at_rest || comes_true(|| connections_of(&process).is_empty());
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Said when the process is ended, so that a failure leaves none behind.
+        assert!(comes_to_rest, "a process keeps connections that their other ends have closed");
     }
 }
