@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 /// A client that can show a certificate.
@@ -251,6 +252,38 @@ fn certificates_that_were_written_anew_are_shown_to_new_clients_and_open_session
     std::fs::write(scene.folder.path().join("own.key"), fresh.leaf(&[NAME]).key.serialize_pem()).unwrap();
     scene.gateway.instance.look_at_tls_files(rustls::pki_types::UnixTime::now());
     assert!(is_let_in(&scene, &trusting(&fresh)), "what was read before stays in use");
+    drop((client, session));
+    scene.end();
+}
+
+#[test]
+fn certificates_change_under_a_storm_of_handshakes_and_no_client_notices() {
+    let mut scene = Secured::start();
+    let config = trusting(&scene.authority);
+    let (mut client, mut session) = scene.open(&config);
+    let is_over = Arc::new(AtomicBool::new(false));
+    let storm = std::thread::spawn({
+        let (is_over, address, config) = (Arc::clone(&is_over), scene.gateway.address, Arc::clone(&config));
+        move || {
+            let mut handshakes = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let mut client = connect(address, &config, NAME);
+                send(&mut client, request("/nowhere", "").as_bytes());
+                assert!(read_head(&mut client).starts_with("HTTP/1.1 404 "));
+                handshakes += 1;
+            }
+            handshakes
+        }
+    });
+    for round in 0..20u8 {
+        scene.authority.leaf(&[NAME]).write(scene.folder.path(), "own");
+        scene.gateway.instance.look_at_tls_files(rustls::pki_types::UnixTime::now());
+        let message = crate::support::frames::client_frame(0x82, &[round; 100]);
+        send(&mut client, &message);
+        session.expect(&message);
+    }
+    is_over.store(true, Ordering::Relaxed);
+    assert!(storm.join().unwrap() > 0);
     drop((client, session));
     scene.end();
 }
