@@ -5,6 +5,7 @@
 
 mod client;
 mod figures;
+mod judge;
 pub(crate) mod parts;
 pub(crate) mod random;
 pub mod verify;
@@ -27,27 +28,12 @@ use std::rc::Rc;
 /// Nanoseconds in a second.
 const SECOND_NS: f64 = 1e9;
 
-/// Busy share of the load core above which a run does not count.
-const LOAD_CORE_BUSY_MAX: f64 = 0.85;
-
 /// Busy time per second below which a second of /proc/stat, in ticks of 10 ms, cannot be told from none.
 const BASELINE_RESOLUTION_US_PER_S: f64 = 20_000.0;
 
 /// Seconds over which that is looked at, and where a spinner counts exactly.
 const BASELINE_S: f64 = 1.0;
 const EXACT_BASELINE_S: f64 = 0.3;
-
-/// Busy time of the proxy's core before the run, in µs per second, above which it does not count: somebody else uses it.
-const BASELINE_US_PER_S_MAX: f64 = 50_000.0;
-
-/// Share of both cores that the hypervisor may take; above it a run says more about the neighbours.
-const STOLEN_SHARE_MAX: f64 = 0.1;
-
-/// 99th percentile of the generator's own lateness, in µs, above which an open loop does not count.
-const LATENESS_P99_US_MAX: f64 = 5_000.0;
-
-/// Share of resumed handshakes below which a run that resumes does not count.
-const RESUMED_SHARE_MIN: f64 = 0.95;
 
 /// Seconds in which all sessions of a part must be open.
 const OPENING_PATIENCE_S: f64 = 60.0;
@@ -137,7 +123,7 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     if missing > 0 {
         result.faults.push(format!("{missing} messages never came back"));
     }
-    judge(plan, &mut result);
+    judge::judge(plan, &mut result);
     Ok(result)
 }
 
@@ -150,60 +136,6 @@ fn baseline_us_per_s(target: &Target) -> f64 {
     let used = CoreUse::read(core).since(&before);
     let baseline = used.busy_us * 1e6 / used.elapsed_us;
     if used.is_exact || baseline >= BASELINE_RESOLUTION_US_PER_S { baseline } else { 0.0 }
-}
-
-/// Says why a run does not count.
-fn judge(plan: &Plan, result: &mut RunResult) {
-    if let Some(processor) = &result.processor
-        && processor.load_core_busy > LOAD_CORE_BUSY_MAX
-        && plan.idle.is_none()
-    {
-        result.thrown_out.push(format!(
-            "the load core was {:.0} % busy (at most {:.0} %)",
-            processor.load_core_busy * 100.0,
-            LOAD_CORE_BUSY_MAX * 100.0
-        ));
-    }
-    if let Some(processor) = &result.processor
-        && processor.idle_baseline_us_per_s > BASELINE_US_PER_S_MAX
-    {
-        result.thrown_out.push(format!(
-            "the proxy's core was {:.0} % busy before the run",
-            processor.idle_baseline_us_per_s / 1e4
-        ));
-    }
-    if let Some(processor) = &result.processor
-        && processor.stolen_us > STOLEN_SHARE_MAX * 2.0 * result.window_s * 1e6
-    {
-        result.thrown_out.push(format!(
-            "the hypervisor took {:.0} % of the two cores",
-            processor.stolen_us / (2e4 * result.window_s)
-        ));
-    }
-    if let Some(lateness) = &result.lateness
-        && lateness.p99_us > LATENESS_P99_US_MAX
-    {
-        result.thrown_out.push(format!("the generator itself was late: p99 {:.0} µs", lateness.p99_us));
-    }
-    if let (Some(churn), Some(handshakes)) = (&plan.churn, &result.handshakes) {
-        let share = handshakes.resumed_share();
-        match churn.handshake {
-            Handshake::Full if handshakes.resumed > 0 => {
-                result
-                    .faults
-                    .push(format!("{} handshakes were resumed, and none was to be", handshakes.resumed));
-            }
-            Handshake::Resumed if share < RESUMED_SHARE_MIN => result.faults.push(format!(
-                "{:.1} % of the handshakes were resumed (at least {:.0} %)",
-                share * 100.0,
-                RESUMED_SHARE_MIN * 100.0
-            )),
-            Handshake::Full | Handshake::Resumed => {}
-        }
-    }
-    if !result.faults.is_empty() {
-        result.thrown_out.push(format!("{} faults", result.faults.len()));
-    }
 }
 
 /// All sessions, and what is due.

@@ -72,6 +72,44 @@ fn ratios_are_to_the_peer_with_the_smallest_median() {
 }
 
 #[test]
+fn sessions_with_and_without_tls_are_two_rows_each_with_its_own_best_peer() {
+    let mut comparison = sample::empty(&["ringgate", "haproxy", "nginx"], 1);
+    let mut run = sample::plan("tls-isolation", "Isolation", "tail");
+    run.plan.tls = Some(crate::plan::Tls::Clients);
+    run.plan.steady.as_mut().expect("a steady part").plain_sessions = 1;
+    comparison.plans = vec![run];
+    for (target, tls, plain) in [("ringgate", 2.0, 1.0), ("haproxy", 4.0, 5.0), ("nginx", 8.0, 2.0)] {
+        let mut attempt = sample::cost("tls-isolation", target, 0, 1.0);
+        if let Some(result) = &mut attempt.result {
+            let percentiles = |p999_us| Some(crate::result::Percentiles { p999_us, ..Default::default() });
+            (result.latency, result.plain_latency) = (percentiles(tls), percentiles(plain));
+        }
+        comparison.attempts.push(attempt);
+    }
+    let rows = Row::all(&comparison);
+    let ratio = |row: &Row| {
+        let figure = row.target("ringgate").and_then(|target| target.figure(row.key)).expect("a figure");
+        figure.to_best_peer.expect("a ratio").median
+    };
+    let names: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.best_peer.as_deref())).collect();
+    assert_eq!(names, [("tls-isolation", Some("haproxy")), ("tls-isolation-plain", Some("nginx"))]);
+    assert_eq!([ratio(&rows[0]), ratio(&rows[1])], [0.5, 0.5]);
+}
+
+#[test]
+fn the_floor_is_not_run_where_there_is_tls_and_its_row_says_why() {
+    let mut comparison = sample::empty(&["floor", "nginx"], 1);
+    let mut run = plan();
+    run.plan.tls = Some(crate::plan::Tls::Both);
+    comparison.plans = vec![run];
+    comparison.attempts.push(sample::cost("round-trip-64b-100", "nginx", 0, 12.0));
+    let row = &Row::all(&comparison)[0];
+    assert_eq!(row.target("floor").and_then(|target| target.lacks), Some("no TLS"));
+    assert_eq!(row.target("nginx").and_then(|target| target.lacks), None);
+    assert!(report::table(&comparison).contains("no TLS"));
+}
+
+#[test]
 fn what_does_not_count_is_listed_and_is_in_no_figure() {
     let mut comparison = sample::empty(&["ringgate", "haproxy", "nginx"], 2);
     comparison.plans = vec![plan()];
