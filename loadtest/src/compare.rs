@@ -66,6 +66,9 @@ pub struct CompareArguments {
     /// The ringgate to measure [default: the one beside this program]
     #[arg(long)]
     pub ringgate: Option<PathBuf>,
+    /// Another build of ringgate, as a target by its file's name, which begins with "ringgate-"; may be repeated
+    #[arg(long = "other", value_name = "FILE")]
+    pub others: Vec<PathBuf>,
     /// Address of the echo backend
     #[arg(long, default_value = "127.0.0.1:9001")]
     pub backend: SocketAddr,
@@ -114,10 +117,15 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
     Credentials::make()?.write(&credentials)?;
     let loadtest = std::env::current_exe().context("cannot find this program")?;
     let ringgate = arguments.ringgate.clone().unwrap_or_else(|| loadtest.with_file_name(RINGGATE));
+    for other in &arguments.others {
+        let is_named = attempts::is_build(&other.file_name().unwrap_or_default().to_string_lossy());
+        ensure!(is_named, "{}: its file's name must begin with {RINGGATE}-", other.display());
+    }
     let build = loadtest.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     let targets = Targets {
         peers: absolute(&arguments.harness.join("peers").join("peers.sh"))?,
         ringgate,
+        others: arguments.others.clone(),
         loadtest,
         scratch: scratch.path().to_owned(),
         credentials,

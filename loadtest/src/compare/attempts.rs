@@ -153,6 +153,11 @@ impl Comparison {
 
     /// Whether a target is neither ours nor the bare relay.
     pub fn is_peer(name: &str) -> bool {
-        name != RINGGATE && name != FLOOR
+        name != RINGGATE && name != FLOOR && !is_build(name)
     }
+}
+
+/// Whether that is the name of another build of ours beside the one that is measured: `ringgate-before`.
+pub fn is_build(name: &str) -> bool {
+    name.strip_prefix(RINGGATE).is_some_and(|rest| rest.starts_with('-') && rest.len() > 1)
 }

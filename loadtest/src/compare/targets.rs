@@ -38,6 +38,8 @@ pub(super) struct Targets {
     pub(super) peers: PathBuf,
     /// The measured binary.
     pub(super) ringgate: PathBuf,
+    /// Other builds of it, each a target by the name of its file.
+    pub(super) others: Vec<PathBuf>,
     /// This binary.
     pub(super) loadtest: PathBuf,
     /// Configuration files and logs go here.
@@ -82,6 +84,7 @@ impl Targets {
     /// Names of all that can be measured on this machine.
     pub(super) fn found(&self) -> Vec<String> {
         let mut names = vec![RINGGATE.to_owned(), FLOOR.to_owned()];
+        names.extend(self.others.iter().filter_map(|other| file_name(other)).map(str::to_owned));
         // Without peers ours are still measured; the report then has no ratios.
         if let Ok(found) = self.ask_peers(&["found"], None) {
             names.extend(found.split_whitespace().map(str::to_owned));
@@ -97,15 +100,15 @@ impl Targets {
         names
             .iter()
             .map(|name| {
-                let version = match name.as_str() {
-                    RINGGATE => output_of(&self.ringgate, &["--version"], &[]).with_context(|| {
+                let version = match (name.as_str(), self.build(name)) {
+                    (_, Some(binary)) => output_of(binary, &["--version"], &[]).with_context(|| {
                         format!(
                             "cannot run {} (cargo build --release --workspace builds it)",
-                            self.ringgate.display()
+                            binary.display()
                         )
                     })?,
-                    FLOOR => format!("of ringgate-loadtest {}", env!("CARGO_PKG_VERSION")),
-                    peer => self.ask_peers(&["version", peer], None)?,
+                    (FLOOR, None) => format!("of ringgate-loadtest {}", env!("CARGO_PKG_VERSION")),
+                    (peer, None) => self.ask_peers(&["version", peer], None)?,
                 };
                 Ok(TargetAbout { name: name.clone(), version })
             })
@@ -142,20 +145,28 @@ impl Targets {
     /// # Errors
     /// It does not start.
     pub(super) fn start(&self, name: &str, tls: Option<Tls>) -> Result<Running<'_>> {
-        match name {
-            RINGGATE => self.start_ringgate(tls),
-            FLOOR => self.start_floor(),
-            peer => self.start_peer(peer, tls),
+        match (name, self.build(name)) {
+            (_, Some(binary)) => self.start_ringgate(name, binary, tls),
+            (FLOOR, None) => self.start_floor(),
+            (peer, None) => self.start_peer(peer, tls),
         }
     }
 
-    fn start_ringgate(&self, tls: Option<Tls>) -> Result<Running<'_>> {
+    /// The build of ringgate that has this name as a target.
+    fn build(&self, name: &str) -> Option<&Path> {
+        if name == RINGGATE {
+            return Some(&self.ringgate);
+        }
+        self.others.iter().map(PathBuf::as_path).find(|other| file_name(other) == Some(name))
+    }
+
+    fn start_ringgate(&self, name: &str, binary: &Path, tls: Option<Tls>) -> Result<Running<'_>> {
         let address = SocketAddr::from(([127, 0, 0, 1], RINGGATE_PORT));
         let tls_address = tls.map(|_| SocketAddr::from(([127, 0, 0, 1], RINGGATE_TLS_PORT)));
         let config = self.write_ringgate_config(address, tls_address, tls)?;
-        let mut command = on_core(self.proxy_core, &self.ringgate);
+        let mut command = on_core(self.proxy_core, binary);
         command.arg("serve").arg("--config").arg(config);
-        Ok(Running { tls_address, ..self.own(RINGGATE, command, address)? })
+        Ok(Running { tls_address, ..self.own(name, command, address)? })
     }
 
     fn start_floor(&self) -> Result<Running<'_>> {
@@ -258,6 +269,10 @@ impl Targets {
         }
         Ok(())
     }
+}
+
+fn file_name(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
 }
 
 impl Drop for StartedPeer<'_> {

@@ -179,3 +179,17 @@ fn comparisons_of_one_commit_and_machine_join_and_others_do_not() {
     second.about.commit = "another".to_owned();
     assert!(first.join(second).is_err());
 }
+
+#[test]
+fn another_build_of_ours_is_no_peer_and_needs_a_name_of_its_own() {
+    for (name, is_peer) in [
+        ("ringgate", false),
+        ("floor", false),
+        ("ringgate-before", false),
+        ("ringgate-", true),
+        ("ringgates", true),
+        ("nginx", true),
+    ] {
+        assert_eq!(Comparison::is_peer(name), is_peer, "{name}");
+    }
+}
