@@ -69,11 +69,19 @@ pub const BUFFER_SKEW_BYTES: usize = 192;
 /// Received buffers of one relay: 64 MiB of address space, of which only what was used takes memory.
 pub const BUFFERS_PER_RELAY: u16 = 1024;
 
-/// Received buffers that are posted to the kernel at once; a power of two. They are what one turn can receive.
+/// Most received buffers that are posted to the kernel at once; a power of two. They are what one turn can receive.
 pub const BUFFERS_POSTED: u16 = 256;
+
+/// Fewest received buffers that are posted, however much each receives: that many sockets can say something in one turn.
+pub const BUFFERS_POSTED_LEAST: u16 = 16;
+
+/// Bytes that the posted buffers are to receive together, at the mean of what came lately. The kernel fills them in turn, so
+/// this is the memory that bulk goes through: about a quarter of a core's second-level cache.
+pub const POSTED_BYTES_EXPECTED: usize = 512 * 1024;
 
 const _: () = assert!(BUFFER_HEADROOM_BYTES > crate::websocket::scanner::HELD_BYTES_MAX);
 const _: () = assert!(BUFFERS_POSTED.is_power_of_two() && BUFFERS_POSTED <= BUFFERS_PER_RELAY);
+const _: () = assert!(BUFFERS_POSTED_LEAST > 0 && BUFFERS_POSTED_LEAST <= BUFFERS_POSTED);
 const _: () = assert!(BUFFER_BYTES < u32::MAX as usize);
 
 /// Largest received piece, in bytes, that is copied behind what already waits for a reader that has fallen behind. A larger

@@ -1,9 +1,13 @@
 //! The list of buffers that the kernel may fill, shared with it (`IORING_REGISTER_PBUF_RING`, Linux 5.19).
 //!
 //! Entries are written first and published by the tail, once per turn.
+//!
+//! The kernel takes them in the order in which they were posted, so all that are posted are gone through in turn. For small
+//! messages as many are posted as there is room for; for bulk so few that what it goes through stays in the cache
+//! ([`PostedTarget`]).
 
 use super::buffer_pool::{BufferIndex, BufferPool};
-use crate::limits::{BUFFER_BYTES, BUFFERS_POSTED};
+use crate::limits::{BUFFER_BYTES, BUFFERS_POSTED, BUFFERS_POSTED_LEAST, POSTED_BYTES_EXPECTED};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering};
 use io_uring::types::BufRingEntry;
@@ -18,6 +22,28 @@ const MASK: u16 = BUFFERS_POSTED - 1;
 pub(super) struct BufferRing {
     entries: NonNull<BufRingEntry>,
     tail: u16,
+    target: PostedTarget,
+}
+
+/// How many buffers to have posted.
+#[derive(Debug, Default)]
+struct PostedTarget {
+    /// Mean of what buffers received lately, in bytes, times `MEAN_OVER`.
+    mean_times_over: usize,
+}
+
+/// Buffers over which the mean of what they receive is taken, roughly.
+const MEAN_OVER: usize = 32;
+
+impl PostedTarget {
+    fn note_received(&mut self, bytes: usize) {
+        self.mean_times_over = self.mean_times_over - self.mean_times_over / MEAN_OVER + bytes;
+    }
+
+    fn buffers(&self) -> usize {
+        let expected = POSTED_BYTES_EXPECTED * MEAN_OVER / self.mean_times_over.max(1);
+        expected.clamp(usize::from(BUFFERS_POSTED_LEAST), usize::from(BUFFERS_POSTED))
+    }
 }
 
 impl BufferRing {
@@ -46,14 +72,20 @@ impl BufferRing {
                 0,
             )
         }?;
-        Ok(Self { entries, tail: 0 })
+        Ok(Self { entries, tail: 0, target: PostedTarget::default() })
     }
 
-    /// Posts free buffers of the pool until as many as the list holds are posted.
+    /// A posted buffer came back with so many bytes.
+    pub(super) fn note_received(&mut self, bytes: usize) {
+        self.target.note_received(bytes);
+    }
+
+    /// Posts free buffers of the pool until as many are posted as are to be.
     #[expect(unsafe_code, reason = "writes memory shared with the kernel")]
     pub(super) fn top_up(&mut self, pool: &mut BufferPool) {
         let before = self.tail;
-        while pool.posted() < usize::from(BUFFERS_POSTED) {
+        let target = self.target.buffers();
+        while pool.posted() < target {
             let Some(index) = pool.take_to_post() else { break };
             self.write_entry(pool, index);
         }
@@ -88,5 +120,37 @@ impl BufferRing {
         // SAFETY: the mapping of `register`, which the kernel has just given up.
         unsafe { munmap(self.entries.as_ptr().cast(), REGION_BYTES) }?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target_after(bytes: usize) -> usize {
+        let mut target = PostedTarget::default();
+        for _ in 0..10 * MEAN_OVER {
+            target.note_received(bytes);
+        }
+        target.buffers()
+    }
+
+    #[test]
+    fn few_buffers_are_posted_for_bulk_and_many_for_small_messages() {
+        assert_eq!(PostedTarget::default().buffers(), 256);
+        assert_eq!(target_after(64), 256);
+        assert_eq!(target_after(2 * 1024), 256);
+        assert!((32..=36).contains(&target_after(16 * 1024)), "{}", target_after(16 * 1024));
+        assert_eq!(target_after(BUFFER_BYTES), 16);
+    }
+
+    #[test]
+    fn one_large_message_among_small_ones_changes_little() {
+        let mut target = PostedTarget::default();
+        for _ in 0..1_000 {
+            target.note_received(100);
+        }
+        target.note_received(BUFFER_BYTES);
+        assert!(target.buffers() > 200, "{}", target.buffers());
     }
 }

@@ -116,7 +116,13 @@ impl KernelRing {
 
     fn completion(&mut self, entry: &cqueue::Entry) -> Completion {
         let chunk = match cqueue::buffer_select(entry.flags()) {
-            Some(index) => self.pool.take_received(index, entry.result().max(0) as usize),
+            Some(index) => {
+                let bytes = entry.result().max(0) as usize;
+                if let Some(buffer_ring) = &mut self.buffer_ring {
+                    buffer_ring.note_received(bytes);
+                }
+                self.pool.take_received(index, bytes)
+            }
             None => None,
         };
         Completion {
