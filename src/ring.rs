@@ -60,8 +60,10 @@ pub trait Ring {
     /// Receives from `socket` until cancelled, ended or out of buffers: many completions for one operation.
     fn receive(&mut self, socket: &Self::Socket, token: Token);
 
-    /// Sends what is at the front of `queue`, all of it or until cancelled: one completion, then [`Ring::sent`].
-    fn send(&mut self, socket: &Self::Socket, queue: &mut SendQueue, token: Token);
+    /// Sends what is at the front of `queue`. What the socket takes at once is sent when this returns: it has left the
+    /// queue, and the result is that of a send (bytes, or a negated errno). `None`: the socket took nothing, and a send is in
+    /// flight, of all that is at the front or until cancelled: one completion, then [`Ring::sent`].
+    fn send(&mut self, socket: &Self::Socket, queue: &mut SendQueue, token: Token) -> Option<i32>;
 
     /// Takes the result of a send back into its queue: what was sent leaves it, its buffers return to the pool.
     fn sent(&mut self, queue: &mut SendQueue, result: i32);

@@ -294,9 +294,15 @@ impl<R: Ring> Relay<R> {
 
     fn on_completion_send(&mut self, index: u32, leg: Leg, result: i32) {
         let Some(live) = self.sessions.get_mut(index) else { return };
+        self.ring.sent(&mut live.carriers[leg as usize].queue, result);
+        self.is_sent(index, leg, result);
+    }
+
+    /// A send is over, and what it sent has left the queue.
+    fn is_sent(&mut self, index: u32, leg: Leg, result: i32) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
         let was_cancelled = std::mem::take(&mut carrier.is_send_cancelled);
-        self.ring.sent(&mut carrier.queue, result);
         if result > 0 {
             live.session.handle_sent(leg, result as u64, self.now, &mut self.effects);
         } else if result < 0 && !is_to_be_repeated(result) {
@@ -521,8 +527,10 @@ impl<R: Ring> Relay<R> {
 
     /// Starts one send for every carrier that got something to send in this turn: all of it goes in one.
     fn start_sends(&mut self) {
-        let mut ready = std::mem::take(&mut self.ready);
-        for (index, leg) in ready.drain(..) {
+        let mut at = 0;
+        // By place: what a socket takes at once may make more ready behind.
+        while let Some((index, leg)) = self.ready.get(at).copied() {
+            at += 1;
             let generation = self.sessions.generation(index);
             let Some(live) = self.sessions.get_mut(index) else { continue };
             let carrier = &mut live.carriers[leg as usize];
@@ -536,12 +544,19 @@ impl<R: Ring> Relay<R> {
                 carrier.queue.clear(self.ring.pool());
                 continue;
             }
-            live.in_flight += 1;
             let token = Token::new(Operation::Send, index, generation, leg);
-            self.ring.send(&carrier.socket, &mut carrier.queue, token);
-            self.watch_send(CarrierName { index, generation, leg });
+            match self.ring.send(&carrier.socket, &mut carrier.queue, token) {
+                Some(result) => {
+                    self.is_sent(index, leg, result);
+                    self.free_if_over(index);
+                }
+                None => {
+                    live.in_flight += 1;
+                    self.watch_send(CarrierName { index, generation, leg });
+                }
+            }
         }
-        self.ready = ready;
+        self.ready.clear();
     }
 
     /// A send began, or got company: from here on it may hold received buffers for so long.

@@ -182,6 +182,45 @@ impl SimRing {
         }
     }
 
+    /// What a connection takes of a send without waiting; nothing if it would have to wait.
+    pub fn send_at_once(&mut self, id: usize, bytes: &[u8]) -> Option<i32> {
+        if self.draws_permille(self.odds.breaks) {
+            self.world.borrow_mut().connections[id].break_with(libc::ETIMEDOUT);
+        }
+        let fails = self.draws_permille(self.odds.fails);
+        let is_interrupted = self.draws(self.odds.short_send.min(20));
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let is_short = self.odds.short_step > 0 && world.rng.u8(..100) < self.odds.short_step;
+        let connection = &mut world.connections[id];
+        if is_interrupted {
+            return Some(-libc::EINTR);
+        }
+        let error = match connection.next_send_fails.take() {
+            Some(error) => -error,
+            None if fails => -libc::ENOMEM,
+            None if connection.is_broken => {
+                connection.has_hidden_error |= self.odds.reorders > 0;
+                connection.take_send_error()
+            }
+            None => 0,
+        };
+        if error != 0 {
+            connection.failed_at.get_or_insert(now);
+            return Some(error);
+        }
+        let mut taken = bytes.len().min(connection.room());
+        if taken == 0 {
+            return None;
+        }
+        if is_short {
+            taken = world.rng.usize(1..=taken);
+        }
+        world.take(id, &bytes[..taken]);
+        world.sessions[id / 2].active_at = now;
+        Some(taken as i32)
+    }
+
     fn send_on(&mut self, token: u64) {
         let Some(operation) = self.in_flight.get_mut(&token) else { return };
         let (id, is_finishing) = (operation.connection, operation.is_finishing);

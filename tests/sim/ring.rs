@@ -26,6 +26,8 @@ pub struct Odds {
     pub short_step: u8,
     /// A send ends before all is sent, for no reason, perhaps with nothing but EINTR.
     pub short_send: u8,
+    /// A send is tried at once, before it becomes an operation.
+    pub at_once: u8,
     /// A cancel finds nothing although the operation goes on.
     pub cancel_misses: u8,
     /// A cancel comes too late: the operation completes all the same.
@@ -248,7 +250,7 @@ impl Ring for SimRing {
         self.start(socket.id, token, Kind::Receive);
     }
 
-    fn send(&mut self, socket: &SimSocket, queue: &mut SendQueue, token: Token) {
+    fn send(&mut self, socket: &SimSocket, queue: &mut SendQueue, token: Token) -> Option<i32> {
         assert_eq!(token.operation(), Operation::Send);
         assert!(!queue.is_in_flight() && !queue.is_empty(), "a send of nothing, or a second one");
         let (mut bytes, mut pieces) = (Vec::new(), Vec::new());
@@ -256,7 +258,6 @@ impl Ring for SimRing {
             bytes.extend_from_slice(piece);
             pieces.push((piece.as_ptr() as usize, piece.len()));
         });
-        queue.begin_simulated_send();
         {
             let mut world = self.world.borrow_mut();
             let connection = &world.connections[socket.id];
@@ -270,7 +271,16 @@ impl Ring for SimRing {
             }
         }
         self.note("relay sends", socket.id, bytes.len() as i64);
+        queue.begin_simulated_send();
+        if self.draws(self.odds.at_once)
+            && let Some(result) = self.send_at_once(socket.id, &bytes)
+        {
+            self.note("relay sent at once", socket.id, result.into());
+            queue.end_simulated_send(&mut self.pool, result.max(0) as usize);
+            return Some(result);
+        }
         self.start(socket.id, token, Kind::Send(Sending { bytes, pieces, done: 0 }));
+        None
     }
 
     fn sent(&mut self, queue: &mut SendQueue, result: i32) {

@@ -91,6 +91,7 @@ fn any_odds(rng: &mut Rng) -> Odds {
         short_receive: any(80),
         receive_ends: any(20),
         short_step: any(80),
+        at_once: any(100),
         short_send: any(30),
         cancel_misses: any(60),
         cancel_is_late: any(60),
