@@ -24,7 +24,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use io_uring_06::{opcode, types};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
@@ -151,10 +151,20 @@ impl Socket {
 
     /// Sends all of `bytes`, in order. No SIGPIPE is raised.
     ///
+    /// What the system takes at once, which for a head is all of it, goes by a plain call: an operation would cost a turn of
+    /// the runtime, to hear what is known already.
+    ///
     /// # Errors
     /// The kernel's; `EPIPE` or `ECONNRESET` when the peer is gone. Part of the bytes may have been sent then.
     pub async fn send_all(&self, bytes: impl Into<Bytes>) -> io::Result<()> {
         let mut rest: Bytes = bytes.into();
+        if !rest.is_empty() {
+            match self.send_now(&rest) {
+                Ok(sent) => rest.advance(sent),
+                Err(error) if is_to_be_waited_for(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
         while !rest.is_empty() {
             let (result, mut sent_from) = run(&self.descriptor, rest, |descriptor, bytes| {
                 let length = bytes.len().min(SUBMISSION_BYTES_MAX) as u32;
@@ -292,6 +302,11 @@ fn choose_port_at_connect(socket: &socket2::Socket) -> io::Result<()> {
         libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const on).cast(), length)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether a call that does not wait says only that it would have to, or that it was interrupted.
+fn is_to_be_waited_for(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// The error for a socket of a family that the front does not serve.
