@@ -104,6 +104,10 @@ pub const BACKLOG_MIB_MAX: Allowed = Allowed { least: 1, most: 65_536, unit: "Mi
 /// Default of [`BACKLOG_MIB_MAX`].
 pub const BACKLOG_MIB_MAX_DEFAULT: u64 = 64;
 
+/// Smallest send that is tried without copying it into the kernel (`IORING_OP_SENDMSG_ZC`). Absent: none is. It saves a copy
+/// where a network card takes the bytes from where they lie, and costs one where it cannot: then the socket goes back to copying.
+pub const ZERO_COPY_KIB_MIN: Allowed = Allowed { least: 4, most: 65_536, unit: "KiB" };
+
 /// Most pieces in one vectored send (`iovec`s of a `sendmsg`; the system's IOV_MAX is 1,024).
 pub const SEND_PIECES_MAX: usize = 64;
 

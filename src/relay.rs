@@ -7,6 +7,7 @@
 
 pub mod carrier;
 pub mod drain;
+mod lending;
 pub mod mailbox;
 pub mod placement;
 pub mod run;

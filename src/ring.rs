@@ -34,6 +34,17 @@ pub struct Completion {
     pub has_more: bool,
     /// The bytes that were received.
     pub chunk: Option<Chunk>,
+    /// Set when the memory of a [`Ring::send_zero_copy`] comes back.
+    pub given_back: Option<GivenBack>,
+}
+
+/// What the kernel did with memory that it was to send from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBack {
+    /// It sent from there.
+    Uncopied,
+    /// It copied it, for all that it was asked not to: so does a loopback, and a network card that cannot gather.
+    Copied,
 }
 
 /// The ring failed as a whole: no session can go on.
@@ -65,8 +76,18 @@ pub trait Ring {
     /// flight, of all that is at the front or until cancelled: one completion, then [`Ring::sent`].
     fn send(&mut self, socket: &Self::Socket, queue: &mut SendQueue, token: Token) -> Option<i32>;
 
-    /// Takes the result of a send back into its queue: what was sent leaves it, its buffers return to the pool.
-    fn sent(&mut self, queue: &mut SendQueue, result: i32);
+    /// As an operation of [`Ring::send`], of the received buffers at the front, that lends them to the kernel instead of copying
+    /// them. Its completion says what was sent, with more to come, and the send is over with it; the buffers come back with another
+    /// one ([`Completion::given_back`], then [`Ring::take_back`]), when the peer's system has acknowledged them or later. One
+    /// that fails before it began has but one completion, without more.
+    fn send_zero_copy(&mut self, socket: &Self::Socket, queue: &mut SendQueue, token: Token);
+
+    /// Takes back what was lent.
+    fn take_back(&mut self, lent: Vec<Chunk>);
+
+    /// Takes the result of a send back into its queue: what was sent leaves it. Its buffers return to the pool, or, where
+    /// they are lent and more is to come, are with the queue as lent ([`SendQueue::take_lent`]).
+    fn sent(&mut self, queue: &mut SendQueue, result: i32, is_lent: bool);
 
     /// Cancels the operation `target`; it still has a last completion of its own, and so has the cancel.
     fn cancel(&mut self, target: Token, token: Token);

@@ -92,7 +92,7 @@ fn a_backend_that_stops_reading_is_no_different() {
 
 #[test]
 fn the_session_that_holds_most_is_ended_and_nobody_else() {
-    let relay = TestRelay::start(64, RelayLimits { backlog_bytes_max: MIB / 2 });
+    let relay = TestRelay::start(64, RelayLimits { backlog_bytes_max: MIB / 2, ..RelayLimits::default() });
     let (mut modest, mut modest_backend) = relay.open(STRICT, Some(ROOM));
     let (mut neighbour, mut neighbour_backend) = relay.open(STRICT, None);
     let small = frame(100_000);
@@ -129,7 +129,7 @@ fn the_session_that_holds_most_is_ended_and_nobody_else() {
 fn any_number_of_stopped_readers_stay_within_the_limit_and_the_others_go_on() {
     const READERS: usize = 200;
     let limit = 8 * MIB;
-    let relay = TestRelay::start(256, RelayLimits { backlog_bytes_max: limit });
+    let relay = TestRelay::start(256, RelayLimits { backlog_bytes_max: limit, ..RelayLimits::default() });
     let stopped: Vec<_> = (0..READERS).map(|_| relay.open(STRICT, Some(ROOM))).collect();
     let (mut client, mut backend) = relay.open(STRICT, None);
     let message = frame(MIB);

@@ -70,6 +70,8 @@ pub struct InstanceLimits {
     pub head_timeout_ms: u64,
     /// MiB of heap that one worker holds for readers that have fallen behind, 1 to 65,536. Default 64.
     pub backlog_mib_max: u64,
+    /// Smallest send, in KiB, that is tried without copying it into the kernel, 4 to 65,536. `None`: none is.
+    pub zero_copy_kib_min: Option<u64>,
 }
 
 impl Default for InstanceConfig {
@@ -98,6 +100,7 @@ impl Default for InstanceLimits {
             openings_per_source_max: None,
             head_timeout_ms: limits::HEAD_TIMEOUT_MS_DEFAULT,
             backlog_mib_max: limits::BACKLOG_MIB_MAX_DEFAULT,
+            zero_copy_kib_min: None,
         }
     }
 }
@@ -236,6 +239,7 @@ fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
         backlog_mib_max: fields
             .take_integer("backlog_mib_max", &limits::BACKLOG_MIB_MAX)
             .unwrap_or(default.backlog_mib_max),
+        zero_copy_kib_min: fields.take_integer("zero_copy_kib_min", &limits::ZERO_COPY_KIB_MIN),
     };
     fields.finish();
     taken
@@ -281,7 +285,7 @@ mod tests {
             [status]\naddress = \"[::1]:9900\"\n\
             [limits]\ntier = \"standard\"\nunits = 3\nconnections_max = 5000\nsource_connections_max = 7\n\
             source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\nopenings_max = 9\nopenings_per_source_max = 8\n\
-            head_timeout_ms = 100\nbacklog_mib_max = 16\n";
+            head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),
@@ -302,6 +306,7 @@ mod tests {
                     openings_per_source_max: Some(8),
                     head_timeout_ms: 100,
                     backlog_mib_max: 16,
+                    zero_copy_kib_min: Some(32),
                 },
             })
         );

@@ -137,7 +137,10 @@ impl Instance {
             ends,
             running: 0,
         };
-        let relay_limits = RelayLimits { backlog_bytes_max: (config.limits.backlog_mib_max as usize) << 20 };
+        let relay_limits = RelayLimits {
+            backlog_bytes_max: (config.limits.backlog_mib_max as usize) << 20,
+            zero_copy_bytes_min: config.limits.zero_copy_kib_min.map(|kib| (kib as usize) << 10),
+        };
         // Every relay is there before the first front, which may give it a session.
         for _ in 0..workers {
             instance.mailboxes.push(Mailbox::new()?);

@@ -101,6 +101,10 @@ worker_counters! {
     pub backlog_bytes_limit: AtomicU64, Gauge of "bytes";
     /// Sends that took long and were taken back.
     pub sends_taken_back: AtomicU64, Counter of "sends";
+    /// Sends that went out without being copied into the kernel first.
+    pub zero_copy_sends: AtomicU64, Counter of "sends";
+    /// Those of them that the kernel copied all the same; their sockets copy from there on.
+    pub zero_copy_copied: AtomicU64, Counter of "sends";
     /// Receives that ran out of buffers and had to wait.
     pub parked: AtomicU64, Counter of "receives";
     /// How openings and sessions ended: why, and how far they had got.

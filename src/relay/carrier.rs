@@ -30,6 +30,15 @@ pub enum Receive {
     Over,
 }
 
+/// Whether a carrier's large sends lend their bytes to the kernel instead of having them copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZeroCopy {
+    /// The next large send does.
+    Tried,
+    /// The kernel copied them all the same, or refused: it is not tried again.
+    SwitchedOff,
+}
+
 /// One connection of a session.
 #[derive(Debug)]
 pub struct Carrier<S> {
@@ -49,6 +58,10 @@ pub struct Carrier<S> {
     pub holds_since: Moment,
     /// A send failed: its receive reports the end, after what stands unread in the socket.
     pub is_broken: bool,
+    /// Whether its large sends lend their bytes to the kernel.
+    pub zero_copy: ZeroCopy,
+    /// The send in flight lends.
+    pub is_lending: bool,
     /// It is on the list of those that may hold a backlog.
     pub is_listed: bool,
     /// What its bytes are wrapped in; absent where they are as the session has them.
@@ -109,6 +122,8 @@ impl<S> Carrier<S> {
             is_send_cancelled: false,
             holds_since: Moment::ZERO,
             is_broken: false,
+            zero_copy: ZeroCopy::Tried,
+            is_lending: false,
             is_listed: false,
             wrapping: records.map(|records| {
                 Box::new(Wrapping {

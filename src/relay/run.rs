@@ -1,7 +1,8 @@
 //! The loop, and what is done for each completion and each effect.
 
-use super::carrier::{Carrier, Receive};
+use super::carrier::{Carrier, Receive, ZeroCopy};
 use super::drain::Drain;
+use super::lending::is_to_lend;
 use super::mailbox::{Mailbox, Message, NewSession};
 use super::session_table::SessionTable;
 use super::slow_readers::{CarrierName, Holders, SendWatch};
@@ -14,7 +15,7 @@ use crate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, Tok
 use crate::session::{Cause, Effect, Effects, Gone, Leg, Moment, Session, Termination};
 use crate::tls::record::Alert;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,11 +27,13 @@ const TURN_WAIT_MS_MAX: u64 = 60_000;
 pub struct RelayLimits {
     /// Bytes of heap for readers that have fallen behind.
     pub backlog_bytes_max: usize,
+    /// Smallest send, in bytes, that is tried without copying it into the kernel. `None`: none is.
+    pub zero_copy_bytes_min: Option<usize>,
 }
 
 impl Default for RelayLimits {
     fn default() -> Self {
-        Self { backlog_bytes_max: (BACKLOG_MIB_MAX_DEFAULT as usize) << 20 }
+        Self { backlog_bytes_max: (BACKLOG_MIB_MAX_DEFAULT as usize) << 20, zero_copy_bytes_min: None }
     }
 }
 
@@ -42,7 +45,7 @@ pub(super) struct Live<S> {
     pub(super) session: Session,
     pub(super) carriers: [Carrier<S>; 2],
     /// Operations whose last completion is awaited. The slot is freed when it is 0 and the session is over.
-    in_flight: u8,
+    pub(super) in_flight: u8,
     /// Given back with the slot, when both descriptors are closed.
     _permit: Permit,
 }
@@ -79,7 +82,7 @@ pub struct Relay<R: Ring> {
     pub(super) sessions: SessionTable<Live<R::Socket>>,
     pub(super) ring: R,
     mailbox: Arc<Mailbox<R::Socket>>,
-    counters: Arc<WorkerCounters>,
+    pub(super) counters: Arc<WorkerCounters>,
     wheel: Wheel,
     pub(super) now: Moment,
     /// Carriers whose next send starts at the end of this turn.
@@ -91,6 +94,8 @@ pub struct Relay<R: Ring> {
     sends: SendWatch,
     /// Carriers that may hold a backlog.
     holders: Holders,
+    /// What the kernel still reads of sessions that are gone, by the sends that lent it.
+    pub(super) left_behind: HashMap<Token, Vec<Chunk>>,
     completions: Vec<Completion>,
     pub(super) effects: Effects,
     due: Vec<u32>,
@@ -125,6 +130,7 @@ impl<R: Ring> Relay<R> {
             limits,
             sends: SendWatch::default(),
             holders: Holders::default(),
+            left_behind: HashMap::new(),
             completions: Vec::new(),
             effects: Effects::new(),
             due: Vec::new(),
@@ -217,6 +223,9 @@ impl<R: Ring> Relay<R> {
         if token.operation() == Operation::Mailbox {
             return self.take_messages();
         }
+        if let Some(given_back) = completion.given_back {
+            return self.on_completion_given_back(token, given_back);
+        }
         let index = token.slot();
         let generation = self.sessions.generation(index);
         let Some(live) = self.sessions.get_mut(index).filter(|_| generation == token.generation()) else {
@@ -227,12 +236,15 @@ impl<R: Ring> Relay<R> {
             }
             return;
         };
-        if !completion.has_more {
+        // What is more to come of a send is memory that it lent.
+        if !completion.has_more || token.operation() == Operation::Send {
             live.in_flight -= 1;
         }
         match token.operation() {
             Operation::Receive => self.on_completion_receive(index, token.leg(), completion),
-            Operation::Send => self.on_completion_send(index, token.leg(), completion.result),
+            Operation::Send => {
+                self.on_completion_send(index, token.leg(), completion.result, completion.has_more);
+            }
             Operation::CancelReceive => {
                 self.on_completion_cancel_receive(index, token.leg(), completion.result);
             }
@@ -292,9 +304,21 @@ impl<R: Ring> Relay<R> {
         self.arm_if_wanted(index, leg);
     }
 
-    fn on_completion_send(&mut self, index: u32, leg: Leg, result: i32) {
+    fn on_completion_send(&mut self, index: u32, leg: Leg, mut result: i32, is_lent: bool) {
         let Some(live) = self.sessions.get_mut(index) else { return };
-        self.ring.sent(&mut live.carriers[leg as usize].queue, result);
+        let carrier = &mut live.carriers[leg as usize];
+        self.ring.sent(&mut carrier.queue, result, is_lent);
+        let was_to_lend = std::mem::take(&mut carrier.is_lending);
+        if was_to_lend && !is_lent {
+            // It failed before it began, for want of memory that may be pinned or of a way to do it: so it is copied.
+            carrier.zero_copy = ZeroCopy::SwitchedOff;
+            if !is_of_the_connection(result) {
+                result = -libc::EAGAIN;
+            }
+        }
+        if is_lent && carrier.queue.heap_bytes(self.ring.pool()) > 0 {
+            self.list_holder(index, leg);
+        }
         self.is_sent(index, leg, result);
     }
 
@@ -496,14 +520,18 @@ impl<R: Ring> Relay<R> {
     }
 
     fn free_if_over(&mut self, index: u32) {
+        let generation = self.sessions.generation(index);
         let is_free =
             self.sessions.get_mut(index).is_some_and(|live| live.session.is_over() && live.in_flight == 0);
         if is_free && let Some(live) = self.sessions.remove(index) {
             self.wheel.cancel(index);
             self.mailbox.session_is_gone();
-            for carrier in live.carriers {
+            for (leg, carrier) in Leg::BOTH.into_iter().zip(live.carriers) {
                 let Carrier { socket, mut queue, wrapping, .. } = carrier;
                 queue.clear(self.ring.pool());
+                if let Some(lent) = queue.take_lent() {
+                    self.left_behind.insert(Token::new(Operation::Send, index, generation, leg), lent);
+                }
                 if let Some(wrapping) = wrapping {
                     self.ring.pool().remove_backlog(wrapping.held_bytes);
                 }
@@ -545,6 +573,14 @@ impl<R: Ring> Relay<R> {
                 continue;
             }
             let token = Token::new(Operation::Send, index, generation, leg);
+            if self
+                .limits
+                .zero_copy_bytes_min
+                .is_some_and(|least| is_to_lend(carrier, least, self.ring.pool()))
+            {
+                self.lend(index, leg);
+                continue;
+            }
             match self.ring.send(&carrier.socket, &mut carrier.queue, token) {
                 Some(result) => {
                     self.is_sent(index, leg, result);
@@ -560,7 +596,7 @@ impl<R: Ring> Relay<R> {
     }
 
     /// A send began, or got company: from here on it may hold received buffers for so long.
-    fn watch_send(&mut self, name: CarrierName) {
+    pub(super) fn watch_send(&mut self, name: CarrierName) {
         let Some(carrier) = named(&mut self.sessions, name) else { return };
         if carrier.queue.holds_buffers() {
             carrier.holds_since = self.now;
@@ -730,7 +766,7 @@ impl<R: Ring> Relay<R> {
 }
 
 /// The carrier of that name, if it is still there.
-fn named<S>(sessions: &mut SessionTable<Live<S>>, name: CarrierName) -> Option<&mut Carrier<S>> {
+pub(super) fn named<S>(sessions: &mut SessionTable<Live<S>>, name: CarrierName) -> Option<&mut Carrier<S>> {
     if sessions.generation(name.index) != name.generation {
         return None;
     }

@@ -10,12 +10,13 @@
 //! what comes while it has a backlog joins that. The pool counts the bytes of all backlogs.
 //!
 //! One send is in flight at a time (two could reorder). Its memory stays untouched until its completion: while it is in
-//! flight nothing leaves the queue, and dropping the queue aborts the process.
+//! flight nothing leaves the queue, and dropping the queue aborts the process. So it is with buffers that were lent to the
+//! kernel instead of copied, which leave the queue when they are sent and stay with it until they are given back.
 
 use super::backlog::Backlog;
 use super::buffer_pool::{BufferIndex, BufferPool, Chunk};
 use super::message_block::MessageBlock;
-use crate::limits::{BUFFER_BYTES, COPIED_BYTES_MAX};
+use crate::limits::{BUFFER_BYTES, COPIED_BYTES_MAX, SEND_PIECES_MAX};
 use bytes::{Buf, Bytes, BytesMut};
 
 /// The queue of one socket. An empty one owns nothing.
@@ -33,6 +34,8 @@ pub struct SendQueue {
     last_in_flight: Option<BufferIndex>,
     /// The pieces of the send in flight, if it is a vectored one.
     block: Option<Box<MessageBlock>>,
+    /// What was sent, or was to be, and the kernel may still read.
+    lent: Option<Box<[Chunk]>>,
 }
 
 impl SendQueue {
@@ -61,6 +64,43 @@ impl SendQueue {
     /// Whether a send is in flight.
     pub fn is_in_flight(&self) -> bool {
         self.is_in_flight
+    }
+
+    /// Whether the kernel still has buffers of an earlier send.
+    pub fn has_lent(&self) -> bool {
+        self.lent.is_some()
+    }
+
+    /// Bytes at the front that a send could lend to the kernel: those of received buffers, if nothing stands before them.
+    pub fn lendable_bytes(&self, pool: &BufferPool) -> usize {
+        let mut bytes = 0;
+        self.for_each_lendable(pool, SEND_PIECES_MAX, |piece| bytes += piece.len());
+        bytes
+    }
+
+    /// The received buffers at the front, as many as `limit`; none if anything stands before them.
+    pub fn for_each_lendable(&self, pool: &BufferPool, limit: usize, mut take: impl FnMut(&[u8])) {
+        if self.early.is_some() || self.backlog.is_some() {
+            return;
+        }
+        let (mut at, mut left) = (self.first, limit);
+        while let Some(index) = at.filter(|_| left > 0) {
+            let link = pool.link(index);
+            take(pool.bytes(&Chunk::from_parts(index, link.start, link.len)));
+            // What follows a buffer's bytes has to go out before the next buffer.
+            at = link.next.filter(|_| pool.follower(index).is_none());
+            left -= 1;
+        }
+    }
+
+    /// What the kernel may still read of an earlier send.
+    pub fn lent(&self) -> &[Chunk] {
+        self.lent.as_ref().map_or(&[], |lent| lent)
+    }
+
+    /// Hands over what the kernel may still read, to be kept unchanged until it is given back.
+    pub fn take_lent(&mut self) -> Option<Vec<Chunk>> {
+        self.lent.take().map(<[Chunk]>::into_vec)
     }
 
     /// Queues bytes that came before the session began. Nothing else is queued yet.
@@ -217,6 +257,46 @@ impl SendQueue {
         self.block.take()
     }
 
+    /// Marks the lendable front of the queue as in flight; `block` holds its pieces.
+    pub(super) fn begin_zero_copy(&mut self, block: Box<MessageBlock>) {
+        debug_assert!(!block.is_empty() && self.lent.is_none());
+        self.begin_send(Some(block));
+    }
+
+    /// A send that lends is over, and so many bytes of it went out. All its buffers stay lent; what was not sent of them goes on
+    /// from a copy.
+    pub(super) fn end_zero_copy(&mut self, pool: &mut BufferPool, sent: usize) -> Option<Box<MessageBlock>> {
+        self.is_in_flight = false;
+        let block = self.block.take();
+        self.lend_front(pool, block.as_ref().map_or(0, |block| block.len()), sent);
+        block
+    }
+
+    fn lend_front(&mut self, pool: &mut BufferPool, buffers: usize, mut sent: usize) {
+        let mut lent = Vec::with_capacity(buffers);
+        while lent.len() < buffers
+            && let Some(index) = self.first
+        {
+            let link = pool.link(index);
+            let chunk = Chunk::from_parts(index, link.start, link.len);
+            self.first = link.next;
+            if self.first.is_none() {
+                self.last = None;
+            }
+            let gone = chunk.len().min(sent);
+            sent -= gone;
+            if gone < chunk.len() {
+                let rest = Bytes::copy_from_slice(&pool.bytes(&chunk)[gone..]);
+                self.backlog.get_or_insert_default().push(pool, rest);
+            }
+            if let Some(follower) = pool.follower_mut(index).take() {
+                self.backlog.get_or_insert_default().append(*follower);
+            }
+            lent.push(chunk);
+        }
+        self.lent = Some(lent.into_boxed_slice());
+    }
+
     /// Drops all that waits. Not while a send is in flight.
     pub fn clear(&mut self, pool: &mut BufferPool) {
         debug_assert!(!self.is_in_flight);
@@ -239,6 +319,12 @@ impl SendQueue {
     /// For a simulated ring: the send in flight is over and sent so many bytes.
     pub fn end_simulated_send(&mut self, pool: &mut BufferPool, sent: usize) {
         self.end_send(pool, sent);
+    }
+
+    /// For a simulated ring: the send in flight, which lent so many buffers, is over and sent so many bytes.
+    pub fn end_simulated_zero_copy(&mut self, pool: &mut BufferPool, buffers: usize, sent: usize) {
+        self.is_in_flight = false;
+        self.lend_front(pool, buffers, sent);
     }
 
     fn drop_front(&mut self, pool: &mut BufferPool, mut bytes: usize) {
@@ -299,7 +385,7 @@ impl SendQueue {
 
 impl Drop for SendQueue {
     fn drop(&mut self) {
-        if self.is_in_flight {
+        if self.is_in_flight || self.lent.is_some() {
             // The kernel still reads this memory: going on would hand it to someone else.
             std::process::abort();
         }

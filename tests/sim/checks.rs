@@ -8,7 +8,7 @@ use super::world::World;
 use ringgate::limits::{BUFFER_BYTES, OWED_BYTES_HIGH, SLOW_SEND_MS};
 use ringgate::relay::Relay;
 use ringgate::relay::carrier::Receive;
-use ringgate::ring::{Operation, Token};
+use ringgate::ring::{Chunk, Operation, Token};
 use ringgate::session::{Cause, Phase};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +30,7 @@ struct Carrier {
     is_paused: bool,
     receive: Receive,
     buffers: Vec<u16>,
+    lent: Vec<u16>,
     queued_bytes: usize,
     backlog_bytes: usize,
     is_sending: bool,
@@ -44,6 +45,7 @@ fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
         let queue = &seen.carrier.queue;
         let mut buffers = Vec::new();
         queue.for_each_buffer(seen.pool, |index| buffers.push(index));
+        let lent = queue.lent().iter().map(Chunk::index).collect();
         let mut queued_bytes = 0;
         queue.for_each_piece(seen.pool, usize::MAX, |piece| queued_bytes += piece.len());
         carriers.push(Carrier {
@@ -56,6 +58,7 @@ fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
             is_paused: seen.session.is_paused(name.leg),
             receive: seen.carrier.receive,
             buffers,
+            lent,
             queued_bytes,
             backlog_bytes: seen.carrier.heap_bytes(seen.pool),
             is_sending: queue.is_in_flight(),
@@ -70,8 +73,9 @@ impl Simulation {
     pub fn check(&mut self) {
         let carriers = carriers(&mut self.relay);
         let backlog_bytes_max = self.backlog_bytes_max;
+        let left_behind: Vec<u16> = self.relay.left_behind().map(Chunk::index).collect();
         let ring = self.relay.ring_mut();
-        check_buffers(ring, &carriers, backlog_bytes_max);
+        check_buffers(ring, &carriers, &left_behind, backlog_bytes_max);
         check_operations(ring, &carriers);
         let has_parked =
             carriers.iter().any(|carrier| carrier.receive == Receive::Parked && !carrier.is_over);
@@ -158,14 +162,15 @@ impl Simulation {
 }
 
 /// Every buffer is in one place, and the heap is within its limit.
-fn check_buffers(ring: &SimRing, carriers: &[Carrier], backlog_bytes_max: usize) {
+fn check_buffers(ring: &SimRing, carriers: &[Carrier], left_behind: &[u16], backlog_bytes_max: usize) {
     let pool = ring.simulated_pool();
     let mut seen: BTreeSet<u16> = BTreeSet::new();
     for index in ring.held_by_kernel() {
         assert!(seen.insert(index), "buffer {index} is posted twice");
     }
     assert_eq!(seen.len(), pool.posted(), "posted buffers");
-    for index in carriers.iter().flat_map(|carrier| carrier.buffers.iter()) {
+    let in_queues = carriers.iter().flat_map(|carrier| carrier.buffers.iter().chain(&carrier.lent));
+    for index in in_queues.chain(left_behind) {
         assert!(seen.insert(*index), "buffer {index} is in two places");
     }
     assert_eq!(seen.len() - pool.posted(), pool.lent_out(), "buffers in queues, and buffers lent out");

@@ -3,11 +3,11 @@
 //! As Linux has it for multishot receives, for sends with MSG_WAITALL, and for cancels by name; the moods of the ring say
 //! when.
 
-use super::operation::{Entry, InFlight, Kind, Posted};
+use super::operation::{Entry, InFlight, Kind, Lent, Posted};
 use super::ring::SimRing;
 use super::world::Fault;
 use ringgate::limits::BUFFER_BYTES;
-use ringgate::ring::{Operation, Token};
+use ringgate::ring::{GivenBack, Operation, Token};
 use ringgate::session::Leg;
 
 impl SimRing {
@@ -31,8 +31,45 @@ impl SimRing {
                 Some(sending)
             }
         };
+        // One that lends may fail before it began: then its memory is not lent.
+        let has_more = sent.as_ref().is_some_and(|sending| sending.lends) && !(result < 0 && self.draws(50));
+        if let Some(sending) = sent.as_ref().filter(|_| has_more) {
+            self.lent.push(Lent { token, connection, sending: sending.clone() });
+        }
         let connection = Some(connection);
-        self.post(Posted { token, result, has_more: false, buffer, target: None, sent, connection });
+        self.post(Posted {
+            token,
+            result,
+            has_more,
+            buffer,
+            target: None,
+            sent,
+            given_back: None,
+            connection,
+        });
+    }
+
+    /// Some of the memory that was lent is needed no longer.
+    fn give_back(&mut self) -> bool {
+        let is_any = !self.lent.is_empty();
+        for lent in std::mem::take(&mut self.lent) {
+            if self.draws(self.odds.waits) {
+                self.lent.push(lent);
+                continue;
+            }
+            let given_back = if self.draws(30) { GivenBack::Copied } else { GivenBack::Uncopied };
+            self.post(Posted {
+                token: lent.token,
+                result: 0,
+                has_more: false,
+                buffer: None,
+                target: None,
+                sent: None,
+                given_back: Some((lent.sending, given_back)),
+                connection: None,
+            });
+        }
+        is_any
     }
 
     pub fn submit(&mut self) {
@@ -72,6 +109,7 @@ impl SimRing {
             buffer: None,
             target: target_of,
             sent: None,
+            given_back: None,
             connection: None,
         });
         if result == 0 && !comes_first {
@@ -174,6 +212,7 @@ impl SimRing {
                 buffer: Some(index),
                 target: None,
                 sent: None,
+                given_back: None,
                 connection: None,
             });
             if self.draws(self.odds.waits) {
@@ -278,7 +317,7 @@ impl SimRing {
         if self.odds.reorders > 0 {
             self.world.borrow_mut().rng.shuffle(&mut able);
         }
-        let is_any = !able.is_empty();
+        let is_any = !able.is_empty() | self.give_back();
         for token in able {
             if !self.draws(self.odds.waits) {
                 self.go_on(token);
@@ -300,6 +339,7 @@ impl SimRing {
                 buffer: None,
                 target: None,
                 sent: None,
+                given_back: None,
                 connection: None,
             });
         }

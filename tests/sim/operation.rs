@@ -1,5 +1,6 @@
 //! What the simulated ring has in flight.
 
+use ringgate::ring::{GivenBack, Operation, Token};
 use std::collections::VecDeque;
 
 /// What an operation does, on which connection.
@@ -10,12 +11,22 @@ pub enum Kind {
 }
 
 /// A send: what it read when it began, and how far it has come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sending {
     pub bytes: Vec<u8>,
     /// Where each piece lies in memory, and its length.
     pub pieces: Vec<(usize, usize)>,
     pub done: usize,
+    /// Its memory stays with the kernel when it is over.
+    pub lends: bool,
+}
+
+/// Memory that the kernel has of a send that is over.
+#[derive(Debug)]
+pub struct Lent {
+    pub token: u64,
+    pub connection: usize,
+    pub sending: Sending,
 }
 
 /// An operation in flight.
@@ -51,7 +62,17 @@ pub struct Posted {
     pub target: Option<(u64, u64)>,
     /// The send that is over.
     pub sent: Option<Sending>,
+    /// Memory that comes back, and whether it was copied after all.
+    pub given_back: Option<(Sending, GivenBack)>,
     pub connection: Option<usize>,
+}
+
+impl Posted {
+    /// Whether its operation is over with it. A send is over with what it says first; what more comes of it is memory.
+    pub fn ends_its_operation(&self) -> bool {
+        let is_send = Token::from_bits(self.token).operation() == Operation::Send;
+        self.given_back.is_none() && (!self.has_more || is_send)
+    }
 }
 
 /// Completions in the order in which the relay is told: those of one operation keep theirs, others may change places.

@@ -5,7 +5,7 @@
 //! Not here: what a connection says (`connection`), and what is checked between two turns (`checks`).
 
 use super::arrivals::Arrivals;
-use super::operation::{CompletionQueue, Entry, InFlight, Kind, Posted, Sending};
+use super::operation::{CompletionQueue, Entry, InFlight, Kind, Lent, Posted, Sending};
 use super::world::{Fault, Shared, SimSocket};
 use ringgate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES, SEND_PIECES_MAX};
 use ringgate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, SendQueue, Token};
@@ -55,6 +55,10 @@ pub struct SimRing {
     pub completions: CompletionQueue,
     /// Sends that the relay was told of and has to take back, in order.
     to_take_back: VecDeque<(i32, Sending)>,
+    /// Memory of sends that are over, with the kernel.
+    pub lent: Vec<Lent>,
+    /// Memory that the relay was told to take back.
+    given_back: VecDeque<Sending>,
     /// Operations of each user of a slot whose last completion the relay was not told.
     pub open: BTreeMap<(u32, u32), u32>,
     /// The connection that each name stands for.
@@ -93,6 +97,8 @@ impl SimRing {
             in_flight: BTreeMap::new(),
             completions: CompletionQueue::default(),
             to_take_back: VecDeque::new(),
+            lent: Vec::new(),
+            given_back: VecDeque::new(),
             open: BTreeMap::new(),
             names: BTreeMap::new(),
             arrivals,
@@ -145,7 +151,8 @@ impl SimRing {
         };
         let before = self.in_flight.insert(bits, operation);
         assert!(before.is_none(), "two operations of one name are in flight: {token:?}");
-        let is_posted = self.completions.iter().any(|posted| posted.token == bits);
+        let is_posted =
+            self.completions.iter().any(|posted| posted.token == bits && posted.given_back.is_none());
         assert!(!is_posted, "an operation starts before the last completion of the one before: {token:?}");
         *self.open.entry(user_of(bits)).or_default() += 1;
         self.submissions.push(Entry::Start { token: bits });
@@ -165,6 +172,10 @@ impl SimRing {
                 if let Some(operation) = sender {
                     panic!("buffer {index} is posted while connection {} sends it", operation.connection);
                 }
+                let is_lent = |lent: &Lent| lent.sending.pieces.iter().any(|(at, _)| buffer.contains(at));
+                if let Some(lent) = self.lent.iter().find(|lent| is_lent(lent)) {
+                    panic!("buffer {index} is posted while it is lent for connection {}", lent.connection);
+                }
             }
             self.posted.push_back(index);
         }
@@ -172,17 +183,22 @@ impl SimRing {
 
     /// Tells the relay a completion.
     fn tell(&mut self, posted: Posted) -> Completion {
-        let Posted { token, result, has_more, buffer, target, sent, connection } = posted;
+        let is_over = posted.ends_its_operation();
+        let Posted { token, result, has_more, buffer, target, sent, given_back, connection } = posted;
         if let Some((target, serial)) = target
             && let Some(operation) = self.in_flight.get_mut(&target)
             && operation.serial == serial
         {
             operation.cancels -= 1;
         }
-        if !has_more && Token::from_bits(token).operation() != Operation::Mailbox {
+        if is_over && Token::from_bits(token).operation() != Operation::Mailbox {
             let open = self.open.get_mut(&user_of(token)).expect("an operation that was asked for");
             *open -= 1;
         }
+        let given_back = given_back.map(|(sending, how)| {
+            self.given_back.push_back(sending);
+            how
+        });
         if let Some(sending) = sent {
             self.to_take_back.push_back((result, sending));
         }
@@ -215,12 +231,12 @@ impl SimRing {
                 let _lost: Option<Chunk> = self.pool.take_received(index, 1);
             }
         }
-        Completion { token: Token::from_bits(token), result, has_more, chunk }
+        Completion { token: Token::from_bits(token), result, has_more, chunk, given_back }
     }
 
     /// Whether a completion of an operation waits to be told.
     pub fn is_over_untold(&self, token: u64) -> bool {
-        self.completions.iter().any(|posted| posted.token == token && !posted.has_more)
+        self.completions.iter().any(|posted| posted.token == token && posted.ends_its_operation())
     }
 
     /// Buffers that the kernel may write to, or has written to and not told of.
@@ -279,11 +295,37 @@ impl Ring for SimRing {
             queue.end_simulated_send(&mut self.pool, result.max(0) as usize);
             return Some(result);
         }
-        self.start(socket.id, token, Kind::Send(Sending { bytes, pieces, done: 0 }));
+        self.start(socket.id, token, Kind::Send(Sending { bytes, pieces, done: 0, lends: false }));
         None
     }
 
-    fn sent(&mut self, queue: &mut SendQueue, result: i32) {
+    fn send_zero_copy(&mut self, socket: &SimSocket, queue: &mut SendQueue, token: Token) {
+        assert!(!queue.is_in_flight() && !queue.has_lent(), "a second send, or a second one that lends");
+        let (mut bytes, mut pieces) = (Vec::new(), Vec::new());
+        queue.for_each_lendable(&self.pool, SEND_PIECES_MAX, |piece| {
+            bytes.extend_from_slice(piece);
+            pieces.push((piece.as_ptr() as usize, piece.len()));
+        });
+        assert!(!pieces.is_empty(), "a send of nothing");
+        self.note("relay lends", socket.id, bytes.len() as i64);
+        queue.begin_simulated_send();
+        self.start(socket.id, token, Kind::Send(Sending { bytes, pieces, done: 0, lends: true }));
+    }
+
+    fn take_back(&mut self, lent: Vec<Chunk>) {
+        let sending = self.given_back.pop_front().expect("memory is taken back that was not given back");
+        assert_eq!(lent.len(), sending.pieces.len(), "pieces that were lent are gone");
+        let mut at = 0;
+        for (chunk, (address, len)) in lent.into_iter().zip(&sending.pieces) {
+            let now = self.pool.bytes(&chunk);
+            let same = now.as_ptr() as usize == *address && now == &sending.bytes[at..at + len];
+            assert!(same, "memory that was lent changed");
+            at += len;
+            self.pool.release(chunk);
+        }
+    }
+
+    fn sent(&mut self, queue: &mut SendQueue, result: i32, is_lent: bool) {
         let (told, sending) = self.to_take_back.pop_front().expect("a send is taken back that is not over");
         assert_eq!(told, result, "a send is taken back with another result");
         let mut at = 0;
@@ -297,7 +339,13 @@ impl Ring for SimRing {
             index += 1;
         });
         assert_eq!(index, sending.pieces.len(), "pieces of a send are gone");
-        queue.end_simulated_send(&mut self.pool, result.max(0) as usize);
+        let sent = result.max(0) as usize;
+        if is_lent {
+            assert!(sending.lends, "a send that copies is taken for one that lends");
+            queue.end_simulated_zero_copy(&mut self.pool, sending.pieces.len(), sent);
+        } else {
+            queue.end_simulated_send(&mut self.pool, sent);
+        }
     }
 
     fn cancel(&mut self, target: Token, token: Token) {

@@ -18,6 +18,7 @@ pub struct Scenario {
     pub buffers: u16,
     pub posted_max: usize,
     pub backlog_bytes_max: usize,
+    pub zero_copy_bytes_min: Option<usize>,
     pub arrivals: Vec<(u64, Arrival)>,
 }
 
@@ -78,6 +79,7 @@ impl Scenario {
             buffers,
             posted_max: rng.usize(1..=8),
             backlog_bytes_max: if rng.bool() { rng.usize(1_000..100_000) } else { 64 << 20 },
+            zero_copy_bytes_min: rng.bool().then(|| rng.usize(1..2_000)),
             arrivals,
         }
     }

@@ -38,12 +38,14 @@ pub struct Summary {
 
 impl Simulation {
     pub fn new(scenario: Scenario, world: Shared) -> Self {
-        let Scenario { odds, buffers, posted_max, backlog_bytes_max, arrivals } = scenario;
+        let Scenario { odds, buffers, posted_max, backlog_bytes_max, zero_copy_bytes_min, arrivals } =
+            scenario;
         let mailbox = Mailbox::new().expect("a descriptor is left");
         let arrivals = Arrivals::new(Arc::clone(&mailbox), arrivals);
         let ring = SimRing::new(&world, odds, buffers, posted_max, arrivals);
         let counters = Arc::new(WorkerCounters::default());
-        let relay = Relay::new(ring, mailbox, Arc::clone(&counters), RelayLimits { backlog_bytes_max });
+        let limits = RelayLimits { backlog_bytes_max, zero_copy_bytes_min };
+        let relay = Relay::new(ring, mailbox, Arc::clone(&counters), limits);
         Self { relay: ManuallyDrop::new(relay), world, counters, backlog_bytes_max }
     }
 
