@@ -7,8 +7,10 @@
 
 pub mod api;
 pub mod backend_url;
+pub mod compile;
 pub mod fault;
 mod fields;
+pub mod files;
 pub mod instance;
 pub mod name;
 pub mod path_escape;
@@ -19,7 +21,9 @@ pub mod tls;
 
 pub use api::{Api, FrameMode, Schemes, parse_api};
 pub use backend_url::{BackendHost, BackendUrl};
+pub use compile::compile;
 pub use fault::Fault;
+pub use files::CatalogFiles;
 pub use instance::{InstanceConfig, InstanceLimits, SessionsFrom, parse_instance};
 pub use name::Name;
 pub use path_escape::leaves_suffix;

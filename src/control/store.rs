@@ -4,7 +4,8 @@
 //! names; only when the instance file leaves open where the catalogue is, the catalogue has to wait. Nothing is read
 //! past `CONFIG_FILE_BYTES_MAX`, and nothing but regular files.
 //!
-//! In `apis/`, `*.toml` is read; hidden files and other names are left alone, so that an editor's copies do no harm.
+//! In the folders of entities `*.toml` is read, in those of policy documents `*.xml`; hidden files and other names are left
+//! alone, so that an editor's copies do no harm.
 //!
 //! Not here: what is a fault (`catalog`), noticing that files changed.
 
@@ -15,13 +16,20 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::catalog::api::claimed_suffix;
 use crate::catalog::instance::catalog_folder;
-use crate::catalog::suffix::shared_suffixes;
 use crate::catalog::{
-    Api, BackendUrl, Fault, InstanceConfig, Name, Snapshot, Suffix, parse_api, parse_instance,
+    Api, BackendUrl, CatalogFiles, Fault, InstanceConfig, Name, Snapshot, Suffix, compile, parse_instance,
 };
 use crate::limits::CONFIG_FILE_BYTES_MAX;
+
+/// Folders of entities. The first must be there.
+const ENTITY_FOLDERS: [&str; 5] = ["apis", "gateways", "products", "subscriptions", "version-sets"];
+
+/// The folder of policy documents, with one folder for each scope in it.
+const POLICY_FOLDER: &str = "policies";
+
+/// The one file beside the folders.
+const NAMED_VALUES_FILE: &str = "named-values.toml";
 
 /// What a file must be to be read, in the words of a fault.
 const READABLE_FILE: &str = "a regular file that this user can read";
@@ -43,18 +51,14 @@ pub fn load(config: &Path) -> Result<Loaded, Vec<Fault>> {
     let file = config.display().to_string();
     let text = read_text(config, &file).map_err(|fault| vec![fault])?;
     let instance = parse_instance(&file, &text);
-    let apis = match catalog_folder(&text) {
-        Some(folder) => read_apis(&beside(config, &folder)),
-        // The instance file is at fault about the folder itself, so the catalogue has to wait.
-        None => Ok(Vec::new()),
-    };
-    match (instance, apis) {
-        (Ok(config), Ok(apis)) => {
-            let snapshot = Snapshot::build(apis, config.gateway.as_ref().map(Name::as_str))?;
-            Ok(Loaded { config, snapshot: Arc::new(snapshot) })
-        }
-        (instance, apis) => {
-            let faults = [instance.err(), apis.err()];
+    // Where the instance file is at fault about the folder itself, the catalogue has to wait.
+    let files = catalog_folder(&text).map(|folder| read_catalog(&beside(config, &folder)));
+    let gateway = instance.as_ref().ok().and_then(|config| config.gateway.as_ref()).map(Name::as_str);
+    let snapshot = files.map_or_else(|| Ok(Snapshot::default()), |files| compile(&files, gateway));
+    match (instance, snapshot) {
+        (Ok(config), Ok(snapshot)) => Ok(Loaded { config, snapshot: Arc::new(snapshot) }),
+        (instance, snapshot) => {
+            let faults = [instance.err(), snapshot.err()];
             Err(faults.into_iter().flatten().flatten().collect())
         }
     }
@@ -80,49 +84,72 @@ fn beside(config: &Path, folder: &str) -> PathBuf {
     config.parent().unwrap_or(Path::new("")).join(folder)
 }
 
-/// Every API of a catalogue with its file's name in faults, in the order of names.
-fn read_apis(catalog: &Path) -> Result<Vec<(String, Api)>, Vec<Fault>> {
-    let folder = catalog.join("apis");
-    let names = toml_files(&folder).map_err(|error| {
-        let matter = format!("folder {} cannot be read ({})", folder.display(), reason(&error));
-        vec![Fault::of_file("apis", None, &matter, "a folder that this user can read")]
-    })?;
-    let (mut apis, mut claims, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-    for name in names {
-        let path = folder.join(&name);
-        let file = format!("apis/{}", name.display());
-        let text = match read_text(&path, &file) {
-            Ok(text) => text,
-            Err(fault) => {
-                faults.push(fault);
-                continue;
-            }
-        };
-        claims.extend(claimed_suffix(&file, &text));
-        // What is not UTF-8 becomes a character that no API's name has.
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        match parse_api(&file, &stem, &text) {
-            Ok(api) => apis.push((file, api)),
-            Err(found) => faults.extend(found),
-        }
+/// Every file of a catalogue that may be an entity or a policy document. What cannot be read is in it with its fault.
+pub fn read_catalog(catalog: &Path) -> CatalogFiles {
+    let mut files = CatalogFiles::default();
+    for folder in ENTITY_FOLDERS {
+        read_folder(catalog, folder, "toml", &mut files);
     }
-    faults.extend(shared_suffixes(&claims));
-    faults.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
-    if faults.is_empty() { Ok(apis) } else { Err(faults) }
+    read_folder(catalog, POLICY_FOLDER, "xml", &mut files);
+    for scope in folders_in(&catalog.join(POLICY_FOLDER)) {
+        let folder = format!("{POLICY_FOLDER}/{}", scope.display());
+        read_folder(catalog, &folder, "xml", &mut files);
+    }
+    // Other files beside the folders may be anybody's: the instance file often is there.
+    if fs::symlink_metadata(catalog.join(NAMED_VALUES_FILE)).is_ok() {
+        read_file(catalog, NAMED_VALUES_FILE, &mut files);
+    }
+    files
 }
 
-/// Names of the files in `folder` that may be APIs, sorted.
-fn toml_files(folder: &Path) -> io::Result<Vec<OsString>> {
+/// Reads the files of a folder that have an extension. Only the first folder of entities has to be there.
+fn read_folder(catalog: &Path, folder: &str, extension: &str, files: &mut CatalogFiles) {
+    let path = catalog.join(folder);
+    match names_in(&path, extension) {
+        Ok(names) => {
+            for name in names {
+                read_file(catalog, Path::new(folder).join(name), files);
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folder != ENTITY_FOLDERS[0] => {}
+        Err(error) => {
+            let matter = format!("folder {} cannot be read ({})", path.display(), reason(&error));
+            let fault = Fault::of_file(folder, None, &matter, "a folder that this user can read");
+            files.insert_unreadable(folder, fault);
+        }
+    }
+}
+
+/// Reads a file of the catalogue. What is not UTF-8 in its path becomes a character that no entity's name has.
+fn read_file(catalog: &Path, path: impl AsRef<Path>, files: &mut CatalogFiles) {
+    let file = path.as_ref().display().to_string();
+    match read_text(&catalog.join(path), &file) {
+        Ok(text) => files.insert(&file, text),
+        Err(fault) => files.insert_unreadable(&file, fault),
+    }
+}
+
+/// Names of what stands in `folder` with this extension. Hidden files are left alone.
+fn names_in(folder: &Path, extension: &str) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let is_hidden = name.as_encoded_bytes().starts_with(b".");
-        if !is_hidden && Path::new(&name).extension() == Some(OsStr::new("toml")) {
+        if !is_hidden(&name) && Path::new(&name).extension() == Some(OsStr::new(extension)) {
             names.push(name);
         }
     }
-    names.sort();
     Ok(names)
+}
+
+/// Names of the folders in `folder`; none where it cannot be read, which reading its files has told.
+fn folders_in(folder: &Path) -> Vec<OsString> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let names = entries.flatten().map(|entry| entry.file_name());
+    names.filter(|name| !is_hidden(name) && folder.join(name).is_dir()).collect()
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 /// The whole of a file, or why it cannot be had; `file` is its name in faults.
