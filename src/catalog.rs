@@ -3,7 +3,7 @@
 //! Text comes in with the name of its file; a value or *every* fault of that text goes out. A [`Snapshot`] is
 //! immutable, and nothing in it depends on the order in which files were read.
 //!
-//! Not here: reading files (`control::store`), policies, and what a session does with its API's limits.
+//! Not here: reading files (`control::store`), running policies, and what a session does with its API's limits.
 
 pub mod api;
 pub mod backend_url;
@@ -11,13 +11,26 @@ pub mod compile;
 pub mod fault;
 mod fields;
 pub mod files;
+pub mod gateway;
 pub mod instance;
 pub mod name;
+pub mod named_value;
+pub mod parsed;
 pub mod path_escape;
+pub mod policy_documents;
+pub mod product;
+mod prose;
+pub mod reference;
+pub mod request_name;
+mod routing;
 pub mod snapshot;
+pub mod subscription;
+pub mod subscription_key;
 pub mod suffix;
 pub mod tier;
+pub mod timestamp;
 pub mod tls;
+pub mod version_set;
 
 pub use api::{Api, FrameMode, Schemes, parse_api};
 pub use backend_url::{BackendHost, BackendUrl};

@@ -217,8 +217,9 @@ pub const DRAIN_S: Allowed = Allowed { least: 0, most: 3600, unit: "seconds" };
 /// Default of [`DRAIN_S`].
 pub const DRAIN_S_DEFAULT: u64 = 30;
 
-/// Sessions that an instance, or one API, holds at once. Over it: 503 (`instance_full`, `api_full`). No default here:
-/// absent, an instance's follows from its tier or from the open-file limit, and an API has none.
+/// Sessions that an instance, an API, a product or a subscription holds at once. Over it: 503 (`instance_full`, `api_full`,
+/// `product_full`, `subscription_full`). No default here: absent, an instance's follows from its tier or from the open-file
+/// limit, and the others have none.
 pub const CONNECTIONS_MAX: Allowed = Allowed { least: 1, most: 10_000_000, unit: "sessions" };
 
 /// A tier of Azure API Management, as a preset.
@@ -306,14 +307,61 @@ pub const HEAD_TIMEOUT_MS: Allowed = Allowed { least: 100, most: 120_000, unit: 
 /// Default of [`HEAD_TIMEOUT_MS`].
 pub const HEAD_TIMEOUT_MS_DEFAULT: u64 = 10_000;
 
-/// Longest name of an API, a product or a gateway, in characters (all of them ASCII).
-pub const NAME_CHARS_MAX: usize = 80;
+/// Longest name of an API, a product, a subscription, a gateway or a version set, in characters (all of them ASCII).
+///
+/// Azure API Management ends at 256. A name is a file's name, of which Linux takes 255 bytes, and a file that is being
+/// written has some more around it.
+pub const NAME_CHARS_MAX: usize = 240;
 
-/// Longest display name of an API, in characters (Azure API Management's own bound).
+/// Longest display name of an API or a product, in characters (Azure API Management's own bound).
 pub const DISPLAY_NAME_CHARS_MAX: usize = 300;
 
-/// Longest description of an API, in characters.
+/// Longest display name of a subscription or a version set, in characters (Azure API Management's own bound).
+pub const SHORT_DISPLAY_NAME_CHARS_MAX: usize = 100;
+
+/// Longest description of an API or a version set, in characters.
 pub const DESCRIPTION_CHARS_MAX: usize = 4000;
+
+/// Longest description of a product, in characters (Azure API Management's own bound).
+pub const PRODUCT_DESCRIPTION_CHARS_MAX: usize = 1000;
+
+/// Longest terms of a product, in characters. Azure API Management names no bound.
+pub const TERMS_CHARS_MAX: usize = 65_536;
+
+/// Longest description of a gateway, in characters (Azure API Management's own bound).
+pub const GATEWAY_DESCRIPTION_CHARS_MAX: usize = 1000;
+
+/// Longest location of a gateway, in characters (Azure API Management's own bound).
+pub const GATEWAY_LOCATION_CHARS_MAX: usize = 256;
+
+/// Longest text that says whose a subscription is, in characters.
+pub const OWNER_CHARS_MAX: usize = 256;
+
+/// Longest version of an API, in characters (Azure API Management's own bound).
+pub const VERSION_CHARS_MAX: usize = 100;
+
+/// Longest name of a header or query parameter that an operator chooses, in characters. Over it: a fault.
+pub const REQUEST_NAME_CHARS_MAX: usize = 256;
+
+/// Longest name of a named value, in characters (Azure API Management's own bound).
+pub const NAMED_VALUE_NAME_CHARS_MAX: usize = 256;
+
+/// Longest named value, in characters (Azure API Management's own bound).
+pub const NAMED_VALUE_CHARS_MAX: usize = 4096;
+
+/// Largest policy document, in bytes (Azure API Management's own bound). Over it: a fault.
+pub const POLICY_DOCUMENT_BYTES_MAX: usize = 512 * 1024;
+
+/// Longest subscription key, in bytes (Azure API Management's own bound). A longer one matches none: it is not looked up.
+pub const SUBSCRIPTION_KEY_BYTES_MAX: usize = 256;
+
+/// Revision of an API. Only the current one is in the catalogue: it is shown, and nothing depends on it.
+pub const REVISION: Allowed = Allowed { least: 1, most: 1_000_000, unit: "as a number" };
+/// Default of [`REVISION`].
+pub const REVISION_DEFAULT: u64 = 1;
+
+/// Subscriptions of one owner that a product takes. Kept for whoever makes subscriptions. Absent: no bound.
+pub const SUBSCRIPTIONS_LIMIT: Allowed = Allowed { least: 1, most: 1_000_000, unit: "subscriptions" };
 
 /// Longest backend URL, in characters (Azure API Management's own bound on a service URL).
 pub const BACKEND_URL_CHARS_MAX: usize = 2000;

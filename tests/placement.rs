@@ -12,7 +12,7 @@
 mod support;
 
 use ringgate::admission::apis::ApiRegistry;
-use ringgate::catalog::{Snapshot, parse_api};
+use ringgate::catalog::{CatalogFiles, compile};
 use ringgate::control::resolver::Resolver;
 use ringgate::daemon::open_files::raise_open_files;
 use ringgate::front::budgets::Budgets;
@@ -53,8 +53,9 @@ impl Workers {
         raise_open_files().unwrap();
         let control =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let api = parse_api("apis/t.toml", "t", &api_file("t", backend.address, "")).unwrap();
-        let snapshot = Snapshot::build(vec![("apis/t.toml".to_owned(), api)], None).unwrap();
+        let mut files = CatalogFiles::default();
+        files.insert("apis/t.toml", api_file("t", backend.address, ""));
+        let snapshot = compile(&files, None).unwrap();
         let api_places = ApiRegistry::default().publish(snapshot.served());
         let published =
             Arc::new(Published { snapshot: Arc::new(snapshot), api_places, tls: TlsSetup::default() });

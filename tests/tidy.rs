@@ -15,7 +15,7 @@ const CORE: [&str; 7] = ["limits", "http1", "websocket", "catalog", "policy", "a
 const CORE_PARTS: [[&str; 2]; 1] = [["tls", "record"]];
 
 /// Packages that the core may use: they compute, and touch nothing.
-const PURE_PACKAGES: [&str; 10] = [
+const PURE_PACKAGES: [&str; 11] = [
     "bytes",
     "httparse",
     "thiserror",
@@ -23,6 +23,7 @@ const PURE_PACKAGES: [&str; 10] = [
     "base64",
     "memchr",
     "toml",
+    "toml_datetime",
     // AEADs and hashes.
     "aws_lc_rs",
     "zeroize",

@@ -9,10 +9,15 @@ use core::net::IpAddr;
 
 use super::backend_url::BackendUrl;
 use super::fault::Fault;
-use super::fields::{Document, Fields};
+use super::fields::Fields;
 use super::name::Name;
+use super::parsed::{Asks, Parsed, parse_entity};
+use super::prose::{display_name_allowed, parse_description, parse_display_name};
+use super::reference::Entity;
+use super::request_name::{HeaderName, QueryName};
 use super::suffix::{Suffix, SuffixClaim};
 use super::tls::{BackendTls, take_backend_tls};
+use super::version_set::Version;
 use crate::limits;
 
 /// A WebSocket API, checked.
@@ -36,6 +41,14 @@ pub struct Api {
     pub gateways: Vec<Name>,
     /// Whether a client needs a subscription key. Default yes.
     pub subscription_required: bool,
+    /// Where a client gives its key.
+    pub key_names: KeyNames,
+    /// The version set that it is part of. `None`: it has no versions.
+    pub version_set: Option<Name>,
+    /// Its version in that set. `None`: the original API of the set, or there is no set.
+    pub version: Option<Version>,
+    /// Which revision this is, 1 to 1,000,000: the current one, as others are not published. Default 1.
+    pub revision: u64,
     /// The addresses of this host that its dials leave from, in turn. Empty: the kernel chooses.
     pub source_addresses: Vec<IpAddr>,
     /// Most sessions at once, 1 to 10,000,000. `None`: as many as the instance holds.
@@ -73,6 +86,10 @@ impl Api {
             products: Vec::new(),
             gateways: Vec::new(),
             subscription_required: true,
+            key_names: KeyNames::default(),
+            version_set: None,
+            version: None,
+            revision: limits::REVISION_DEFAULT,
             source_addresses: Vec::new(),
             connections_max: None,
             dial_timeout_ms: limits::DIAL_TIMEOUT_MS_DEFAULT,
@@ -90,6 +107,24 @@ impl Api {
     /// Whether an instance of `gateway` serves this API; `None` is an instance that is part of no gateway.
     pub fn is_served_by(&self, gateway: Option<&str>) -> bool {
         self.gateways.is_empty() || self.gateways.iter().any(|served| Some(served.as_str()) == gateway)
+    }
+}
+
+/// Where a client gives its subscription key: the header comes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyNames {
+    /// Default `Ocp-Apim-Subscription-Key`.
+    pub header: HeaderName,
+    /// Default `subscription-key`.
+    pub query: QueryName,
+}
+
+impl Default for KeyNames {
+    fn default() -> Self {
+        Self {
+            header: HeaderName::parse("Ocp-Apim-Subscription-Key").expect("the text is a header's name"),
+            query: QueryName::parse("subscription-key").expect("the text is a parameter's name"),
+        }
     }
 }
 
@@ -116,37 +151,42 @@ pub enum FrameMode {
 /// # Errors
 /// Every fault of the file, in the order of lines.
 pub fn parse_api(file: &str, name: &str, text: &str) -> Result<Api, Vec<Fault>> {
-    let name = Name::parse(name).map_err(|allowed| {
-        Fault::of_file(file, None, "not the name of an api", &format!("{allowed}, then .toml"))
+    read_api(file, name, text).value
+}
+
+/// As [`parse_api`], with what the file asks of others, which is known even if something else in it is at fault.
+pub(super) fn read_api(file: &str, name: &str, text: &str) -> Parsed<Api> {
+    parse_entity(file, name, text, "an api", |document, name, asks| take_api(document.fields(), name, asks))
+}
+
+fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Option<Api> {
+    let chars_max = limits::DISPLAY_NAME_CHARS_MAX;
+    let display_name = fields.take_required_text("display_name", &display_name_allowed(chars_max), |text| {
+        parse_display_name(text, chars_max)
     });
-    match Document::parse(file, text) {
-        Ok(document) => {
-            // The contents are checked under a bad name too.
-            let name = name.map_err(|fault| document.record(fault)).ok();
-            let api = take_api(document.fields(), name);
-            document.finish(api)
-        }
-        Err(faults) => Err(name.err().into_iter().chain(faults).collect()),
-    }
-}
-
-/// The suffix that `text` asks for, even if something else in it is at fault; `None` if that cannot be told.
-pub fn claimed_suffix(file: &str, text: &str) -> Option<SuffixClaim> {
-    let document = Document::parse(file, text).ok()?;
-    let mut fields = document.fields();
-    let suffix = fields.take_text("suffix", Suffix::parse)?;
-    Some(SuffixClaim { file: file.to_owned(), line: fields.line_of_key("suffix"), suffix })
-}
-
-fn take_api(mut fields: Fields<'_>, name: Option<Name>) -> Option<Api> {
-    let display_name = fields.take_required_text("display_name", &display_name_allowed(), parse_display_name);
-    let description = fields.take_text("description", parse_description);
+    let description =
+        fields.take_text("description", |text| parse_description(text, limits::DESCRIPTION_CHARS_MAX));
     let backend = fields.take_required_text("url", BackendUrl::allowed(), BackendUrl::parse);
     let schemes = take_schemes(&mut fields);
     let suffix = fields.take_required_text("suffix", &Suffix::allowed(), Suffix::parse);
     let products = fields.take_texts("products", (0, limits::NAMES_MAX), Name::parse);
     let gateways = fields.take_texts("gateways", (0, limits::NAMES_MAX), Name::parse);
     let subscription_required = fields.take_boolean("subscription_required");
+    let key_names = fields.take_table("subscription_key_names").map(take_key_names);
+    let version_set = fields.take_text("version_set", Name::parse);
+    let version = fields.take_text("version", Version::parse);
+    if !fields.has("version_set") {
+        fields.object("version", "a version beside version_set, which is missing");
+    }
+    let revision = fields.take_integer("revision", &limits::REVISION);
+    asks.references = fields.references("products", Entity::Product);
+    asks.references.extend(fields.references("version_set", Entity::VersionSet));
+    asks.suffix = suffix.as_ref().map(|suffix| SuffixClaim {
+        line: fields.line_of_key("suffix"),
+        suffix: suffix.clone(),
+        version_set: version_set.clone(),
+        version: version.clone(),
+    });
     let source_addresses =
         fields.take_texts("source_addresses", (0, limits::SOURCE_ADDRESSES_MAX), parse_source_address);
     let connections_max = fields.take_integer("connections_max", &limits::CONNECTIONS_MAX);
@@ -172,6 +212,10 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>) -> Option<Api> {
         products: products.unwrap_or_default(),
         gateways: gateways.unwrap_or_default(),
         subscription_required: subscription_required.unwrap_or(default.subscription_required),
+        key_names: key_names.unwrap_or_default(),
+        version_set,
+        version,
+        revision: revision.unwrap_or(default.revision),
         source_addresses: source_addresses.unwrap_or_default(),
         connections_max,
         dial_timeout_ms: dial_timeout_ms.unwrap_or(default.dial_timeout_ms),
@@ -185,6 +229,16 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>) -> Option<Api> {
         tls: tls.unwrap_or_default(),
         ..default
     })
+}
+
+fn take_key_names(mut fields: Fields<'_>) -> KeyNames {
+    let default = KeyNames::default();
+    let names = KeyNames {
+        header: fields.take_text("header", HeaderName::parse).unwrap_or(default.header),
+        query: fields.take_text("query", QueryName::parse).unwrap_or(default.query),
+    };
+    fields.finish();
+    names
 }
 
 fn take_schemes(fields: &mut Fields<'_>) -> Option<Schemes> {
@@ -219,24 +273,6 @@ fn parse_source_address(text: &str) -> Result<IpAddr, String> {
         .ok_or_else(|| "an ip address of this host, like 10.0.0.5 or fd00::5".to_owned())
 }
 
-fn parse_display_name(text: &str) -> Result<String, String> {
-    let is_display_name = (1..=limits::DISPLAY_NAME_CHARS_MAX).contains(&text.chars().count())
-        && !text.chars().any(char::is_control);
-    if is_display_name { Ok(text.to_owned()) } else { Err(display_name_allowed()) }
-}
-
-fn display_name_allowed() -> String {
-    format!("1 to {} characters in one line", limits::DISPLAY_NAME_CHARS_MAX)
-}
-
-fn parse_description(text: &str) -> Result<String, String> {
-    if text.chars().count() <= limits::DESCRIPTION_CHARS_MAX {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("at most {} characters", limits::DESCRIPTION_CHARS_MAX))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,6 +305,12 @@ mod tests {
         assert_eq!(api.schemes, Schemes { ws: true, wss: false });
         assert!(api.subscription_required && api.products.is_empty() && api.gateways.is_empty());
         assert!(api.source_addresses.is_empty());
+        let names = &api.key_names;
+        assert_eq!(
+            (names.header.as_str(), names.query.as_str()),
+            ("Ocp-Apim-Subscription-Key", "subscription-key")
+        );
+        assert_eq!((api.version_set, api.version, api.revision), (None, None, 1));
         assert_eq!(api.connections_max, None);
         assert_eq!((api.dial_timeout_ms, api.answer_timeout_ms), (5_000, 10_000));
         assert_eq!((api.idle_timeout_s, api.longest_life_s, api.linger_s), (600, None, 5));
@@ -403,6 +445,29 @@ mod tests {
     }
 
     #[test]
+    fn takes_versions_revisions_and_names_of_keys() {
+        let api = least_and(
+            "version_set = \"chat\"\nversion = \"v2\"\nrevision = 3\nsubscription_key_names = { header = \"X-Key\", query = \"key\" }",
+        )
+        .expect("an api");
+        assert_eq!((api.version_set.unwrap().as_str(), api.version.unwrap().as_str()), ("chat", "v2"));
+        assert_eq!((api.revision, api.key_names.header.as_str()), (3, "X-Key"));
+        assert_eq!(api.key_names.query.as_str(), "key");
+        for bad in [
+            "version = \"v2\"",
+            "version_set = \"a b\"",
+            "version_set = \"chat\"\nversion = \"a/b\"",
+            "revision = 0",
+            "subscription_key_names = { header = \"Host\" }",
+            "subscription_key_names = { query = \"a&b\" }",
+            "subscription_key_names = { cookie = \"a\" }",
+            "subscription_key_names = \"X-Key\"",
+        ] {
+            assert_eq!(least_and(bad).expect_err(bad).len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
     fn opaque_frames_cannot_be_bounded() {
         let allowed = "allowed is \"strict\" beside frame_bytes_max or message_bytes_max";
         for key in ["frame_bytes_max", "message_bytes_max"] {
@@ -440,9 +505,20 @@ mod tests {
     }
 
     #[test]
-    fn the_claimed_suffix_is_known_even_when_other_keys_are_at_fault() {
-        let claim = claimed_suffix("f", "url = 3\nsuffix = \"a/b\"").expect("a claim");
+    fn what_it_asks_of_others_is_known_even_when_other_keys_are_at_fault() {
+        let asks = |text: &str| read_api("f", "chat", text).asks;
+        let claim = asks("url = 3\nsuffix = \"a/b\"").suffix.expect("a claim");
         assert_eq!((claim.line, claim.suffix.as_str()), (Some(2), "a/b"));
-        assert!(claimed_suffix("f", "suffix = \"/\"").is_none() && claimed_suffix("f", "").is_none());
+        assert!(
+            asks("suffix = \"/\"").suffix.is_none()
+                && asks("").suffix.is_none()
+                && asks("=").suffix.is_none()
+        );
+        let references = asks("products = [\n\"a\",\n\"b c\",\n\"d\"]\nversion_set = \"v\"").references;
+        let named: Vec<_> = references.iter().map(|r| (r.key.as_str(), r.name.as_str(), r.line)).collect();
+        assert_eq!(
+            named,
+            [("products[0]", "a", Some(2)), ("products[2]", "d", Some(4)), ("version_set", "v", Some(5))]
+        );
     }
 }

@@ -1,40 +1,175 @@
 //! The one way from a catalogue's files to a snapshot: every file is read, and every fault of all of them is told.
 //!
-//! It is pure: the same files give the same snapshot or the same faults, in the order of paths and lines.
+//! It is pure: the same files give the same snapshot or the same faults, in the order of paths and lines. A
+//! [`Compiler`] keeps what each file came to, so that after a change only what changed is read again; all that files ask
+//! of each other is checked each time.
 //!
 //! Not here: where the files come from (`control::store`), what stands in one of them (each entity's own module).
 
-use super::api::{claimed_suffix, parse_api};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::api::{Api, read_api};
 use super::fault::Fault;
 use super::files::CatalogFiles;
-use super::snapshot::Snapshot;
+use super::gateway::{Gateway, read_gateway};
+use super::named_value::{NAMED_VALUES_FILE, parse_named_values};
+use super::parsed::Parsed;
+use super::policy_documents::PolicyDocuments;
+use super::product::{Product, read_product};
+use super::reference::Entity;
+use super::snapshot::{Entities, Snapshot};
+use super::subscription::{Subscription, read_subscription};
+use super::subscription_key::KeyHash;
 use super::suffix::shared_suffixes;
+use super::version_set::{VersionSet, read_version_set};
 
 /// Compiles a catalogue for an instance of `gateway`; `None` is an instance that is part of no gateway.
 ///
 /// # Errors
 /// Every fault of all the files, unreadable ones included.
 pub fn compile(files: &CatalogFiles, gateway: Option<&str>) -> Result<Snapshot, Vec<Fault>> {
-    let mut faults: Vec<Fault> = files.unreadable().cloned().collect();
-    let (mut apis, mut claims) = (Vec::new(), Vec::new());
-    for file in files.entities("apis", "toml") {
-        let Ok(text) = file.text else { continue };
-        claims.extend(claimed_suffix(file.path, text));
-        match parse_api(file.path, file.stem, text) {
-            Ok(api) => apis.push((file.path.to_owned(), api)),
-            Err(found) => faults.extend(found),
+    Compiler::default().compile(files, gateway)
+}
+
+/// Compiles one state of a catalogue after another.
+#[derive(Debug, Default)]
+pub struct Compiler {
+    apis: Kept<Arc<Api>>,
+    gateways: Kept<Arc<Gateway>>,
+    products: Kept<Arc<Product>>,
+    subscriptions: Kept<Arc<Subscription>>,
+    version_sets: Kept<Arc<VersionSet>>,
+}
+
+/// The files of one kind of entity, in the order of paths, each with the text it had and what that came to.
+type Kept<T> = BTreeMap<Box<str>, (Arc<str>, Parsed<T>)>;
+
+impl Compiler {
+    /// As [`compile`]: what was compiled before changes nothing but the time it takes.
+    ///
+    /// # Errors
+    /// Every fault of all the files, unreadable ones included.
+    pub fn compile(&mut self, files: &CatalogFiles, gateway: Option<&str>) -> Result<Snapshot, Vec<Fault>> {
+        let mut faults: Vec<Fault> = files.unreadable().cloned().collect();
+        let version_sets = read(&mut self.version_sets, files, "version-sets", read_version_set, &mut faults);
+        let apis = read(&mut self.apis, files, "apis", read_api, &mut faults);
+        let products = read(&mut self.products, files, "products", read_product, &mut faults);
+        let subscriptions =
+            read(&mut self.subscriptions, files, "subscriptions", read_subscription, &mut faults);
+        let gateways = read(&mut self.gateways, files, "gateways", read_gateway, &mut faults);
+        let named_values = match files.text(NAMED_VALUES_FILE) {
+            Some(text) => parse_named_values(NAMED_VALUES_FILE, text)
+                .map_err(|found| faults.extend(found))
+                .unwrap_or_default(),
+            None => BTreeMap::new(),
+        };
+        let policies = PolicyDocuments::take(files, &mut faults);
+        let version_sets: BTreeMap<_, _> =
+            version_sets.into_iter().map(|set| (set.name.clone(), set)).collect();
+        let products: BTreeMap<_, _> =
+            products.into_iter().map(|product| (product.name.clone(), product)).collect();
+
+        check_references(&self.apis, files, &mut faults);
+        check_references(&self.subscriptions, files, &mut faults);
+        self.check_open_products(&products, &mut faults);
+        self.check_key_hashes(&mut faults);
+        let claims: Vec<_> = self
+            .apis
+            .iter()
+            .filter_map(|(path, (_, parsed))| Some((path.as_ref(), parsed.asks.suffix.as_ref()?)))
+            .collect();
+        faults.extend(shared_suffixes(&claims, |name| version_sets.get(name).map(|set| &set.scheme)));
+
+        if !faults.is_empty() {
+            faults.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+            return Err(faults);
+        }
+        let entities =
+            Entities { apis, products, subscriptions, gateways, version_sets, named_values, policies };
+        Ok(Snapshot::new(entities, gateway))
+    }
+
+    /// A fault for each open product of an API beyond the first: whoever gives no key would be in the context of either.
+    fn check_open_products(
+        &self,
+        products: &BTreeMap<super::name::Name, Arc<Product>>,
+        faults: &mut Vec<Fault>,
+    ) {
+        for (path, (_, parsed)) in &self.apis {
+            let is_open = |name| products.get(name).is_some_and(|product| product.is_open());
+            let named = parsed.asks.references.iter().filter(|named| named.to == Entity::Product);
+            let mut open = named.filter(|named| is_open(&named.name));
+            let Some(first) = open.next() else { continue };
+            faults.extend(open.map(|second| {
+                let allowed = format!("at most one open product, and {} is one already", first.name);
+                second.fault(path, allowed)
+            }));
         }
     }
-    faults.extend(shared_suffixes(&claims));
-    faults.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
-    if faults.is_empty() { Snapshot::build(apis, gateway) } else { Err(faults) }
+
+    /// A fault for each keyed hash that stands anywhere before: its key would be of two subscriptions.
+    fn check_key_hashes(&self, faults: &mut Vec<Fault>) {
+        let mut holders: HashMap<KeyHash, &str> = HashMap::with_capacity(2 * self.subscriptions.len());
+        for (path, (_, parsed)) in &self.subscriptions {
+            for (hash, line, key) in &parsed.asks.key_hashes {
+                let Some(holder) = holders.insert(*hash, path) else { continue };
+                faults.push(Fault {
+                    file: path.to_string(),
+                    line: *line,
+                    key: (*key).to_owned(),
+                    value: Fault::MASKED.to_owned(),
+                    allowed: format!("the hash of a key that stands nowhere else, and {holder} has this one"),
+                });
+            }
+        }
+    }
+}
+
+/// Reads the files of one kind: those whose text is the same as before are not read again. Gives the entities that are
+/// without fault, in the order of paths.
+fn read<T>(
+    kept: &mut Kept<Arc<T>>,
+    files: &CatalogFiles,
+    folder: &str,
+    read_one: fn(&str, &str, &str) -> Parsed<T>,
+    faults: &mut Vec<Fault>,
+) -> Vec<Arc<T>> {
+    let mut before = core::mem::take(kept);
+    let mut entities = Vec::with_capacity(before.len());
+    for file in files.entities(folder, "toml") {
+        let Ok(text) = file.text else { continue };
+        let parsed = match before.remove(file.path) {
+            Some((same, parsed)) if same == *text => parsed,
+            Some(_) | None => {
+                let Parsed { value, asks } = read_one(file.path, file.stem, text);
+                Parsed { value: value.map(Arc::new), asks }
+            }
+        };
+        match &parsed.value {
+            Ok(entity) => entities.push(Arc::clone(entity)),
+            Err(found) => faults.extend_from_slice(found),
+        }
+        kept.insert(file.path.into(), (Arc::clone(text), parsed));
+    }
+    entities
+}
+
+/// A fault for each reference to what is not there.
+fn check_references<T>(kept: &Kept<T>, files: &CatalogFiles, faults: &mut Vec<Fault>) {
+    for (path, (_, parsed)) in kept {
+        let dangling = parsed.asks.references.iter().filter(|reference| !files.has(&reference.path()));
+        faults.extend(dangling.map(|reference| reference.dangling(path)));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::subscription_key::KeyHasher;
 
     const CHAT: &str = "display_name = \"Chat\"\nurl = \"ws://h\"\nsuffix = \"chat\"\n";
+    const OPEN: &str = "display_name = \"Open\"\nsubscription_required = false\n";
 
     fn files(files: &[(&str, &str)]) -> CatalogFiles {
         let mut made = CatalogFiles::default();
@@ -42,6 +177,11 @@ mod tests {
             made.insert(path, *text);
         }
         made
+    }
+
+    fn faults(given: &[(&str, &str)]) -> Vec<String> {
+        let faults = compile(&files(given), None).err().unwrap_or_default();
+        faults.iter().map(Fault::to_string).collect()
     }
 
     #[test]
@@ -61,5 +201,79 @@ mod tests {
         let faults = compile(&files, None).expect_err("three faults");
         let at: Vec<_> = faults.iter().map(|fault| (fault.file.as_str(), fault.line)).collect();
         assert_eq!(at, [("apis/a.toml", Some(1)), ("apis/b.toml", None), ("apis/d.toml", Some(3))]);
+    }
+
+    #[test]
+    fn what_is_referred_to_has_to_be_there() {
+        let chat = format!("{CHAT}products = [\"gone\"]\nversion_set = \"lost\"\n");
+        assert_eq!(
+            faults(&[
+                ("apis/chat.toml", &chat),
+                ("subscriptions/a.toml", "display_name = \"A\"\nscope = \"/products/gone\""),
+                ("subscriptions/b.toml", "display_name = \"B\"\nscope = \"/apis/echo\""),
+            ]),
+            [
+                "apis/chat.toml:4: products[0] = \"gone\": allowed is a product of this catalogue, and there is no \
+                 products/gone.toml",
+                "apis/chat.toml:5: version_set = \"lost\": allowed is a version set of this catalogue, and there is no \
+                 version-sets/lost.toml",
+                "subscriptions/a.toml:2: scope = \"gone\": allowed is a product of this catalogue, and there is no \
+                 products/gone.toml",
+                "subscriptions/b.toml:2: scope = \"echo\": allowed is an api of this catalogue, and there is no \
+                 apis/echo.toml",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_there_and_at_fault_is_told_once() {
+        let chat = format!("{CHAT}products = [\"starter\"]\n");
+        assert_eq!(faults(&[("apis/chat.toml", &chat), ("products/starter.toml", "=")]).len(), 1);
+    }
+
+    #[test]
+    fn an_api_has_at_most_one_open_product() {
+        let chat = format!("{CHAT}products = [\"one\", \"shut\", \"two\"]\n");
+        let shut = "display_name = \"Shut\"";
+        assert_eq!(
+            faults(&[
+                ("apis/chat.toml", &chat),
+                ("products/one.toml", OPEN),
+                ("products/shut.toml", shut),
+                ("products/two.toml", OPEN),
+            ]),
+            [
+                "apis/chat.toml:4: products[2] = \"two\": allowed is at most one open product, and one is one already"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_key_belongs_to_one_subscription() {
+        let hash = KeyHasher::new(&[1; 32]).text_of(b"key");
+        let text = format!("display_name = \"A\"\nscope = \"/apis\"\nsecondary_key_hash = \"{hash}\"");
+        let faults = faults(&[("subscriptions/a.toml", &text), ("subscriptions/b.toml", &text)]);
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].starts_with("subscriptions/b.toml:3: secondary_key_hash = ***: "), "{faults:?}");
+    }
+
+    #[test]
+    fn what_was_compiled_before_changes_nothing() {
+        let mut compiler = Compiler::default();
+        let good = files(&[("apis/chat.toml", CHAT), ("products/starter.toml", "display_name = \"S\"")]);
+        let first = compiler.compile(&good, None).expect("no fault");
+        let mut bad = good.clone();
+        bad.insert("products/starter.toml", "=");
+        for _ in 0..2 {
+            assert_eq!(compiler.compile(&bad, None).err(), compile(&bad, None).err());
+        }
+        bad.remove("apis/chat.toml");
+        bad.remove("products/starter.toml");
+        assert!(compiler.compile(&bad, None).expect("nothing").served().is_empty());
+        let again = compiler.compile(&good, None).expect("no fault");
+        assert_eq!(again.served(), first.served());
+        // What has not changed is not read again.
+        let third = compiler.compile(&good, None).expect("no fault");
+        assert!(Arc::ptr_eq(&again.served()[0], &third.served()[0]));
     }
 }

@@ -32,6 +32,9 @@ impl Fault {
     /// The `value` of a key that means nothing. What was given to it is not shown: it may be a secret's misspelt key.
     pub const UNKNOWN: &'static str = "unknown";
 
+    /// What stands where a secret would.
+    pub const MASKED: &'static str = "***";
+
     /// A fault about a whole file: it cannot be read, or it is not TOML.
     pub fn of_file(file: &str, line: Option<usize>, matter: &str, allowed: &str) -> Self {
         Self {

@@ -11,6 +11,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, shown};
+use super::name::Name;
+use super::reference::{Entity, Reference};
+use super::timestamp::Timestamp;
 use crate::limits::Allowed;
 
 /// One parsed TOML file and the faults found in it so far.
@@ -128,6 +131,59 @@ impl<'d> Fields<'d> {
         self.take_text(key, parse)
     }
 
+    /// As [`Fields::take_text`], and what was given is shown in no fault.
+    pub(super) fn take_secret_text<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let given = self.given(key)?;
+        let parsed = match given.get_ref().as_str() {
+            Some(text) => parse(text),
+            None => Err("text in quotes".to_owned()),
+        };
+        parsed.map_err(|allowed| self.fault_of(key, given, Fault::MASKED.to_owned(), &allowed)).ok()
+    }
+
+    /// As [`Fields::take_secret_text`], and the key must be there.
+    pub(super) fn take_required_secret_text<T>(
+        &mut self,
+        key: &'static str,
+        allowed: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        self.require(key, allowed);
+        self.take_secret_text(key, parse)
+    }
+
+    /// A moment, as TOML writes it.
+    pub(super) fn take_moment(&mut self, key: &'static str) -> Option<Timestamp> {
+        let given = self.given(key)?;
+        let moment = given.get_ref().as_datetime().and_then(Timestamp::from_toml);
+        if moment.is_none() {
+            self.fault(key, given, Timestamp::ALLOWED);
+        }
+        moment
+    }
+
+    /// The entities that the text at `key`, or each text in the list there, names; those that are no names are left to
+    /// whoever takes the key.
+    pub(super) fn references(&self, key: &str, to: Entity) -> Vec<Reference> {
+        let Some(given) = self.table.get(key) else { return Vec::new() };
+        let reference = |key: String, given: &Spanned<DeValue<'_>>| {
+            let name = Name::parse(given.get_ref().as_str()?).ok()?;
+            Some(Reference { to, name, line: Some(self.line_of(given.span().start)), key })
+        };
+        match given.get_ref().as_array() {
+            Some(array) => array
+                .iter()
+                .enumerate()
+                .filter_map(|(index, given)| reference(format!("{key}[{index}]"), given))
+                .collect(),
+            None => reference(key.to_owned(), given).into_iter().collect(),
+        }
+    }
+
     /// A list of `least` to `most` different texts that `parse` accepts. Each element has its own fault.
     pub(super) fn take_texts<T: PartialEq>(
         &mut self,
@@ -185,6 +241,28 @@ impl<'d> Fields<'d> {
             }
         }
         Some(tables)
+    }
+
+    /// The names and fields of all the tables here, whatever they are called: nothing but tables may be here, with names
+    /// that `is_name` takes.
+    pub(super) fn take_every_table(
+        self,
+        allowed: &str,
+        is_name: impl Fn(&str) -> bool,
+    ) -> Vec<(&'d str, Fields<'d>)> {
+        let mut tables = Vec::new();
+        for (key, given) in self.table {
+            let name = key.get_ref().as_ref();
+            if !is_name(name) {
+                self.fault_of(&shown(name), key, "not a name".to_owned(), allowed);
+            } else if let Some(inner) = self.inner(name, given) {
+                tables.push((name, inner));
+            } else {
+                // What was given may be a secret in the wrong shape.
+                self.fault_of(name, given, Fault::MASKED.to_owned(), "a table");
+            }
+        }
+        tables
     }
 
     /// Records that `key`, which something else takes, must be there.
@@ -271,6 +349,11 @@ impl<'d> Fields<'d> {
         } else {
             shown(self.document.text.get(given.span()).unwrap_or_default())
         };
+        self.fault_of(key, given, value, allowed);
+    }
+
+    /// A fault at `given` that shows `value` in its place.
+    fn fault_of<T>(&self, key: &str, given: &Spanned<T>, value: String, allowed: &str) {
         self.record(Fault {
             file: self.document.file.to_owned(),
             line: Some(self.line_of(given.span().start)),

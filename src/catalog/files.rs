@@ -45,6 +45,11 @@ impl CatalogFiles {
         self.by_path.remove(path).is_some()
     }
 
+    /// Whether a file is there, readable or not.
+    pub fn has(&self, path: &str) -> bool {
+        self.by_path.contains_key(path)
+    }
+
     /// The text of a file that is there and can be read.
     pub fn text(&self, path: &str) -> Option<&Arc<str>> {
         self.by_path.get(path)?.as_ref().ok()

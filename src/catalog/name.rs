@@ -1,4 +1,4 @@
-//! Names of catalogue entities: APIs, products, gateways.
+//! Names of catalogue entities: APIs, products, subscriptions, gateways, version sets.
 //!
 //! A name is safe as a file name, as a path segment of a URL, as a metric label and in a log line, without escaping.
 //!
@@ -8,7 +8,7 @@ use core::fmt;
 
 use crate::limits::NAME_CHARS_MAX;
 
-/// 1 to 80 ASCII letters, digits, `-`, `_` and `.`; a letter or a digit comes first. Case counts.
+/// 1 to 240 ASCII letters, digits, `-`, `_` and `.`; a letter or a digit comes first. Case counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Box<str>);
 
@@ -48,10 +48,10 @@ mod tests {
 
     #[test]
     fn accepts_what_is_safe_everywhere_and_nothing_else() {
-        for good in ["a", "Z", "0", "chat-v1.2_x", &"n".repeat(80)] {
+        for good in ["a", "Z", "0", "chat-v1.2_x", &"n".repeat(240)] {
             assert_eq!(Name::parse(good).as_ref().map(Name::as_str), Ok(good));
         }
-        for bad in ["", ".", "..", ".a", "-a", "_a", "a b", "a/b", "é", "a\n", &"n".repeat(81)] {
+        for bad in ["", ".", "..", ".a", "-a", "_a", "a b", "a/b", "é", "a\n", &"n".repeat(241)] {
             assert!(Name::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -17,9 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::catalog::instance::catalog_folder;
-use crate::catalog::{
-    Api, BackendUrl, CatalogFiles, Fault, InstanceConfig, Name, Snapshot, Suffix, compile, parse_instance,
-};
+use crate::catalog::named_value::NAMED_VALUES_FILE;
+use crate::catalog::{CatalogFiles, Fault, InstanceConfig, Name, Snapshot, compile, parse_instance};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// Folders of entities. The first must be there.
@@ -27,9 +26,6 @@ const ENTITY_FOLDERS: [&str; 5] = ["apis", "gateways", "products", "subscription
 
 /// The folder of policy documents, with one folder for each scope in it.
 const POLICY_FOLDER: &str = "policies";
-
-/// The one file beside the folders.
-const NAMED_VALUES_FILE: &str = "named-values.toml";
 
 /// What a file must be to be read, in the words of a fault.
 const READABLE_FILE: &str = "a regular file that this user can read";
@@ -66,16 +62,13 @@ pub fn load(config: &Path) -> Result<Loaded, Vec<Fault>> {
 
 /// What runs without any file: the default instance, and one API, `echo`, whose backend is at `echo_address`.
 pub fn built_in(echo_address: SocketAddr) -> Loaded {
-    let mut api = Api::new(
-        Name::parse("echo").expect("the word is a name"),
-        "Echo".to_owned(),
-        BackendUrl::of_address(echo_address),
-        Suffix::parse("echo").expect("the word is a suffix"),
+    let api = format!(
+        "display_name = \"Echo\"\ndescription = \"Sends back what it receives.\"\nurl = \"ws://{echo_address}\"\n\
+         suffix = \"echo\"\nsubscription_required = false\n"
     );
-    api.description = "Sends back what it receives.".to_owned();
-    api.subscription_required = false;
-    let snapshot = Snapshot::build(vec![("built in".to_owned(), api)], None)
-        .expect("one api shares neither its name nor its suffix");
+    let mut files = CatalogFiles::default();
+    files.insert("apis/echo.toml", api);
+    let snapshot = compile(&files, None).expect("the api is without fault whatever its backend's address");
     Loaded { config: InstanceConfig::default(), snapshot: Arc::new(snapshot) }
 }
 

@@ -16,7 +16,7 @@ pub mod relay;
 pub mod served;
 
 use accounts::{Accounts, connections_and_ends, held};
-use ringgate::catalog::{BackendHost, InstanceConfig, Snapshot, parse_api, parse_instance};
+use ringgate::catalog::{BackendHost, CatalogFiles, InstanceConfig, Snapshot, compile, parse_instance};
 use ringgate::control::instance::Instance;
 use ringgate::control::tls_files::TlsFiles;
 use ringgate::session::{Cause, Phase};
@@ -161,12 +161,11 @@ fn backends(snapshot: &Snapshot) -> Vec<SocketAddr> {
 }
 
 fn snapshot(apis: &[(&str, &str)]) -> Snapshot {
-    let parse = |(name, text): &(&str, &str)| {
-        let file = format!("apis/{name}.toml");
-        let api = parse_api(&file, name, text).expect("a correct api file");
-        (file, api)
-    };
-    Snapshot::build(apis.iter().map(parse).collect(), None).expect("a correct catalogue")
+    let mut files = CatalogFiles::default();
+    for (name, text) in apis {
+        files.insert(&format!("apis/{name}.toml"), *text);
+    }
+    compile(&files, None).expect("a correct catalogue")
 }
 
 /// The file of an API that is open to all.

@@ -2,7 +2,7 @@
 
 use super::scripted::{Connection, Event, Script, Scripted, ScriptedNetwork, Takes};
 use crate::admission::apis::ApiRegistry;
-use crate::catalog::{Snapshot, parse_api};
+use crate::catalog::{CatalogFiles, compile};
 use crate::control::resolver::Resolver;
 use crate::front::budgets::Budgets;
 use crate::front::opening::{Arrival, open};
@@ -97,8 +97,9 @@ impl Scene {
             "display_name = \"T\"\nurl = \"ws://192.0.2.1:80\"\nsuffix = \"t\"\nsubscription_required = false\n\
              dial_timeout_ms = {DIAL_MS}\nanswer_timeout_ms = {ANSWER_MS}\n"
         );
-        let api = parse_api("t.toml", "t", &text).unwrap();
-        let snapshot = Arc::new(Snapshot::build(vec![("t.toml".to_owned(), api)], None).unwrap());
+        let mut files = CatalogFiles::default();
+        files.insert("apis/t.toml", text);
+        let snapshot = Arc::new(compile(&files, None).unwrap());
         let api_places = ApiRegistry::default().publish(snapshot.served());
         let (_publisher, published) =
             watch::channel(Arc::new(Published { snapshot, api_places, tls: TlsSetup::default() }));

@@ -1,6 +1,6 @@
 //! Instance and API files: any text is taken or refused with faults that say where; what is taken can be routed.
 
-use ringgate::catalog::{Snapshot, parse_api, parse_instance};
+use ringgate::catalog::{CatalogFiles, compile, parse_api, parse_instance};
 
 /// `input` is an instance file, or an API file where it begins with `a`.
 pub fn check(input: &[u8]) {
@@ -8,7 +8,7 @@ pub fn check(input: &[u8]) {
     let Ok(text) = str::from_utf8(text) else { return };
     let faults = if *kind == b'a' {
         match parse_api("apis/fuzz.toml", "fuzz", text) {
-            Ok(api) => return check_api(api),
+            Ok(api) => return check_api(&api, text),
             Err(faults) => faults,
         }
     } else {
@@ -25,11 +25,25 @@ pub fn check(input: &[u8]) {
     }
 }
 
-fn check_api(api: ringgate::catalog::Api) {
-    let suffix = api.suffix.to_string();
+fn check_api(api: &ringgate::catalog::Api, text: &str) {
+    let suffix = match &api.version {
+        Some(version) if api.suffix.as_str().is_empty() => version.to_string(),
+        Some(version) => format!("{}/{version}", api.suffix),
+        None => api.suffix.to_string(),
+    };
     let gateways = api.gateways.first().map(|gateway| gateway.as_str().to_owned());
-    let snapshot =
-        Snapshot::build(vec![("apis/fuzz.toml".to_owned(), api)], gateway(&gateways)).expect("one API");
+    let mut files = CatalogFiles::default();
+    files.insert("apis/fuzz.toml", text);
+    for product in &api.products {
+        files.insert(&format!("products/{product}.toml"), "display_name = \"P\"");
+    }
+    if let Some(set) = &api.version_set {
+        files.insert(
+            &format!("version-sets/{set}.toml"),
+            "display_name = \"V\"\nversioning_scheme = \"Segment\"",
+        );
+    }
+    let snapshot = compile(&files, gateway(&gateways)).expect("one API");
     for rest in ["", "/", "/room", "//", "/%2e%2e/"] {
         let path =
             if suffix.is_empty() && rest.is_empty() { "/".to_owned() } else { format!("/{suffix}{rest}") };

@@ -1,0 +1,147 @@
+//! Policy documents as they were written, by what they are for.
+//!
+//! ```text
+//! policies/global.xml               every API
+//! policies/products/starter.xml     the sessions of a product
+//! policies/apis/chat.xml            the onHandshake operation of an API; there is no other operation to have one
+//! policies/fragments/common.xml     what documents include
+//! ```
+//!
+//! Not here: what stands in them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fault::Fault;
+use super::files::CatalogFiles;
+use super::name::Name;
+use super::reference::Entity;
+use crate::limits::POLICY_DOCUMENT_BYTES_MAX;
+
+/// Every policy document and fragment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyDocuments {
+    /// That of every API.
+    pub global: Option<Arc<str>>,
+    /// Those of products.
+    pub of_products: BTreeMap<Name, Arc<str>>,
+    /// Those of the onHandshake operation of APIs.
+    pub of_apis: BTreeMap<Name, Arc<str>>,
+    /// What documents include, by name.
+    pub fragments: BTreeMap<Name, Arc<str>>,
+}
+
+impl PolicyDocuments {
+    /// Takes the documents out of a catalogue's files. An owner is there when its file is, at fault or not.
+    pub(super) fn take(files: &CatalogFiles, faults: &mut Vec<Fault>) -> Self {
+        let mut documents = Self::default();
+        for (path, text) in files.iter() {
+            let Some(place) = path.strip_prefix("policies/").and_then(|path| path.strip_suffix(".xml"))
+            else {
+                continue;
+            };
+            let Ok(text) = text else { continue };
+            if text.len() > POLICY_DOCUMENT_BYTES_MAX {
+                let allowed = format!("at most {POLICY_DOCUMENT_BYTES_MAX} bytes");
+                faults.push(Fault::of_file(path, None, "too large", &allowed));
+                continue;
+            }
+            if let Err(fault) = documents.put(path, place, text, files) {
+                faults.push(fault);
+            }
+        }
+        documents
+    }
+
+    fn put(&mut self, path: &str, place: &str, text: &Arc<str>, files: &CatalogFiles) -> Result<(), Fault> {
+        if place == "global" {
+            self.global = Some(Arc::clone(text));
+            return Ok(());
+        }
+        let (owner, documents) = match place.split_once('/') {
+            Some(("products", _)) => (Some(Entity::Product), &mut self.of_products),
+            Some(("apis", _)) => (Some(Entity::Api), &mut self.of_apis),
+            Some(("fragments", _)) => (None, &mut self.fragments),
+            // A document that is never run would be a rule that is never kept.
+            Some(_) | None => {
+                let allowed =
+                    "global.xml, products/<name>.xml, apis/<name>.xml or fragments/<name>.xml in policies";
+                return Err(Fault::of_file(path, None, "not the place of a policy document", allowed));
+            }
+        };
+        let name = place.split_once('/').map_or(place, |(_, name)| name);
+        let name = Name::parse(name).map_err(|allowed| {
+            Fault::of_file(path, None, "not the name of a policy document", &format!("{allowed}, then .xml"))
+        })?;
+        if let Some(owner) = owner {
+            let file = format!("{}/{name}.toml", owner.folder());
+            if !files.has(&file) {
+                let allowed = format!("that of an entity that is there, and there is no {file}");
+                return Err(Fault::of_file(path, None, "a policy document without its owner", &allowed));
+            }
+        }
+        documents.insert(name, Arc::clone(text));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(paths: &[&str]) -> (PolicyDocuments, Vec<String>) {
+        let mut files = CatalogFiles::default();
+        for path in paths {
+            files.insert(path, *path);
+        }
+        let mut faults = Vec::new();
+        let documents = PolicyDocuments::take(&files, &mut faults);
+        (documents, faults.iter().map(Fault::to_string).collect())
+    }
+
+    #[test]
+    fn each_document_is_kept_by_what_it_is_for() {
+        let (documents, faults) = take(&[
+            "apis/chat.toml",
+            "products/starter.toml",
+            "policies/global.xml",
+            "policies/apis/chat.xml",
+            "policies/products/starter.xml",
+            "policies/fragments/common.xml",
+        ]);
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(documents.global.as_deref(), Some("policies/global.xml"));
+        let names =
+            |documents: &BTreeMap<Name, Arc<str>>| documents.keys().map(Name::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&documents.of_apis), ["chat"]);
+        assert_eq!(names(&documents.of_products), ["starter"]);
+        assert_eq!(names(&documents.fragments), ["common"]);
+    }
+
+    #[test]
+    fn a_document_in_the_wrong_place_or_without_an_owner_is_a_fault() {
+        for path in [
+            "policies/glboal.xml",
+            "policies/operations/x.xml",
+            "policies/apis/gone.xml",
+            "policies/products/gone.xml",
+            "policies/fragments/a b.xml",
+            "policies/fragments/deep/a.xml",
+        ] {
+            let (_, faults) = take(&[path]);
+            assert_eq!(faults.len(), 1, "{path}");
+            assert!(faults[0].starts_with(&format!("{path}: ")), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_document_has_a_largest_size() {
+        let mut files = CatalogFiles::default();
+        let mut faults = Vec::new();
+        files.insert("policies/global.xml", "x".repeat(POLICY_DOCUMENT_BYTES_MAX));
+        assert!(PolicyDocuments::take(&files, &mut faults).global.is_some() && faults.is_empty());
+        files.insert("policies/global.xml", "x".repeat(POLICY_DOCUMENT_BYTES_MAX + 1));
+        assert!(PolicyDocuments::take(&files, &mut faults).global.is_none());
+        assert_eq!(faults.len(), 1);
+    }
+}

@@ -1,0 +1,75 @@
+//! What one file says of another: an API names its products, a subscription its scope.
+//!
+//! A reference holds when the file it means is there, whether or not that one is at fault: one mistake is told once.
+//!
+//! Not here: which keys refer to what (each entity's own module).
+
+use super::fault::Fault;
+use super::name::Name;
+
+/// What can be referred to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entity {
+    /// `apis/<name>.toml`.
+    Api,
+    /// `products/<name>.toml`.
+    Product,
+    /// `version-sets/<name>.toml`.
+    VersionSet,
+}
+
+impl Entity {
+    /// The folder of its files.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Api => "apis",
+            Self::Product => "products",
+            Self::VersionSet => "version-sets",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Api => "an api",
+            Self::Product => "a product",
+            Self::VersionSet => "a version set",
+        }
+    }
+}
+
+/// A key's value that names another entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// What it names.
+    pub to: Entity,
+    /// Its name.
+    pub name: Name,
+    /// The line of the key.
+    pub line: Option<usize>,
+    /// The key: `products[1]`.
+    pub key: String,
+}
+
+impl Reference {
+    /// The path of the file that has to be there.
+    pub fn path(&self) -> String {
+        format!("{}/{}.toml", self.to.folder(), self.name)
+    }
+
+    /// The fault of `file` where what it refers to is not there.
+    pub fn dangling(&self, file: &str) -> Fault {
+        let allowed = format!("{} of this catalogue, and there is no {}", self.to.word(), self.path());
+        self.fault(file, allowed)
+    }
+
+    /// A fault at this place of `file`.
+    pub fn fault(&self, file: &str, allowed: String) -> Fault {
+        Fault {
+            file: file.to_owned(),
+            line: self.line,
+            key: self.key.clone(),
+            value: format!("\"{}\"", self.name),
+            allowed,
+        }
+    }
+}

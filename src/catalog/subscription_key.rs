@@ -1,0 +1,129 @@
+//! Keys of subscriptions as ringgate keeps them: keyed hashes, from which no key can be had.
+//!
+//! A key is found by its hash, so finding one costs no more with many subscriptions than with few. Timing tells nobody
+//! anything of a stored key: what is compared is HMAC-SHA-256 under a secret of the instance, so whoever sends guesses can
+//! neither choose nor learn the bytes that a look-up walks along; the last comparison takes the same time for all hashes.
+//!
+//! A fast hash is enough: a key that ringgate makes is 128 random bits, which nobody tries out. A weak key that was brought
+//! along is as weak as it is, once both the catalogue and the instance's secret are stolen.
+//!
+//! Not here: where the secret comes from, making keys.
+
+use core::fmt;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+
+use super::fault::Fault;
+
+const PREFIX: &str = "hmac-sha256:";
+
+/// The keyed hash of a key.
+#[derive(Clone, Copy, Eq)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// Reads `hmac-sha256:` and 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// What is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == 64 && digits.is_ascii());
+        let mut hash = [0; 32];
+        let mut bytes = hash.iter_mut();
+        for pair in digits.ok_or_else(Self::allowed)?.as_bytes().chunks_exact(2) {
+            let pair = core::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'));
+            let byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(Self::allowed)?;
+            *bytes.next().expect("64 digits make 32 bytes") = byte;
+        }
+        Ok(Self(hash))
+    }
+
+    /// What may stand for a hash, in words.
+    pub fn allowed() -> String {
+        format!("{PREFIX} and 64 hexadecimal digits")
+    }
+}
+
+impl PartialEq for KeyHash {
+    fn eq(&self, other: &Self) -> bool {
+        verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl core::hash::Hash for KeyHash {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(Fault::MASKED)
+    }
+}
+
+/// Hashes keys under the secret of an instance.
+#[derive(Clone)]
+pub struct KeyHasher(hmac::Key);
+
+impl KeyHasher {
+    /// A hasher under `secret`: 32 random bytes.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// The keyed hash of a key.
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(hmac::sign(&self.0, key).as_ref());
+        KeyHash(hash)
+    }
+
+    /// The text form of a key's hash, as files have it.
+    pub fn text_of(&self, key: &[u8]) -> String {
+        let digits = self.hash(key).0.map(|byte| format!("{byte:02x}")).concat();
+        format!("{PREFIX}{digits}")
+    }
+}
+
+impl fmt::Debug for KeyHasher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(Fault::MASKED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_read_as_it_was_written_and_shows_nothing() {
+        let hasher = KeyHasher::new(&[7; 32]);
+        let text = hasher.text_of(b"key");
+        assert_eq!(KeyHash::parse(&text), Ok(hasher.hash(b"key")));
+        assert_eq!(
+            KeyHash::parse(&text.to_uppercase().replace("HMAC-SHA", "hmac-sha")),
+            KeyHash::parse(&text)
+        );
+        assert_ne!(hasher.hash(b"key"), hasher.hash(b"kez"));
+        assert_ne!(hasher.hash(b"key"), KeyHasher::new(&[8; 32]).hash(b"key"));
+        assert_eq!(format!("{:?}{hasher:?}", hasher.hash(b"key")), "******");
+    }
+
+    #[test]
+    fn what_is_no_hash_is_refused() {
+        let digits = "0".repeat(64);
+        for bad in [
+            String::new(),
+            digits.clone(),
+            format!("hmac-sha256:{}", &digits[1..]),
+            format!("hmac-sha256:{digits}0"),
+            format!("hmac-sha256:{}+1", &digits[2..]),
+            format!("hmac-sha256:{}g0", &digits[2..]),
+            format!("sha256:{digits}"),
+        ] {
+            assert!(KeyHash::parse(&bad).is_err(), "{bad}");
+        }
+    }
+}
