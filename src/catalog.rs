@@ -5,6 +5,7 @@
 //!
 //! Not here: reading files (`control::store`), running policies, and what a session does with its API's limits.
 
+pub mod access;
 pub mod api;
 pub mod backend_url;
 pub mod compile;
@@ -12,6 +13,8 @@ pub mod fault;
 mod fields;
 pub mod files;
 pub mod gateway;
+pub mod given_key;
+pub mod given_version;
 pub mod instance;
 pub mod name;
 pub mod named_value;

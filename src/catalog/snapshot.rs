@@ -1,20 +1,27 @@
-//! The whole catalogue as the workers see it: immutable, checked, ready to route.
+//! The whole catalogue as the workers see it: immutable, checked, ready to route and to look keys up.
+//!
+//! Neither costs more with many entities than with few. Nothing here knows what time it is: a subscription that ends while
+//! the snapshot lives is refused from that moment on, because the time is handed in.
 //!
 //! Not here: reading files (`control::store`), checking them (`compile`), giving a snapshot to the workers.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::access::{Access, KeyFault, Presented, decide};
 use super::api::Api;
 use super::gateway::Gateway;
+use super::given_key::GivenKey;
 use super::name::Name;
 use super::named_value::NamedValues;
 use super::policy_documents::PolicyDocuments;
 use super::product::Product;
 pub use super::routing::Routed;
 use super::routing::Routes;
-use super::subscription::Subscription;
+use super::subscription::{Scope, Subscription};
+use super::subscription_key::{KeyHash, KeyHasher};
+use super::timestamp::Timestamp;
 use super::version_set::{VersionScheme, VersionSet};
 
 /// Everything that a catalogue's files say.
@@ -44,6 +51,10 @@ pub struct Snapshot {
     served: Vec<Arc<Api>>,
     /// Those only other gateways serve, by name.
     elsewhere: Vec<Arc<Api>>,
+    /// Only looked up in. Its keys are keyed hashes, which nobody can choose.
+    by_key: HashMap<KeyHash, Arc<Subscription>>,
+    /// Under the instance's secret. `None`: there is none, and no key is any subscription's.
+    key_hasher: Option<KeyHasher>,
     entities: Entities,
 }
 
@@ -54,8 +65,21 @@ impl Snapshot {
         let apis = entities.apis.iter().cloned();
         let (served, elsewhere): (Vec<_>, Vec<_>) =
             apis.partition(|api: &Arc<Api>| api.is_served_by(gateway));
+        let mut by_key = HashMap::with_capacity(2 * entities.subscriptions.len());
+        for subscription in &entities.subscriptions {
+            for hash in [subscription.primary_key_hash, subscription.secondary_key_hash].into_iter().flatten()
+            {
+                by_key.insert(hash, Arc::clone(subscription));
+            }
+        }
         let routes = Routes::new(&served, &entities.version_sets);
-        Self { routes, served, elsewhere, entities }
+        Self { routes, served, elsewhere, by_key, key_hasher: None, entities }
+    }
+
+    /// The same, where keys are hashed under the secret of `key_hasher`.
+    #[must_use]
+    pub fn with_key_hasher(self, key_hasher: KeyHasher) -> Self {
+        Self { key_hasher: Some(key_hasher), ..self }
     }
 
     /// The API that serves `path`, a request target's path without its query, to a request that asks for no version.
@@ -72,6 +96,40 @@ impl Snapshot {
         asked_version: impl FnOnce(&VersionScheme) -> Option<Cow<'a, [u8]>>,
     ) -> Option<Routed<'a>> {
         self.routes.route(path, asked_version)
+    }
+
+    /// Whether what a client gave for a key lets it in, and in whose context.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn access(&self, api: &Api, given: &GivenKey<'_>, now: Timestamp) -> Result<Access<'_>, KeyFault> {
+        let presented = match given {
+            GivenKey::Nothing => Presented::Nothing,
+            GivenKey::NoKey => Presented::Unknown,
+            GivenKey::Key(key) => match self.subscription_of(key) {
+                Some(subscription) => {
+                    Presented::KeyOf { subscription, product: self.product_of(subscription) }
+                }
+                None => Presented::Unknown,
+            },
+        };
+        decide(api, presented, self.open_product(api), now)
+    }
+
+    fn subscription_of(&self, key: &[u8]) -> Option<&Arc<Subscription>> {
+        self.by_key.get(&self.key_hasher.as_ref()?.hash(key))
+    }
+
+    fn product_of(&self, subscription: &Subscription) -> Option<&Arc<Product>> {
+        match &subscription.scope {
+            Scope::Product(name) => self.entities.products.get(name),
+            Scope::Api(_) | Scope::AllApis => None,
+        }
+    }
+
+    fn open_product(&self, api: &Api) -> Option<&Arc<Product>> {
+        let products = api.products.iter().filter_map(|name| self.entities.products.get(name));
+        products.into_iter().find(|product| product.is_open())
     }
 
     /// The APIs that this gateway serves, by name.
@@ -124,5 +182,43 @@ mod tests {
 
         let alone = snapshot(&files, None);
         assert_eq!(names(alone.served()), ["all"]);
+    }
+
+    #[test]
+    fn either_key_of_a_subscription_is_found_under_the_instances_secret_alone() {
+        let hasher = KeyHasher::new(&[1; 32]);
+        let acme = format!(
+            "display_name = \"A\"\nscope = \"/products/starter\"\nexpiration_date = 1970-01-01T00:01:40Z\n\
+             primary_key_hash = \"{}\"\nsecondary_key_hash = \"{}\"",
+            hasher.text_of(b"one"),
+            hasher.text_of(b"two")
+        );
+        let chat = api("chat", "products = [\"starter\"]");
+        let files = || {
+            let files = [
+                ("apis/chat.toml", &*chat),
+                ("products/starter.toml", "display_name = \"Starter\""),
+                ("subscriptions/acme.toml", &*acme),
+            ];
+            snapshot(&files, None)
+        };
+        let outcome = |snapshot: &Snapshot, given: GivenKey<'_>, now| {
+            let access = snapshot.access(&snapshot.served()[0], &given, Timestamp::from_unix(now))?;
+            let product = access.product.map(|product| product.name.to_string());
+            Ok((access.subscription.map(|subscription| subscription.name.to_string()), product))
+        };
+        let key = |key: &'static [u8]| GivenKey::Key(Cow::Borrowed(key));
+        let (keyed, other) =
+            (files().with_key_hasher(hasher), files().with_key_hasher(KeyHasher::new(&[2; 32])));
+        let acme = Ok((Some("acme".to_owned()), Some("starter".to_owned())));
+        assert_eq!(outcome(&keyed, key(b"one"), 99), acme);
+        assert_eq!(outcome(&keyed, key(b"two"), 99), acme);
+        // It runs out while the snapshot lives.
+        assert_eq!(outcome(&keyed, key(b"one"), 100), Err(KeyFault::Invalid));
+        assert_eq!(outcome(&keyed, key(b"three"), 99), Err(KeyFault::Invalid));
+        assert_eq!(outcome(&keyed, GivenKey::NoKey, 99), Err(KeyFault::Invalid));
+        assert_eq!(outcome(&keyed, GivenKey::Nothing, 99), Err(KeyFault::Missing));
+        assert_eq!(outcome(&other, key(b"one"), 99), Err(KeyFault::Invalid));
+        assert_eq!(outcome(&files(), key(b"one"), 99), Err(KeyFault::Invalid));
     }
 }

@@ -21,6 +21,10 @@ use super::socket::HangUp;
 use super::stream::{Network, Stream};
 use super::{Front, OpeningGuard};
 use crate::admission::permit::Permit;
+use crate::catalog::access::Access;
+use crate::catalog::given_key::GivenKey;
+use crate::catalog::given_version::given_version;
+use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, FrameMode, Routed, Snapshot, leaves_suffix};
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_switching_protocols};
 use crate::http1::request::{check_incomplete_head, late_head_fault};
@@ -240,12 +244,14 @@ impl<N: Network> Opening<N> {
         let published = self.front.published();
         let (routed, query) = match request.target() {
             Target::Origin { path, query } => {
-                (Some(route(&published.snapshot, path, self.socket.is_secured())?), query)
+                let asked_version = |scheme: &_| given_version(scheme, request.headers(), query);
+                let routed = published.snapshot.route_version(path, asked_version);
+                (Some(self.served_here(routed)?), query)
             }
             Target::Asterisk | Target::Other => (None, None),
         };
         if let Some(routed) = &routed {
-            check_key(routed.api, &request, query, self.scheme())?;
+            check_key(&published.snapshot, routed.api, &request, query, self.scheme())?;
         }
         let offer = check_request(&request)?;
         let routed = routed.ok_or(HeadFault::TargetHasNoPath)?;
@@ -310,6 +316,14 @@ impl<N: Network> Opening<N> {
                 Err(Stop::Unsaid(Cause::ClientGone))
             }
         }
+    }
+
+    /// What a request was routed to, if it is served on listeners like this one.
+    fn served_here<'a>(&self, routed: Option<Routed<'a>>) -> Result<Routed<'a>, Refusal> {
+        let is_served = |api: &Api| if self.socket.is_secured() { api.schemes.wss } else { api.schemes.ws };
+        routed
+            .filter(|routed| is_served(routed.api))
+            .ok_or_else(|| Refusal::of(Cause::NoApi, "Resource not found"))
     }
 
     /// The scheme of the client's request, as fields of HTTP have it.
@@ -400,40 +414,28 @@ fn draining() -> Refusal {
     Refusal::of(Cause::Drain, "this instance is shutting down")
 }
 
-fn route<'a>(snapshot: &'a Snapshot, path: &'a str, is_secured: bool) -> Result<Routed<'a>, Refusal> {
-    let is_served = |api: &Api| if is_secured { api.schemes.wss } else { api.schemes.ws };
-    snapshot
-        .route(path)
-        .filter(|routed| is_served(routed.api))
-        .ok_or_else(|| Refusal::of(Cause::NoApi, "Resource not found"))
-}
-
-/// Subscription keys of APIM: the header, and the query where the header is absent.
-///
-/// No subscription exists in this version, so an API that requires one admits nobody.
-fn check_key(api: &Api, request: &RequestHead, query: Option<&str>, scheme: &str) -> Result<(), Refusal> {
-    const HEADER: &str = "Ocp-Apim-Subscription-Key";
-    const PARAMETER: &str = "subscription-key";
-    if !api.subscription_required {
-        return Ok(());
-    }
-    let is_given = request.headers().contains(HEADER)
-        || query.is_some_and(|query| {
-            query.split('&').any(|pair| pair.split('=').next().is_some_and(|name| name == PARAMETER))
-        });
-    let message = if is_given {
-        "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription."
-    } else {
-        "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API."
-    };
-    let mut refusal = Refusal::of(Cause::Key, message);
-    let challenge = format!(
-        "AzureApiManagementKey realm=\"{scheme}://{}/{}\",name=\"{HEADER}\",type=\"header\"",
-        request.host(),
-        api.suffix
-    );
-    refusal.headers.push(("WWW-Authenticate", challenge));
-    Err(refusal)
+/// Judges the subscription key that a request gives, or its absence, and says in whose context its session is.
+fn check_key<'a>(
+    snapshot: &'a Snapshot,
+    api: &Api,
+    request: &RequestHead,
+    query: Option<&str>,
+    scheme: &str,
+) -> Result<Access<'a>, Refusal> {
+    let given = GivenKey::find(&api.key_names, request.headers(), query);
+    let now = Timestamp::from_unix(UnixTime::now().as_secs());
+    snapshot.access(api, &given, now).map_err(|fault| {
+        let mut refusal = Refusal::of(Cause::Key, fault.message());
+        // The host and the path are the client's own words and the operator's: neither has a quote or a control character.
+        let challenge = format!(
+            "AzureApiManagementKey realm=\"{scheme}://{}/{}\",name=\"{}\",type=\"header\"",
+            request.host(),
+            api.suffix,
+            api.key_names.header
+        );
+        refusal.headers.push(("WWW-Authenticate", challenge));
+        refusal
+    })
 }
 
 fn session_limits(api: &Api, reserved_bits: ReservedBits) -> SessionLimits {

@@ -16,6 +16,7 @@ pub mod relay;
 pub mod served;
 
 use accounts::{Accounts, connections_and_ends, held};
+use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::{BackendHost, CatalogFiles, InstanceConfig, Snapshot, compile, parse_instance};
 use ringgate::control::instance::Instance;
 use ringgate::control::tls_files::TlsFiles;
@@ -70,6 +71,15 @@ impl TestInstance {
 
     /// As [`TestInstance::start_with`], with further lines of the listener.
     pub fn start_secured(instance_lines: &str, listener_lines: &str, apis: &[(&str, &str)]) -> Self {
+        Self::start_on(instance_lines, listener_lines, snapshot(&files_of(apis)))
+    }
+
+    /// Any files of a catalogue, by path. Keys are hashed as [`key_hash`] does.
+    pub fn start_catalog(instance_lines: &str, files: &[(&str, &str)]) -> Self {
+        Self::start_on(instance_lines, "", snapshot(files))
+    }
+
+    fn start_on(instance_lines: &str, listener_lines: &str, snapshot: Snapshot) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -77,7 +87,6 @@ impl TestInstance {
             .expect("a control runtime");
         let text = format!("{instance_lines}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n{listener_lines}\n");
         let config: InstanceConfig = parse_instance("ringgate.toml", &text).expect("a correct instance file");
-        let snapshot = snapshot(apis);
         let accounts = Accounts::open(backends(&snapshot));
         let tls = TlsFiles::load(&config, &snapshot, Path::new(""), UnixTime::now());
         let tls = tls.expect("correct files of certificates");
@@ -89,7 +98,12 @@ impl TestInstance {
 
     /// Gives it another catalogue: API files by name.
     pub fn publish(&mut self, apis: &[(&str, &str)]) {
-        self.instance.publish(snapshot(apis).into()).expect("correct files of certificates");
+        self.publish_catalog(&files_of(apis));
+    }
+
+    /// Gives it another catalogue: any files, by path.
+    pub fn publish_catalog(&mut self, files: &[(impl AsRef<str>, &str)]) {
+        self.instance.publish(snapshot(files).into()).expect("correct files of certificates");
     }
 
     /// How often an opening or a session ended with a cause in a phase.
@@ -160,12 +174,37 @@ fn backends(snapshot: &Snapshot) -> Vec<SocketAddr> {
     backends.filter_map(|backend| Some((address(&backend.host)?, backend.port).into())).collect()
 }
 
-fn snapshot(apis: &[(&str, &str)]) -> Snapshot {
-    let mut files = CatalogFiles::default();
-    for (name, text) in apis {
-        files.insert(&format!("apis/{name}.toml"), *text);
+/// API files by name, as files by path.
+fn files_of<'t>(apis: &[(&str, &'t str)]) -> Vec<(String, &'t str)> {
+    apis.iter().map(|(name, text)| (format!("apis/{name}.toml"), *text)).collect()
+}
+
+fn snapshot(files: &[(impl AsRef<str>, &str)]) -> Snapshot {
+    let mut made = CatalogFiles::default();
+    for (path, text) in files {
+        made.insert(path.as_ref(), *text);
     }
-    compile(&files, None).expect("a correct catalogue")
+    compile(&made, None).expect("a correct catalogue").with_key_hasher(key_hasher())
+}
+
+fn key_hasher() -> KeyHasher {
+    KeyHasher::new(&[7; 32])
+}
+
+/// The hash of a key, as the file of a subscription has it.
+pub fn key_hash(key: &str) -> String {
+    key_hasher().text_of(key.as_bytes())
+}
+
+/// The file of an active subscription.
+pub fn subscription_file(scope: &str, key: &str, lines: &str) -> String {
+    let hash = key_hash(key);
+    format!("display_name = \"Test\"\nscope = \"{scope}\"\nprimary_key_hash = \"{hash}\"\n{lines}\n")
+}
+
+/// The file of an API that needs a key.
+pub fn locked_api_file(suffix: &str, backend: SocketAddr, lines: &str) -> String {
+    api_file(suffix, backend, lines).replace("subscription_required = false", "subscription_required = true")
 }
 
 /// The file of an API that is open to all.
