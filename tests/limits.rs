@@ -21,7 +21,7 @@ use support::backend::{Backend, CountingBackend, Pair, closed_port, switching};
 use support::frames::{client_frame, close_payload, server_frame};
 use support::handshake::read_refusal;
 use support::raw::{Raw, StreamEnd, header, request};
-use support::{TestInstance, api_file, wait_until};
+use support::{TestInstance, api_file, locked_api_file, subscription_file, wait_until};
 
 /// The limit of every storm, and how many threads go at it how often.
 const LIMIT: u32 = 3;
@@ -43,26 +43,39 @@ const UNHURRIED: &str = "linger_s = 60";
 struct Full {
     status: u16,
     message: &'static str,
+    /// The header with the key, where one is needed.
+    key_line: &'static str,
+}
+
+impl Full {
+    const fn of(status: u16, message: &'static str) -> Self {
+        Self { status, message, key_line: "" }
+    }
+
+    const fn with_key(message: &'static str) -> Self {
+        Self { status: 503, message, key_line: "Ocp-Apim-Subscription-Key: key\r\n" }
+    }
 }
 
 const INSTANCE_FULL: Full =
-    Full { status: 503, message: "this instance holds as many connections as it may (connections_max = 3)" };
-const API_FULL: Full =
-    Full { status: 503, message: "this API holds as many connections as it may (connections_max = 3)" };
-const SOURCE_FULL: Full = Full {
-    status: 429,
-    message: "your network holds as many connections as it may (source_connections_max = 3)",
-};
+    Full::of(503, "this instance holds as many connections as it may (connections_max = 3)");
+const API_FULL: Full = Full::of(503, "this API holds as many connections as it may (connections_max = 3)");
+const PRODUCT_FULL: Full =
+    Full::with_key("this product holds as many connections as it may (connections_max = 3)");
+const SUBSCRIPTION_FULL: Full =
+    Full::with_key("this subscription holds as many connections as it may (connections_max = 3)");
+const SOURCE_FULL: Full =
+    Full::of(429, "your network holds as many connections as it may (source_connections_max = 3)");
 
 /// Asks for a session at `/t`: a client that has it, or nothing if it was told that there is no place.
 fn try_open(gateway: SocketAddr, from: IpAddr, full: Full) -> Option<Raw> {
     let mut client = Raw::connect_from(from, gateway);
-    client.send(request("/t", "").as_bytes());
+    client.send(request("/t", full.key_line).as_bytes());
     let head = client.read_head();
     if head.starts_with("HTTP/1.1 101 ") {
         return Some(client);
     }
-    let Full { status, message } = full;
+    let Full { status, message, .. } = full;
     assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
     assert_eq!(header(&head, "Retry-After"), Some("5"), "{head}");
     let body = format!("{{ \"statusCode\": {status}, \"message\": \"{message}\" }}");
@@ -176,6 +189,31 @@ fn an_api_never_holds_one_session_more_than_its_limit_nor_one_less() {
     assert!(gateway.terminations(Cause::ApiFull, Phase::Head) > 0);
     gateway.wait_for_rest();
     gateway.end();
+}
+
+#[test]
+fn a_product_and_a_subscription_never_hold_one_session_more_than_their_limits_nor_one_less() {
+    for (product_lines, subscription_lines, full, cause) in [
+        ("connections_max = 3", "connections_max = 50", PRODUCT_FULL, Cause::ProductFull),
+        ("connections_max = 50", "connections_max = 3", SUBSCRIPTION_FULL, Cause::SubscriptionFull),
+    ] {
+        let backend = CountingBackend::start();
+        let gateway = TestInstance::start_catalog(
+            "workers = 2",
+            &[
+                (
+                    "apis/t.toml",
+                    &locked_api_file("t", backend.address, &format!("{UNHURRIED}\nproducts = [\"p\"]")),
+                ),
+                ("products/p.toml", &format!("display_name = \"P\"\n{product_lines}")),
+                ("subscriptions/s.toml", &subscription_file("/products/p", "key", subscription_lines)),
+            ],
+        );
+        storm(&gateway, &backend, &[HERE, THERE], full);
+        assert!(gateway.terminations(cause, Phase::Head) > 0);
+        gateway.wait_for_rest();
+        gateway.end();
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@
 
 mod support;
 
-use ringgate::admission::apis::ApiRegistry;
+use ringgate::admission::registry::Registry;
 use ringgate::catalog::{CatalogFiles, compile};
 use ringgate::control::resolver::Resolver;
 use ringgate::daemon::open_files::raise_open_files;
@@ -56,9 +56,9 @@ impl Workers {
         let mut files = CatalogFiles::default();
         files.insert("apis/t.toml", api_file("t", backend.address, ""));
         let snapshot = compile(&files, None).unwrap();
-        let api_places = ApiRegistry::default().publish(snapshot.served());
+        let places = Registry::default().publish(&snapshot);
         let published =
-            Arc::new(Published { snapshot: Arc::new(snapshot), api_places, tls: TlsSetup::default() });
+            Arc::new(Published { snapshot: Arc::new(snapshot), places, tls: TlsSetup::default() });
         let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
         let mailboxes: Vec<_> = (0..2).map(|_| Mailbox::new().unwrap()).collect();

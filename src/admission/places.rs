@@ -9,13 +9,39 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::permit::Permit;
 use crate::catalog::Name;
 
+/// What can have places besides the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum HolderKind {
+    /// An API.
+    Api,
+    /// A product.
+    Product,
+    /// A subscription.
+    Subscription,
+}
+
+impl HolderKind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 3] = [Self::Api, Self::Product, Self::Subscription];
+}
+
+/// Who has places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// What it is.
+    pub kind: HolderKind,
+    /// What it is called.
+    pub name: Name,
+}
+
 /// So many places, shared by all workers.
 #[derive(Debug)]
 pub struct Places {
     /// `limit << 32 | taken`: one value, so that nobody takes a place under a limit that has just been lowered.
     state: AtomicU64,
-    /// The API that they are places of; `None`: the instance's.
-    api: Option<Name>,
+    /// Whose they are; `None`: the instance's.
+    holder: Option<Holder>,
 }
 
 impl Places {
@@ -24,12 +50,12 @@ impl Places {
 
     /// Places of an instance, all free.
     pub fn new(limit: u32) -> Arc<Self> {
-        Arc::new(Self { state: AtomicU64::new(state(limit, 0)), api: None })
+        Arc::new(Self { state: AtomicU64::new(state(limit, 0)), holder: None })
     }
 
-    /// Places of an API, all free.
-    pub fn of_api(api: Name, limit: u32) -> Arc<Self> {
-        Arc::new(Self { state: AtomicU64::new(state(limit, 0)), api: Some(api) })
+    /// Places of a holder, all free.
+    pub fn of(holder: Holder, limit: u32) -> Arc<Self> {
+        Arc::new(Self { state: AtomicU64::new(state(limit, 0)), holder: Some(holder) })
     }
 
     /// Takes a place, or none if all are taken. Never one more than the limit, whoever asks at the same time.
@@ -71,9 +97,9 @@ impl Places {
         let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
     }
 
-    /// The API that they are places of.
-    pub fn api(&self) -> Option<&Name> {
-        self.api.as_ref()
+    /// Whose they are; `None`: the instance's.
+    pub fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Each worker is a front and a relay on one core. They share snapshots, places and mailboxes, nothing else.
 
-use crate::admission::apis::ApiRegistry;
-use crate::admission::places::Places;
+use crate::admission::places::{HolderKind, Places};
+use crate::admission::registry::Registry;
 use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
 use crate::control::resolver::Resolver;
 use crate::control::tls_files::TlsFiles;
@@ -82,7 +82,7 @@ pub struct Instance {
     lookups: Arc<Lookups>,
     budgets: Budgets,
     sessions_from: SessionsFrom,
-    api_registry: ApiRegistry,
+    registry: Registry,
     mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
     published: watch::Sender<Arc<Published>>,
     tls: TlsFiles,
@@ -116,8 +116,8 @@ impl Instance {
         let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));
         let (addresses, listeners) = listen(config, workers)?;
-        let mut api_registry = ApiRegistry::default();
-        let (published, published_to_fronts) = watch::channel(publication(&mut api_registry, snapshot, &tls));
+        let mut registry = Registry::default();
+        let (published, published_to_fronts) = watch::channel(publication(&mut registry, snapshot, &tls));
         let (draining, draining_of_fronts) = watch::channel(false);
         let (end_sender, ends) = mpsc::unbounded_channel();
         let resolver = Resolver::start(control);
@@ -128,7 +128,7 @@ impl Instance {
             lookups: Arc::clone(resolver.lookups()),
             budgets,
             sessions_from,
-            api_registry,
+            registry,
             mailboxes: Vec::new(),
             published,
             tls,
@@ -267,9 +267,9 @@ impl Instance {
         self.budgets.sessions()
     }
 
-    /// Places of APIs that are taken, over all APIs.
-    pub fn places_taken_of_apis(&self) -> u64 {
-        self.api_registry.taken()
+    /// Places of APIs, of products or of subscriptions that are taken, over all of them.
+    pub fn places_taken_of(&self, kind: HolderKind) -> u64 {
+        self.registry.taken(kind)
     }
 
     /// What openings and sessions are counted against.
@@ -284,7 +284,7 @@ impl Instance {
 
     /// Gives the workers another catalogue; openings in progress end under the one they began with.
     ///
-    /// Sessions go on counting against their APIs. One whose limit is lower now keeps those it has, and gets no more until
+    /// Sessions go on counting against their APIs, products and subscriptions. One whose limit is lower now keeps those it has, and gets no more until
     /// enough have ended.
     ///
     /// # Errors
@@ -304,7 +304,7 @@ impl Instance {
     }
 
     fn publish_again(&mut self, snapshot: Arc<Snapshot>) {
-        self.published.send_replace(publication(&mut self.api_registry, snapshot, &self.tls));
+        self.published.send_replace(publication(&mut self.registry, snapshot, &self.tls));
     }
 
     /// Takes no more connections, and ends all sessions within the configured `drain_s`.
@@ -337,11 +337,11 @@ impl Instance {
     }
 }
 
-/// A catalogue with the places of its APIs, whose limits it sets.
-fn publication(api_registry: &mut ApiRegistry, snapshot: Arc<Snapshot>, tls: &TlsFiles) -> Arc<Published> {
+/// A catalogue with the places of its entities, whose limits it sets.
+fn publication(registry: &mut Registry, snapshot: Arc<Snapshot>, tls: &TlsFiles) -> Arc<Published> {
     let tls = tls.setup(&snapshot);
-    let api_places = api_registry.publish(snapshot.served());
-    Arc::new(Published { snapshot, api_places, tls })
+    let places = registry.publish(&snapshot);
+    Arc::new(Published { snapshot, places, tls })
 }
 
 /// Binds every listener once per worker; gives the addresses and each worker's listeners.

@@ -1,18 +1,18 @@
 //! Takes the places of openings and sessions, and says which limit stands in the way.
 //!
-//! Not here: counting them (`admission`, `sources`), and places of APIs, which come with a snapshot.
+//! Not here: counting them (`admission`, `sources`), and places of APIs, products and subscriptions, which come with a snapshot.
 
 use super::refusal::Refusal;
 use super::sources::{SourceIsFull, Sources};
 use crate::admission::permit::{Permit, PermitToken};
-use crate::admission::places::Places;
+use crate::admission::places::{HolderKind, Places};
 use crate::admission::source::SourcePrefixes;
 use crate::catalog::InstanceLimits;
 use crate::session::Cause;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// All that openings and sessions of an instance are counted against, APIs aside. Shared by its fronts.
+/// All that openings and sessions of an instance are counted against, but what the catalogue has. Shared by its fronts.
 #[derive(Clone, Debug)]
 pub struct Budgets {
     sessions: Arc<Places>,
@@ -100,34 +100,67 @@ impl Budgets {
         Ok(permit.with_source(place))
     }
 
-    /// Takes the places of a session that comes from another process, even beyond the limits; `api` has those of its API.
-    pub fn adopt(&self, token: &PermitToken, api: Option<&Arc<Places>>) -> Permit {
+    /// Takes the places of a session that comes from another process, even beyond the limits; `places` are those of the
+    /// token's holders.
+    pub fn adopt<'p>(
+        &self,
+        token: &PermitToken,
+        places: impl IntoIterator<Item = &'p Arc<Places>>,
+    ) -> Permit {
         let source = token.source.and_then(|network| self.sessions_by_source.adopt(network));
         let permit = Permit::from(self.sessions.adopt()).with_source(source);
-        match api {
-            Some(places) => permit.with_api(places.adopt()),
-            None => permit,
-        }
+        places.into_iter().fold(permit, |permit, places| permit.with_place(places.adopt()))
     }
 }
 
-/// Adds a place of an API to what a session holds.
-pub(super) fn with_api_place(permit: Permit, places: &Arc<Places>) -> Result<Permit, Refusal> {
-    let place = places.take_place().ok_or_else(|| {
-        let limit = places.limit();
-        Refusal::of(
-            Cause::ApiFull,
-            format!("this API holds as many connections as it may (connections_max = {limit})"),
-        )
-    })?;
-    Ok(permit.with_api(place))
+/// Adds a place of each of these holders to what a session holds.
+pub(super) fn with_places<'p>(
+    permit: Permit,
+    places: impl IntoIterator<Item = &'p Arc<Places>>,
+) -> Result<Permit, Refusal> {
+    places.into_iter().try_fold(permit, |permit, places| {
+        let place = places.take_place().ok_or_else(|| no_place(places))?;
+        Ok(permit.with_place(place))
+    })
+}
+
+fn no_place(places: &Places) -> Refusal {
+    let kind = places.holder().map_or(HolderKind::Api, |holder| holder.kind);
+    let (cause, what) = match kind {
+        HolderKind::Api => (Cause::ApiFull, "this API"),
+        HolderKind::Product => (Cause::ProductFull, "this product"),
+        HolderKind::Subscription => (Cause::SubscriptionFull, "this subscription"),
+    };
+    let limit = places.limit();
+    Refusal::of(cause, format!("{what} holds as many connections as it may (connections_max = {limit})"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::places::Holder;
     use crate::catalog::Name;
     use std::net::Ipv4Addr;
+
+    fn places_of(kind: HolderKind, limit: u32) -> Arc<Places> {
+        Places::of(Holder { kind, name: Name::parse("chat").unwrap() }, limit)
+    }
+
+    #[test]
+    fn each_holder_refuses_in_its_own_name_and_nothing_is_kept_of_the_others() {
+        let budgets = Budgets::of(9, 9);
+        for (full, cause) in [
+            (HolderKind::Api, Cause::ApiFull),
+            (HolderKind::Product, Cause::ProductFull),
+            (HolderKind::Subscription, Cause::SubscriptionFull),
+        ] {
+            let all = HolderKind::ALL.map(|kind| places_of(kind, u32::from(kind != full)));
+            let refusal = with_places(budgets.take_session(HERE).unwrap(), &all).unwrap_err();
+            assert_eq!((refusal.cause, refusal.status), (cause, 503));
+            assert!(all.iter().all(|places| places.taken() == 0));
+            assert_eq!(budgets.sessions().taken(), 0);
+        }
+    }
 
     fn limits(sessions: Option<u64>, openings: Option<u64>) -> InstanceLimits {
         InstanceLimits {
@@ -157,17 +190,17 @@ mod tests {
     #[test]
     fn what_is_adopted_counts_everywhere_and_is_given_back_everywhere() {
         let budgets = Budgets::new(&limits(Some(1), None), 2, 2);
-        let api = Places::of_api(Name::parse("chat").unwrap(), 1);
-        let session = with_api_place(budgets.take_session(HERE).unwrap(), &api).unwrap();
+        let api = places_of(HolderKind::Api, 1);
+        let session = with_places(budgets.take_session(HERE).unwrap(), [&api]).unwrap();
         assert_eq!(
-            with_api_place(budgets.take_session(THERE).unwrap(), &api).unwrap_err().cause,
+            with_places(budgets.take_session(THERE).unwrap(), [&api]).unwrap_err().cause,
             Cause::ApiFull
         );
         let token = session.into_token();
         assert_eq!((budgets.sessions().taken(), api.taken()), (0, 0));
-        assert_eq!(token.api.as_ref(), api.api());
+        assert_eq!(token.holders.first(), api.holder());
 
-        let adopted = [budgets.adopt(&token, Some(&api)), budgets.adopt(&token, Some(&api))];
+        let adopted = [budgets.adopt(&token, [&api]), budgets.adopt(&token, [&api])];
         assert_eq!((budgets.sessions().taken(), api.taken()), (2, 2));
         drop(adopted);
         assert_eq!((budgets.sessions().taken(), api.taken()), (0, 0));

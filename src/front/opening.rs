@@ -1,7 +1,7 @@
 //! Opens a session: from the accepted connection to the two sockets that the relay takes over.
 //!
 //! ```text
-//! head ─► places ─► route ─► key ─► RFC 6455 checks ─► place of the API ─► dial ─► backend's handshake ─► 101 ─► relay
+//! head ─► places ─► route ─► key ─► RFC 6455 checks ─► further places ─► dial ─► backend's handshake ─► 101 ─► relay
 //!   └────────┴─────────┴───────┴────────────┴─────────────────┴──────────────┴─────────────┴── refusal, drained close
 //! ```
 //!
@@ -11,7 +11,7 @@
 
 use super::answer::{BackendAnswer, pass_on, read_answer, send_request, wrong_answer};
 use super::backend_tls::secure_backend;
-use super::budgets::with_api_place;
+use super::budgets::with_places;
 use super::channel::{Channel, NoHandshake};
 use super::dial::{Abort, dial};
 use super::head_reader::{Head, NoHead, read_head};
@@ -250,9 +250,10 @@ impl<N: Network> Opening<N> {
             }
             Target::Asterisk | Target::Other => (None, None),
         };
-        if let Some(routed) = &routed {
-            check_key(&published.snapshot, routed.api, &request, query, self.scheme())?;
-        }
+        let access = match &routed {
+            Some(routed) => check_key(&published.snapshot, routed.api, &request, query, self.scheme())?,
+            None => Access::default(),
+        };
         let offer = check_request(&request)?;
         let routed = routed.ok_or(HeadFault::TargetHasNoPath)?;
         if leaves_suffix(routed.rest) {
@@ -264,10 +265,7 @@ impl<N: Network> Opening<N> {
             backend_target.push_str(query);
         }
         let api = Arc::clone(routed.api);
-        let permit = match published.api_places.of(&api) {
-            Some(places) => with_api_place(permit, places)?,
-            None => permit,
-        };
+        let permit = with_places(permit, published.places.of_session(&api, &access))?;
         let backend_tls = published.tls.of_backend(&api);
         Ok(Admitted { behind: head.behind, api, backend_target, backend_tls, offer, permit, request })
     }

@@ -5,8 +5,8 @@ use super::budgets::Budgets;
 use super::socket::Socket;
 use super::source_addresses::AddressTurns;
 use super::stream::{Handle, Host, Network};
-use crate::admission::apis::ApiPlaces;
 use crate::admission::permit::Permit;
+use crate::admission::registry::PublishedPlaces;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
 use crate::limits::TURNED_AWAY_LINGERING_MAX;
@@ -26,8 +26,8 @@ use tokio::sync::{Notify, watch};
 pub struct Published {
     /// What is served.
     pub snapshot: Arc<Snapshot>,
-    /// The places of every API in it.
-    pub api_places: ApiPlaces,
+    /// The places of every API, product and subscription in it.
+    pub places: PublishedPlaces,
     /// TLS of listeners and backends.
     pub tls: TlsSetup,
 }

@@ -38,6 +38,10 @@ pub enum Cause {
     InstanceFull,
     /// The API holds as many sessions as it may.
     ApiFull,
+    /// The product holds as many sessions as it may.
+    ProductFull,
+    /// The subscription holds as many sessions as it may.
+    SubscriptionFull,
     /// The client's network holds as many sessions, or has as many openings in progress, as it may.
     SourceFull,
     /// The instance has as many openings in progress as it may.
@@ -96,7 +100,7 @@ pub enum Farewell {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Closed,
         Self::Ended,
         Self::Truncated,
@@ -111,6 +115,8 @@ impl Cause {
         Self::Drain,
         Self::InstanceFull,
         Self::ApiFull,
+        Self::ProductFull,
+        Self::SubscriptionFull,
         Self::SourceFull,
         Self::OpeningsFull,
         Self::NoLocalPort,
@@ -143,6 +149,8 @@ impl Cause {
             Self::Drain => "drain",
             Self::InstanceFull => "instance_full",
             Self::ApiFull => "api_full",
+            Self::ProductFull => "product_full",
+            Self::SubscriptionFull => "subscription_full",
             Self::SourceFull => "source_full",
             Self::OpeningsFull => "openings_full",
             Self::NoLocalPort => "no_local_port",
@@ -162,9 +170,13 @@ impl Cause {
     /// What the client is told if this stands before the 101.
     pub fn answer(self) -> Answer {
         match self {
-            Self::Drain | Self::InstanceFull | Self::ApiFull | Self::OpeningsFull | Self::NoLocalPort => {
-                Answer::Status(503)
-            }
+            Self::Drain
+            | Self::InstanceFull
+            | Self::ApiFull
+            | Self::ProductFull
+            | Self::SubscriptionFull
+            | Self::OpeningsFull
+            | Self::NoLocalPort => Answer::Status(503),
             Self::SourceFull => Answer::Status(429),
             Self::HeadFault => Answer::OfTheRule,
             Self::NoApi => Answer::Status(404),
@@ -195,6 +207,8 @@ impl Cause {
             Self::Drain
                 | Self::InstanceFull
                 | Self::ApiFull
+                | Self::ProductFull
+                | Self::SubscriptionFull
                 | Self::SourceFull
                 | Self::OpeningsFull
                 | Self::NoLocalPort
@@ -228,6 +242,8 @@ impl Cause {
             Self::Bug => of_the_other,
             Self::InstanceFull
             | Self::ApiFull
+            | Self::ProductFull
+            | Self::SubscriptionFull
             | Self::SourceFull
             | Self::OpeningsFull
             | Self::NoLocalPort

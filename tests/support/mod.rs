@@ -16,6 +16,7 @@ pub mod relay;
 pub mod served;
 
 use accounts::{Accounts, connections_and_ends, held};
+use ringgate::admission::places::HolderKind;
 use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::{BackendHost, CatalogFiles, InstanceConfig, Snapshot, compile, parse_instance};
 use ringgate::control::instance::Instance;
@@ -150,7 +151,9 @@ impl TestInstance {
             .expect("workers that end well");
         self.is_ended = true;
         assert_eq!(held(&self.instance.observed()), [], "held by an instance that is over");
-        assert_eq!(self.instance.places_taken_of_apis(), 0, "places of APIs");
+        for kind in HolderKind::ALL {
+            assert_eq!(self.instance.places_taken_of(kind), 0, "places of {kind:?}");
+        }
         let (connections, ends) = connections_and_ends(self.instance.counters());
         assert_eq!(connections, ends, "each connection comes to one end");
         let open = self.accounts.open_sockets(self.address);

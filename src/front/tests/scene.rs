@@ -1,7 +1,7 @@
 //! One opening: who is in it, what came of it, and what holds whatever it was.
 
 use super::scripted::{Connection, Event, Script, Scripted, ScriptedNetwork, Takes};
-use crate::admission::apis::ApiRegistry;
+use crate::admission::registry::Registry;
 use crate::catalog::{CatalogFiles, compile};
 use crate::control::resolver::Resolver;
 use crate::front::budgets::Budgets;
@@ -100,9 +100,9 @@ impl Scene {
         let mut files = CatalogFiles::default();
         files.insert("apis/t.toml", text);
         let snapshot = Arc::new(compile(&files, None).unwrap());
-        let api_places = ApiRegistry::default().publish(snapshot.served());
+        let places = Registry::default().publish(&snapshot);
         let (_publisher, published) =
-            watch::channel(Arc::new(Published { snapshot, api_places, tls: TlsSetup::default() }));
+            watch::channel(Arc::new(Published { snapshot, places, tls: TlsSetup::default() }));
         let (drain, draining) = watch::channel(false);
         let budgets = Budgets::of(1, 1);
         let mailbox = Mailbox::new().unwrap();

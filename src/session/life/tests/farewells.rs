@@ -107,6 +107,8 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
         }
         Cause::InstanceFull
         | Cause::ApiFull
+        | Cause::ProductFull
+        | Cause::SubscriptionFull
         | Cause::SourceFull
         | Cause::OpeningsFull
         | Cause::NoLocalPort

@@ -1,0 +1,182 @@
+//! Places of APIs, products and subscriptions, which live beyond snapshots.
+//!
+//! Sessions outlast the catalogue that admitted them, so an entity's places are found again at each publish by its name,
+//! and only their limit changes. The control thread owns the registry; the fronts get a view of it with each snapshot.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::places::{Holder, HolderKind, Places};
+use crate::catalog::access::Access;
+use crate::catalog::{Api, Name, Snapshot};
+
+/// The places of everything that is published or still has sessions.
+#[derive(Debug, Default)]
+pub struct Registry {
+    known: [BTreeMap<Name, Arc<Places>>; HolderKind::ALL.len()],
+}
+
+/// The places of what one snapshot has, by kind and name.
+#[derive(Debug, Default)]
+pub struct PublishedPlaces {
+    /// Looked up in, never walked.
+    by_name: [HashMap<Name, Arc<Places>>; HolderKind::ALL.len()],
+}
+
+impl Registry {
+    /// The places of all that `snapshot` has, with the limits that they have from here on. What has no limit is counted all
+    /// the same: the next publish may give it one.
+    pub fn publish(&mut self, snapshot: &Snapshot) -> PublishedPlaces {
+        let mut published = PublishedPlaces::default();
+        for api in snapshot.served() {
+            self.publish_one(HolderKind::Api, &api.name, api.connections_max, &mut published);
+        }
+        for product in snapshot.entities().products.values() {
+            self.publish_one(HolderKind::Product, &product.name, product.connections_max, &mut published);
+        }
+        for subscription in &snapshot.entities().subscriptions {
+            let limit = subscription.connections_max;
+            self.publish_one(HolderKind::Subscription, &subscription.name, limit, &mut published);
+        }
+        // What nobody else holds has no session, and no front can take a place of it.
+        for known in &mut self.known {
+            known.retain(|_, places| Arc::strong_count(places) > 1);
+        }
+        published
+    }
+
+    fn publish_one(
+        &mut self,
+        kind: HolderKind,
+        name: &Name,
+        limit: Option<u64>,
+        published: &mut PublishedPlaces,
+    ) {
+        let limit = limit.map_or(Places::NO_LIMIT, |limit| u32::try_from(limit).unwrap_or(Places::NO_LIMIT));
+        let places = self.places_of(&Holder { kind, name: name.clone() });
+        places.set_limit(limit);
+        published.by_name[kind as usize].insert(name.clone(), places);
+    }
+
+    /// Places that are taken, over all that have some of one kind.
+    pub fn taken(&self, kind: HolderKind) -> u64 {
+        self.known[kind as usize].values().map(|places| u64::from(places.taken())).sum()
+    }
+
+    /// The places of what may not be published: a session that is adopted may be of an API that is gone.
+    pub fn places_of(&mut self, holder: &Holder) -> Arc<Places> {
+        let new = || Places::of(holder.clone(), Places::NO_LIMIT);
+        Arc::clone(self.known[holder.kind as usize].entry(holder.name.clone()).or_insert_with(new))
+    }
+}
+
+impl PublishedPlaces {
+    /// The places that a session of `api` counts against in the context of `access`, the largest holder last.
+    pub fn of_session<'p>(
+        &'p self,
+        api: &'p Api,
+        access: &Access<'p>,
+    ) -> impl Iterator<Item = &'p Arc<Places>> + use<'p> {
+        let subscription = access.subscription.map(|subscription| &subscription.name);
+        let product = access.product.map(|product| &product.name);
+        [
+            (HolderKind::Subscription, subscription),
+            (HolderKind::Product, product),
+            (HolderKind::Api, Some(&api.name)),
+        ]
+        .into_iter()
+        .filter_map(|(kind, name)| self.of(kind, name?))
+    }
+
+    /// The places of one of the snapshot's entities.
+    pub fn of(&self, kind: HolderKind, name: &Name) -> Option<&Arc<Places>> {
+        self.by_name[kind as usize].get(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{CatalogFiles, compile};
+
+    /// A snapshot with these APIs, products and subscriptions, each with its limit.
+    fn snapshot(entities: &[(HolderKind, &str, Option<u64>)]) -> Snapshot {
+        let mut files = CatalogFiles::default();
+        for (kind, name, limit) in entities {
+            let limit = limit.map(|limit| format!("connections_max = {limit}\n")).unwrap_or_default();
+            let (folder, lines) = match kind {
+                HolderKind::Api => ("apis", format!("url = \"ws://h\"\nsuffix = \"{name}\"")),
+                HolderKind::Product => ("products", String::new()),
+                HolderKind::Subscription => ("subscriptions", "scope = \"/apis\"".to_owned()),
+            };
+            files.insert(&format!("{folder}/{name}.toml"), format!("display_name = \"X\"\n{limit}{lines}\n"));
+        }
+        compile(&files, None).expect("a catalogue")
+    }
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("a name")
+    }
+
+    #[test]
+    fn sessions_count_through_every_publish() {
+        for kind in HolderKind::ALL {
+            let mut registry = Registry::default();
+            let chat = name("chat");
+            let first = registry.publish(&snapshot(&[(kind, "chat", None)]));
+            let sessions: Vec<_> = (0..3).map(|_| first.of(kind, &chat).unwrap().take().unwrap()).collect();
+            drop(first);
+
+            let second = registry.publish(&snapshot(&[(kind, "chat", Some(2)), (kind, "echo", Some(1))]));
+            let places = second.of(kind, &chat).unwrap();
+            assert_eq!((places.taken(), places.limit()), (3, 2));
+            assert!(places.take().is_none());
+            assert_eq!(registry.taken(kind), 3);
+
+            // It is taken out of the catalogue, and comes back while a session lives.
+            let none = registry.publish(&snapshot(&[]));
+            assert!(none.of(kind, &chat).is_none());
+            drop((second, none));
+            let third = registry.publish(&snapshot(&[(kind, "chat", Some(4))]));
+            let places = third.of(kind, &chat).unwrap();
+            assert_eq!((places.taken(), places.limit()), (3, 4));
+            let _fourth = places.take().unwrap();
+            assert!(places.take().is_none());
+            drop(sessions);
+            assert_eq!(places.taken(), 1);
+        }
+    }
+
+    #[test]
+    fn what_has_the_same_name_and_is_of_another_kind_counts_apart() {
+        let mut registry = Registry::default();
+        let view = registry.publish(&snapshot(&HolderKind::ALL.map(|kind| (kind, "chat", Some(1)))));
+        let _sessions = HolderKind::ALL.map(|kind| view.of(kind, &name("chat")).unwrap().take().unwrap());
+        assert_eq!(HolderKind::ALL.map(|kind| registry.taken(kind)), [1, 1, 1]);
+    }
+
+    #[test]
+    fn forgets_what_has_neither_a_session_nor_a_snapshot() {
+        let mut registry = Registry::default();
+        let view = registry.publish(&snapshot(&[(HolderKind::Api, "chat", None)]));
+        let session = view.of(HolderKind::Api, &name("chat")).unwrap().take().unwrap();
+        drop(registry.publish(&snapshot(&[])));
+        drop(view);
+        drop(registry.publish(&snapshot(&[])));
+        assert_eq!(registry.known[HolderKind::Api as usize].len(), 1, "it has a session");
+        drop(session);
+        drop(registry.publish(&snapshot(&[])));
+        assert!(registry.known.iter().all(BTreeMap::is_empty));
+    }
+
+    #[test]
+    fn a_session_may_be_adopted_of_what_is_not_published() {
+        let mut registry = Registry::default();
+        let kind = HolderKind::Api;
+        let adopted = registry.places_of(&Holder { kind, name: name("chat") }).adopt();
+        let view = registry.publish(&snapshot(&[(kind, "chat", Some(1))]));
+        assert!(view.of(kind, &name("chat")).unwrap().take().is_none());
+        drop(adopted);
+        assert!(view.of(kind, &name("chat")).unwrap().take().is_some());
+    }
+}
