@@ -356,7 +356,7 @@ pub const POLICY_DOCUMENT_BYTES_MAX: usize = 512 * 1024;
 pub const SUBSCRIPTION_KEY_BYTES_MAX: usize = 256;
 
 /// Revision of an API. Only the current one is in the catalogue: it is shown, and nothing depends on it.
-pub const REVISION: Allowed = Allowed { least: 1, most: 1_000_000, unit: "as a number" };
+pub const REVISION: Allowed = Allowed { least: 1, most: 1_000_000, unit: "revisions" };
 /// Default of [`REVISION`].
 pub const REVISION_DEFAULT: u64 = 1;
 

@@ -217,9 +217,9 @@ mod tests {
                  products/gone.toml",
                 "apis/chat.toml:5: version_set = \"lost\": allowed is a version set of this catalogue, and there is no \
                  version-sets/lost.toml",
-                "subscriptions/a.toml:2: scope = \"gone\": allowed is a product of this catalogue, and there is no \
+                "subscriptions/a.toml:2: scope = \"/products/gone\": allowed is a product of this catalogue, and there is no \
                  products/gone.toml",
-                "subscriptions/b.toml:2: scope = \"echo\": allowed is an api of this catalogue, and there is no \
+                "subscriptions/b.toml:2: scope = \"/apis/echo\": allowed is an api of this catalogue, and there is no \
                  apis/echo.toml",
             ]
         );

@@ -171,8 +171,10 @@ impl<'d> Fields<'d> {
     pub(super) fn references(&self, key: &str, to: Entity) -> Vec<Reference> {
         let Some(given) = self.table.get(key) else { return Vec::new() };
         let reference = |key: String, given: &Spanned<DeValue<'_>>| {
-            let name = Name::parse(given.get_ref().as_str()?).ok()?;
-            Some(Reference { to, name, line: Some(self.line_of(given.span().start)), key })
+            let text = given.get_ref().as_str()?;
+            let name = Name::parse(text).ok()?;
+            let line = Some(self.line_of(given.span().start));
+            Some(Reference { to, name, line, key, given: text.to_owned() })
         };
         match given.get_ref().as_array() {
             Some(array) => array

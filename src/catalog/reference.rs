@@ -48,6 +48,8 @@ pub struct Reference {
     pub line: Option<usize>,
     /// The key: `products[1]`.
     pub key: String,
+    /// What stands there.
+    pub given: String,
 }
 
 impl Reference {
@@ -68,7 +70,7 @@ impl Reference {
             file: file.to_owned(),
             line: self.line,
             key: self.key.clone(),
-            value: format!("\"{}\"", self.name),
+            value: format!("\"{}\"", self.given),
             allowed,
         }
     }

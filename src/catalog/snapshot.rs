@@ -21,6 +21,7 @@ pub use super::routing::Routed;
 use super::routing::Routes;
 use super::subscription::{Scope, Subscription};
 use super::subscription_key::{KeyHash, KeyHasher};
+use super::suffix::published_path;
 use super::timestamp::Timestamp;
 use super::version_set::{VersionScheme, VersionSet};
 
@@ -96,6 +97,12 @@ impl Snapshot {
         asked_version: impl FnOnce(&VersionScheme) -> Option<Cow<'a, [u8]>>,
     ) -> Option<Routed<'a>> {
         self.routes.route(path, asked_version)
+    }
+
+    /// The path of an API, without its leading `/`: its suffix, and its version where that is a segment.
+    pub fn path_of(&self, api: &Api) -> String {
+        let set = api.version_set.as_ref().and_then(|name| self.entities.version_sets.get(name));
+        published_path(&api.suffix, set.map(|set| &set.scheme), api.version.as_ref())
     }
 
     /// Whether what a client gave for a key lets it in, and in whose context.

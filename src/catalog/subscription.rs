@@ -163,7 +163,7 @@ fn take_subscription(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks
             Scope::AllApis => return None,
         };
         let line = fields.line_of_key("scope");
-        Some(Reference { to, name: name.clone(), line, key: "scope".to_owned() })
+        Some(Reference { to, name: name.clone(), line, key: "scope".to_owned(), given: scope.to_string() })
     }));
     let state = fields.take_text("state", SubscriptionState::parse);
     let start_date = fields.take_moment("start_date");

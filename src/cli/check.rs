@@ -10,7 +10,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::catalog::Fault;
+use crate::catalog::{Api, Fault};
 use crate::control::store::{self, Loaded};
 
 /// Checks the instance file `config`. Exit code 0 and a summary, or 1 and the faults on standard error.
@@ -50,12 +50,22 @@ pub fn summary(config: &Path, loaded: &Loaded) -> String {
         text.push_str("no api is served\n");
     }
     for api in loaded.snapshot.served() {
-        push_line(&mut text, format_args!("api {}: /{} -> {}", api.name, api.suffix, api.backend));
+        let (path, version) = (loaded.snapshot.path_of(api), version_of(api));
+        push_line(&mut text, format_args!("api {}: /{path}{version} -> {}", api.name, api.backend));
     }
     for api in loaded.snapshot.elsewhere() {
         push_line(&mut text, format_args!("api {}: not served by this gateway", api.name));
     }
     text
+}
+
+/// What tells an API from others at its path, in words.
+fn version_of(api: &Api) -> String {
+    match (&api.version_set, &api.version) {
+        (Some(set), Some(version)) => format!(" (version {version} of {set})"),
+        (Some(set), None) => format!(" (original of {set})"),
+        (None, _) => String::new(),
+    }
 }
 
 fn push_line(text: &mut String, line: fmt::Arguments<'_>) {

@@ -149,7 +149,7 @@ fn describe(config: Option<&Path>, snapshot: &Snapshot) -> Vec<String> {
                 Some(_) => api.backend.to_string(),
                 None => "the built-in echo server".to_owned(),
             };
-            format!("/{} → {} ({})", api.suffix, backend, api.display_name)
+            format!("/{} → {} ({})", snapshot.path_of(api), backend, api.display_name)
         })
         .collect()
 }
