@@ -9,6 +9,7 @@ pub mod access;
 pub mod api;
 pub mod backend_url;
 pub mod compile;
+pub mod export;
 pub mod fault;
 mod fields;
 pub mod files;

@@ -9,6 +9,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use catalogue::CatalogueCommand;
+
+pub mod catalogue;
 pub mod check;
 pub mod serve;
 
@@ -36,6 +39,9 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Look at a catalogue's files
+    #[command(subcommand)]
+    Catalogue(CatalogueCommand),
 }
 
 impl Cli {
@@ -44,6 +50,7 @@ impl Cli {
         match self.command {
             Command::Serve { config } => serve::run(config.as_deref()),
             Command::Check { config } => check::run(&config),
+            Command::Catalogue(command) => command.run(),
         }
     }
 }
@@ -65,5 +72,9 @@ mod tests {
         assert!(Cli::try_parse_from(["ringgate", "serve", "--config", "a"]).is_ok());
         assert!(Cli::try_parse_from(["ringgate", "check", "--config", "a"]).is_ok());
         assert!(Cli::try_parse_from(["ringgate", "check"]).is_err());
+        for command in ["check", "show", "export"] {
+            assert!(Cli::try_parse_from(["ringgate", "catalogue", command, "--config", "a"]).is_ok());
+        }
+        assert!(Cli::try_parse_from(["ringgate", "catalogue"]).is_err());
     }
 }

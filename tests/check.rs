@@ -1,4 +1,4 @@
-//! `ringgate check` on the configurations in `tests/golden/check/`: one at fault everywhere, one without fault.
+//! `ringgate check` and `ringgate catalogue` on the configurations in `tests/golden/check/`: one at fault everywhere, one without fault.
 //!
 //! `UPDATE_GOLDEN=1` rewrites what is expected.
 
@@ -8,8 +8,13 @@ use std::process::{Command, Output};
 
 /// Runs the command where the package is, so that no path in its output depends on the machine.
 fn check(case: &str) -> Output {
+    run(&["check"], case)
+}
+
+fn run(command: &[&str], case: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ringgate"))
-        .args(["check", "--config", &format!("tests/golden/check/{case}/ringgate.toml")])
+        .args(command)
+        .args(["--config", &format!("tests/golden/check/{case}/ringgate.toml")])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("the binary runs")
@@ -37,4 +42,26 @@ fn says_what_would_be_open_and_succeeds() {
     let output = check("good");
     assert_golden("good.stdout", &output.stdout);
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &[][..]));
+}
+
+#[test]
+fn a_catalogue_is_counted_shown_and_exported_with_its_secrets_masked() {
+    for command in ["check", "show", "export"] {
+        let output = run(&["catalogue", command], "good");
+        assert_golden(&format!("good.catalogue.{command}"), &output.stdout);
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &[][..]));
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(!shown.contains("hush") && !shown.contains("00112233"), "{shown}");
+    }
+}
+
+#[test]
+fn a_catalogue_at_fault_is_neither_shown_nor_exported() {
+    for command in ["check", "show", "export"] {
+        let output = run(&["catalogue", command], "bad");
+        assert_golden("bad.stderr", &output.stderr);
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &[][..]));
+        let shown = String::from_utf8_lossy(&output.stderr);
+        assert!(!shown.contains("hush") && !shown.contains("0123456789abcdef"), "{shown}");
+    }
 }

@@ -1,0 +1,204 @@
+//! The whole catalogue as one JSON document, under the names that files have for everything.
+//!
+//! Defaults are filled in. What is secret is masked: hashes of keys, and the values of secret named values. So it is a
+//! document to read and to compare, not one to make a catalogue of.
+//!
+//! Not here: the files themselves, which are the truth.
+
+use serde_json::{Map, Value, json};
+
+use super::api::{Api, FrameMode};
+use super::fault::Fault;
+use super::policy_documents::PolicyDocuments;
+use super::product::Product;
+use super::snapshot::{Entities, Snapshot};
+use super::subscription::Subscription;
+use super::subscription_key::KeyHash;
+use super::version_set::{VersionScheme, VersionSet};
+
+/// The document.
+pub fn export(snapshot: &Snapshot) -> Value {
+    let Entities { apis, products, subscriptions, gateways, version_sets, named_values, policies } =
+        snapshot.entities();
+    let named_values = named_values.iter().map(|(name, named)| {
+        let value = if named.is_secret { Fault::MASKED } else { named.value.as_str() };
+        (name.to_string(), json!({ "value": value, "secret": named.is_secret }))
+    });
+    let gateways = gateways.iter().map(|gateway| {
+        let described = json!({ "description": gateway.description, "location": gateway.location });
+        (gateway.name.to_string(), described)
+    });
+    json!({
+        "apis": object(apis.iter().map(|api| (api.name.to_string(), api_value(api)))),
+        "products": object(products.iter().map(|(name, product)| (name.to_string(), product_value(product)))),
+        "subscriptions": object(
+            subscriptions.iter().map(|subscription| (subscription.name.to_string(), subscription_value(subscription)))
+        ),
+        "gateways": object(gateways),
+        "version_sets": object(version_sets.iter().map(|(name, set)| (name.to_string(), version_set_value(set)))),
+        "named_values": object(named_values),
+        "policies": policies_value(policies),
+    })
+}
+
+fn object(entries: impl Iterator<Item = (String, Value)>) -> Value {
+    Value::Object(entries.collect::<Map<_, _>>())
+}
+
+/// Values as texts, in their own order.
+fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+fn text<T: ToString>(value: Option<&T>) -> Option<String> {
+    value.map(ToString::to_string)
+}
+
+fn api_value(api: &Api) -> Value {
+    // Every field is named, so that none is forgotten here.
+    let Api {
+        name: _,
+        display_name,
+        description,
+        backend,
+        schemes,
+        suffix,
+        products,
+        gateways,
+        subscription_required,
+        key_names,
+        version_set,
+        version,
+        revision,
+        source_addresses,
+        connections_max,
+        dial_timeout_ms,
+        answer_timeout_ms,
+        idle_timeout_s,
+        longest_life_s,
+        linger_s,
+        frame_bytes_max,
+        message_bytes_max,
+        frames,
+        tls,
+    } = api;
+    let schemes: Vec<_> = [("ws", schemes.ws), ("wss", schemes.wss)]
+        .iter()
+        .filter(|(_, is)| *is)
+        .map(|(name, _)| *name)
+        .collect();
+    let certificate = tls.certificate.as_ref().map(|files| json!({ "chain": files.chain, "key": files.key }));
+    let pin = tls.pin.map(|pin| pin.map(|byte| format!("{byte:02x}")).concat());
+    json!({
+        "display_name": display_name,
+        "description": description,
+        "url": backend.to_string(),
+        "schemes": schemes,
+        "suffix": suffix.as_str(),
+        "products": texts(products),
+        "gateways": texts(gateways),
+        "subscription_required": subscription_required,
+        "subscription_key_names": { "header": key_names.header.as_str(), "query": key_names.query.as_str() },
+        "version_set": text(version_set.as_ref()),
+        "version": text(version.as_ref()),
+        "revision": revision,
+        "source_addresses": texts(source_addresses),
+        "connections_max": connections_max,
+        "dial_timeout_ms": dial_timeout_ms,
+        "answer_timeout_ms": answer_timeout_ms,
+        "idle_timeout_s": idle_timeout_s,
+        "longest_life_s": longest_life_s,
+        "linger_s": linger_s,
+        "frame_bytes_max": frame_bytes_max,
+        "message_bytes_max": message_bytes_max,
+        "frames": match frames {
+            FrameMode::Strict => "strict",
+            FrameMode::Opaque => "opaque",
+        },
+        "tls": { "ca": tls.ca, "certificate": certificate, "pin": pin },
+        // It is there without being made.
+        "operations": ["onHandshake"],
+    })
+}
+
+fn product_value(product: &Product) -> Value {
+    let Product {
+        name: _,
+        display_name,
+        description,
+        terms,
+        is_published,
+        subscription_required,
+        approval_required,
+        subscriptions_limit,
+        connections_max,
+    } = product;
+    json!({
+        "display_name": display_name,
+        "description": description,
+        "terms": terms,
+        "state": if *is_published { "published" } else { "notPublished" },
+        "subscription_required": subscription_required,
+        "approval_required": approval_required,
+        "subscriptions_limit": subscriptions_limit,
+        "connections_max": connections_max,
+    })
+}
+
+fn subscription_value(subscription: &Subscription) -> Value {
+    let Subscription {
+        name: _,
+        display_name,
+        owner,
+        scope,
+        state,
+        start_date,
+        end_date,
+        expiration_date,
+        primary_key_hash,
+        secondary_key_hash,
+        connections_max,
+    } = subscription;
+    let masked = |hash: &Option<KeyHash>| hash.map(|_| Fault::MASKED);
+    json!({
+        "display_name": display_name,
+        "owner": owner,
+        "scope": scope.to_string(),
+        "state": state.name(),
+        "start_date": text(start_date.as_ref()),
+        "end_date": text(end_date.as_ref()),
+        "expiration_date": text(expiration_date.as_ref()),
+        "primary_key_hash": masked(primary_key_hash),
+        "secondary_key_hash": masked(secondary_key_hash),
+        "connections_max": connections_max,
+    })
+}
+
+fn version_set_value(set: &VersionSet) -> Value {
+    let VersionSet { name: _, display_name, description, scheme } = set;
+    let (scheme, header, query) = match scheme {
+        VersionScheme::Segment => ("Segment", None, None),
+        VersionScheme::Header(name) => ("Header", Some(name.as_str()), None),
+        VersionScheme::Query(name) => ("Query", None, Some(name.as_str())),
+    };
+    json!({
+        "display_name": display_name,
+        "description": description,
+        "versioning_scheme": scheme,
+        "version_header_name": header,
+        "version_query_name": query,
+    })
+}
+
+fn policies_value(policies: &PolicyDocuments) -> Value {
+    let PolicyDocuments { global, of_products, of_apis, fragments } = policies;
+    let documents = |documents: &std::collections::BTreeMap<super::name::Name, std::sync::Arc<str>>| {
+        object(documents.iter().map(|(name, text)| (name.to_string(), Value::from(text.as_ref()))))
+    };
+    json!({
+        "global": global.as_deref(),
+        "products": documents(of_products),
+        "apis": documents(of_apis),
+        "fragments": documents(fragments),
+    })
+}
