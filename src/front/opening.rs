@@ -24,6 +24,8 @@ use crate::admission::permit::Permit;
 use crate::catalog::access::Access;
 use crate::catalog::given_key::GivenKey;
 use crate::catalog::given_version::given_version;
+use crate::catalog::product::Product;
+use crate::catalog::subscription::Subscription;
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, FrameMode, Routed, Snapshot, leaves_suffix};
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_switching_protocols};
@@ -95,10 +97,17 @@ struct Admitted {
     request: RequestHead,
     behind: Bytes,
     api: Arc<Api>,
+    context: Context,
     backend_target: String,
     backend_tls: Option<BackendTls>,
     offer: Offer,
     permit: Permit,
+}
+
+/// In whose name a session is.
+struct Context {
+    subscription: Option<Arc<Subscription>>,
+    product: Option<Arc<Product>>,
 }
 
 /// A backend that has answered 101.
@@ -266,8 +275,19 @@ impl<N: Network> Opening<N> {
         }
         let api = Arc::clone(routed.api);
         let permit = with_places(permit, published.places.of_session(&api, &access))?;
+        let context =
+            Context { subscription: access.subscription.cloned(), product: access.product.cloned() };
         let backend_tls = published.tls.of_backend(&api);
-        Ok(Admitted { behind: head.behind, api, backend_target, backend_tls, offer, permit, request })
+        Ok(Admitted {
+            behind: head.behind,
+            api,
+            context,
+            backend_target,
+            backend_tls,
+            offer,
+            permit,
+            request,
+        })
     }
 
     /// Dials and does ringgate's own handshake with the backend, while the client stays.
@@ -341,7 +361,7 @@ impl<N: Network> Opening<N> {
 
     /// Gives both sockets to the relay, and all bytes that came behind either head.
     fn hand_over(self, (admitted, opened): (Admitted, Opened<N::Stream>)) {
-        let Self { front, socket, .. } = self;
+        let Self { front, socket, peer, .. } = self;
         let Opened { backend, answer, reserved_bits } = opened;
         let mut mask = [0; 4];
         let handles = (socket.into_handle(), backend.into_handle(), getrandom::fill(&mut mask));
@@ -350,6 +370,14 @@ impl<N: Network> Opening<N> {
             return front.counters.count_termination(Cause::Bug, Phase::Answer);
         };
         let [client_remains, backend_remains] = [client.tls, backend.tls].map(take_apart);
+        tracing::debug!(
+            %peer,
+            api = admitted.api.name.as_str(),
+            revision = admitted.api.revision,
+            subscription = admitted.context.subscription.as_ref().map(|subscription| subscription.name.as_str()),
+            product = admitted.context.product.as_ref().map(|product| product.name.as_str()),
+            "opened a session"
+        );
         front.hand_over(NewSession {
             sockets: [client.handle, backend.handle],
             early: [
