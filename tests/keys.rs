@@ -10,10 +10,12 @@ mod support;
 
 use ringgate::catalog::timestamp::Timestamp;
 use ringgate::session::{Cause, Phase};
+use rustix::process::Signal;
 use std::time::{SystemTime, UNIX_EPOCH};
 use support::backend::{Backend, closed_port, switching, tungstenite_echo};
 use support::handshake::read_refusal;
 use support::raw::{Raw, header, request};
+use support::served::{Configuration, INSTANCE, Served};
 use support::{TestInstance, api_file, key_hash, locked_api_file, subscription_file, wait_until};
 
 const MISSING: &str = "Access denied due to missing subscription key. Make sure to include subscription key when making \
@@ -211,6 +213,36 @@ fn versions_are_told_apart_by_a_header_or_a_parameter() {
         gateway.wait_for_rest();
         gateway.end();
     }
+}
+
+#[test]
+fn no_log_and_no_counter_shows_a_key_however_much_is_logged() {
+    let instance = format!("{INSTANCE}[status]\naddress = \"127.0.0.1:0\"\n");
+    let configuration =
+        Configuration::new(&instance, &locked_api_file("t", closed_port(), "")).with_log("trace");
+    let served = Served::start(&configuration);
+    for (path, lines) in [
+        ("/t".to_owned(), format!("Ocp-Apim-Subscription-Key: {KEY}\r\n")),
+        (format!("/t?subscription-key={KEY}"), String::new()),
+        // A head that is refused before its key is looked at.
+        (format!("/t?subscription-key={KEY}"), "Sec-WebSocket-Version: 7\r\n".to_owned()),
+        (format!("/nowhere?subscription-key={KEY}"), String::new()),
+    ] {
+        let mut client = Raw::connect(served.address);
+        client.send(request(&path, &lines).as_bytes());
+        let (answer, _) = client.read_to_end();
+        assert!(!String::from_utf8_lossy(&answer).contains(KEY));
+    }
+    let mut status = Raw::connect(served.status_address());
+    status.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert!(!String::from_utf8_lossy(&status.read_to_end().0).contains(KEY));
+    served.signal(Signal::TERM);
+    let mut said = String::new();
+    while !said.contains("drained") {
+        said.push_str(&served.next_said());
+        said.push('\n');
+    }
+    assert!(said.contains("refused an opening") && !said.contains(KEY), "{said}");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub const INSTANCE: &str = "workers = 2\ndrain_s = 4\n[[listeners]]\naddress = \
 /// A configuration in a folder of its own, with one API at `/t`.
 pub struct Configuration {
     folder: TempDir,
+    /// What it logs; as the environment says if it is empty.
+    log: &'static str,
 }
 
 impl Configuration {
@@ -27,13 +29,18 @@ impl Configuration {
         fs::create_dir_all(folder.path().join("catalog/apis")).unwrap();
         fs::write(folder.path().join("ringgate.toml"), instance).unwrap();
         fs::write(folder.path().join("catalog/apis/t.toml"), api).unwrap();
-        Self { folder }
+        Self { folder, log: "" }
     }
 
     /// With a further API.
     pub fn with_api(self, name: &str, api: &str) -> Self {
         fs::write(self.folder.path().join(format!("catalog/apis/{name}.toml")), api).unwrap();
         self
+    }
+
+    /// The same, where the process logs what `filter` says.
+    pub fn with_log(self, filter: &'static str) -> Self {
+        Self { log: filter, ..self }
     }
 
     pub fn file(&self) -> PathBuf {
@@ -43,6 +50,9 @@ impl Configuration {
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringgate"));
         command.arg("serve").arg("--config").arg(self.file());
+        if !self.log.is_empty() {
+            command.env("RINGGATE_LOG", self.log);
+        }
         command
     }
 
