@@ -13,6 +13,7 @@ use super::api::{Api, read_api};
 use super::fault::Fault;
 use super::files::CatalogFiles;
 use super::gateway::{Gateway, read_gateway};
+use super::name::Name;
 use super::named_value::{NAMED_VALUES_FILE, parse_named_values};
 use super::parsed::Parsed;
 use super::policy_documents::PolicyDocuments;
@@ -91,11 +92,7 @@ impl Compiler {
     }
 
     /// A fault for each open product of an API beyond the first: whoever gives no key would be in the context of either.
-    fn check_open_products(
-        &self,
-        products: &BTreeMap<super::name::Name, Arc<Product>>,
-        faults: &mut Vec<Fault>,
-    ) {
+    fn check_open_products(&self, products: &BTreeMap<Name, Arc<Product>>, faults: &mut Vec<Fault>) {
         for (path, (_, parsed)) in &self.apis {
             let is_open = |name| products.get(name).is_some_and(|product| product.is_open());
             let named = parsed.asks.references.iter().filter(|named| named.to == Entity::Product);

@@ -5,10 +5,14 @@
 //!
 //! Not here: the files themselves, which are the truth.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::api::{Api, FrameMode};
 use super::fault::Fault;
+use super::name::Name;
 use super::policy_documents::PolicyDocuments;
 use super::product::Product;
 use super::snapshot::{Entities, Snapshot};
@@ -192,7 +196,7 @@ fn version_set_value(set: &VersionSet) -> Value {
 
 fn policies_value(policies: &PolicyDocuments) -> Value {
     let PolicyDocuments { global, of_products, of_apis, fragments } = policies;
-    let documents = |documents: &std::collections::BTreeMap<super::name::Name, std::sync::Arc<str>>| {
+    let documents = |documents: &BTreeMap<Name, Arc<str>>| {
         object(documents.iter().map(|(name, text)| (name.to_string(), Value::from(text.as_ref()))))
     };
     json!({

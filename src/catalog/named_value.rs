@@ -110,6 +110,16 @@ mod tests {
         assert!(faults.iter().all(|fault| !fault.contains("hush")), "{faults:#?}");
         let long = parse(&format!("[v]\nvalue = {:?}", "hush".repeat(1025))).expect_err("too long");
         assert!(!long[0].contains("hush"), "{long:?}");
+        for broken in [
+            "[v]\nvalue = hush",
+            "[v]\nvalue = \"hush",
+            "hush",
+            "[v]\nvalue = \"\\hush\"",
+            "[v]\nvalue = 'hush'x",
+        ] {
+            let faults = parse(broken).expect_err(broken);
+            assert!(faults.len() == 1 && !faults[0].contains("hush"), "{faults:?}");
+        }
         let values = parse("[k]\nvalue = \"hush\"\nsecret = true").expect("one");
         assert!(!format!("{values:?}").contains("hush"));
     }
