@@ -3,7 +3,9 @@
 //! Sessions outlast the catalogue that admitted them, so an entity's places are found again at each publish by its name,
 //! and only their limit changes. The control thread owns the registry; the fronts get a view of it with each snapshot.
 
-use std::collections::{BTreeMap, HashMap};
+use core::borrow::Borrow;
+use core::hash::{Hash, Hasher};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::places::{Holder, HolderKind, Places};
@@ -13,14 +15,40 @@ use crate::catalog::{Api, Name, Snapshot};
 /// The places of everything that is published or still has sessions.
 #[derive(Debug, Default)]
 pub struct Registry {
-    known: [BTreeMap<Name, Arc<Places>>; HolderKind::ALL.len()],
+    known: [ByName; HolderKind::ALL.len()],
 }
 
 /// The places of what one snapshot has, by kind and name.
 #[derive(Debug, Default)]
 pub struct PublishedPlaces {
-    /// Looked up in, never walked.
-    by_name: [HashMap<Name, Arc<Places>>; HolderKind::ALL.len()],
+    by_name: [ByName; HolderKind::ALL.len()],
+}
+
+/// Places by the name of their holder, which they know themselves.
+type ByName = HashSet<Named>;
+
+/// Places that are found by the name of their holder.
+#[derive(Clone, Debug)]
+struct Named(Arc<Places>);
+
+impl Borrow<str> for Named {
+    fn borrow(&self) -> &str {
+        self.0.holder().map_or("", |holder| holder.name.as_str())
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        Borrow::<str>::borrow(self) == Borrow::<str>::borrow(other)
+    }
+}
+
+impl Eq for Named {}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Borrow::<str>::borrow(self).hash(state);
+    }
 }
 
 impl Registry {
@@ -28,19 +56,22 @@ impl Registry {
     /// the same: the next publish may give it one.
     pub fn publish(&mut self, snapshot: &Snapshot) -> PublishedPlaces {
         let mut published = PublishedPlaces::default();
+        let entities = snapshot.entities();
+        published.by_name[HolderKind::Subscription as usize].reserve(entities.subscriptions.len());
+        published.by_name[HolderKind::Api as usize].reserve(snapshot.served().len());
         for api in snapshot.served() {
             self.publish_one(HolderKind::Api, &api.name, api.connections_max, &mut published);
         }
-        for product in snapshot.entities().products.values() {
+        for product in entities.products.values() {
             self.publish_one(HolderKind::Product, &product.name, product.connections_max, &mut published);
         }
-        for subscription in &snapshot.entities().subscriptions {
+        for subscription in &entities.subscriptions {
             let limit = subscription.connections_max;
             self.publish_one(HolderKind::Subscription, &subscription.name, limit, &mut published);
         }
         // What nobody else holds has no session, and no front can take a place of it.
         for known in &mut self.known {
-            known.retain(|_, places| Arc::strong_count(places) > 1);
+            known.retain(|Named(places)| Arc::strong_count(places) > 1);
         }
         published
     }
@@ -53,20 +84,30 @@ impl Registry {
         published: &mut PublishedPlaces,
     ) {
         let limit = limit.map_or(Places::NO_LIMIT, |limit| u32::try_from(limit).unwrap_or(Places::NO_LIMIT));
-        let places = self.places_of(&Holder { kind, name: name.clone() });
-        places.set_limit(limit);
-        published.by_name[kind as usize].insert(name.clone(), places);
+        let places = match self.known[kind as usize].get(name.as_str()) {
+            Some(Named(places)) => Arc::clone(places),
+            None => self.places_of(&Holder { kind, name: name.clone() }),
+        };
+        if places.limit() != limit {
+            places.set_limit(limit);
+        }
+        published.by_name[kind as usize].insert(Named(places));
     }
 
     /// Places that are taken, over all that have some of one kind.
     pub fn taken(&self, kind: HolderKind) -> u64 {
-        self.known[kind as usize].values().map(|places| u64::from(places.taken())).sum()
+        self.known[kind as usize].iter().map(|Named(places)| u64::from(places.taken())).sum()
     }
 
     /// The places of what may not be published: a session that is adopted may be of an API that is gone.
     pub fn places_of(&mut self, holder: &Holder) -> Arc<Places> {
-        let new = || Places::of(holder.clone(), Places::NO_LIMIT);
-        Arc::clone(self.known[holder.kind as usize].entry(holder.name.clone()).or_insert_with(new))
+        let known = &mut self.known[holder.kind as usize];
+        if let Some(Named(places)) = known.get(holder.name.as_str()) {
+            return Arc::clone(places);
+        }
+        let places = Places::of(holder.clone(), Places::NO_LIMIT);
+        known.insert(Named(Arc::clone(&places)));
+        places
     }
 }
 
@@ -90,7 +131,7 @@ impl PublishedPlaces {
 
     /// The places of one of the snapshot's entities.
     pub fn of(&self, kind: HolderKind, name: &Name) -> Option<&Arc<Places>> {
-        self.by_name[kind as usize].get(name)
+        self.by_name[kind as usize].get(name.as_str()).map(|Named(places)| places)
     }
 }
 
@@ -166,7 +207,7 @@ mod tests {
         assert_eq!(registry.known[HolderKind::Api as usize].len(), 1, "it has a session");
         drop(session);
         drop(registry.publish(&snapshot(&[])));
-        assert!(registry.known.iter().all(BTreeMap::is_empty));
+        assert!(registry.known.iter().all(HashSet::is_empty));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! Not here: where the files come from (`control::store`), what stands in one of them (each entity's own module).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::api::{Api, read_api};
@@ -18,10 +18,10 @@ use super::named_value::{NAMED_VALUES_FILE, parse_named_values};
 use super::parsed::Parsed;
 use super::policy_documents::PolicyDocuments;
 use super::product::{Product, read_product};
-use super::reference::Entity;
+use super::reference::{Entity, Reference};
 use super::snapshot::{Entities, Snapshot};
 use super::subscription::{Subscription, read_subscription};
-use super::subscription_key::KeyHash;
+use super::subscription_key::HashOfKeys;
 use super::suffix::shared_suffixes;
 use super::version_set::{VersionSet, read_version_set};
 
@@ -71,8 +71,9 @@ impl Compiler {
         let products: BTreeMap<_, _> =
             products.into_iter().map(|product| (product.name.clone(), product)).collect();
 
-        check_references(&self.apis, files, &mut faults);
-        check_references(&self.subscriptions, files, &mut faults);
+        let names = FileNames::of(files);
+        check_references(&self.apis, &names, &mut faults);
+        check_references(&self.subscriptions, &names, &mut faults);
         self.check_open_products(&products, &mut faults);
         self.check_key_hashes(&mut faults);
         let claims: Vec<_> = self
@@ -107,7 +108,8 @@ impl Compiler {
 
     /// A fault for each keyed hash that stands anywhere before: its key would be of two subscriptions.
     fn check_key_hashes(&self, faults: &mut Vec<Fault>) {
-        let mut holders: HashMap<KeyHash, &str> = HashMap::with_capacity(2 * self.subscriptions.len());
+        let mut holders: HashOfKeys<&str> = HashOfKeys::default();
+        holders.reserve(2 * self.subscriptions.len());
         for (path, (_, parsed)) in &self.subscriptions {
             for (hash, line, key) in &parsed.asks.key_hashes {
                 let Some(holder) = holders.insert(*hash, path) else { continue };
@@ -132,31 +134,57 @@ fn read<T>(
     read_one: fn(&str, &str, &str) -> Parsed<T>,
     faults: &mut Vec<Fault>,
 ) -> Vec<Arc<T>> {
-    let mut before = core::mem::take(kept);
+    // Both are in the order of paths, so they are walked side by side; what is skipped is there no more.
+    let mut before = core::mem::take(kept).into_iter().peekable();
     let mut entities = Vec::with_capacity(before.len());
-    for file in files.entities(folder, "toml") {
-        let Ok(text) = file.text else { continue };
-        let parsed = match before.remove(file.path) {
-            Some((same, parsed)) if same == *text => parsed,
+    let now = files.entities(folder, "toml").filter_map(|file| {
+        let text = file.text.ok()?;
+        while before.next_if(|(path, _)| **path < *file.path).is_some() {}
+        let (path, parsed) = match before.next_if(|(path, _)| **path == *file.path) {
+            Some((path, (same, parsed))) if same == *text => (path, parsed),
             Some(_) | None => {
                 let Parsed { value, asks } = read_one(file.path, file.stem, text);
-                Parsed { value: value.map(Arc::new), asks }
+                (file.path.into(), Parsed { value: value.map(Arc::new), asks })
             }
         };
         match &parsed.value {
             Ok(entity) => entities.push(Arc::clone(entity)),
             Err(found) => faults.extend_from_slice(found),
         }
-        kept.insert(file.path.into(), (Arc::clone(text), parsed));
-    }
+        Some((path, (Arc::clone(text), parsed)))
+    });
+    *kept = now.collect();
     entities
 }
 
 /// A fault for each reference to what is not there.
-fn check_references<T>(kept: &Kept<T>, files: &CatalogFiles, faults: &mut Vec<Fault>) {
+fn check_references<T>(kept: &Kept<T>, names: &FileNames<'_>, faults: &mut Vec<Fault>) {
     for (path, (_, parsed)) in kept {
-        let dangling = parsed.asks.references.iter().filter(|reference| !files.has(&reference.path()));
+        let dangling = parsed.asks.references.iter().filter(|reference| !names.has(reference));
         faults.extend(dangling.map(|reference| reference.dangling(path)));
+    }
+}
+
+/// The names of the files that can be referred to, whether they are at fault or not.
+struct FileNames<'f> {
+    apis: HashSet<&'f str>,
+    products: HashSet<&'f str>,
+    version_sets: HashSet<&'f str>,
+}
+
+impl<'f> FileNames<'f> {
+    fn of(files: &'f CatalogFiles) -> Self {
+        let of = |entity: Entity| files.entities(entity.folder(), "toml").map(|file| file.stem).collect();
+        Self { apis: of(Entity::Api), products: of(Entity::Product), version_sets: of(Entity::VersionSet) }
+    }
+
+    fn has(&self, reference: &Reference) -> bool {
+        let names = match reference.to {
+            Entity::Api => &self.apis,
+            Entity::Product => &self.products,
+            Entity::VersionSet => &self.version_sets,
+        };
+        names.contains(reference.name.as_str())
     }
 }
 

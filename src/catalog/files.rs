@@ -71,14 +71,21 @@ impl CatalogFiles {
         folder: &'f str,
         extension: &'f str,
     ) -> impl Iterator<Item = EntityFile<'f>> {
+        self.all_in(folder).filter_map(move |(path, name, text)| {
+            let stem = name.strip_suffix(extension)?.strip_suffix('.')?;
+            (!stem.contains('/')).then_some(EntityFile { path, stem, text })
+        })
+    }
+
+    /// Every file below `folder`: its path, what of it follows `folder/`, and its text.
+    pub fn all_in<'f>(
+        &'f self,
+        folder: &'f str,
+    ) -> impl Iterator<Item = (&'f str, &'f str, Result<&'f Arc<str>, &'f Fault>)> {
         let start = format!("{folder}/");
         self.by_path
             .range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded))
-            .map_while(move |(path, text)| Some((path.as_ref(), in_folder(path, folder)?, text)))
-            .filter_map(move |(path, name, text)| {
-                let stem = name.strip_suffix(extension)?.strip_suffix('.')?;
-                (!stem.contains('/')).then_some(EntityFile { path, stem, text: text.as_ref() })
-            })
+            .map_while(move |(path, text)| Some((path.as_ref(), in_folder(path, folder)?, text.as_ref())))
     }
 }
 

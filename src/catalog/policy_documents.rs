@@ -35,12 +35,8 @@ impl PolicyDocuments {
     /// Takes the documents out of a catalogue's files. An owner is there when its file is, at fault or not.
     pub(super) fn take(files: &CatalogFiles, faults: &mut Vec<Fault>) -> Self {
         let mut documents = Self::default();
-        for (path, text) in files.iter() {
-            let Some(place) = path.strip_prefix("policies/").and_then(|path| path.strip_suffix(".xml"))
-            else {
-                continue;
-            };
-            let Ok(text) = text else { continue };
+        for (path, place, text) in files.all_in("policies") {
+            let (Some(place), Ok(text)) = (place.strip_suffix(".xml"), text) else { continue };
             if text.len() > POLICY_DOCUMENT_BYTES_MAX {
                 let allowed = format!("at most {POLICY_DOCUMENT_BYTES_MAX} bytes");
                 faults.push(Fault::of_file(path, None, "too large", &allowed));

@@ -6,7 +6,7 @@
 //! Not here: reading files (`control::store`), checking them (`compile`), giving a snapshot to the workers.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::access::{Access, KeyFault, Presented, decide};
@@ -20,7 +20,7 @@ use super::product::Product;
 pub use super::routing::Routed;
 use super::routing::Routes;
 use super::subscription::{Scope, Subscription};
-use super::subscription_key::{KeyHash, KeyHasher};
+use super::subscription_key::{HashOfKeys, KeyHasher};
 use super::suffix::published_path;
 use super::timestamp::Timestamp;
 use super::version_set::{VersionScheme, VersionSet};
@@ -52,8 +52,8 @@ pub struct Snapshot {
     served: Vec<Arc<Api>>,
     /// Those only other gateways serve, by name.
     elsewhere: Vec<Arc<Api>>,
-    /// Only looked up in. Its keys are keyed hashes, which nobody can choose.
-    by_key: HashMap<KeyHash, Arc<Subscription>>,
+    /// The place of each key's subscription among the entities.
+    by_key: HashOfKeys<u32>,
     /// Under the instance's secret. `None`: there is none, and no key is any subscription's.
     key_hasher: Option<KeyHasher>,
     entities: Entities,
@@ -66,12 +66,11 @@ impl Snapshot {
         let apis = entities.apis.iter().cloned();
         let (served, elsewhere): (Vec<_>, Vec<_>) =
             apis.partition(|api: &Arc<Api>| api.is_served_by(gateway));
-        let mut by_key = HashMap::with_capacity(2 * entities.subscriptions.len());
-        for subscription in &entities.subscriptions {
-            for hash in [subscription.primary_key_hash, subscription.secondary_key_hash].into_iter().flatten()
-            {
-                by_key.insert(hash, Arc::clone(subscription));
-            }
+        let mut by_key = HashOfKeys::default();
+        by_key.reserve(2 * entities.subscriptions.len());
+        for (index, subscription) in (0..).zip(&entities.subscriptions) {
+            let hashes = [subscription.primary_key_hash, subscription.secondary_key_hash];
+            by_key.extend(hashes.into_iter().flatten().map(|hash| (hash, index)));
         }
         let routes = Routes::new(&served, &entities.version_sets);
         Self { routes, served, elsewhere, by_key, key_hasher: None, entities }
@@ -124,7 +123,8 @@ impl Snapshot {
     }
 
     fn subscription_of(&self, key: &[u8]) -> Option<&Arc<Subscription>> {
-        self.by_key.get(&self.key_hasher.as_ref()?.hash(key))
+        let index = *self.by_key.get(&self.key_hasher.as_ref()?.hash(key))?;
+        self.entities.subscriptions.get(index as usize)
     }
 
     fn product_of(&self, subscription: &Subscription) -> Option<&Arc<Product>> {

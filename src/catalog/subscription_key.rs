@@ -10,6 +10,8 @@
 //! Not here: where the secret comes from, making keys.
 
 use core::fmt;
+use core::hash::{BuildHasherDefault, Hash, Hasher};
+use std::collections::HashMap;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
@@ -51,15 +53,37 @@ impl PartialEq for KeyHash {
     }
 }
 
-impl core::hash::Hash for KeyHash {
-    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
+impl Hash for KeyHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Without the length that an array's own hash begins with.
+        state.write(&self.0);
     }
 }
 
 impl fmt::Debug for KeyHash {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(Fault::MASKED)
+    }
+}
+
+/// A map by keyed hash.
+///
+/// Its places are the hashes' own first bytes: those are as good as random, and nobody outside can choose them.
+pub type HashOfKeys<T> = HashMap<KeyHash, T, BuildHasherDefault<FirstBytes>>;
+
+/// Takes eight bytes of what is hashed already for its hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
     }
 }
 

@@ -94,7 +94,7 @@ struct Holder<'c> {
     /// The version set whose header or query parameter tells several APIs on it apart; `None`: it is one API's alone.
     version_set: Option<&'c Name>,
     /// The file of each version; `None` is the original API.
-    files: HashMap<Option<&'c Version>, &'c str>,
+    files: Vec<(Option<&'c Version>, &'c str)>,
     /// The file that came first.
     first: &'c str,
 }
@@ -132,15 +132,15 @@ pub fn shared_suffixes<'c>(
         };
         match holders.get_mut(&path) {
             None => {
-                let files = HashMap::from([(version, file)]);
+                let files = vec![(version, file)];
                 holders.insert(path, Holder { version_set, files, first: file });
             }
             Some(holder) if version_set.is_none() || holder.version_set != version_set => {
                 fault(holder.first, "");
             }
-            Some(holder) => match holder.files.get(&version) {
-                Some(first) => fault(first, " in the same version"),
-                None => drop(holder.files.insert(version, file)),
+            Some(holder) => match holder.files.iter().find(|(held, _)| *held == version) {
+                Some((_, first)) => fault(first, " in the same version"),
+                None => holder.files.push((version, file)),
             },
         }
     }
