@@ -100,6 +100,7 @@ impl Registry {
     }
 
     /// The places of what may not be published: a session that is adopted may be of an API that is gone.
+    #[expect(clippy::mutable_key_type, reason = "hash and order are of the holder's name, which stays")]
     pub fn places_of(&mut self, holder: &Holder) -> Arc<Places> {
         let known = &mut self.known[holder.kind as usize];
         if let Some(Named(places)) = known.get(holder.name.as_str()) {
