@@ -19,6 +19,8 @@ pub mod websocket;
 
 pub mod catalog;
 
+pub mod policy;
+
 pub mod admission;
 
 // The shell that carries sessions, and the core that it drives.

@@ -499,3 +499,51 @@ pub const STATUS_DRAIN_BYTES: u64 = 64 * 1024;
 
 /// How long the status page waits after an accept that failed, before it tries again.
 pub const STATUS_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Longest policy expression, in bytes. Over it: a fault at publish.
+///
+/// Raising it costs time at publish and nothing at a handshake, where steps count.
+pub const EXPRESSION_BYTES_MAX: usize = 16 * 1024;
+
+/// How deep expressions and statements of a policy expression may stand within one another; a chain (`a + b + c`) counts a
+/// level for each link. Over it: a fault at publish. Parser, checker and evaluation recurse as deep.
+pub const EXPRESSION_DEPTH_MAX: usize = 100;
+
+/// How deep interpolated strings of a policy expression may stand within one another. Over it: a fault at publish. Each
+/// level is read once more.
+pub const EXPRESSION_INTERPOLATIONS_NESTED_MAX: usize = 4;
+
+/// Faults of one policy expression that are told; the rest is found when these are mended.
+pub const EXPRESSION_FAULTS_MAX: usize = 20;
+
+/// Steps that one evaluation of a policy expression may take: an operation is one, and so is each
+/// [`EXPRESSION_BYTES_PER_STEP`] that it reads or writes. Over it: `ExpressionBudgetException`, a 500 like any exception.
+///
+/// It bounds what one handshake can take of a core: some milliseconds. Simple expressions take about ten.
+pub const EXPRESSION_STEPS_MAX: u32 = 10_000;
+
+/// Bytes that an operation of a policy expression may read or write in one step.
+pub const EXPRESSION_BYTES_PER_STEP: usize = 256;
+
+/// Bytes that one evaluation of a policy expression may allocate, counted as if none were given back. Over it:
+/// `ExpressionBudgetException`.
+pub const EXPRESSION_MEMORY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Longest regular expression, in bytes. Over it: a fault at publish, or `ArgumentException` if it is made at a handshake.
+pub const EXPRESSION_PATTERN_BYTES_MAX: usize = 2 * 1024;
+
+/// Bytes that a regular expression of a policy may take when it is compiled, and the cache of a thread that matches with it.
+/// Over it: a fault at publish. The time that it takes for a byte of input grows with it.
+pub const EXPRESSION_PATTERN_COMPILED_BYTES_MAX: usize = 256 * 1024;
+
+/// The same for one that is made at a handshake, possibly of what a client sent. Over it: `ArgumentException`.
+pub const EXPRESSION_PATTERN_MADE_BYTES_MAX: usize = 32 * 1024;
+
+/// Steps that it costs to compile a regular expression at a handshake, one that is not written out in the policy.
+pub const EXPRESSION_PATTERN_STEPS: u32 = 2_000;
+
+/// Largest token, in bytes, that an expression reads as a JWT. A longer one is none.
+pub const JWT_BYTES_MAX: usize = HEAD_BYTES_MAX;
+
+/// Most values of all claims of one JWT together. A token with more is none.
+pub const JWT_VALUES_MAX: usize = 1_000;

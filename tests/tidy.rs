@@ -15,7 +15,7 @@ const CORE: [&str; 7] = ["limits", "http1", "websocket", "catalog", "policy", "a
 const CORE_PARTS: [[&str; 2]; 1] = [["tls", "record"]];
 
 /// Packages that the core may use: they compute, and touch nothing.
-const PURE_PACKAGES: [&str; 11] = [
+const PURE_PACKAGES: [&str; 14] = [
     "bytes",
     "httparse",
     "thiserror",
@@ -27,8 +27,12 @@ const PURE_PACKAGES: [&str; 11] = [
     // AEADs and hashes.
     "aws_lc_rs",
     "zeroize",
-    // Quotes the texts of answers (`http1`).
+    // Quotes the texts of answers (`http1`), reads tokens (`policy`).
     "serde_json",
+    // Expressions (`policy`): patterns, spelling, the calendar.
+    "regex",
+    "strsim",
+    "time",
 ];
 
 /// What the core may use of `std`; all of `core` and `alloc` is open to it.

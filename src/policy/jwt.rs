@@ -1,0 +1,184 @@
+//! JSON Web Tokens (RFC 7519) in compact form, read but not verified.
+//!
+//! What is read is bounded by the token's length and a number of values. Whoever reads one here knows what it claims, and
+//! nothing about whether that is true.
+//!
+//! Not here: signatures, and whether a token is valid now.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value as Json;
+
+use super::expression::DateTime;
+use crate::limits::{JWT_BYTES_MAX, JWT_VALUES_MAX};
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Jwt {
+    /// `alg` of its header.
+    pub algorithm: Option<Arc<str>>,
+    /// `typ` of its header.
+    pub kind: Option<Arc<str>>,
+    /// `kid` of its header.
+    pub key_id: Option<Arc<str>>,
+    /// `aud`: one or several.
+    pub audiences: Vec<Arc<str>>,
+    /// `exp`.
+    pub expiration_time: Option<DateTime>,
+    /// `iat`.
+    pub issued_at: Option<DateTime>,
+    /// `nbf`.
+    pub not_before: Option<DateTime>,
+    /// `jti`.
+    pub id: Option<Arc<str>>,
+    /// `iss`.
+    pub issuer: Option<Arc<str>>,
+    /// `sub`.
+    pub subject: Option<Arc<str>>,
+    /// Every claim by its name: text as it is, numbers and booleans as text, an array as one value for each element, an
+    /// object as its JSON.
+    pub claims: Vec<Claim>,
+}
+
+/// A claim: its name and its values.
+pub type Claim = (Arc<str>, Arc<[Arc<str>]>);
+
+impl Jwt {
+    /// Reads `token`, with or without `Bearer ` before it. `None` if it is no JWT.
+    pub fn parse(token: &str) -> Option<Self> {
+        let token = token.trim();
+        let token = match token.split_at_checked(7) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("Bearer ") => rest.trim_start(),
+            Some(_) | None => token,
+        };
+        if token.len() > JWT_BYTES_MAX {
+            return None;
+        }
+        let mut parts = token.split('.');
+        let (header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        let header = object(header)?;
+        let payload = object(payload)?;
+        let mut values = 0;
+        let mut claims = Vec::with_capacity(payload.len());
+        for (name, value) in &payload {
+            let texts: Vec<Arc<str>> = match value {
+                Json::Array(elements) => elements.iter().map(text_of).collect(),
+                one @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_)) => {
+                    vec![text_of(one)]
+                }
+            };
+            values += texts.len();
+            if values > JWT_VALUES_MAX {
+                return None;
+            }
+            claims.push((name.as_str().into(), texts.into()));
+        }
+        let text =
+            |object: &serde_json::Map<String, Json>, name: &str| object.get(name)?.as_str().map(Arc::from);
+        let mut jwt = Self {
+            algorithm: text(&header, "alg"),
+            kind: text(&header, "typ"),
+            key_id: text(&header, "kid"),
+            audiences: Vec::new(),
+            expiration_time: time(&payload, "exp")?,
+            issued_at: time(&payload, "iat")?,
+            not_before: time(&payload, "nbf")?,
+            id: text(&payload, "jti"),
+            issuer: text(&payload, "iss"),
+            subject: text(&payload, "sub"),
+            claims,
+        };
+        jwt.audiences = jwt.claim("aud").unwrap_or_default().to_vec();
+        Some(jwt)
+    }
+
+    /// The values of the claim `name`.
+    pub fn claim(&self, name: &str) -> Option<&[Arc<str>]> {
+        self.claims.iter().find(|(known, _)| &**known == name).map(|(_, values)| &**values)
+    }
+}
+
+/// A part of a token: base64url of a JSON object.
+fn object(part: &str) -> Option<serde_json::Map<String, Json>> {
+    let bytes = URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()?;
+    match serde_json::from_slice(&bytes).ok()? {
+        Json::Object(object) => Some(object),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => None,
+    }
+}
+
+fn text_of(value: &Json) -> Arc<str> {
+    match value {
+        Json::String(text) => text.as_str().into(),
+        Json::Null => "".into(),
+        Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => value.to_string().into(),
+    }
+}
+
+/// A claim that is a time (RFC 7519 §2, NumericDate). `None` outside: it is there and is no time, so the token is none.
+fn time(payload: &serde_json::Map<String, Json>, name: &str) -> Option<Option<DateTime>> {
+    let Some(value) = payload.get(name) else { return Some(None) };
+    let seconds = value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))?;
+    DateTime::from_unix_seconds(seconds).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(header: &str, payload: &str) -> String {
+        format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    #[test]
+    fn reads_what_a_token_says() {
+        let payload = r#"{"iss":"https://issuer","sub":"ann","aud":["a","b"],"exp":1700000000,"nbf":1600000000.5,
+            "jti":"7","roles":["x","y"],"n":5,"ok":true,"address":{"city":"Ulm"},"none":null}"#;
+        let token = token(r#"{"alg":"RS256","typ":"JWT","kid":"k1"}"#, payload);
+        for given in [token.clone(), format!("Bearer {token}"), format!(" bearer  {token}")] {
+            let jwt = Jwt::parse(&given).expect("a token");
+            assert_eq!(jwt.algorithm.as_deref(), Some("RS256"));
+            assert_eq!((jwt.kind.as_deref(), jwt.key_id.as_deref()), (Some("JWT"), Some("k1")));
+            assert_eq!(jwt.subject.as_deref(), Some("ann"));
+            assert_eq!(jwt.issuer.as_deref(), Some("https://issuer"));
+            assert_eq!(jwt.id.as_deref(), Some("7"));
+            assert_eq!(jwt.audiences, ["a".into(), "b".into()]);
+            assert_eq!(jwt.expiration_time, DateTime::from_unix_seconds(1_700_000_000));
+            assert_eq!(jwt.not_before, DateTime::from_unix_seconds(1_600_000_000));
+            assert_eq!(jwt.issued_at, None);
+            assert_eq!(jwt.claim("roles"), Some(&["x".into(), "y".into()][..]));
+            assert_eq!(jwt.claim("n"), Some(&["5".into()][..]));
+            assert_eq!(jwt.claim("ok"), Some(&["true".into()][..]));
+            assert_eq!(jwt.claim("address"), Some(&[r#"{"city":"Ulm"}"#.into()][..]));
+            assert_eq!(jwt.claim("Roles"), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_none() {
+        let many = format!(r#"{{"a":[{}1]}}"#, "1,".repeat(JWT_VALUES_MAX));
+        for given in [
+            String::new(),
+            "Bearer ".to_owned(),
+            "Basic dTpw".to_owned(),
+            "a.b".to_owned(),
+            "a.b.c".to_owned(),
+            token("[]", "{}"),
+            token("{}", "1"),
+            token("{}", r#"{"exp":"tomorrow"}"#),
+            token("{}", r#"{"exp":99999999999999}"#),
+            token("{}", r#"{"a":1"#),
+            token("{}", &many),
+            format!("{}.d", token("{}", "{}")),
+            "é".repeat(JWT_BYTES_MAX),
+        ] {
+            assert_eq!(Jwt::parse(&given), None, "{}", &given[..given.len().min(50)]);
+        }
+        assert!(Jwt::parse(&token("{}", "{}")).is_some());
+    }
+}
