@@ -49,3 +49,8 @@ fn configuration_files() {
 fn tls_records() {
     replay("tls_records", checks::tls_records::check);
 }
+
+#[test]
+fn policy_expressions() {
+    replay("expression", checks::expression::check);
+}
