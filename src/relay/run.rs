@@ -8,7 +8,7 @@ use super::session_table::SessionTable;
 use super::slow_readers::{CarrierName, Holders, SendWatch};
 use super::wheel::Wheel;
 use crate::admission::permit::Permit;
-use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED, TLS_REST_MS};
+use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, TLS_REST_MS};
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, Token};
@@ -36,9 +36,6 @@ impl Default for RelayLimits {
         Self { backlog_bytes_max: (BACKLOG_MIB_MAX_DEFAULT as usize) << 20, zero_copy_bytes_min: None }
     }
 }
-
-/// Entries of the list of backlogs that are tolerated beyond the carriers there are, before it is tidied.
-const HOLDERS_SPARE: usize = 64;
 
 /// One session in its slot.
 pub(super) struct Live<S> {
@@ -89,11 +86,11 @@ pub struct Relay<R: Ring> {
     ready: Vec<(u32, Leg)>,
     /// Receives that wait for buffers, oldest first. An entry may be outdated: its carrier says so.
     parked: VecDeque<(u32, Leg)>,
-    limits: RelayLimits,
+    pub(super) limits: RelayLimits,
     /// Sends that hold received buffers.
-    sends: SendWatch,
+    pub(super) sends: SendWatch,
     /// Carriers that may hold a backlog.
-    holders: Holders,
+    pub(super) holders: Holders,
     /// What the kernel still reads of sessions that are gone, by the sends that lent it.
     pub(super) left_behind: HashMap<Token, Vec<Chunk>>,
     completions: Vec<Completion>,
@@ -446,19 +443,10 @@ impl<R: Ring> Relay<R> {
         }
     }
 
-    fn cancel_send(&mut self, index: u32, leg: Leg) {
+    pub(super) fn cancel_send(&mut self, index: u32, leg: Leg) {
         let Some(live) = self.sessions.get_mut(index) else { return };
         if !std::mem::replace(&mut live.carriers[leg as usize].is_send_cancelled, true) {
             self.cancel(index, Operation::Send, leg);
-        }
-    }
-
-    /// From here on it is among those that may hold a backlog.
-    pub(super) fn list_holder(&mut self, index: u32, leg: Leg) {
-        let generation = self.sessions.generation(index);
-        let Some(live) = self.sessions.get_mut(index) else { return };
-        if !std::mem::replace(&mut live.carriers[leg as usize].is_listed, true) {
-            self.holders.add(CarrierName { index, generation, leg });
         }
     }
 
@@ -519,7 +507,7 @@ impl<R: Ring> Relay<R> {
         }
     }
 
-    fn free_if_over(&mut self, index: u32) {
+    pub(super) fn free_if_over(&mut self, index: u32) {
         let generation = self.sessions.generation(index);
         let is_free =
             self.sessions.get_mut(index).is_some_and(|live| live.session.is_over() && live.in_flight == 0);
@@ -593,65 +581,6 @@ impl<R: Ring> Relay<R> {
             }
         }
         self.ready.clear();
-    }
-
-    /// A send began, or got company: from here on it may hold received buffers for so long.
-    pub(super) fn watch_send(&mut self, name: CarrierName) {
-        let Some(carrier) = named(&mut self.sessions, name) else { return };
-        if carrier.queue.holds_buffers() {
-            carrier.holds_since = self.now;
-            self.sends.began(name, self.now);
-        }
-    }
-
-    /// Milliseconds that a send may hold received buffers.
-    fn patience_ms(&mut self) -> u64 {
-        let pool = self.ring.pool();
-        if pool.lent_out() * 2 > pool.buffers() { SLOW_SEND_MS_IN_NEED } else { SLOW_SEND_MS }
-    }
-
-    /// Cancels sends that hold received buffers for too long; when they are over, what is left moves to the heap.
-    fn take_back_late_sends(&mut self) {
-        let patience_ms = self.patience_ms();
-        let sessions = &mut self.sessions;
-        self.sends.forget_over(|carrier, began| {
-            named(sessions, carrier)
-                .is_some_and(|found| found.queue.is_in_flight() && found.holds_since == began)
-        });
-        while let Some((carrier, began)) = self.sends.take_late(self.now, patience_ms) {
-            let is_late = named(&mut self.sessions, carrier)
-                .is_some_and(|found| found.queue.is_in_flight() && found.holds_since == began);
-            if is_late {
-                self.cancel_send(carrier.index, carrier.leg);
-            }
-        }
-    }
-
-    /// Where readers that have fallen behind hold too much together, ends those that hold most.
-    fn end_largest_holders(&mut self) {
-        let backlog_bytes = self.ring.pool().backlog_bytes();
-        let sessions = &mut self.sessions;
-        if backlog_bytes > self.limits.backlog_bytes_max {
-            let pool = &*self.ring.pool();
-            let held = |carrier| named(sessions, carrier).map_or(0, |found| found.heap_bytes(pool));
-            for (_, carrier) in self.holders.by_backlog(held) {
-                if self.ring.pool().backlog_bytes() <= self.limits.backlog_bytes_max {
-                    break;
-                }
-                let Some(live) = self.sessions.get_mut(carrier.index) else { continue };
-                live.session.end_slow_reader(carrier.leg, self.now, &mut self.effects);
-                self.apply_effects(carrier.index, Source::Nothing);
-                self.free_if_over(carrier.index);
-            }
-        } else if self.holders.len() > 2 * sessions.len() + HOLDERS_SPARE {
-            let pool = &*self.ring.pool();
-            self.holders.retain(|carrier| {
-                named(sessions, carrier).is_some_and(|found| {
-                    found.is_listed = found.heap_bytes(pool) > 0;
-                    found.is_listed
-                })
-            });
-        }
     }
 
     /// Arms parked receives again, oldest first, as many as there are buffers for.

@@ -4,8 +4,14 @@
 //! they are taken back and what is left of them moves to the heap. The heap has a limit for the whole relay; over it the
 //! sessions that hold most of it are found here too.
 
+use super::run::{Relay, Source, named};
+use crate::limits::{SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED};
+use crate::ring::Ring;
 use crate::session::{Leg, Moment};
 use std::collections::VecDeque;
+
+/// Entries of the list of backlogs that are tolerated beyond the carriers there are, before it is tidied.
+const HOLDERS_SPARE: usize = 64;
 
 /// A carrier of a session, by its slot and the slot's generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +98,76 @@ impl Holders {
         holders.retain(|(bytes, _)| *bytes > 0);
         holders.sort_unstable_by_key(|(bytes, _)| core::cmp::Reverse(*bytes));
         holders
+    }
+}
+
+impl<R: Ring> Relay<R> {
+    /// From here on it is among those that may hold a backlog.
+    pub(super) fn list_holder(&mut self, index: u32, leg: Leg) {
+        let generation = self.sessions.generation(index);
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        if !std::mem::replace(&mut live.carriers[leg as usize].is_listed, true) {
+            self.holders.add(CarrierName { index, generation, leg });
+        }
+    }
+
+    /// A send began, or got company: from here on it may hold received buffers for so long.
+    pub(super) fn watch_send(&mut self, name: CarrierName) {
+        let Some(carrier) = named(&mut self.sessions, name) else { return };
+        if carrier.queue.holds_buffers() {
+            carrier.holds_since = self.now;
+            self.sends.began(name, self.now);
+        }
+    }
+
+    /// Milliseconds that a send may hold received buffers.
+    pub(super) fn patience_ms(&mut self) -> u64 {
+        let pool = self.ring.pool();
+        if pool.lent_out() * 2 > pool.buffers() { SLOW_SEND_MS_IN_NEED } else { SLOW_SEND_MS }
+    }
+
+    /// Cancels sends that hold received buffers for too long; when they are over, what is left moves to the heap.
+    pub(super) fn take_back_late_sends(&mut self) {
+        let patience_ms = self.patience_ms();
+        let sessions = &mut self.sessions;
+        self.sends.forget_over(|carrier, began| {
+            named(sessions, carrier)
+                .is_some_and(|found| found.queue.is_in_flight() && found.holds_since == began)
+        });
+        while let Some((carrier, began)) = self.sends.take_late(self.now, patience_ms) {
+            let is_late = named(&mut self.sessions, carrier)
+                .is_some_and(|found| found.queue.is_in_flight() && found.holds_since == began);
+            if is_late {
+                self.cancel_send(carrier.index, carrier.leg);
+            }
+        }
+    }
+
+    /// Where readers that have fallen behind hold too much together, ends those that hold most.
+    pub(super) fn end_largest_holders(&mut self) {
+        let backlog_bytes = self.ring.pool().backlog_bytes();
+        let sessions = &mut self.sessions;
+        if backlog_bytes > self.limits.backlog_bytes_max {
+            let pool = &*self.ring.pool();
+            let held = |carrier| named(sessions, carrier).map_or(0, |found| found.heap_bytes(pool));
+            for (_, carrier) in self.holders.by_backlog(held) {
+                if self.ring.pool().backlog_bytes() <= self.limits.backlog_bytes_max {
+                    break;
+                }
+                let Some(live) = self.sessions.get_mut(carrier.index) else { continue };
+                live.session.end_slow_reader(carrier.leg, self.now, &mut self.effects);
+                self.apply_effects(carrier.index, Source::Nothing);
+                self.free_if_over(carrier.index);
+            }
+        } else if self.holders.len() > 2 * sessions.len() + HOLDERS_SPARE {
+            let pool = &*self.ring.pool();
+            self.holders.retain(|carrier| {
+                named(sessions, carrier).is_some_and(|found| {
+                    found.is_listed = found.heap_bytes(pool) > 0;
+                    found.is_listed
+                })
+            });
+        }
     }
 }
 
