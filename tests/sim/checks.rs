@@ -140,7 +140,11 @@ impl Simulation {
             (Cause::MessageTooBig, stopped(Stop::Fault(Cause::MessageTooBig))),
             (
                 Cause::Ended,
-                count(&|id| of(id).is_end_told && (of(id).is_finished || of(id).has_hidden_error)),
+                count(&|id| {
+                    let is_told_end = of(id).is_end_told && (of(id).is_finished || of(id).has_hidden_error);
+                    // Under TLS it is said before the connection's own end.
+                    is_told_end || of(id).wrapped.as_ref().is_some_and(|wrapped| wrapped.has_closed)
+                }),
             ),
             (Cause::Truncated, count(&|id| of(id).is_end_told && of(id).is_truncated())),
             (
