@@ -108,6 +108,31 @@ pub const BACKLOG_MIB_MAX_DEFAULT: u64 = 64;
 /// where a network card takes the bytes from where they lie, and costs one where it cannot: then the socket goes back to copying.
 pub const ZERO_COPY_KIB_MIN: Allowed = Allowed { least: 4, most: 65_536, unit: "KiB" };
 
+/// Smallest frame, by its payload, whose rest is spliced from socket to socket instead of being copied twice; 0: none is. At
+/// 16 KiB both cost the same on the machine it was measured on (`decisions/0013`); above, splicing wins, below, copying.
+pub const SPLICE_KIB_MIN: Allowed = Allowed { least: 0, most: 65_536, unit: "KiB" };
+/// Default of [`SPLICE_KIB_MIN`].
+pub const SPLICE_KIB_MIN_DEFAULT: u64 = 32;
+
+/// Least payload, in bytes, that is spliced once a frame is: a shorter rest is received like any other bytes.
+pub const SPLICE_BYTES_LEAST: u64 = 2 * 1024;
+
+/// Pipes of one relay. Each takes two descriptors, and bytes of one direction of one session; while all are taken, frames
+/// are copied.
+pub const SPLICE_PIPES_PER_RELAY: usize = 32;
+
+/// Bytes that a pipe is asked to hold. Without it (`fs.pipe-max-size`, `fs.pipe-user-pages-soft`) it holds what it does.
+pub const SPLICE_PIPE_BYTES: usize = 256 * 1024;
+
+/// Bytes that are received at most where large frames come: the start of one, whose rest is spliced.
+pub const SPLICE_HEAD_BYTES: u32 = 1024;
+
+/// Receives without a large frame after which a leg's are no longer kept short.
+pub const SPLICE_PATIENCE: u8 = 16;
+
+/// Times that a pipe is filled before the sessions of other sockets have their turn.
+pub const SPLICE_FILLS_MAX: u8 = 8;
+
 /// Most pieces in one vectored send (`iovec`s of a `sendmsg`; the system's IOV_MAX is 1,024).
 pub const SEND_PIECES_MAX: usize = 64;
 
@@ -130,9 +155,9 @@ pub const OPEN_FILES_PER_OPENING: u64 = 1;
 /// Open files that are never given to sessions: logs, catalogue, admin API, look-ups, the control runtime.
 const OPEN_FILES_RESERVE: u64 = 256;
 
-/// Open files per worker that are never given to sessions: its listeners, rings, wake-ups, and the connections that were
-/// turned away and linger.
-const OPEN_FILES_RESERVE_PER_WORKER: u64 = 64;
+/// Open files per worker that are never given to sessions: its listeners, rings, wake-ups, the pipes of its relay, and the
+/// connections that were turned away and linger.
+const OPEN_FILES_RESERVE_PER_WORKER: u64 = 128;
 
 /// Open files that an instance of `workers` keeps back from its sessions and openings. Checked at the start: what the
 /// limit of open files leaves beyond this holds every session with two of them and every opening with one.
@@ -297,7 +322,9 @@ pub const OPENINGS_PER_SOURCE_MAX: Allowed = Allowed { least: 1, most: 1_000_000
 /// they are closed at once.
 pub const TURNED_AWAY_LINGERING_MAX: usize = 32;
 
-const _: () = assert!(TURNED_AWAY_LINGERING_MAX as u64 <= OPEN_FILES_RESERVE_PER_WORKER / 2);
+const _: () = assert!(
+    (TURNED_AWAY_LINGERING_MAX + 2 * SPLICE_PIPES_PER_RELAY) as u64 <= OPEN_FILES_RESERVE_PER_WORKER * 3 / 4
+);
 
 /// Bytes that are read of a connection that is turned away, without waiting, before it is closed.
 pub const TURNED_AWAY_READ_BYTES: usize = 4 * 1024;

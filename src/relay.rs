@@ -14,6 +14,7 @@ pub mod run;
 mod sealing;
 pub mod session_table;
 pub mod slow_readers;
+mod splicing;
 mod wake_flag;
 pub mod wheel;
 

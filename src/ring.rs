@@ -12,12 +12,14 @@ pub mod buffer_pool;
 mod buffer_ring;
 pub mod kernel_ring;
 pub mod message_block;
+pub mod pipe;
 pub mod probe;
 pub mod send_queue;
 pub mod token;
 
 pub use buffer_pool::{BufferPool, Chunk};
 pub use kernel_ring::KernelRing;
+pub use pipe::Pipe;
 pub use send_queue::SendQueue;
 pub use token::{Operation, Token};
 
@@ -70,6 +72,30 @@ pub trait Ring {
 
     /// Receives from `socket` until cancelled, ended or out of buffers: many completions for one operation.
     fn receive(&mut self, socket: &Self::Socket, token: Token);
+
+    /// As [`Ring::receive`], but once, and at most so many bytes: one completion.
+    fn receive_once(&mut self, socket: &Self::Socket, bytes_max: u32, token: Token);
+
+    /// Waits until `socket` has bytes or an end to tell of: one completion, with a positive result and without bytes.
+    fn await_bytes(&mut self, socket: &Self::Socket, token: Token);
+
+    /// Waits until `socket` takes bytes, or has broken: one completion, with a positive result. For its queue a send is in
+    /// flight until [`Ring::sent`], of nothing.
+    fn await_room(&mut self, socket: &Self::Socket, queue: &mut SendQueue, token: Token);
+
+    /// An empty pipe; none if all are taken.
+    fn take_pipe(&mut self) -> Option<Pipe>;
+
+    /// Gives a pipe back, and what is in it up.
+    fn return_pipe(&mut self, pipe: Pipe);
+
+    /// Moves at most so many bytes that `socket` has received into `pipe`. Gives how many, 0 at the end of what is received,
+    /// or a negated errno: EAGAIN if there are none now.
+    fn splice_in(&mut self, socket: &Self::Socket, pipe: &mut Pipe, bytes_max: usize) -> i32;
+
+    /// Sends what `socket` takes at once of what is in `pipe`. Gives how many bytes, or a negated errno: EAGAIN if it
+    /// takes none now.
+    fn splice_out(&mut self, socket: &Self::Socket, pipe: &mut Pipe) -> i32;
 
     /// Sends what is at the front of `queue`. What the socket takes at once is sent when this returns: it has left the
     /// queue, and the result is that of a send (bytes, or a negated errno). `None`: the socket took nothing, and a send is in

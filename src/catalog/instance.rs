@@ -72,6 +72,8 @@ pub struct InstanceLimits {
     pub backlog_mib_max: u64,
     /// Smallest send, in KiB, that is tried without copying it into the kernel, 4 to 65,536. `None`: none is.
     pub zero_copy_kib_min: Option<u64>,
+    /// Smallest frame, in KiB of payload, whose rest is spliced; 0: none is.
+    pub splice_kib_min: u64,
 }
 
 impl Default for InstanceConfig {
@@ -101,6 +103,7 @@ impl Default for InstanceLimits {
             head_timeout_ms: limits::HEAD_TIMEOUT_MS_DEFAULT,
             backlog_mib_max: limits::BACKLOG_MIB_MAX_DEFAULT,
             zero_copy_kib_min: None,
+            splice_kib_min: limits::SPLICE_KIB_MIN_DEFAULT,
         }
     }
 }
@@ -240,6 +243,9 @@ fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
             .take_integer("backlog_mib_max", &limits::BACKLOG_MIB_MAX)
             .unwrap_or(default.backlog_mib_max),
         zero_copy_kib_min: fields.take_integer("zero_copy_kib_min", &limits::ZERO_COPY_KIB_MIN),
+        splice_kib_min: fields
+            .take_integer("splice_kib_min", &limits::SPLICE_KIB_MIN)
+            .unwrap_or(limits::SPLICE_KIB_MIN_DEFAULT),
     };
     fields.finish();
     taken
@@ -285,7 +291,7 @@ mod tests {
             [status]\naddress = \"[::1]:9900\"\n\
             [limits]\ntier = \"standard\"\nunits = 3\nconnections_max = 5000\nsource_connections_max = 7\n\
             source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\nopenings_max = 9\nopenings_per_source_max = 8\n\
-            head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\n";
+            head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),
@@ -307,6 +313,7 @@ mod tests {
                     head_timeout_ms: 100,
                     backlog_mib_max: 16,
                     zero_copy_kib_min: Some(32),
+                    splice_kib_min: 64,
                 },
             })
         );

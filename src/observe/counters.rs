@@ -105,6 +105,8 @@ worker_counters! {
     pub zero_copy_sends: AtomicU64, Counter of "sends";
     /// Those of them that the kernel copied all the same; their sockets copy from there on.
     pub zero_copy_copied: AtomicU64, Counter of "sends";
+    /// Payload that went from socket to socket without being copied.
+    pub spliced_bytes: AtomicU64, Counter of "bytes";
     /// Receives that ran out of buffers and had to wait.
     pub parked: AtomicU64, Counter of "receives";
     /// How openings and sessions ended: why, and how far they had got.

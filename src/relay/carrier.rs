@@ -11,7 +11,7 @@
 //!
 //! A leg is a byte stream on a carrier: today each carrier has one leg.
 
-use crate::ring::{BufferPool, SendQueue};
+use crate::ring::{BufferPool, Pipe, SendQueue};
 use crate::session::{Gone, Moment};
 use crate::tls::record::{HeldRecord, Records};
 
@@ -39,6 +39,22 @@ pub enum ZeroCopy {
     SwitchedOff,
 }
 
+/// How what comes on a carrier is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// As much as there is, many times over.
+    Whole,
+    /// Heads only: its frames are large, and their rests are spliced.
+    Heads {
+        /// Receives since the last large frame.
+        since_large: u8,
+        /// Times that a pipe was filled since its socket was last waited for.
+        fills: u8,
+        /// It was waited for since then.
+        is_awaited: bool,
+    },
+}
+
 /// One connection of a session.
 #[derive(Debug)]
 pub struct Carrier<S> {
@@ -46,8 +62,14 @@ pub struct Carrier<S> {
     pub socket: S,
     /// What its receive does.
     pub receive: Receive,
+    /// How what comes is received.
+    pub reading: Reading,
+    /// What is to be sent before the queue, in a pipe that is not empty.
+    pub pipe: Option<Pipe>,
     /// What waits to be sent.
     pub queue: SendQueue,
+    /// What is in flight is no send: room is waited for, for what is in the pipe.
+    pub awaits_room: bool,
     /// It is on the list of carriers whose next send starts at the end of the turn.
     pub is_ready: bool,
     /// Nobody takes what is queued: it is thrown away when no send is in flight.
@@ -116,7 +138,10 @@ impl<S> Carrier<S> {
         Self {
             socket,
             receive: Receive::Unarmed,
+            reading: Reading::Whole,
+            pipe: None,
             queue: SendQueue::default(),
+            awaits_room: false,
             is_ready: false,
             is_discarding: false,
             is_send_cancelled: false,

@@ -1,6 +1,6 @@
 //! The loop, and what is done for each completion and each effect.
 
-use super::carrier::{Carrier, Receive, ZeroCopy};
+use super::carrier::{Carrier, Reading, Receive, ZeroCopy};
 use super::drain::Drain;
 use super::lending::is_to_lend;
 use super::mailbox::{Mailbox, Message, NewSession};
@@ -8,7 +8,7 @@ use super::session_table::SessionTable;
 use super::slow_readers::{CarrierName, Holders, SendWatch};
 use super::wheel::Wheel;
 use crate::admission::permit::Permit;
-use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, TLS_REST_MS};
+use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, SPLICE_KIB_MIN_DEFAULT, TLS_REST_MS};
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, Token};
@@ -29,11 +29,17 @@ pub struct RelayLimits {
     pub backlog_bytes_max: usize,
     /// Smallest send, in bytes, that is tried without copying it into the kernel. `None`: none is.
     pub zero_copy_bytes_min: Option<usize>,
+    /// Smallest frame payload, in bytes, whose rest may be spliced. `None`: none is.
+    pub splice_bytes_min: Option<u64>,
 }
 
 impl Default for RelayLimits {
     fn default() -> Self {
-        Self { backlog_bytes_max: (BACKLOG_MIB_MAX_DEFAULT as usize) << 20, zero_copy_bytes_min: None }
+        Self {
+            backlog_bytes_max: (BACKLOG_MIB_MAX_DEFAULT as usize) << 20,
+            zero_copy_bytes_min: None,
+            splice_bytes_min: Some(SPLICE_KIB_MIN_DEFAULT << 10),
+        }
     }
 }
 
@@ -83,7 +89,7 @@ pub struct Relay<R: Ring> {
     wheel: Wheel,
     pub(super) now: Moment,
     /// Carriers whose next send starts at the end of this turn.
-    ready: Vec<(u32, Leg)>,
+    pub(super) ready: Vec<(u32, Leg)>,
     /// Receives that wait for buffers, oldest first. An entry may be outdated: its carrier says so.
     parked: VecDeque<(u32, Leg)>,
     pub(super) limits: RelayLimits,
@@ -195,6 +201,8 @@ impl<R: Ring> Relay<R> {
         self.end_largest_holders();
         self.start_sends();
         self.rearm_parked();
+        // What is spliced needs no buffer, and is to be sent at once.
+        self.start_sends();
         self.rest_records();
         self.counters.slots.store(self.sessions.len() as u64, Ordering::Relaxed);
         self.counters.buffers.store(self.ring.pool().lent_out() as u64, Ordering::Relaxed);
@@ -282,6 +290,12 @@ impl<R: Ring> Relay<R> {
         }
         if let Some(chunk) = completion.chunk {
             self.on_bytes(index, leg, chunk);
+            self.choose_reading(index, leg);
+            let Some(live) = self.sessions.get_mut(index) else { return };
+            let carrier = &live.carriers[leg as usize];
+            if carrier.receive == Receive::Armed && carrier.reading != Reading::Whole {
+                self.cancel_receive(index, leg);
+            }
         } else if completion.result == -libc::ENOBUFS {
             // The bytes stay in the socket; the receive is armed again when buffers are back.
             live.carriers[leg as usize].receive = Receive::Parked;
@@ -304,6 +318,9 @@ impl<R: Ring> Relay<R> {
     fn on_completion_send(&mut self, index: u32, leg: Leg, mut result: i32, is_lent: bool) {
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
+        if std::mem::take(&mut carrier.awaits_room) {
+            result = result.min(0);
+        }
         self.ring.sent(&mut carrier.queue, result, is_lent);
         let was_to_lend = std::mem::take(&mut carrier.is_lending);
         if was_to_lend && !is_lent {
@@ -320,7 +337,7 @@ impl<R: Ring> Relay<R> {
     }
 
     /// A send is over, and what it sent has left the queue.
-    fn is_sent(&mut self, index: u32, leg: Leg, result: i32) {
+    pub(super) fn is_sent(&mut self, index: u32, leg: Leg, result: i32) {
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
         let was_cancelled = std::mem::take(&mut carrier.is_send_cancelled);
@@ -338,6 +355,9 @@ impl<R: Ring> Relay<R> {
         }
         if carrier.is_discarding {
             carrier.queue.clear(self.ring.pool());
+            if let Some(pipe) = carrier.pipe.take() {
+                self.ring.return_pipe(pipe);
+            }
         } else if was_cancelled && carrier.queue.holds_buffers() {
             carrier.queue.move_to_heap(self.ring.pool());
             live.session.handle_slow(leg, &mut self.effects);
@@ -346,12 +366,13 @@ impl<R: Ring> Relay<R> {
         }
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
-        if !carrier.queue.is_empty() {
+        if carrier.pipe.is_some() || !carrier.queue.is_empty() {
             Self::mark_ready(&mut self.ready, index, leg, carrier);
         }
         if !self.effects.is_empty() {
             self.apply_effects(index, Source::Nothing);
         }
+        self.go_on_reading(index, leg.other());
     }
 
     /// Carries out what the session wants, in order. The source's bytes are forwarded or given back.
@@ -435,11 +456,23 @@ impl<R: Ring> Relay<R> {
         if let Some(wrapping) = &mut carrier.wrapping {
             wrapping.turn_deaf(self.ring.pool());
         }
+        if let Some(pipe) = carrier.pipe.take() {
+            self.ring.return_pipe(pipe);
+        }
         if carrier.queue.is_in_flight() {
             carrier.queue.forsake(self.ring.pool());
             self.cancel_send(index, leg);
         } else {
             carrier.queue.clear(self.ring.pool());
+        }
+        self.go_on_reading(index, leg.other());
+    }
+
+    /// What is to be spliced from `leg` may have waited for what was queued before it.
+    fn go_on_reading(&mut self, index: u32, leg: Leg) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        if live.carriers[leg as usize].reading != Reading::Whole {
+            self.arm_if_wanted(index, leg);
         }
     }
 
@@ -463,7 +496,12 @@ impl<R: Ring> Relay<R> {
         }
     }
 
-    fn mark_ready(ready: &mut Vec<(u32, Leg)>, index: u32, leg: Leg, carrier: &mut Carrier<R::Socket>) {
+    pub(super) fn mark_ready(
+        ready: &mut Vec<(u32, Leg)>,
+        index: u32,
+        leg: Leg,
+        carrier: &mut Carrier<R::Socket>,
+    ) {
         if !carrier.is_ready && !carrier.queue.is_in_flight() {
             carrier.is_ready = true;
             ready.push((index, leg));
@@ -529,15 +567,12 @@ impl<R: Ring> Relay<R> {
     }
 
     fn arm_if_wanted(&mut self, index: u32, leg: Leg) {
-        let generation = self.sessions.generation(index);
         let Some(live) = self.sessions.get_mut(index) else { return };
-        let carrier = &mut live.carriers[leg as usize];
+        let carrier = &live.carriers[leg as usize];
         // What is left in a broken connection's socket is little, and its end is to be heard of.
         let is_wanted = !live.session.is_over() && (carrier.is_broken || !live.session.is_paused(leg));
         if carrier.receive == Receive::Unarmed && is_wanted {
-            carrier.receive = Receive::Armed;
-            live.in_flight += 1;
-            self.ring.receive(&carrier.socket, Token::new(Operation::Receive, index, generation, leg));
+            self.receive(index, leg);
         }
     }
 
@@ -550,10 +585,14 @@ impl<R: Ring> Relay<R> {
             let generation = self.sessions.generation(index);
             let Some(live) = self.sessions.get_mut(index) else { continue };
             let carrier = &mut live.carriers[leg as usize];
-            if !std::mem::take(&mut carrier.is_ready)
-                || carrier.queue.is_empty()
-                || carrier.queue.is_in_flight()
-            {
+            if !std::mem::take(&mut carrier.is_ready) || carrier.queue.is_in_flight() {
+                continue;
+            }
+            if carrier.pipe.is_some() {
+                self.send_pipe(index, leg);
+                continue;
+            }
+            if carrier.queue.is_empty() {
                 continue;
             }
             if carrier.is_discarding {

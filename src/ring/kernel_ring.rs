@@ -6,6 +6,7 @@
 use super::buffer_pool::BufferPool;
 use super::buffer_ring::{BUFFER_GROUP, BufferRing};
 use super::message_block::MessageBlock;
+use super::pipe::{Pipe, Pipes};
 use super::send_queue::SendQueue;
 use super::token::{Operation, Token};
 use super::{Chunk, Completion, GivenBack, Ring, RingError};
@@ -41,6 +42,7 @@ pub struct KernelRing {
     wake_up: OwnedFd,
     #[expect(clippy::vec_box, reason = "the kernel reads a block where it lies: it must not move")]
     spare_blocks: Vec<Box<MessageBlock>>,
+    pipes: Pipes,
     started: Instant,
     last_turn_completions: usize,
     has_min_wait: bool,
@@ -83,6 +85,7 @@ impl KernelRing {
             buffer_ring: Some(buffer_ring),
             wake_up,
             spare_blocks: Vec::new(),
+            pipes: Pipes::default(),
             started: now(),
             last_turn_completions: 0,
             has_min_wait,
@@ -178,6 +181,38 @@ impl Ring for KernelRing {
 
     fn receive(&mut self, socket: &OwnedFd, token: Token) {
         self.push(opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), BUFFER_GROUP).build(), token);
+    }
+
+    fn receive_once(&mut self, socket: &OwnedFd, bytes_max: u32, token: Token) {
+        let receive = opcode::Recv::new(types::Fd(socket.as_raw_fd()), std::ptr::null_mut(), bytes_max)
+            .buf_group(BUFFER_GROUP);
+        self.push(receive.build().flags(squeue::Flags::BUFFER_SELECT), token);
+    }
+
+    fn await_bytes(&mut self, socket: &OwnedFd, token: Token) {
+        let events = libc::POLLIN | libc::POLLRDHUP;
+        self.push(opcode::PollAdd::new(types::Fd(socket.as_raw_fd()), events as u32).build(), token);
+    }
+
+    fn await_room(&mut self, socket: &OwnedFd, queue: &mut SendQueue, token: Token) {
+        queue.begin_wait();
+        self.push(opcode::PollAdd::new(types::Fd(socket.as_raw_fd()), libc::POLLOUT as u32).build(), token);
+    }
+
+    fn take_pipe(&mut self) -> Option<Pipe> {
+        self.pipes.take()
+    }
+
+    fn return_pipe(&mut self, pipe: Pipe) {
+        self.pipes.put_back(pipe);
+    }
+
+    fn splice_in(&mut self, socket: &OwnedFd, pipe: &mut Pipe, bytes_max: usize) -> i32 {
+        self.pipes.splice_in(socket, pipe, bytes_max)
+    }
+
+    fn splice_out(&mut self, socket: &OwnedFd, pipe: &mut Pipe) -> i32 {
+        self.pipes.splice_out(socket, pipe)
     }
 
     fn send(&mut self, socket: &OwnedFd, queue: &mut SendQueue, token: Token) -> Option<i32> {

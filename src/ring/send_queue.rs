@@ -250,6 +250,13 @@ impl SendQueue {
         self.block = block;
     }
 
+    /// Marks the queue as in flight, with nothing of it: what goes before it waits for room.
+    pub fn begin_wait(&mut self) {
+        debug_assert!(!self.is_in_flight);
+        self.is_in_flight = true;
+        self.last_in_flight = None;
+    }
+
     /// The send in flight is over and sent so many bytes, which leave the queue. Gives its pieces' memory back.
     pub(super) fn end_send(&mut self, pool: &mut BufferPool, sent: usize) -> Option<Box<MessageBlock>> {
         self.is_in_flight = false;

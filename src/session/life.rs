@@ -189,6 +189,34 @@ impl Session {
         }
     }
 
+    /// Payload of a frame that `leg` is sending, in bytes, that may go to the other leg without being looked at. 0: what comes
+    /// is to be handed to [`Session::handle_bytes`].
+    pub fn unseen_bytes(&self, leg: Leg) -> u64 {
+        let state = &self.legs[leg as usize];
+        let is_relayed = matches!(state.intake, Intake::Relayed) && !self.is_over;
+        if is_relayed && self.limits.frames.is_some() { state.scanner.payload_left() } else { 0 }
+    }
+
+    /// The largest payload, in bytes, that a frame of `leg` declared since this was last asked.
+    pub fn take_largest_frame(&mut self, leg: Leg) -> u64 {
+        self.legs[leg as usize].scanner.take_largest()
+    }
+
+    /// So many bytes of `leg`, at most [`Session::unseen_bytes`], are on their way to the other one: there is nothing to
+    /// forward.
+    pub fn handle_passed(&mut self, leg: Leg, bytes: u64, now: Moment, effects: &mut Effects) {
+        self.active_at = now;
+        self.legs[leg as usize].scanner.pass_unseen(bytes);
+        self.owe(leg, bytes, effects);
+        let other = leg.other();
+        if let Outlet::ClosingAt { code } = self.legs[other as usize].outlet
+            && self.legs[leg as usize].scanner.is_at_boundary()
+        {
+            self.inject_close(other, code, effects);
+            self.settle(effects);
+        }
+    }
+
     /// So many of the bytes queued towards `leg` were sent.
     pub fn handle_sent(&mut self, leg: Leg, bytes: u64, now: Moment, effects: &mut Effects) {
         // What a slow reader takes is life too: its sender may be held back for long.
@@ -357,8 +385,13 @@ impl Session {
         if queued == 0 {
             return;
         }
+        effects.push(Effect::Forward { to: from.other(), held, range: 0..bytes });
+        self.owe(from, queued, effects);
+    }
+
+    /// So much more of what `from` sent is on its way to the other leg.
+    fn owe(&mut self, from: Leg, queued: u64, effects: &mut Effects) {
         let to = from.other();
-        effects.push(Effect::Forward { to, held, range: 0..bytes });
         let target = &mut self.legs[to as usize];
         target.owed_bytes += queued;
         if target.owed_bytes >= OWED_BYTES_HIGH && !self.legs[from as usize].is_paused {

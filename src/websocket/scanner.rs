@@ -80,6 +80,8 @@ pub struct Scanner {
     /// Payload of the current frame that has not passed yet, in bytes.
     payload_left: u64,
     kind: FrameKind,
+    /// The largest payload that was declared since somebody asked.
+    largest_bytes: u64,
     close_code: Option<u16>,
     /// The message in progress: whether it is text, and the bytes its frames declared so far.
     message: Option<Message>,
@@ -101,6 +103,7 @@ impl Scanner {
             sender,
             payload_left: 0,
             kind: FrameKind::Pong,
+            largest_bytes: 0,
             close_code: None,
             message: None,
             held: [0; HELD_BYTES_MAX + 1],
@@ -112,6 +115,22 @@ impl Scanner {
     /// Whether what was released so far ends with a whole frame.
     pub fn is_at_boundary(&self) -> bool {
         self.payload_left == 0
+    }
+
+    /// Payload of the current frame that has not passed yet, in bytes.
+    pub fn payload_left(&self) -> u64 {
+        self.payload_left
+    }
+
+    /// So much payload of the current frame, at most what is left of it, passes without being looked at.
+    pub fn pass_unseen(&mut self, bytes: u64) {
+        debug_assert!(bytes <= self.payload_left && self.kind != FrameKind::Close);
+        self.pass_payload(bytes);
+    }
+
+    /// The largest payload, in bytes, that a data frame declared since this was last asked; 0 if none began.
+    pub fn take_largest(&mut self) -> u64 {
+        core::mem::take(&mut self.largest_bytes)
     }
 
     /// What passed so far, by kind.
@@ -237,6 +256,7 @@ impl Scanner {
         };
         self.close_code = header.close_code;
         self.payload_left = header.payload_bytes;
+        self.largest_bytes = self.largest_bytes.max(header.payload_bytes);
         self.tally.count_frame(self.kind);
         Ok(())
     }

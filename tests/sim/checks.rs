@@ -7,8 +7,8 @@ use super::simulation::Simulation;
 use super::world::World;
 use ringgate::limits::{BUFFER_BYTES, OWED_BYTES_HIGH, SLOW_SEND_MS};
 use ringgate::relay::Relay;
-use ringgate::relay::carrier::Receive;
-use ringgate::ring::{Chunk, Operation, Token};
+use ringgate::relay::carrier::{Reading, Receive};
+use ringgate::ring::{Chunk, Operation, Pipe, Token};
 use ringgate::session::{Cause, Phase};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +35,9 @@ struct Carrier {
     backlog_bytes: usize,
     is_sending: bool,
     is_discarding: bool,
+    /// Its frames are received by their heads.
+    is_spliced: bool,
+    pipe: Option<(u16, usize)>,
 }
 
 fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
@@ -48,6 +51,7 @@ fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
         let lent = queue.lent().iter().map(Chunk::index).collect();
         let mut queued_bytes = 0;
         queue.for_each_piece(seen.pool, usize::MAX, |piece| queued_bytes += piece.len());
+        queued_bytes += seen.carrier.pipe.as_ref().map_or(0, Pipe::bytes);
         carriers.push(Carrier {
             connection: seen.carrier.socket.id,
             user: (name.index, name.generation),
@@ -63,6 +67,8 @@ fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
             backlog_bytes: seen.carrier.heap_bytes(seen.pool),
             is_sending: queue.is_in_flight(),
             is_discarding: seen.carrier.is_discarding,
+            is_spliced: seen.carrier.reading != Reading::Whole,
+            pipe: seen.carrier.pipe.as_ref().map(|pipe| (pipe.number(), pipe.bytes())),
         });
     });
     carriers
@@ -83,8 +89,11 @@ impl Simulation {
             let pool = ring.simulated_pool();
             pool.lent_out() < pool.buffers()
         };
-        for carrier in &carriers {
-            check_carrier(ring, carrier);
+        check_pipes(ring, &carriers);
+        for pair in carriers.chunks(2) {
+            for (carrier, other) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
+                check_carrier(ring, carrier, other);
+            }
         }
         check_late_sends(ring, &carriers);
         let mut world = self.world.borrow_mut();
@@ -183,6 +192,23 @@ fn check_buffers(ring: &SimRing, carriers: &[Carrier], left_behind: &[u16], back
     assert!(backlog <= backlog_bytes_max, "backlogs of {backlog} bytes are over their limit");
 }
 
+/// Every pipe that is taken stands before one queue, with all that is in it.
+fn check_pipes(ring: &SimRing, carriers: &[Carrier]) {
+    let held: BTreeMap<_, _> = carriers.iter().filter_map(|carrier| carrier.pipe).collect();
+    let taken: BTreeMap<_, _> = (0..)
+        .zip(&ring.pipes)
+        .filter(|(_, pipe)| pipe.is_taken)
+        .map(|(number, pipe)| (number, pipe.bytes.len()))
+        .collect();
+    assert_eq!(held, taken, "pipes of carriers, and pipes that are taken, by their bytes");
+    assert_eq!(
+        held.len(),
+        carriers.iter().filter(|carrier| carrier.pipe.is_some()).count(),
+        "a pipe is in two places"
+    );
+    assert!(held.values().all(|bytes| *bytes > 0), "an empty pipe is kept");
+}
+
 /// The relay awaits exactly what is in flight.
 fn check_operations(ring: &SimRing, carriers: &[Carrier]) {
     let awaited: BTreeMap<_, _> = carriers.iter().map(|carrier| (carrier.user, carrier.in_flight)).collect();
@@ -196,7 +222,7 @@ fn check_operations(ring: &SimRing, carriers: &[Carrier]) {
 }
 
 /// Nothing hangs: what can be read is being read, what waits to be sent is being sent.
-fn check_carrier(ring: &SimRing, carrier: &Carrier) {
+fn check_carrier(ring: &SimRing, carrier: &Carrier, other: &Carrier) {
     let id = carrier.connection;
     let is_open = |token: u64| ring.in_flight.contains_key(&token) || ring.is_over_untold(token);
     let is_received = matches!(carrier.receive, Receive::Armed | Receive::Cancelling);
@@ -218,7 +244,9 @@ fn check_carrier(ring: &SimRing, carrier: &Carrier) {
         assert!(carrier.is_sending || carrier.queued_bytes == 0, "an ended session owes bytes");
         return;
     }
-    let is_read = carrier.is_paused || carrier.receive != Receive::Unarmed;
+    // What is to be spliced waits until all that was before it is gone.
+    let waits_to_be_spliced = carrier.is_spliced && other.is_sending;
+    let is_read = carrier.is_paused || carrier.receive != Receive::Unarmed || waits_to_be_spliced;
     assert!(is_read, "connection {id} is not read, and nobody will change that");
     let is_sent = carrier.queued_bytes == 0 || carrier.is_sending;
     assert!(is_sent, "{} bytes for connection {id} wait, and nobody sends them", carrier.queued_bytes);
@@ -273,7 +301,7 @@ fn check_late_sends(ring: &mut SimRing, carriers: &[Carrier]) {
                 "the session of {id} is over, and its send is not cancelled"
             );
         }
-        if let Some(InFlight { cancels: 0, kind: Kind::Receive, .. }) =
+        if let Some(InFlight { cancels: 0, kind: Kind::Receive { .. } | Kind::AwaitBytes, .. }) =
             ring.in_flight.get(&carrier.receive_token)
         {
             let id = carrier.connection;

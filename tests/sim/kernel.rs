@@ -3,11 +3,11 @@
 //! As Linux has it for multishot receives, for sends with MSG_WAITALL, and for cancels by name; the moods of the ring say
 //! when.
 
-use super::operation::{Entry, InFlight, Kind, Lent, Posted};
+use super::operation::{Entry, InFlight, Kind, Lent, Posted, Sending};
 use super::ring::SimRing;
 use super::world::Fault;
-use ringgate::limits::BUFFER_BYTES;
-use ringgate::ring::{GivenBack, Operation, Token};
+use ringgate::limits::{BUFFER_BYTES, SPLICE_PIPE_BYTES};
+use ringgate::ring::{GivenBack, Operation, Pipe, Token};
 use ringgate::session::Leg;
 
 impl SimRing {
@@ -21,10 +21,15 @@ impl SimRing {
     fn complete(&mut self, token: u64, result: i32, buffer: Option<u16>) {
         let operation = self.in_flight.remove(&token).expect("an operation in flight completes");
         let connection = operation.connection;
+        let is_wait = matches!(operation.kind, Kind::AwaitBytes | Kind::AwaitRoom);
         let sent = match operation.kind {
-            Kind::Receive => {
+            Kind::Receive { .. } | Kind::AwaitBytes => {
                 self.note("receive ends", connection, i64::from(result));
                 None
+            }
+            Kind::AwaitRoom => {
+                self.note("wait for room ends", connection, i64::from(result));
+                Some(Sending::nothing())
             }
             Kind::Send(sending) => {
                 self.note("send ends", connection, i64::from(result));
@@ -46,6 +51,7 @@ impl SimRing {
             sent,
             given_back: None,
             connection,
+            is_wait,
         });
     }
 
@@ -67,6 +73,7 @@ impl SimRing {
                 sent: None,
                 given_back: Some((lent.sending, given_back)),
                 connection: None,
+                is_wait: false,
             });
         }
         is_any
@@ -111,6 +118,7 @@ impl SimRing {
             sent: None,
             given_back: None,
             connection: None,
+            is_wait: false,
         });
         if result == 0 && !comes_first {
             self.finish(target, libc::ECANCELED);
@@ -121,7 +129,7 @@ impl SimRing {
     fn finish(&mut self, token: u64, error: i32) {
         let Some(operation) = self.in_flight.get(&token) else { return };
         let done = match &operation.kind {
-            Kind::Receive => 0,
+            Kind::Receive { .. } | Kind::AwaitBytes | Kind::AwaitRoom => 0,
             Kind::Send(sending) => sending.done as i32,
         };
         self.complete(token, if done > 0 { done } else { -error }, None);
@@ -131,7 +139,8 @@ impl SimRing {
     fn go_on(&mut self, token: u64) {
         let Some(operation) = self.in_flight.get(&token) else { return };
         match operation.kind {
-            Kind::Receive => self.receive_on(token),
+            Kind::Receive { once } => self.receive_on(token, once),
+            Kind::AwaitBytes | Kind::AwaitRoom => self.wait_on(token),
             Kind::Send(_) => self.send_on(token),
         }
     }
@@ -142,14 +151,27 @@ impl SimRing {
         let connection = &world.connections[operation.connection];
         operation.is_finishing
             || match operation.kind {
-                Kind::Receive => connection.is_readable(),
+                Kind::Receive { .. } | Kind::AwaitBytes => connection.is_readable(),
+                Kind::AwaitRoom => connection.is_broken || connection.room() > 0,
                 Kind::Send(_) => {
                     connection.is_broken || connection.room() > 0 || connection.next_send_fails.is_some()
                 }
             }
     }
 
-    fn receive_on(&mut self, token: u64) {
+    /// A wait is over when there is what it waits for.
+    fn wait_on(&mut self, token: u64) {
+        let operation = &self.in_flight[&token];
+        if self.draws_permille(self.odds.fails) {
+            self.finish(token, libc::ENOMEM);
+        } else if operation.is_finishing {
+            self.finish(token, libc::ECANCELED);
+        } else if self.could_go_on(operation) {
+            self.complete(token, libc::POLLIN.into(), None);
+        }
+    }
+
+    fn receive_on(&mut self, token: u64, once: Option<usize>) {
         let (connection, is_finishing) = {
             let operation = &self.in_flight[&token];
             (operation.connection, operation.is_finishing)
@@ -189,7 +211,7 @@ impl SimRing {
                 }
                 return self.complete(token, result, buffer);
             }
-            let mut bytes = unread.min(BUFFER_BYTES);
+            let mut bytes = unread.min(once.unwrap_or(BUFFER_BYTES));
             if self.draws(self.odds.short_receive) {
                 bytes = self.world.borrow_mut().rng.usize(1..=bytes);
             }
@@ -202,7 +224,7 @@ impl SimRing {
                 connection.endpoint.wake_writer(0);
             }
             self.note("receives", connection, bytes as i64);
-            if is_finishing || self.draws(self.odds.receive_ends) {
+            if is_finishing || once.is_some() || self.draws(self.odds.receive_ends) {
                 return self.complete(token, bytes as i32, Some(index));
             }
             self.post(Posted {
@@ -214,11 +236,80 @@ impl SimRing {
                 sent: None,
                 given_back: None,
                 connection: None,
+                is_wait: false,
             });
             if self.draws(self.odds.waits) {
                 return;
             }
         }
+    }
+
+    /// What has arrived goes into a pipe, as far as there is room.
+    pub fn splice_into(&mut self, id: usize, pipe: &mut Pipe, bytes_max: usize) -> i32 {
+        let is_received = |operation: &InFlight| {
+            operation.connection == id && matches!(operation.kind, Kind::Receive { .. } | Kind::AwaitBytes)
+        };
+        assert!(!self.in_flight.values().any(is_received), "connection {id} is spliced while it is received");
+        assert!(pipe.bytes() == 0 && bytes_max > 0, "a pipe is filled that is not empty, or with nothing");
+        if self.draws_permille(self.odds.fails) {
+            return -libc::ENOMEM;
+        }
+        let is_interrupted = self.draws(self.odds.short_send.min(20));
+        let is_short = self.draws(self.odds.short_receive);
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let unread = world.connections[id].unread();
+        if unread == 0 || world.connections[id].is_held {
+            return -libc::EAGAIN;
+        }
+        if is_interrupted {
+            return -libc::EINTR;
+        }
+        let mut bytes = unread.min(bytes_max).min(SPLICE_PIPE_BYTES);
+        if is_short {
+            bytes = world.rng.usize(1..=bytes);
+        }
+        let mut received = world.connections[id].receive(bytes);
+        if received.first() != received.last() && world.takes_fault(Fault::MixesAPipe) {
+            received.swap(0, bytes - 1);
+        }
+        world.connections[id].endpoint.wake_writer(0);
+        world.sessions[id / 2].active_at = now;
+        world.trace.note(now, "splices in", id, bytes as i64);
+        self.pipes[usize::from(pipe.number())].bytes.extend(received);
+        pipe.filled(bytes);
+        bytes as i32
+    }
+
+    /// What stands in a pipe is sent, as far as the connection takes it.
+    pub fn splice_from(&mut self, id: usize, pipe: &mut Pipe) -> i32 {
+        let is_sending = |operation: &InFlight| {
+            operation.connection == id && matches!(operation.kind, Kind::Send(_) | Kind::AwaitRoom)
+        };
+        assert!(
+            !self.in_flight.values().any(is_sending),
+            "connection {id} is spliced to while a send is in flight"
+        );
+        {
+            let world = self.world.borrow();
+            let connection = &world.connections[id];
+            assert!(
+                !connection.is_shut && !connection.resets_on_close,
+                "connection {id} is spliced to when shut"
+            );
+        }
+        let content = &self.pipes[usize::from(pipe.number())];
+        assert!(
+            content.is_taken && content.bytes.len() == pipe.bytes() && pipe.bytes() > 0,
+            "an empty pipe is sent"
+        );
+        let bytes: Vec<u8> = content.bytes.iter().copied().collect();
+        let Some(sent) = self.send_at_once(id, &bytes) else { return -libc::EAGAIN };
+        self.note("splices out", id, sent.into());
+        let gone = sent.max(0) as usize;
+        self.pipes[usize::from(pipe.number())].bytes.drain(..gone);
+        pipe.emptied(gone);
+        sent
     }
 
     /// What a connection takes of a send without waiting; nothing if it would have to wait.
@@ -341,6 +432,7 @@ impl SimRing {
                 sent: None,
                 given_back: None,
                 connection: None,
+                is_wait: false,
             });
         }
     }

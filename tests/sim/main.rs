@@ -43,17 +43,19 @@ fn every_promise_holds_after_every_turn() {
     let seeds = from_environment("RINGGATE_SIM_SEEDS").unwrap_or(SEEDS);
     let mut total = Summary::default();
     for seed in 0..seeds {
-        let Summary { turns, sessions, taken_back, parked, slow_readers, bytes } = run_seed(seed, None);
+        let Summary { turns, sessions, taken_back, parked, slow_readers, bytes, spliced } =
+            run_seed(seed, None);
         total.turns += turns;
         total.sessions += sessions;
         total.taken_back += taken_back;
         total.parked += parked;
         total.slow_readers += slow_readers;
         total.bytes += bytes;
+        total.spliced += spliced;
     }
     println!("{seeds} seeds: {total:?}");
     if seeds >= SEEDS {
-        let met = [total.taken_back, total.parked, total.slow_readers];
+        let met = [total.taken_back, total.parked, total.slow_readers, total.spliced];
         assert!(met.iter().all(|count| *count > seeds / 100), "the seeds meet too little: {total:?}");
     }
 }
@@ -87,6 +89,7 @@ fn notices_each_deliberate_fault() {
         (Fault::CountsAnEndTwice, "terminations counted"),
         (Fault::MiscountsASend, "what the other leg did not send"),
         (Fault::OverwritesASend, "changed while it was in flight"),
+        (Fault::MixesAPipe, "what the other leg did not send"),
         (Fault::LosesACompletion, "is Armed"),
     ] {
         assert!(is_noticed(fault, words), "{fault:?} is not noticed");

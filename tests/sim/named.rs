@@ -57,6 +57,7 @@ fn one_session(habits: [Habits; 2], scripts: [Script; 2], early: usize, buffers:
         posted_max: 4,
         backlog_bytes_max: 64 << 20,
         zero_copy_bytes_min: None,
+        splice_bytes_min: None,
         arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
     };
     Simulation::new(scenario, World::new(0, Rng::with_seed(0), None))
@@ -209,6 +210,7 @@ fn parked_receives_are_armed_in_turn_though_those_before_them_are_idle() {
         posted_max: 1,
         backlog_bytes_max: 64 << 20,
         zero_copy_bytes_min: None,
+        splice_bytes_min: None,
         arrivals: vec![(0, Arrival::Session(Box::new(hog))), quiet(5), quiet(5), quiet(5)],
     };
     let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
@@ -288,6 +290,7 @@ fn a_record_that_drips_in_has_until_its_deadline_however_often_a_byte_comes() {
         posted_max: 2,
         backlog_bytes_max: 64 << 20,
         zero_copy_bytes_min: None,
+        splice_bytes_min: None,
         arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
     };
     let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));

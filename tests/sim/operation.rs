@@ -6,8 +6,22 @@ use std::collections::VecDeque;
 /// What an operation does, on which connection.
 #[derive(Debug)]
 pub enum Kind {
-    Receive,
+    /// A receive until cancelled, or once, of so many bytes at most.
+    Receive {
+        once: Option<usize>,
+    },
+    /// A wait for something to be received.
+    AwaitBytes,
     Send(Sending),
+    /// A wait for room; for its queue it is a send of nothing.
+    AwaitRoom,
+}
+
+/// What stands in a pipe, from which connection.
+#[derive(Debug, Default)]
+pub struct PipeContent {
+    pub bytes: VecDeque<u8>,
+    pub is_taken: bool,
 }
 
 /// A send: what it read when it began, and how far it has come.
@@ -19,6 +33,13 @@ pub struct Sending {
     pub done: usize,
     /// Its memory stays with the kernel when it is over.
     pub lends: bool,
+}
+
+impl Sending {
+    /// What a wait for room sends.
+    pub fn nothing() -> Self {
+        Self { bytes: Vec::new(), pieces: Vec::new(), done: 0, lends: false }
+    }
 }
 
 /// Memory that the kernel has of a send that is over.
@@ -65,6 +86,8 @@ pub struct Posted {
     /// Memory that comes back, and whether it was copied after all.
     pub given_back: Option<(Sending, GivenBack)>,
     pub connection: Option<usize>,
+    /// Its operation waited, and moved nothing.
+    pub is_wait: bool,
 }
 
 impl Posted {

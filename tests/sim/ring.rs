@@ -5,10 +5,10 @@
 //! Not here: what a connection says (`connection`), and what is checked between two turns (`checks`).
 
 use super::arrivals::Arrivals;
-use super::operation::{CompletionQueue, Entry, InFlight, Kind, Lent, Posted, Sending};
+use super::operation::{CompletionQueue, Entry, InFlight, Kind, Lent, PipeContent, Posted, Sending};
 use super::world::{Fault, Shared, SimSocket};
 use ringgate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES, SEND_PIECES_MAX};
-use ringgate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, SendQueue, Token};
+use ringgate::ring::{BufferPool, Chunk, Completion, Operation, Pipe, Ring, RingError, SendQueue, Token};
 use ringgate::session::Moment;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -59,6 +59,7 @@ pub struct SimRing {
     pub lent: Vec<Lent>,
     /// Memory that the relay was told to take back.
     given_back: VecDeque<Sending>,
+    pub pipes: Vec<PipeContent>,
     /// Operations of each user of a slot whose last completion the relay was not told.
     pub open: BTreeMap<(u32, u32), u32>,
     /// The connection that each name stands for.
@@ -99,6 +100,7 @@ impl SimRing {
             to_take_back: VecDeque::new(),
             lent: Vec::new(),
             given_back: VecDeque::new(),
+            pipes: Vec::new(),
             open: BTreeMap::new(),
             names: BTreeMap::new(),
             arrivals,
@@ -165,7 +167,7 @@ impl SimRing {
             if let Some(address) = self.addresses.get(&index) {
                 let buffer = *address..*address + BUFFER_BYTES + BUFFER_HEADROOM_BYTES;
                 let is_sent = |operation: &InFlight| match &operation.kind {
-                    Kind::Receive => false,
+                    Kind::Receive { .. } | Kind::AwaitBytes | Kind::AwaitRoom => false,
                     Kind::Send(sending) => sending.pieces.iter().any(|(at, _)| buffer.contains(at)),
                 };
                 let sender = self.in_flight.values().find(|operation| is_sent(operation));
@@ -184,7 +186,8 @@ impl SimRing {
     /// Tells the relay a completion.
     fn tell(&mut self, posted: Posted) -> Completion {
         let is_over = posted.ends_its_operation();
-        let Posted { token, result, has_more, buffer, target, sent, given_back, connection } = posted;
+        let Posted { token, result, has_more, buffer, target, sent, given_back, connection, is_wait } =
+            posted;
         if let Some((target, serial)) = target
             && let Some(operation) = self.in_flight.get_mut(&target)
             && operation.serial == serial
@@ -200,7 +203,7 @@ impl SimRing {
             how
         });
         if let Some(sending) = sent {
-            self.to_take_back.push_back((result, sending));
+            self.to_take_back.push_back((if is_wait { result.min(0) } else { result }, sending));
         }
         let mut world = self.world.borrow_mut();
         if let Some(id) = connection {
@@ -217,7 +220,7 @@ impl SimRing {
             }
         }
         let id = self.names.get(&name_of(token)).copied();
-        if let Some(id) = id.filter(|_| result > 0) {
+        if let Some(id) = id.filter(|_| result > 0 && !is_wait) {
             world.sessions[id / 2].active_at = world.now;
         }
         let chunk = buffer.and_then(|index| self.pool.take_received(index, result.max(0) as usize));
@@ -263,7 +266,57 @@ impl Ring for SimRing {
     fn receive(&mut self, socket: &SimSocket, token: Token) {
         assert_eq!(token.operation(), Operation::Receive);
         self.note("relay arms", socket.id, 0);
-        self.start(socket.id, token, Kind::Receive);
+        self.start(socket.id, token, Kind::Receive { once: None });
+    }
+
+    fn receive_once(&mut self, socket: &SimSocket, bytes_max: u32, token: Token) {
+        assert_eq!(token.operation(), Operation::Receive);
+        self.note("relay arms once", socket.id, bytes_max.into());
+        self.start(socket.id, token, Kind::Receive { once: Some(bytes_max as usize) });
+    }
+
+    fn await_bytes(&mut self, socket: &SimSocket, token: Token) {
+        assert_eq!(token.operation(), Operation::Receive);
+        self.note("relay awaits bytes", socket.id, 0);
+        self.start(socket.id, token, Kind::AwaitBytes);
+    }
+
+    fn await_room(&mut self, socket: &SimSocket, queue: &mut SendQueue, token: Token) {
+        assert_eq!(token.operation(), Operation::Send);
+        assert!(!queue.is_in_flight(), "room is awaited while a send is in flight");
+        self.note("relay awaits room", socket.id, 0);
+        queue.begin_wait();
+        self.start(socket.id, token, Kind::AwaitRoom);
+    }
+
+    fn take_pipe(&mut self) -> Option<Pipe> {
+        if self.draws(self.odds.waits / 4) {
+            return None;
+        }
+        let free = self.pipes.iter().position(|pipe| !pipe.is_taken);
+        let number = free.unwrap_or_else(|| {
+            self.pipes.push(PipeContent::default());
+            self.pipes.len() - 1
+        });
+        self.pipes[number].is_taken = true;
+        Some(Pipe::new(number as u16))
+    }
+
+    fn return_pipe(&mut self, pipe: Pipe) {
+        let content = &mut self.pipes[usize::from(pipe.number())];
+        assert!(
+            content.is_taken && content.bytes.len() == pipe.bytes(),
+            "a pipe is returned that was not taken"
+        );
+        *content = PipeContent::default();
+    }
+
+    fn splice_in(&mut self, socket: &SimSocket, pipe: &mut Pipe, bytes_max: usize) -> i32 {
+        self.splice_into(socket.id, pipe, bytes_max)
+    }
+
+    fn splice_out(&mut self, socket: &SimSocket, pipe: &mut Pipe) -> i32 {
+        self.splice_from(socket.id, pipe)
     }
 
     fn send(&mut self, socket: &SimSocket, queue: &mut SendQueue, token: Token) -> Option<i32> {
@@ -367,7 +420,7 @@ impl Ring for SimRing {
 
     fn send_now(&mut self, socket: &SimSocket, bytes: &[u8]) -> usize {
         let is_sending = |operation: &InFlight| {
-            operation.connection == socket.id && matches!(operation.kind, Kind::Send(_))
+            operation.connection == socket.id && matches!(operation.kind, Kind::Send(_) | Kind::AwaitRoom)
         };
         assert!(!self.in_flight.values().any(is_sending), "a send at once while another is in flight");
         let mut world = self.world.borrow_mut();
@@ -382,7 +435,7 @@ impl Ring for SimRing {
 
     fn shutdown(&mut self, socket: &SimSocket) {
         let is_sending = |operation: &InFlight| {
-            operation.connection == socket.id && matches!(operation.kind, Kind::Send(_))
+            operation.connection == socket.id && matches!(operation.kind, Kind::Send(_) | Kind::AwaitRoom)
         };
         assert!(!self.in_flight.values().any(is_sending), "a shutdown while a send is in flight");
         self.world.borrow_mut().shut(socket.id);

@@ -19,6 +19,7 @@ pub struct Scenario {
     pub posted_max: usize,
     pub backlog_bytes_max: usize,
     pub zero_copy_bytes_min: Option<usize>,
+    pub splice_bytes_min: Option<u64>,
     pub arrivals: Vec<(u64, Arrival)>,
 }
 
@@ -80,6 +81,7 @@ impl Scenario {
             posted_max: rng.usize(1..=8),
             backlog_bytes_max: if rng.bool() { rng.usize(1_000..100_000) } else { 64 << 20 },
             zero_copy_bytes_min: rng.bool().then(|| rng.usize(1..2_000)),
+            splice_bytes_min: rng.bool().then(|| rng.u64(100..4_000)),
             arrivals,
         }
     }

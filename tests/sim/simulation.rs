@@ -34,17 +34,25 @@ pub struct Summary {
     pub parked: u64,
     pub slow_readers: u64,
     pub bytes: usize,
+    pub spliced: u64,
 }
 
 impl Simulation {
     pub fn new(scenario: Scenario, world: Shared) -> Self {
-        let Scenario { odds, buffers, posted_max, backlog_bytes_max, zero_copy_bytes_min, arrivals } =
-            scenario;
+        let Scenario {
+            odds,
+            buffers,
+            posted_max,
+            backlog_bytes_max,
+            zero_copy_bytes_min,
+            splice_bytes_min,
+            arrivals,
+        } = scenario;
         let mailbox = Mailbox::new().expect("a descriptor is left");
         let arrivals = Arrivals::new(Arc::clone(&mailbox), arrivals);
         let ring = SimRing::new(&world, odds, buffers, posted_max, arrivals);
         let counters = Arc::new(WorkerCounters::default());
-        let limits = RelayLimits { backlog_bytes_max, zero_copy_bytes_min };
+        let limits = RelayLimits { backlog_bytes_max, zero_copy_bytes_min, splice_bytes_min };
         let relay = Relay::new(ring, mailbox, Arc::clone(&counters), limits);
         Self { relay: ManuallyDrop::new(relay), world, counters, backlog_bytes_max }
     }
@@ -94,6 +102,7 @@ impl Simulation {
             parked: count(&self.counters.parked),
             slow_readers: self.counters.terminations_of(Cause::SlowReader, Phase::Relay),
             bytes: world.connections.iter().map(|connection| connection.taken.len()).sum(),
+            spliced: count(&self.counters.spliced_bytes),
         };
         drop(world);
         ManuallyDrop::into_inner(self.relay);

@@ -27,6 +27,8 @@ pub enum Fault {
     MiscountsASend,
     /// A send's memory is overwritten while it is in flight.
     OverwritesASend,
+    /// Two bytes change places in a pipe.
+    MixesAPipe,
     /// The last completion of a receive is lost.
     LosesACompletion,
 }
