@@ -195,12 +195,12 @@ mod tests {
         for (sessions, said, remedy) in [
             (
                 SessionsFrom::ConnectionsMax(50_000),
-                "50000 sessions (limits.connections_max): needs 100448",
+                "50000 sessions (limits.connections_max): needs 100576",
                 "lower limits.connections_max or limits.openings_max",
             ),
             (
                 tier,
-                "10000 sessions (tier basic, 2 units): needs 20448",
+                "10000 sessions (tier basic, 2 units): needs 20576",
                 "set limits.connections_max lower than the tier, or lower limits.openings_max",
             ),
         ] {
