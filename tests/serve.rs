@@ -166,7 +166,7 @@ fn a_tier_that_needs_more_open_files_is_refused_with_the_remedy() {
     let configuration = Configuration::new(&instance, &api_file("t", closed_port(), ""));
     let said = failure(configuration.run_with_open_files(4096));
     assert!(
-        said.contains("cannot hold 10000 sessions (tier basic, 2 units): needs 20448 open files"),
+        said.contains("cannot hold 10000 sessions (tier basic, 2 units): needs 20576 open files"),
         "{said}"
     );
     assert!(said.contains("or set limits.connections_max lower than the tier"), "{said}");
@@ -179,7 +179,7 @@ fn more_sessions_than_open_files_are_refused_with_the_remedy() {
     let configuration = Configuration::new(instance, &api_file("t", tungstenite_echo(), ""));
     let said = failure(configuration.run_with_open_files(1024));
     let needed =
-        "cannot hold 1000 sessions (limits.connections_max): needs 2384 open files, 64 of them for openings";
+        "cannot hold 1000 sessions (limits.connections_max): needs 2448 open files, 64 of them for openings";
     assert!(said.contains(&format!("{needed}, and the limit is 1024")), "{said}");
     assert!(
         said.contains("raise LimitNOFILE in the unit or ulimit -n, or lower limits.connections_max"),
