@@ -119,9 +119,10 @@ pub const SPLICE_BYTES_LEAST: u64 = 2 * 1024;
 
 /// Pipes of one relay. Each takes two descriptors, and bytes of one direction of one session; while all are taken, frames
 /// are copied.
-pub const SPLICE_PIPES_PER_RELAY: usize = 32;
+pub const SPLICE_PIPES_PER_RELAY: usize = 16;
 
-/// Bytes that a pipe is asked to hold. Without it (`fs.pipe-max-size`, `fs.pipe-user-pages-soft`) it holds what it does.
+/// Bytes that a pipe is asked to hold. All pipes of 16 workers are what a user without privileges may have of such
+/// (`fs.pipe-user-pages-soft`, 64 MiB); those beyond hold less, in more turns.
 pub const SPLICE_PIPE_BYTES: usize = 256 * 1024;
 
 /// Bytes that are received at most where large frames come: the start of one, whose rest is spliced.

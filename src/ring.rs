@@ -83,6 +83,9 @@ pub trait Ring {
     /// flight until [`Ring::sent`], of nothing.
     fn await_room(&mut self, socket: &Self::Socket, queue: &mut SendQueue, token: Token);
 
+    /// Opens the pipes. Without it there are none.
+    fn open_pipes(&mut self);
+
     /// An empty pipe; none if all are taken.
     fn take_pipe(&mut self) -> Option<Pipe>;
 

@@ -16,6 +16,10 @@ use support::relay::{OPAQUE, STRICT, TestRelay};
 use support::wait_until;
 
 /// What a connection's system buffers hold, about, in these tests: little, so that the relay has to hold the rest.
+/// What is spliced waits in the socket that it comes from, and makes no backlog.
+const COPIES: RelayLimits =
+    RelayLimits { backlog_bytes_max: 64 * MIB, zero_copy_bytes_min: None, splice_bytes_min: None };
+
 const ROOM: usize = 4096;
 
 const MIB: usize = 1 << 20;
@@ -43,7 +47,7 @@ fn backlog(relay: &TestRelay) -> u64 {
 #[test]
 fn a_reader_that_stops_holds_no_buffer_and_gets_everything_when_it_reads_again() {
     // Four buffers: one slow reader could hold them all.
-    let relay = TestRelay::start(4, RelayLimits::default());
+    let relay = TestRelay::start(4, COPIES);
     let (mut slow, slow_backend) = relay.open(OPAQUE, Some(ROOM));
     let (mut client, mut backend) = relay.open(OPAQUE, None);
     let bytes: Vec<u8> = (0..4_000_000u32).map(|n| (n % 253) as u8).collect();
@@ -73,7 +77,7 @@ fn a_reader_that_stops_holds_no_buffer_and_gets_everything_when_it_reads_again()
 
 #[test]
 fn a_backend_that_stops_reading_is_no_different() {
-    let relay = TestRelay::start(4, RelayLimits::default());
+    let relay = TestRelay::start(4, COPIES);
     // The roles are turned round: the slow side is the second socket.
     let (client, mut backend) = relay.open(OPAQUE, None);
     let bytes: Vec<u8> = (0..30_000_000u32).map(|n| (n % 249) as u8).collect();
@@ -92,7 +96,7 @@ fn a_backend_that_stops_reading_is_no_different() {
 
 #[test]
 fn the_session_that_holds_most_is_ended_and_nobody_else() {
-    let relay = TestRelay::start(64, RelayLimits { backlog_bytes_max: MIB / 2, ..RelayLimits::default() });
+    let relay = TestRelay::start(64, RelayLimits { backlog_bytes_max: MIB / 2, ..COPIES });
     let (mut modest, mut modest_backend) = relay.open(STRICT, Some(ROOM));
     let (mut neighbour, mut neighbour_backend) = relay.open(STRICT, None);
     let small = frame(100_000);
@@ -129,7 +133,7 @@ fn the_session_that_holds_most_is_ended_and_nobody_else() {
 fn any_number_of_stopped_readers_stay_within_the_limit_and_the_others_go_on() {
     const READERS: usize = 200;
     let limit = 8 * MIB;
-    let relay = TestRelay::start(256, RelayLimits { backlog_bytes_max: limit, ..RelayLimits::default() });
+    let relay = TestRelay::start(256, RelayLimits { backlog_bytes_max: limit, ..COPIES });
     let stopped: Vec<_> = (0..READERS).map(|_| relay.open(STRICT, Some(ROOM))).collect();
     let (mut client, mut backend) = relay.open(STRICT, None);
     let message = frame(MIB);

@@ -119,6 +119,9 @@ impl<R: Ring> Relay<R> {
         limits: RelayLimits,
     ) -> Self {
         let now = ring.now();
+        if limits.splice_bytes_min.is_some() {
+            ring.open_pipes();
+        }
         counters.buffers_limit.store(ring.pool().buffers() as u64, Ordering::Relaxed);
         counters.backlog_bytes_limit.store(limits.backlog_bytes_max as u64, Ordering::Relaxed);
         Self {

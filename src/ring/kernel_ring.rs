@@ -199,6 +199,10 @@ impl Ring for KernelRing {
         self.push(opcode::PollAdd::new(types::Fd(socket.as_raw_fd()), libc::POLLOUT as u32).build(), token);
     }
 
+    fn open_pipes(&mut self) {
+        self.pipes = Pipes::open();
+    }
+
     fn take_pipe(&mut self) -> Option<Pipe> {
         self.pipes.take()
     }

@@ -59,23 +59,22 @@ impl Ends {
     }
 }
 
-/// The pipes of a relay: opened when they are first needed, and kept.
+/// The pipes of a relay: opened at once, so that its open files do not come and go with its load.
 #[derive(Debug, Default)]
 pub(super) struct Pipes {
+    /// `None`: it could not be opened; that is tried again when it is needed.
     ends: Vec<Option<Ends>>,
     free: Vec<u16>,
 }
 
 impl Pipes {
+    pub(super) fn open() -> Self {
+        let ends = (0..SPLICE_PIPES_PER_RELAY).map(|_| Ends::open()).collect();
+        Self { ends, free: (0..SPLICE_PIPES_PER_RELAY as u16).rev().collect() }
+    }
+
     pub(super) fn take(&mut self) -> Option<Pipe> {
-        let number = match self.free.pop() {
-            Some(number) => number,
-            None if self.ends.len() < SPLICE_PIPES_PER_RELAY => {
-                self.ends.push(None);
-                (self.ends.len() - 1) as u16
-            }
-            None => return None,
-        };
+        let number = self.free.pop()?;
         let ends = &mut self.ends[usize::from(number)];
         if ends.is_none() {
             *ends = Ends::open();
@@ -90,7 +89,9 @@ impl Pipes {
     pub(super) fn put_back(&mut self, pipe: Pipe) {
         if pipe.bytes() > 0 {
             // What is in it goes with it.
-            self.ends[usize::from(pipe.number())] = None;
+            let ends = &mut self.ends[usize::from(pipe.number())];
+            *ends = None;
+            *ends = Ends::open();
         }
         self.free.push(pipe.number());
     }

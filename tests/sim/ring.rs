@@ -60,6 +60,7 @@ pub struct SimRing {
     /// Memory that the relay was told to take back.
     given_back: VecDeque<Sending>,
     pub pipes: Vec<PipeContent>,
+    has_pipes: bool,
     /// Operations of each user of a slot whose last completion the relay was not told.
     pub open: BTreeMap<(u32, u32), u32>,
     /// The connection that each name stands for.
@@ -101,6 +102,7 @@ impl SimRing {
             lent: Vec::new(),
             given_back: VecDeque::new(),
             pipes: Vec::new(),
+            has_pipes: false,
             open: BTreeMap::new(),
             names: BTreeMap::new(),
             arrivals,
@@ -289,7 +291,12 @@ impl Ring for SimRing {
         self.start(socket.id, token, Kind::AwaitRoom);
     }
 
+    fn open_pipes(&mut self) {
+        self.has_pipes = true;
+    }
+
     fn take_pipe(&mut self) -> Option<Pipe> {
+        assert!(self.has_pipes, "a pipe is taken that was not opened");
         if self.draws(self.odds.waits / 4) {
             return None;
         }
