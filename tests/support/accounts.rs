@@ -70,9 +70,9 @@ struct TcpSocket {
     inode: u64,
 }
 
-/// Inodes of a process's sockets.
+/// Inodes of a process's sockets. One that has ended meanwhile has none, and no table below either.
 fn sockets(process: &str) -> HashSet<u64> {
-    let entries = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let Ok(entries) = fs::read_dir(format!("/proc/{process}/fd")) else { return HashSet::new() };
     // One that is closed meanwhile has no link any more.
     let links = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     links
@@ -84,7 +84,7 @@ fn sockets(process: &str) -> HashSet<u64> {
 fn tcp_sockets(process: &str) -> Vec<TcpSocket> {
     const LISTENING: &str = "0A";
     let own = sockets(process);
-    let table = fs::read_to_string(format!("/proc/{process}/net/tcp")).unwrap();
+    let Ok(table) = fs::read_to_string(format!("/proc/{process}/net/tcp")) else { return Vec::new() };
     let parse = |line: &str| {
         let fields: Vec<_> = line.split_ascii_whitespace().collect();
         let [_, local, remote, state, _, _, _, _, _, inode, ..] = fields[..] else { return None };
