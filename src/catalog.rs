@@ -17,6 +17,7 @@ pub mod gateway;
 pub mod given_key;
 pub mod given_version;
 pub mod instance;
+pub mod key_secret;
 pub mod name;
 pub mod named_value;
 pub mod parsed;

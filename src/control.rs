@@ -4,6 +4,7 @@
 
 pub mod echo;
 pub mod instance;
+pub mod key_file;
 pub mod resolver;
 pub mod signals;
 pub mod status;

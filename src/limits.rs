@@ -238,6 +238,15 @@ pub const CATALOG_FOLDER_DEFAULT: &str = "catalog";
 /// Longest folder name, in bytes, that the instance file may give (Linux: PATH_MAX less its final zero).
 pub const CATALOG_FOLDER_BYTES_MAX: usize = 4095;
 
+/// File of an instance's secret when the instance file names none, relative to that file's folder.
+pub const KEY_FILE_DEFAULT: &str = "ringgate.key";
+
+/// Longest name of such a file, in bytes (Linux: PATH_MAX less its final zero).
+pub const KEY_FILE_NAME_BYTES_MAX: usize = 4095;
+
+/// Largest such file, in bytes, that is read: 64 hexadecimal digits and room for white space. Over it: a fault.
+pub const KEY_FILE_BYTES_MAX: u64 = 256;
+
 /// Over how long a drain spreads the ends of its sessions; what is left then is cut.
 pub const DRAIN_S: Allowed = Allowed { least: 0, most: 3600, unit: "seconds" };
 /// Default of [`DRAIN_S`].

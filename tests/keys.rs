@@ -8,6 +8,7 @@
 
 mod support;
 
+use ringgate::catalog::key_secret::KeySecret;
 use ringgate::catalog::timestamp::Timestamp;
 use ringgate::session::{Cause, Phase};
 use rustix::process::Signal;
@@ -15,13 +16,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use support::backend::{Backend, closed_port, switching, tungstenite_echo};
 use support::handshake::read_refusal;
 use support::raw::{Raw, header, request};
-use support::served::{Configuration, INSTANCE, Served};
+use support::served::{Configuration, INSTANCE, Served, output_in_time};
 use support::{TestInstance, api_file, key_hash, locked_api_file, subscription_file, wait_until};
 
 const MISSING: &str = "Access denied due to missing subscription key. Make sure to include subscription key when making \
                        requests to an API.";
 const INVALID: &str = "Access denied due to invalid subscription key. Make sure to provide a valid key for an active \
                        subscription.";
+
+/// The secret of an instance, as its file has it.
+const SECRET: &str = "6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d";
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -213,6 +217,41 @@ fn versions_are_told_apart_by_a_header_or_a_parameter() {
         gateway.wait_for_rest();
         gateway.end();
     }
+}
+
+#[test]
+fn serve_lets_in_who_has_a_key_that_was_hashed_under_the_secret_in_its_file() {
+    let hash = KeySecret::parse(SECRET).unwrap().hasher().text_of(KEY.as_bytes());
+    let subscription = subscription_file("/apis", KEY, "").replace(&key_hash(KEY), &hash);
+    let configuration = Configuration::new(INSTANCE, &locked_api_file("t", tungstenite_echo(), ""))
+        .with_file("catalog/subscriptions/acme.toml", &subscription)
+        .with_secret_file("ringgate.key", SECRET);
+    let served = Served::start(&configuration);
+    for (key, status) in [(KEY, "101"), ("another", "401")] {
+        let mut client = Raw::connect(served.address);
+        client.send(request("/t", &format!("Ocp-Apim-Subscription-Key: {key}\r\n")).as_bytes());
+        assert_eq!(client.read_head().split(' ').nth(1), Some(status), "{key}");
+    }
+}
+
+#[test]
+fn serve_does_not_start_without_the_secret_of_its_keys_or_with_one_that_others_can_read() {
+    let api = locked_api_file("t", closed_port(), "");
+    let configuration = Configuration::new(INSTANCE, &api)
+        .with_file("catalog/subscriptions/acme.toml", &subscription_file("/apis", KEY, ""));
+    let said = |configuration: &Configuration| {
+        let output = output_in_time(configuration.command());
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &[][..]));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let missing = said(&configuration);
+    assert!(missing.contains("ringgate.key: not there"), "{missing}");
+    let configuration = configuration.with_file("ringgate.key", SECRET);
+    let open = said(&configuration);
+    assert!(open.contains("ringgate.key: open to others") && !open.contains(SECRET), "{open}");
+    let configuration = configuration.with_secret_file("ringgate.key", &SECRET[1..]);
+    let short = said(&configuration);
+    assert!(short.contains("ringgate.key: not a secret") && !short.contains(&SECRET[1..]), "{short}");
 }
 
 #[test]

@@ -31,6 +31,21 @@ pub struct InstanceConfig {
     pub status: Option<SocketAddr>,
     /// What it takes on.
     pub limits: InstanceLimits,
+    /// How it keeps subscription keys.
+    pub keys: KeysConfig,
+}
+
+/// How an instance keeps subscription keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysConfig {
+    /// The file of its secret, relative to the instance file's folder, or absolute. Default `ringgate.key`.
+    pub file: String,
+}
+
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self { file: limits::KEY_FILE_DEFAULT.to_owned() }
+    }
 }
 
 /// A bound address to be.
@@ -86,6 +101,7 @@ impl Default for InstanceConfig {
             listeners: vec![ListenerConfig { address: limits::LISTENER_DEFAULT, tls: None }],
             status: None,
             limits: InstanceLimits::default(),
+            keys: KeysConfig::default(),
         }
     }
 }
@@ -179,9 +195,17 @@ fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
         listeners: take_listeners(&mut fields).unwrap_or(default.listeners),
         status: fields.take_table("status").and_then(take_status),
         limits: fields.take_table("limits").map(take_limits).unwrap_or_default(),
+        keys: fields.take_table("keys").map(take_keys).unwrap_or_default(),
     };
     fields.finish();
     config
+}
+
+fn take_keys(mut fields: Fields<'_>) -> KeysConfig {
+    let default = KeysConfig::default();
+    let taken = KeysConfig { file: fields.take_text("file", parse_key_file).unwrap_or(default.file) };
+    fields.finish();
+    taken
 }
 
 fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
@@ -270,6 +294,15 @@ fn parse_folder(text: &str) -> Result<String, String> {
     }
 }
 
+fn parse_key_file(text: &str) -> Result<String, String> {
+    let is_file = (1..=limits::KEY_FILE_NAME_BYTES_MAX).contains(&text.len()) && !text.contains('\0');
+    if is_file {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a file name of 1 to {} bytes", limits::KEY_FILE_NAME_BYTES_MAX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,7 +324,8 @@ mod tests {
             [status]\naddress = \"[::1]:9900\"\n\
             [limits]\ntier = \"standard\"\nunits = 3\nconnections_max = 5000\nsource_connections_max = 7\n\
             source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\nopenings_max = 9\nopenings_per_source_max = 8\n\
-            head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n";
+            head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n\
+            [keys]\nfile = \"/run/ringgate.key\"\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),
@@ -315,6 +349,7 @@ mod tests {
                     zero_copy_kib_min: Some(32),
                     splice_kib_min: 64,
                 },
+                keys: KeysConfig { file: "/run/ringgate.key".to_owned() },
             })
         );
     }
@@ -392,6 +427,9 @@ mod tests {
         assert!(parse(&folder(0)).is_err() && parse(&folder(4096)).is_err());
         assert!(parse("catalog = \"a\\u0000b\"").is_err());
         assert!(parse("gateway = \"\"").is_err() && parse("gateway = \"a b\"").is_err());
+        let key_file = |bytes: usize| format!("[keys]\nfile = \"{}\"", "k".repeat(bytes));
+        assert!(parse(&key_file(1)).is_ok() && parse(&key_file(4095)).is_ok());
+        assert!(parse(&key_file(0)).is_err() && parse(&key_file(4096)).is_err());
     }
 
     #[test]

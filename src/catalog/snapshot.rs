@@ -82,6 +82,11 @@ impl Snapshot {
         Self { key_hasher: Some(key_hasher), ..self }
     }
 
+    /// Whether any subscription has a key, so that keys have to be hashed.
+    pub fn has_keys(&self) -> bool {
+        !self.by_key.is_empty()
+    }
+
     /// The API that serves `path`, a request target's path without its query, to a request that asks for no version.
     ///
     /// `chat` serves `/chat` and `/chat/x`, not `/chatty` and not `/Chat`. The longest suffix wins.

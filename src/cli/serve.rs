@@ -3,6 +3,7 @@
 use crate::catalog::{Fault, InstanceConfig, Snapshot};
 use crate::control::echo::EchoBackend;
 use crate::control::instance::{Instance, StartError};
+use crate::control::key_file::with_keys;
 use crate::control::signals::{ReportSignal, StopRequest, StopSignals};
 use crate::control::status::StatusPage;
 use crate::control::store::{self, Loaded};
@@ -18,6 +19,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::MissedTickBehavior;
@@ -58,6 +60,11 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
         }
     };
     let Loaded { config: instance_config, snapshot } = loaded;
+    let snapshot = match config {
+        Some(file) => with_keys(snapshot, &store::beside(file, &instance_config.keys.file)),
+        None => Ok(snapshot),
+    };
+    let snapshot = Arc::new(snapshot.map_err(|fault| Faults(vec![fault]))?);
     let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
     let tls = TlsFiles::load(&instance_config, &snapshot, folder, UnixTime::now()).map_err(FileFaults)?;
     let what_is_open = describe(config, &snapshot);

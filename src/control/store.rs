@@ -14,7 +14,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::catalog::instance::catalog_folder;
 use crate::catalog::named_value::NAMED_VALUES_FILE;
@@ -35,8 +34,8 @@ const READABLE_FILE: &str = "a regular file that this user can read";
 pub struct Loaded {
     /// The instance's own configuration.
     pub config: InstanceConfig,
-    /// The catalogue, for the instance's gateway.
-    pub snapshot: Arc<Snapshot>,
+    /// The catalogue, for the instance's gateway. It knows no keys: those need the instance's secret.
+    pub snapshot: Snapshot,
 }
 
 /// Reads the instance file `config` and the catalogue that it names.
@@ -52,7 +51,7 @@ pub fn load(config: &Path) -> Result<Loaded, Vec<Fault>> {
     let gateway = instance.as_ref().ok().and_then(|config| config.gateway.as_ref()).map(Name::as_str);
     let snapshot = files.map_or_else(|| Ok(Snapshot::default()), |files| compile(&files, gateway));
     match (instance, snapshot) {
-        (Ok(config), Ok(snapshot)) => Ok(Loaded { config, snapshot: Arc::new(snapshot) }),
+        (Ok(config), Ok(snapshot)) => Ok(Loaded { config, snapshot }),
         (instance, snapshot) => {
             let faults = [instance.err(), snapshot.err()];
             Err(faults.into_iter().flatten().flatten().collect())
@@ -69,12 +68,12 @@ pub fn built_in(echo_address: SocketAddr) -> Loaded {
     let mut files = CatalogFiles::default();
     files.insert("apis/echo.toml", api);
     let snapshot = compile(&files, None).expect("the api is without fault whatever its backend's address");
-    Loaded { config: InstanceConfig::default(), snapshot: Arc::new(snapshot) }
+    Loaded { config: InstanceConfig::default(), snapshot }
 }
 
-/// `folder` as seen from the folder of `config`. An absolute one stays as it is.
-fn beside(config: &Path, folder: &str) -> PathBuf {
-    config.parent().unwrap_or(Path::new("")).join(folder)
+/// A file or folder that `config` names, as seen from the folder of `config`. An absolute one stays as it is.
+pub fn beside(config: &Path, named: &str) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join(named)
 }
 
 /// Every file of a catalogue that may be an entity or a policy document. What cannot be read is in it with its fault.
@@ -167,7 +166,7 @@ fn read_text(path: &Path, file: &str) -> Result<String, Fault> {
 }
 
 /// The system's reason, in lower case as messages are.
-fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &io::Error) -> String {
     error.to_string().to_lowercase()
 }
 

@@ -6,7 +6,8 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -38,9 +39,29 @@ impl Configuration {
         self
     }
 
+    /// With a further file, by its path in the folder, or with another text in one that is there.
+    pub fn with_file(self, path: &str, text: &str) -> Self {
+        let path = self.folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    /// With a further file that nobody but its owner can read.
+    pub fn with_secret_file(self, path: &str, text: &str) -> Self {
+        let with_file = self.with_file(path, text);
+        fs::set_permissions(with_file.folder.path().join(path), fs::Permissions::from_mode(0o600)).unwrap();
+        with_file
+    }
+
     /// The same, where the process logs what `filter` says.
     pub fn with_log(self, filter: &'static str) -> Self {
         Self { log: filter, ..self }
+    }
+
+    /// The folder that all of it is in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn file(&self) -> PathBuf {

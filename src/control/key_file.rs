@@ -1,0 +1,196 @@
+//! The file of an instance's secret: read, and made where there is none.
+//!
+//! The property to trust: the file is never there in part. It is written under another name, and gets its own by a link,
+//! which fails where another process was faster; then that one's secret counts. Nobody but its owner may read it.
+//!
+//! A process that is killed in between may leave a hidden file behind, with a secret that nothing was made under.
+//!
+//! Not here: what is derived from the secret (`catalog::key_secret`).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::store::reason;
+use crate::catalog::key_secret::{KeySecret, SECRET_BYTES};
+use crate::catalog::{Fault, Snapshot};
+use crate::limits::KEY_FILE_BYTES_MAX;
+
+/// Bits of a mode that let anybody but the owner in.
+const FOR_OTHERS: u32 = 0o077;
+
+/// What the file must be, in the words of a fault.
+const ALLOWED: &str = "a regular file that this user, and nobody else, can read (chmod 600)";
+
+/// Reads the secret. `None`: there is no such file.
+///
+/// # Errors
+/// It cannot be read, is no secret, or is open to others.
+pub fn read(path: &Path) -> Result<Option<KeySecret>, Fault> {
+    let fault =
+        |matter: &str, allowed: &str| Fault::of_file(&path.display().to_string(), None, matter, allowed);
+    let unreadable = |error: &io::Error| fault(&format!("cannot be read ({})", reason(error)), ALLOWED);
+    // Opening a pipe would wait for its writer, so the kind comes first.
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(fault("not a regular file", ALLOWED)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(&error)),
+    }
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    let mode = file.metadata().map_err(|error| unreadable(&error))?.mode();
+    if mode & FOR_OTHERS != 0 {
+        return Err(fault(&format!("open to others (mode {:03o})", mode & 0o777), ALLOWED));
+    }
+    // Of its full size from the start: growing would leave parts of the secret behind.
+    let mut text = Zeroizing::new(String::with_capacity(KEY_FILE_BYTES_MAX as usize + 1));
+    file.take(KEY_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
+    KeySecret::parse(&text).map(Some).map_err(|allowed| fault("not a secret", &allowed))
+}
+
+/// Reads the secret that a catalogue's keys were hashed under, which must be there.
+///
+/// # Errors
+/// As [`read`]; there is no such file.
+pub fn read_needed(path: &Path) -> Result<KeySecret, Fault> {
+    let allowed = "the file of the secret that the catalogue's keys were hashed under";
+    read(path)?.ok_or_else(|| Fault::of_file(&path.display().to_string(), None, "not there", allowed))
+}
+
+/// The snapshot, which knows keys then: under the secret in the file at `path`, which has to be there if any subscription has
+/// a key.
+///
+/// # Errors
+/// As [`read_needed`].
+pub fn with_keys(snapshot: Snapshot, path: &Path) -> Result<Snapshot, Fault> {
+    if snapshot.has_keys() { Ok(snapshot.with_key_hasher(read_needed(path)?.hasher())) } else { Ok(snapshot) }
+}
+
+/// Reads the secret, or makes one of random bytes where there is no such file.
+///
+/// # Errors
+/// As [`read`]; the file cannot be made, or the system has no random bytes.
+pub fn read_or_make(path: &Path) -> Result<KeySecret, Fault> {
+    if let Some(secret) = read(path)? {
+        return Ok(secret);
+    }
+    make(path).map_err(|error| {
+        let matter = format!("cannot be made ({})", reason(&error));
+        Fault::of_file(
+            &path.display().to_string(),
+            None,
+            &matter,
+            "a file in a folder that this user can write to",
+        )
+    })?;
+    let missing =
+        || Fault::of_file(&path.display().to_string(), None, "gone as soon as it was made", ALLOWED);
+    // Another process may have been faster: what is there counts.
+    read(path)?.ok_or_else(missing)
+}
+
+/// Makes the file, if no other process does so first.
+fn make(path: &Path) -> io::Result<()> {
+    let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
+    getrandom::fill(&mut bytes[..])?;
+    let secret = KeySecret::from_random(&bytes);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hidden = folder.join(format!(".{name}.{}.new", std::process::id()));
+    // One of the same name is of a process that was killed: two do not have one number at a time.
+    match fs::remove_file(&hidden) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let made = write_and_link(&secret, &hidden, path);
+    fs::remove_file(&hidden)?;
+    made?;
+    File::open(folder)?.sync_all()
+}
+
+fn write_and_link(secret: &KeySecret, hidden: &Path, path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(hidden)?;
+    file.write_all(secret.to_text().as_bytes())?;
+    file.sync_all()?;
+    match fs::hard_link(hidden, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn hash(secret: &KeySecret) -> String {
+        secret.hasher().text_of(b"key")
+    }
+
+    #[test]
+    fn is_made_once_for_its_owner_alone_and_read_from_then_on() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ringgate.key");
+        assert!(read(&path).expect("no fault").is_none());
+        let made = read_or_make(&path).expect("a secret");
+        assert_eq!(fs::metadata(&path).expect("a file").mode() & 0o777, 0o600);
+        assert_eq!(hash(&read(&path).expect("no fault").expect("a secret")), hash(&made));
+        assert_eq!(hash(&read_or_make(&path).expect("a secret")), hash(&made));
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn who_comes_second_takes_the_secret_of_who_came_first() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ringgate.key");
+        make(&path).expect("the first");
+        let first = read(&path).expect("no fault").expect("a secret");
+        // It did not see the file when it looked, and meets it at the link.
+        make(&path).expect("the second");
+        assert_eq!(hash(&read(&path).expect("no fault").expect("a secret")), hash(&first));
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn one_that_others_can_read_is_a_fault_as_is_one_that_is_no_secret() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ringgate.key");
+        read_or_make(&path).expect("a secret");
+        for mode in [0o640, 0o604, 0o620, 0o610] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+            let fault = read(&path).expect_err("open to others").to_string();
+            assert!(fault.contains(&format!("open to others (mode {mode:o})")), "{fault}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("a mode");
+        assert!(read(&path).is_ok());
+        for (contents, matter) in [("s3cret", "not a secret"), (&"0".repeat(300), "not a secret")] {
+            let path = folder.path().join("other.key");
+            fs::write(&path, contents).expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
+            let fault = read(&path).expect_err("no secret").to_string();
+            assert!(fault.contains(matter) && !fault.contains("s3cret"), "{fault}");
+        }
+        assert!(read(folder.path()).expect_err("a folder").to_string().contains("not a regular file"));
+    }
+
+    #[test]
+    fn one_that_is_needed_is_not_made() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ringgate.key");
+        assert!(read_needed(&path).expect_err("none").to_string().contains("not there"));
+        read_or_make(&path).expect("a secret");
+        assert!(read_needed(&path).is_ok());
+    }
+
+    #[test]
+    fn is_not_made_where_its_folder_is_missing() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let fault =
+            read_or_make(&folder.path().join("none/ringgate.key")).expect_err("no folder").to_string();
+        assert!(fault.contains("cannot be made (no such file"), "{fault}");
+    }
+}
