@@ -28,6 +28,7 @@ mod prose;
 pub mod reference;
 pub mod request_name;
 mod routing;
+pub mod sealed_key;
 pub mod snapshot;
 pub mod subscription;
 pub mod subscription_key;

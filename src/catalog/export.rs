@@ -15,6 +15,7 @@ use super::fault::Fault;
 use super::name::Name;
 use super::policy_documents::PolicyDocuments;
 use super::product::Product;
+use super::sealed_key::SealedKey;
 use super::snapshot::{Entities, Snapshot};
 use super::subscription::Subscription;
 use super::subscription_key::KeyHash;
@@ -161,8 +162,11 @@ fn subscription_value(subscription: &Subscription) -> Value {
         expiration_date,
         primary_key_hash,
         secondary_key_hash,
+        primary_key_sealed,
+        secondary_key_sealed,
         connections_max,
     } = subscription;
+    let sealed = |key: &Option<SealedKey>| key.as_ref().map(|_| Fault::MASKED);
     let masked = |hash: &Option<KeyHash>| hash.map(|_| Fault::MASKED);
     json!({
         "display_name": display_name,
@@ -174,6 +178,8 @@ fn subscription_value(subscription: &Subscription) -> Value {
         "expiration_date": text(expiration_date.as_ref()),
         "primary_key_hash": masked(primary_key_hash),
         "secondary_key_hash": masked(secondary_key_hash),
+        "primary_key_sealed": sealed(primary_key_sealed),
+        "secondary_key_sealed": sealed(secondary_key_sealed),
         "connections_max": connections_max,
     })
 }

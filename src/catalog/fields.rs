@@ -291,6 +291,13 @@ impl<'d> Fields<'d> {
         }
     }
 
+    /// As [`Fields::object`], and what was given is not shown.
+    pub(super) fn object_masked(&self, key: &'static str, allowed: &str) {
+        if let Some(given) = self.table.get(key) {
+            self.fault_of(key, given, Fault::MASKED.to_owned(), allowed);
+        }
+    }
+
     /// Reports the keys that no `take` asked for.
     pub(super) fn finish(self) {
         for key in self.table.keys() {

@@ -40,11 +40,13 @@ pub struct InstanceConfig {
 pub struct KeysConfig {
     /// The file of its secret, relative to the instance file's folder, or absolute. Default `ringgate.key`.
     pub file: String,
+    /// Whether keys that ringgate makes are sealed too, so that they can be had again. Default no.
+    pub recoverable: bool,
 }
 
 impl Default for KeysConfig {
     fn default() -> Self {
-        Self { file: limits::KEY_FILE_DEFAULT.to_owned() }
+        Self { file: limits::KEY_FILE_DEFAULT.to_owned(), recoverable: false }
     }
 }
 
@@ -203,7 +205,10 @@ fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
 
 fn take_keys(mut fields: Fields<'_>) -> KeysConfig {
     let default = KeysConfig::default();
-    let taken = KeysConfig { file: fields.take_text("file", parse_key_file).unwrap_or(default.file) };
+    let taken = KeysConfig {
+        file: fields.take_text("file", parse_key_file).unwrap_or(default.file),
+        recoverable: fields.take_boolean("recoverable").unwrap_or(default.recoverable),
+    };
     fields.finish();
     taken
 }
@@ -325,7 +330,7 @@ mod tests {
             [limits]\ntier = \"standard\"\nunits = 3\nconnections_max = 5000\nsource_connections_max = 7\n\
             source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\nopenings_max = 9\nopenings_per_source_max = 8\n\
             head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n\
-            [keys]\nfile = \"/run/ringgate.key\"\n";
+            [keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),
@@ -349,7 +354,7 @@ mod tests {
                     zero_copy_kib_min: Some(32),
                     splice_kib_min: 64,
                 },
-                keys: KeysConfig { file: "/run/ringgate.key".to_owned() },
+                keys: KeysConfig { file: "/run/ringgate.key".to_owned(), recoverable: true },
             })
         );
     }

@@ -1,4 +1,4 @@
-//! The secret of an instance, from which what hashes subscription keys is derived.
+//! The secret of an instance, from which what hashes and seals subscription keys is derived.
 //!
 //! It is 32 random bytes, in a file as 64 hexadecimal digits and a line's end, which `openssl rand -hex 32` makes too. Each
 //! use has a key of its own (HKDF-Expand, RFC 5869 §2.3, for which a uniformly random secret needs no extraction), so that
@@ -12,12 +12,14 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk};
 use zeroize::Zeroizing;
 
 use super::fault::Fault;
+use super::sealed_key::KeySealer;
 use super::subscription_key::KeyHasher;
 
 /// Bytes of a secret, and of each key that is derived from it.
 pub const SECRET_BYTES: usize = 32;
 
 const FOR_HASHES: &[u8] = b"ringgate subscription keys: hash";
+const FOR_SEALS: &[u8] = b"ringgate subscription keys: seal";
 
 /// The secret of an instance.
 #[derive(Clone)]
@@ -62,6 +64,11 @@ impl KeySecret {
     /// What hashes keys.
     pub fn hasher(&self) -> KeyHasher {
         KeyHasher::new(&self.derive(FOR_HASHES))
+    }
+
+    /// What seals keys that are to be had again.
+    pub fn sealer(&self) -> KeySealer {
+        KeySealer::new(&self.derive(FOR_SEALS))
     }
 
     /// What may be a secret, in words.

@@ -12,7 +12,8 @@ use super::name::Name;
 use super::parsed::{Asks, Parsed, parse_entity};
 use super::prose::{display_name_allowed, parse_description, parse_display_name};
 use super::reference::{Entity, Reference};
-use super::subscription_key::KeyHash;
+use super::sealed_key::SealedKey;
+use super::subscription_key::{KeyHash, KeySlot};
 use super::timestamp::Timestamp;
 use crate::limits;
 
@@ -39,6 +40,10 @@ pub struct Subscription {
     pub primary_key_hash: Option<KeyHash>,
     /// The keyed hash of the other key.
     pub secondary_key_hash: Option<KeyHash>,
+    /// The first key itself, sealed. `None`: it cannot be had again.
+    pub primary_key_sealed: Option<SealedKey>,
+    /// The other key itself, sealed.
+    pub secondary_key_sealed: Option<SealedKey>,
     /// Most sessions at once, 1 to 10,000,000. `None`: any.
     pub connections_max: Option<u64>,
 }
@@ -179,6 +184,14 @@ fn take_subscription(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks
     // A key that somebody put there by mistake is not to be shown.
     let primary_key_hash = fields.take_secret_text("primary_key_hash", KeyHash::parse);
     let secondary_key_hash = fields.take_secret_text("secondary_key_hash", KeyHash::parse);
+    let primary_key_sealed = fields.take_secret_text("primary_key_sealed", SealedKey::parse);
+    let secondary_key_sealed = fields.take_secret_text("secondary_key_sealed", SealedKey::parse);
+    for slot in [KeySlot::Primary, KeySlot::Secondary] {
+        // What lets a client in is the hash; a sealed key alone would look like one that is valid.
+        if !fields.has(slot.hash_field()) {
+            fields.object_masked(slot.sealed_field(), &format!("a sealed key beside {}", slot.hash_field()));
+        }
+    }
     let connections_max = fields.take_integer("connections_max", &limits::CONNECTIONS_MAX);
     for (slot, hash) in [("primary_key_hash", primary_key_hash), ("secondary_key_hash", secondary_key_hash)] {
         asks.key_hashes.extend(hash.map(|hash| (hash, fields.line_of_key(slot), slot)));
@@ -195,6 +208,8 @@ fn take_subscription(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks
         expiration_date,
         primary_key_hash,
         secondary_key_hash,
+        primary_key_sealed,
+        secondary_key_sealed,
         connections_max,
     })
 }
@@ -265,6 +280,25 @@ mod tests {
         ] {
             assert_eq!(least_and(bad).expect_err(bad).len(), 1, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_sealed_key_stands_beside_its_hash_and_is_not_shown() {
+        let sealed = format!("aes-256-gcm:v1:{}", "A".repeat(80));
+        let hash = format!("hmac-sha256:{}", "0".repeat(64));
+        let acme = least_and(&format!("primary_key_hash = \"{hash}\"\nprimary_key_sealed = \"{sealed}\""));
+        assert!(acme.expect("a subscription").primary_key_sealed.is_some());
+        let faults =
+            least_and(&format!("primary_key_hash = \"{hash}\"\nsecondary_key_sealed = \"{sealed}\""));
+        assert_eq!(
+            faults.expect_err("no hash"),
+            [
+                "subscriptions/acme.toml:4: secondary_key_sealed = ***: allowed is a sealed key beside secondary_key_hash"
+            ]
+        );
+        assert!(
+            !least_and("primary_key_sealed = \"key\"").expect_err("no sealed key")[0].contains("= \"key")
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Keys of subscriptions as ringgate keeps them: keyed hashes, from which no key can be had.
+//! Keys of subscriptions: as subscribers have them, and as ringgate keeps them, which is as keyed hashes.
 //!
 //! A key is found by its hash, so finding one costs no more with many subscriptions than with few. Timing tells nobody
 //! anything of a stored key: what is compared is HMAC-SHA-256 under a secret of the instance, so whoever sends guesses can
@@ -7,7 +7,9 @@
 //! A fast hash is enough: a key that ringgate makes is 128 random bits, which nobody tries out. A weak key that was brought
 //! along is as weak as it is, once both the catalogue and the instance's secret are stolen.
 //!
-//! Not here: where the secret comes from, making keys.
+//! Whatever prints a value of this module prints no key; [`SubscriptionKey::reveal`] is the one way to its text.
+//!
+//! Not here: the instance's secret (`key_secret`), keys that can be had again (`sealed_key`).
 
 use core::fmt;
 use core::hash::{BuildHasherDefault, Hash, Hasher};
@@ -15,8 +17,84 @@ use std::collections::HashMap;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
 
 use super::fault::Fault;
+use crate::limits::SUBSCRIPTION_KEY_BYTES_MAX;
+
+/// Random bytes of a key that ringgate makes.
+pub const KEY_RANDOM_BYTES: usize = 16;
+
+/// Which of a subscription's two keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySlot {
+    /// The first.
+    Primary,
+    /// The second.
+    Secondary,
+}
+
+impl KeySlot {
+    /// The file's key of its hash.
+    pub fn hash_field(self) -> &'static str {
+        match self {
+            Self::Primary => "primary_key_hash",
+            Self::Secondary => "secondary_key_hash",
+        }
+    }
+
+    /// The file's key of its sealed form.
+    pub fn sealed_field(self) -> &'static str {
+        match self {
+            Self::Primary => "primary_key_sealed",
+            Self::Secondary => "secondary_key_sealed",
+        }
+    }
+}
+
+/// A key as its subscriber has it: 1 to 256 printable ASCII characters, none of the outermost a space, so that it goes
+/// through a header and a query alike.
+#[derive(Clone)]
+pub struct SubscriptionKey(Zeroizing<String>);
+
+impl SubscriptionKey {
+    /// Takes a key that was brought along.
+    ///
+    /// # Errors
+    /// What is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let is_key = (1..=SUBSCRIPTION_KEY_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+            && text.trim_matches(' ') == text;
+        if is_key { Ok(Self(Zeroizing::new(text.to_owned()))) } else { Err(Self::allowed()) }
+    }
+
+    /// A key made of random bytes: 32 hexadecimal digits, as Azure API Management's are.
+    pub fn from_random(bytes: &[u8; KEY_RANDOM_BYTES]) -> Self {
+        // Of its full size from the start: growing would leave parts of the key behind.
+        let mut text = Zeroizing::new(String::with_capacity(2 * KEY_RANDOM_BYTES));
+        for byte in bytes {
+            text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[digit as usize])));
+        }
+        Self(text)
+    }
+
+    /// The key itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What may be a key, in words.
+    pub fn allowed() -> String {
+        format!("1 to {SUBSCRIPTION_KEY_BYTES_MAX} printable ascii characters without a space at either end")
+    }
+}
+
+impl fmt::Debug for SubscriptionKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(Fault::MASKED)
+    }
+}
 
 const PREFIX: &str = "hmac-sha256:";
 
@@ -133,6 +211,24 @@ mod tests {
         assert_ne!(hasher.hash(b"key"), hasher.hash(b"kez"));
         assert_ne!(hasher.hash(b"key"), KeyHasher::new(&[8; 32]).hash(b"key"));
         assert_eq!(format!("{:?}{hasher:?}", hasher.hash(b"key")), "******");
+    }
+
+    #[test]
+    fn a_key_is_what_a_header_and_a_query_can_carry() {
+        for good in ["k", "0123456789abcdef0123456789abcdef", "a b", "~!&=%+", &"k".repeat(256)] {
+            assert_eq!(SubscriptionKey::parse(good).as_ref().map(SubscriptionKey::reveal), Ok(good));
+        }
+        for bad in ["", " ", " k", "k ", "a\tb", "a\nb", "k\0", "kéy", &"k".repeat(257)] {
+            assert!(SubscriptionKey::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_made_key_is_its_bytes_in_hexadecimal_and_shows_nothing() {
+        let key = SubscriptionKey::from_random(&core::array::from_fn(|index| (index * 17) as u8));
+        assert_eq!(key.reveal(), "00112233445566778899aabbccddeeff");
+        assert!(SubscriptionKey::parse(key.reveal()).is_ok());
+        assert_eq!(format!("{key:?}"), "***");
     }
 
     #[test]
