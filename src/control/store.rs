@@ -7,7 +7,7 @@
 //! In the folders of entities `*.toml` is read, in those of policy documents `*.xml`; hidden files and other names are left
 //! alone, so that an editor's copies do no harm.
 //!
-//! Not here: what is a fault (`catalog`), noticing that files changed.
+//! Not here: what is a fault (`catalog`), noticing that files changed, writing (`catalog_writer`).
 
 use core::net::SocketAddr;
 use std::ffi::{OsStr, OsString};
@@ -94,6 +94,35 @@ pub fn read_catalog(catalog: &Path) -> CatalogFiles {
     files
 }
 
+/// Whether a path, seen from a catalogue's folder, is one that is read.
+pub fn is_catalog_file(path: &str) -> bool {
+    if path == NAMED_VALUES_FILE {
+        return true;
+    }
+    let Some((folder, name)) = path.rsplit_once('/') else { return false };
+    let is_scope = |scope: &str| !scope.is_empty() && !scope.contains('/') && !is_hidden(OsStr::new(scope));
+    let extension = match folder.strip_prefix(POLICY_FOLDER) {
+        Some("") => "xml",
+        Some(rest) if rest.strip_prefix('/').is_some_and(is_scope) => "xml",
+        Some(_) | None if ENTITY_FOLDERS.contains(&folder) => "toml",
+        Some(_) | None => return false,
+    };
+    has_extension(OsStr::new(name), extension) && !name.contains('\0')
+}
+
+/// The folders that files of a catalogue are in, whether they are there or not.
+pub fn folders_of(catalog: &Path) -> Vec<PathBuf> {
+    let policies = catalog.join(POLICY_FOLDER);
+    let scopes = folders_in(&policies).into_iter().map(|scope| policies.join(scope));
+    let entities = ENTITY_FOLDERS.iter().map(|folder| catalog.join(folder));
+    [catalog.to_owned(), policies.clone()].into_iter().chain(entities).chain(scopes).collect()
+}
+
+/// The fault of a file that is larger than what is read.
+pub(super) fn too_large(file: &str) -> Fault {
+    Fault::of_file(file, None, "too large", &format!("at most {CONFIG_FILE_BYTES_MAX} bytes"))
+}
+
 /// Reads the files of a folder that have an extension. Only the first folder of entities has to be there.
 fn read_folder(catalog: &Path, folder: &str, extension: &str, files: &mut CatalogFiles) {
     let path = catalog.join(folder);
@@ -126,7 +155,7 @@ fn names_in(folder: &Path, extension: &str) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        if !is_hidden(&name) && Path::new(&name).extension() == Some(OsStr::new(extension)) {
+        if has_extension(&name, extension) {
             names.push(name);
         }
     }
@@ -138,6 +167,11 @@ fn folders_in(folder: &Path) -> Vec<OsString> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let names = entries.flatten().map(|entry| entry.file_name());
     names.filter(|name| !is_hidden(name) && folder.join(name).is_dir()).collect()
+}
+
+/// Whether a name has this extension, and is not hidden.
+fn has_extension(name: &OsStr, extension: &str) -> bool {
+    !is_hidden(name) && Path::new(name).extension() == Some(OsStr::new(extension))
 }
 
 fn is_hidden(name: &OsStr) -> bool {
@@ -156,7 +190,7 @@ fn read_text(path: &Path, file: &str) -> Result<String, Fault> {
     let mut reader = File::open(path).map_err(unreadable)?.take(CONFIG_FILE_BYTES_MAX + 1);
     let bytes_read = reader.read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes_read as u64 > CONFIG_FILE_BYTES_MAX {
-        return Err(fault("too large", &format!("at most {CONFIG_FILE_BYTES_MAX} bytes")));
+        return Err(too_large(file));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
@@ -285,6 +319,42 @@ mod tests {
         let folder = folder(&[("ringgate.toml", &vec![b'#'; 1024 * 1024])]);
         fs::create_dir_all(folder.path().join("catalog/apis")).expect("a folder");
         assert!(load_in(&folder).is_ok());
+    }
+
+    #[test]
+    fn what_is_read_is_named_exactly() {
+        for path in [
+            "apis/a.toml",
+            "gateways/a.toml",
+            "products/a.b.toml",
+            "subscriptions/a.toml",
+            "version-sets/a.toml",
+            "policies/global.xml",
+            "policies/apis/a.xml",
+            "named-values.toml",
+        ] {
+            assert!(is_catalog_file(path), "{path}");
+        }
+        for path in [
+            "",
+            "apis",
+            "a.toml",
+            "apis/a.xml",
+            "apis/.a.toml",
+            "apis/.toml",
+            "apis/x/a.toml",
+            "apis/../a.toml",
+            "../apis/a.toml",
+            "/apis/a.toml",
+            "policies/a.toml",
+            "policies/../a.xml",
+            "policies/x/y/a.xml",
+            "policies//a.xml",
+            "policiesx/a.xml",
+            "named-values.toml/a.toml",
+        ] {
+            assert!(!is_catalog_file(path), "{path}");
+        }
     }
 
     #[test]
