@@ -10,10 +10,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use catalogue::CatalogueCommand;
+use subscription::SubscriptionCommand;
 
 pub mod catalogue;
 pub mod check;
 pub mod serve;
+pub mod subscription;
 
 /// A WebSocket API gateway for bare-metal Linux, on io_uring.
 #[derive(Debug, Parser)]
@@ -42,6 +44,9 @@ pub enum Command {
     /// Look at a catalogue's files
     #[command(subcommand)]
     Catalogue(CatalogueCommand),
+    /// Change a subscription
+    #[command(subcommand)]
+    Subscription(SubscriptionCommand),
 }
 
 impl Cli {
@@ -51,6 +56,7 @@ impl Cli {
             Command::Serve { config } => serve::run(config.as_deref()),
             Command::Check { config } => check::run(&config),
             Command::Catalogue(command) => command.run(),
+            Command::Subscription(command) => command.run(),
         }
     }
 }
