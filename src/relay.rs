@@ -7,8 +7,10 @@
 
 pub mod carrier;
 pub mod drain;
+mod ending;
 mod lending;
 pub mod mailbox;
+mod pace;
 pub mod placement;
 pub mod run;
 mod sealing;

@@ -1,15 +1,13 @@
 //! The end of a relay's work: every session is told, evenly over a window, and what is left is cut.
 
+use super::pace::Pace;
 use crate::session::Moment;
 
 /// A drain in progress. Sessions are told in the order of their slots.
 #[derive(Clone, Copy, Debug)]
 pub struct Drain {
-    started: Moment,
-    spread_ms: u64,
+    telling: Pace,
     cut_at: Moment,
-    sessions: u64,
-    told: u64,
     /// The slot to look at next.
     pub cursor: u32,
 }
@@ -17,23 +15,13 @@ pub struct Drain {
 impl Drain {
     /// A drain of so many sessions.
     pub fn new(now: Moment, sessions: usize, spread_ms: u64, cut_after_ms: u64) -> Self {
-        Self {
-            started: now,
-            spread_ms,
-            cut_at: now.after_millis(cut_after_ms),
-            sessions: sessions as u64,
-            told: 0,
-            cursor: 0,
-        }
+        let telling = Pace::new(now, sessions as u64, spread_ms);
+        Self { telling, cut_at: now.after_millis(cut_after_ms), cursor: 0 }
     }
 
     /// Whether another session is due to be told; counts it as told.
     pub fn take_due(&mut self, now: Moment) -> bool {
-        if self.told < self.sessions && self.due_at() <= now {
-            self.told += 1;
-            return true;
-        }
-        false
+        self.telling.take_due(now)
     }
 
     /// Whether what is left is to be cut.
@@ -43,12 +31,7 @@ impl Drain {
 
     /// When something is to be done next.
     pub fn next_at(&self) -> Moment {
-        if self.told < self.sessions { self.due_at().min(self.cut_at) } else { self.cut_at }
-    }
-
-    /// When the next session is to be told: the first at once, the last at the end of the window.
-    fn due_at(&self) -> Moment {
-        self.started.after_millis(self.spread_ms * self.told / self.sessions.saturating_sub(1).max(1))
+        self.telling.next_at().map_or(self.cut_at, |next| next.min(self.cut_at))
     }
 }
 
