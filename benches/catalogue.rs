@@ -123,7 +123,8 @@ fn per_change(criterion: &mut Criterion) {
 
     let mut compiler = Compiler::default();
     let mut registry = Registry::default();
-    let mut published = registry.publish(&compiler.compile(&files, None).expect("no fault"));
+    let now = Timestamp::from_unix(1_800_000_000);
+    let mut published = registry.publish(&compiler.compile(&files, None).expect("no fault"), now);
     let mut round = 0;
     group.bench_function("publish_one_change", |bencher| {
         bencher.iter(|| {
@@ -133,7 +134,7 @@ fn per_change(criterion: &mut Criterion) {
             );
             files.insert("apis/a0.toml", text);
             let snapshot = compiler.compile(&files, None).expect("no fault");
-            published = registry.publish(&snapshot);
+            published = registry.publish(&snapshot, now);
             snapshot
         });
     });

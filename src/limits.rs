@@ -238,6 +238,19 @@ pub const CATALOG_FOLDER_DEFAULT: &str = "catalog";
 /// Longest folder name, in bytes, that the instance file may give (Linux: PATH_MAX less its final zero).
 pub const CATALOG_FOLDER_BYTES_MAX: usize = 4095;
 
+/// Sessions that an instance ends in a second when something that they are of is revoked. Raising it lets a revocation take
+/// hold sooner, and lets more of their clients come back at once.
+pub const REVOKED_SESSIONS_PER_S: u64 = 500;
+
+/// Longest time, in milliseconds, over which the ends of such sessions are spread, however many there are.
+pub const REVOCATION_SPREAD_MS_MAX: u64 = 30_000;
+
+/// Slots that a relay looks at in one turn for sessions that are revoked: some 10 µs. Those that are left wait for the next.
+pub const REVOCATION_LOOKS_PER_TURN: usize = 256;
+
+/// How often it is looked whether a subscription's end has come. Its sessions are ended then. Raising it delays that.
+pub const CATALOG_UPKEEP: Duration = Duration::from_secs(1);
+
 /// File of an instance's secret when the instance file names none, relative to that file's folder.
 pub const KEY_FILE_DEFAULT: &str = "ringgate.key";
 

@@ -12,6 +12,7 @@ mod lending;
 pub mod mailbox;
 mod pace;
 pub mod placement;
+mod revocation;
 pub mod run;
 mod sealing;
 pub mod session_table;

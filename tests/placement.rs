@@ -12,6 +12,7 @@
 mod support;
 
 use ringgate::admission::registry::Registry;
+use ringgate::catalog::timestamp::Timestamp;
 use ringgate::catalog::{CatalogFiles, compile};
 use ringgate::control::resolver::Resolver;
 use ringgate::daemon::open_files::raise_open_files;
@@ -56,7 +57,7 @@ impl Workers {
         let mut files = CatalogFiles::default();
         files.insert("apis/t.toml", api_file("t", backend.address, ""));
         let snapshot = compile(&files, None).unwrap();
-        let places = Registry::default().publish(&snapshot);
+        let places = Registry::default().publish(&snapshot, Timestamp::from_unix(0));
         let published =
             Arc::new(Published { snapshot: Arc::new(snapshot), places, tls: TlsSetup::default() });
         let (published, published_to_fronts) = watch::channel(published);

@@ -48,6 +48,13 @@ impl Permit {
         self
     }
 
+    /// Whether a session with this permit is to end: its API, product or subscription is revoked, and its API says so.
+    pub fn is_revoked(&self) -> bool {
+        let api = self.held[HolderKind::Api as usize].as_ref();
+        api.is_some_and(|api| api.places().ends_revoked())
+            && self.held.iter().flatten().any(|place| place.places().is_revoked())
+    }
+
     /// Gives the places back here, to be adopted elsewhere.
     pub fn into_token(self) -> PermitToken {
         PermitToken {
@@ -109,6 +116,29 @@ mod tests {
         drop(permit);
         assert_eq!((instance.taken(), api.taken(), ledger.0.load(Ordering::Relaxed)), (0, 0, 1));
         assert_eq!((product.taken(), subscription.taken()), (0, 0));
+    }
+
+    #[test]
+    fn a_session_is_revoked_with_anything_that_it_is_of_if_its_api_says_so() {
+        let instance = Places::new(9);
+        let all = HolderKind::ALL.map(|kind| Places::of(holder(kind), 9));
+        let [api, product, subscription] = &all;
+        let alone = instance.take().unwrap();
+        let of_api = instance.take().unwrap().with_place(api.take_place().unwrap());
+        let of_all = all
+            .iter()
+            .fold(instance.take().unwrap(), |permit, places| permit.with_place(places.take_place().unwrap()));
+        let revoked = || [&alone, &of_api, &of_all].map(Permit::is_revoked);
+        assert!(subscription.set_revoked(true) && !subscription.set_revoked(true));
+        assert_eq!(revoked(), [false; 3], "the api keeps them");
+        assert!(api.set_ends_revoked(true));
+        assert_eq!(revoked(), [false, false, true]);
+        subscription.set_revoked(false);
+        assert_eq!(revoked(), [false; 3]);
+        product.set_revoked(true);
+        assert_eq!(revoked(), [false, false, true]);
+        api.set_revoked(true);
+        assert_eq!(revoked(), [false, true, true]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! while as many as the limit are taken.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::permit::Permit;
 use crate::catalog::Name;
@@ -42,6 +42,10 @@ pub struct Places {
     state: AtomicU64,
     /// Whose they are; `None`: the instance's.
     holder: Option<Holder>,
+    /// Their holder is gone, or lets nobody in any more.
+    is_revoked: AtomicBool,
+    /// Sessions end for that. Only an API says so.
+    ends_revoked: AtomicBool,
 }
 
 impl Places {
@@ -50,12 +54,21 @@ impl Places {
 
     /// Places of an instance, all free.
     pub fn new(limit: u32) -> Arc<Self> {
-        Arc::new(Self { state: AtomicU64::new(state(limit, 0)), holder: None })
+        Self::with(None, limit)
     }
 
     /// Places of a holder, all free.
     pub fn of(holder: Holder, limit: u32) -> Arc<Self> {
-        Arc::new(Self { state: AtomicU64::new(state(limit, 0)), holder: Some(holder) })
+        Self::with(Some(holder), limit)
+    }
+
+    fn with(holder: Option<Holder>, limit: u32) -> Arc<Self> {
+        Arc::new(Self {
+            state: AtomicU64::new(state(limit, 0)),
+            holder,
+            is_revoked: AtomicBool::new(false),
+            ends_revoked: AtomicBool::new(false),
+        })
     }
 
     /// Takes a place, or none if all are taken. Never one more than the limit, whoever asks at the same time.
@@ -95,6 +108,27 @@ impl Places {
         let change = |before| Some(state(limit, taken_of(before)));
         // It changes at every try, so it never fails.
         let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+    }
+
+    /// Whether their holder is gone, or lets nobody in any more. Relaxed, as whoever sets it leaves a message afterwards for
+    /// whom it concerns.
+    pub fn is_revoked(&self) -> bool {
+        self.is_revoked.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it is; gives whether that is new.
+    pub fn set_revoked(&self, is_revoked: bool) -> bool {
+        self.is_revoked() != is_revoked && self.is_revoked.swap(is_revoked, Ordering::Relaxed) != is_revoked
+    }
+
+    /// Whether sessions of an API end when anything that they are of is revoked.
+    pub fn ends_revoked(&self) -> bool {
+        self.ends_revoked.load(Ordering::Relaxed)
+    }
+
+    /// Says whether they do; gives whether that is new.
+    pub fn set_ends_revoked(&self, ends: bool) -> bool {
+        self.ends_revoked() != ends && self.ends_revoked.swap(ends, Ordering::Relaxed) != ends
     }
 
     /// Whose they are; `None`: the instance's.
@@ -205,7 +239,7 @@ mod tests {
     #[test]
     fn nobody_takes_a_place_once_a_lower_limit_is_set() {
         let places = Places::new(5);
-        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {

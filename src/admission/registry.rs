@@ -4,18 +4,26 @@
 //! and only their limit changes. The control thread owns the registry; the fronts get a view of it with each snapshot.
 
 use core::borrow::Borrow;
+use core::cmp::Reverse;
 use core::hash::{Hash, Hasher};
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::places::{Holder, HolderKind, Places};
 use crate::catalog::access::Access;
+use crate::catalog::api::OnRevoke;
+use crate::catalog::subscription::SubscriptionState;
+use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, Name, Snapshot};
 
 /// The places of everything that is published or still has sessions.
 #[derive(Debug, Default)]
 pub struct Registry {
     known: [ByName; HolderKind::ALL.len()],
+    /// When active subscriptions are over, as far as they ever are and that has not come, the first one last.
+    ends: Vec<(Timestamp, Arc<Places>)>,
+    /// Sessions that may have to end for what was revoked, since that was asked for last.
+    revoked: Option<u64>,
 }
 
 /// The places of what one snapshot has, by kind and name.
@@ -54,20 +62,47 @@ impl Hash for Named {
 impl Registry {
     /// The places of all that `snapshot` has, with the limits that they have from here on. What has no limit is counted all
     /// the same: the next publish may give it one.
-    pub fn publish(&mut self, snapshot: &Snapshot) -> PublishedPlaces {
+    ///
+    /// What was known and is not in it is revoked, as is a subscription that is not active, or whose end has come by `now`.
+    pub fn publish(&mut self, snapshot: &Snapshot, now: Timestamp) -> PublishedPlaces {
         let mut published = PublishedPlaces::default();
+        self.ends.clear();
         let entities = snapshot.entities();
         published.by_name[HolderKind::Subscription as usize].reserve(entities.subscriptions.len());
         published.by_name[HolderKind::Api as usize].reserve(snapshot.served().len());
         for api in snapshot.served() {
-            self.publish_one(HolderKind::Api, &api.name, api.connections_max, &mut published);
+            let places = self.publish_one(HolderKind::Api, &api.name, api.connections_max, &mut published);
+            if places.set_ends_revoked(api.on_revoke == OnRevoke::Close) && places.ends_revoked() {
+                // Of those that it had kept until now.
+                self.note_revoked(&places);
+            }
+            places.set_revoked(false);
         }
         for product in entities.products.values() {
-            self.publish_one(HolderKind::Product, &product.name, product.connections_max, &mut published);
+            let limit = product.connections_max;
+            let places = self.publish_one(HolderKind::Product, &product.name, limit, &mut published);
+            places.set_revoked(false);
         }
         for subscription in &entities.subscriptions {
             let limit = subscription.connections_max;
-            self.publish_one(HolderKind::Subscription, &subscription.name, limit, &mut published);
+            let places =
+                self.publish_one(HolderKind::Subscription, &subscription.name, limit, &mut published);
+            let is_active = subscription.state == SubscriptionState::Active;
+            let end = subscription.ends_at();
+            self.set_revoked(&places, !is_active || end.is_some_and(|end| end <= now));
+            if let Some(end) = end.filter(|end| is_active && *end > now) {
+                self.ends.push((end, places));
+            }
+        }
+        self.ends.sort_unstable_by_key(|(end, _)| Reverse(*end));
+        for kind in HolderKind::ALL {
+            if self.known[kind as usize].len() == published.by_name[kind as usize].len() {
+                continue;
+            }
+            let gone = self.known[kind as usize].difference(&published.by_name[kind as usize]);
+            for Named(places) in gone.cloned().collect::<Vec<_>>() {
+                self.set_revoked(&places, true);
+            }
         }
         // What nobody else holds has no session, and no front can take a place of it.
         for known in &mut self.known {
@@ -82,7 +117,7 @@ impl Registry {
         name: &Name,
         limit: Option<u64>,
         published: &mut PublishedPlaces,
-    ) {
+    ) -> Arc<Places> {
         let limit = limit.map_or(Places::NO_LIMIT, |limit| u32::try_from(limit).unwrap_or(Places::NO_LIMIT));
         let places = match self.known[kind as usize].get(name.as_str()) {
             Some(Named(places)) => Arc::clone(places),
@@ -91,7 +126,35 @@ impl Registry {
         if places.limit() != limit {
             places.set_limit(limit);
         }
-        published.by_name[kind as usize].insert(Named(places));
+        published.by_name[kind as usize].insert(Named(Arc::clone(&places)));
+        places
+    }
+
+    /// Revokes the subscriptions whose end has come by `now`.
+    pub fn revoke_ended(&mut self, now: Timestamp) {
+        while let Some((_, places)) = self.ends.pop_if(|(end, _)| *end <= now) {
+            self.set_revoked(&places, true);
+        }
+    }
+
+    /// Whether anything was revoked that has sessions since this was asked last: then how many there are at most that have
+    /// to end. Whether they do is up to their APIs.
+    pub fn take_revoked(&mut self) -> Option<u64> {
+        self.revoked.take()
+    }
+
+    fn set_revoked(&mut self, places: &Places, is_revoked: bool) {
+        if places.set_revoked(is_revoked) && is_revoked {
+            self.note_revoked(places);
+        }
+    }
+
+    fn note_revoked(&mut self, places: &Places) {
+        // One whose opening is in progress is looked at when it comes to a relay.
+        let taken = u64::from(places.taken());
+        if taken > 0 {
+            self.revoked = Some(self.revoked.unwrap_or(0) + taken);
+        }
     }
 
     /// Places that are taken, over all that have some of one kind.
@@ -156,6 +219,10 @@ mod tests {
         compile(&files, None).expect("a catalogue")
     }
 
+    fn start() -> Timestamp {
+        Timestamp::from_unix(0)
+    }
+
     fn name(text: &str) -> Name {
         Name::parse(text).expect("a name")
     }
@@ -165,21 +232,22 @@ mod tests {
         for kind in HolderKind::ALL {
             let mut registry = Registry::default();
             let chat = name("chat");
-            let first = registry.publish(&snapshot(&[(kind, "chat", None)]));
+            let first = registry.publish(&snapshot(&[(kind, "chat", None)]), start());
             let sessions: Vec<_> = (0..3).map(|_| first.of(kind, &chat).unwrap().take().unwrap()).collect();
             drop(first);
 
-            let second = registry.publish(&snapshot(&[(kind, "chat", Some(2)), (kind, "echo", Some(1))]));
+            let second =
+                registry.publish(&snapshot(&[(kind, "chat", Some(2)), (kind, "echo", Some(1))]), start());
             let places = second.of(kind, &chat).unwrap();
             assert_eq!((places.taken(), places.limit()), (3, 2));
             assert!(places.take().is_none());
             assert_eq!(registry.taken(kind), 3);
 
             // It is taken out of the catalogue, and comes back while a session lives.
-            let none = registry.publish(&snapshot(&[]));
+            let none = registry.publish(&snapshot(&[]), start());
             assert!(none.of(kind, &chat).is_none());
             drop((second, none));
-            let third = registry.publish(&snapshot(&[(kind, "chat", Some(4))]));
+            let third = registry.publish(&snapshot(&[(kind, "chat", Some(4))]), start());
             let places = third.of(kind, &chat).unwrap();
             assert_eq!((places.taken(), places.limit()), (3, 4));
             let _fourth = places.take().unwrap();
@@ -190,9 +258,66 @@ mod tests {
     }
 
     #[test]
+    fn what_is_gone_is_revoked_until_it_is_back() {
+        for kind in HolderKind::ALL {
+            let mut registry = Registry::default();
+            let view = registry.publish(&snapshot(&[(kind, "chat", None), (kind, "echo", None)]), start());
+            let places = view.of(kind, &name("chat")).unwrap();
+            let _sessions = [places.take().unwrap(), places.take().unwrap()];
+            assert_eq!((places.is_revoked(), registry.take_revoked()), (false, None));
+            drop(registry.publish(&snapshot(&[]), start()));
+            assert_eq!((places.is_revoked(), registry.take_revoked()), (true, Some(2)), "{kind:?}");
+            drop(registry.publish(&snapshot(&[]), start()));
+            assert_eq!(registry.take_revoked(), None, "it is told once");
+            drop(registry.publish(&snapshot(&[(kind, "chat", None)]), start()));
+            assert_eq!((places.is_revoked(), registry.take_revoked()), (false, None));
+        }
+    }
+
+    #[test]
+    fn a_subscription_is_revoked_when_it_is_stopped_and_when_its_end_comes() {
+        let at = Timestamp::from_unix;
+        let with = |lines: &str| {
+            let mut files = CatalogFiles::default();
+            files.insert(
+                "subscriptions/acme.toml",
+                format!("display_name = \"A\"\nscope = \"/apis\"\n{lines}"),
+            );
+            compile(&files, None).expect("a catalogue")
+        };
+        let mut registry = Registry::default();
+        let view = registry.publish(&with("end_date = 1970-01-01T00:01:40Z"), start());
+        let places = view.of(HolderKind::Subscription, &name("acme")).unwrap();
+        let _session = places.take().unwrap();
+        registry.revoke_ended(at(99));
+        assert_eq!((places.is_revoked(), registry.take_revoked()), (false, None));
+        registry.revoke_ended(at(100));
+        assert_eq!((places.is_revoked(), registry.take_revoked()), (true, Some(1)));
+
+        // A publish of the same changes nothing, and one that puts the end off takes it back.
+        drop(registry.publish(&with("end_date = 1970-01-01T00:01:40Z"), at(101)));
+        registry.revoke_ended(at(101));
+        assert_eq!((places.is_revoked(), registry.take_revoked()), (true, None));
+        drop(registry.publish(&with("end_date = 1970-01-01T00:05:00Z"), at(101)));
+        assert!(!places.is_revoked());
+        registry.revoke_ended(at(299));
+        assert!(!places.is_revoked());
+        registry.revoke_ended(at(400));
+        assert_eq!((places.is_revoked(), registry.take_revoked()), (true, Some(1)));
+        drop(registry.publish(&with("end_date = 1970-01-01T00:10:00Z"), at(400)));
+
+        drop(registry.publish(&with("state = \"suspended\""), start()));
+        assert_eq!((places.is_revoked(), registry.take_revoked()), (true, Some(1)));
+        // One that has not begun has let nobody in, and is not over.
+        drop(registry.publish(&with("start_date = 1980-01-01T00:00:00Z"), at(101)));
+        registry.revoke_ended(at(101));
+        assert!(!places.is_revoked());
+    }
+
+    #[test]
     fn what_has_the_same_name_and_is_of_another_kind_counts_apart() {
         let mut registry = Registry::default();
-        let view = registry.publish(&snapshot(&HolderKind::ALL.map(|kind| (kind, "chat", Some(1)))));
+        let view = registry.publish(&snapshot(&HolderKind::ALL.map(|kind| (kind, "chat", Some(1)))), start());
         let _sessions = HolderKind::ALL.map(|kind| view.of(kind, &name("chat")).unwrap().take().unwrap());
         assert_eq!(HolderKind::ALL.map(|kind| registry.taken(kind)), [1, 1, 1]);
     }
@@ -200,14 +325,14 @@ mod tests {
     #[test]
     fn forgets_what_has_neither_a_session_nor_a_snapshot() {
         let mut registry = Registry::default();
-        let view = registry.publish(&snapshot(&[(HolderKind::Api, "chat", None)]));
+        let view = registry.publish(&snapshot(&[(HolderKind::Api, "chat", None)]), start());
         let session = view.of(HolderKind::Api, &name("chat")).unwrap().take().unwrap();
-        drop(registry.publish(&snapshot(&[])));
+        drop(registry.publish(&snapshot(&[]), start()));
         drop(view);
-        drop(registry.publish(&snapshot(&[])));
+        drop(registry.publish(&snapshot(&[]), start()));
         assert_eq!(registry.known[HolderKind::Api as usize].len(), 1, "it has a session");
         drop(session);
-        drop(registry.publish(&snapshot(&[])));
+        drop(registry.publish(&snapshot(&[]), start()));
         assert!(registry.known.iter().all(HashSet::is_empty));
     }
 
@@ -216,7 +341,7 @@ mod tests {
         let mut registry = Registry::default();
         let kind = HolderKind::Api;
         let adopted = registry.places_of(&Holder { kind, name: name("chat") }).adopt();
-        let view = registry.publish(&snapshot(&[(kind, "chat", Some(1))]));
+        let view = registry.publish(&snapshot(&[(kind, "chat", Some(1))]), start());
         assert!(view.of(kind, &name("chat")).unwrap().take().is_none());
         drop(adopted);
         assert!(view.of(kind, &name("chat")).unwrap().take().is_some());

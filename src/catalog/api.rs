@@ -47,6 +47,8 @@ pub struct Api {
     pub version_set: Option<Name>,
     /// Its version in that set. `None`: the original API of the set, or there is no set.
     pub version: Option<Version>,
+    /// What becomes of its sessions when it, or their product or subscription, is revoked. Default: they are kept.
+    pub on_revoke: OnRevoke,
     /// Which revision this is, 1 to 1,000,000: the current one, as others are not published. Default 1.
     pub revision: u64,
     /// The addresses of this host that its dials leave from, in turn. Empty: the kernel chooses.
@@ -89,6 +91,7 @@ impl Api {
             key_names: KeyNames::default(),
             version_set: None,
             version: None,
+            on_revoke: OnRevoke::Keep,
             revision: limits::REVISION_DEFAULT,
             source_addresses: Vec::new(),
             connections_max: None,
@@ -125,6 +128,33 @@ impl Default for KeyNames {
             header: HeaderName::parse("Ocp-Apim-Subscription-Key").expect("the text is a header's name"),
             query: QueryName::parse("subscription-key").expect("the text is a parameter's name"),
         }
+    }
+}
+
+/// What becomes of an API's sessions when it is no longer served, or when the product or the subscription in whose context
+/// they are is gone, or the subscription was stopped or has run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRevoke {
+    /// They go on to their own end, as in Azure API Management, which looks at an opening handshake only.
+    Keep,
+    /// They are ended (`revoked`).
+    Close,
+}
+
+impl OnRevoke {
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Close => "close",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let all = [Self::Keep, Self::Close];
+        all.into_iter()
+            .find(|on_revoke| on_revoke.name() == text)
+            .ok_or_else(|| "\"keep\" or \"close\"".to_owned())
     }
 }
 
@@ -178,6 +208,7 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
     if !fields.has("version_set") {
         fields.object("version", "a version beside version_set, which is missing");
     }
+    let on_revoke = fields.take_text("on_revoke", OnRevoke::parse);
     let revision = fields.take_integer("revision", &limits::REVISION);
     asks.references = fields.references("products", Entity::Product);
     asks.references.extend(fields.references("version_set", Entity::VersionSet));
@@ -215,6 +246,7 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
         key_names: key_names.unwrap_or_default(),
         version_set,
         version,
+        on_revoke: on_revoke.unwrap_or(default.on_revoke),
         revision: revision.unwrap_or(default.revision),
         source_addresses: source_addresses.unwrap_or_default(),
         connections_max,

@@ -1,5 +1,6 @@
 //! `ringgate serve`: runs an instance until it is told to stop.
 
+use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Fault, InstanceConfig, Snapshot};
 use crate::control::echo::EchoBackend;
 use crate::control::instance::{Instance, StartError};
@@ -9,7 +10,7 @@ use crate::control::status::StatusPage;
 use crate::control::store::{self, Loaded};
 use crate::control::tls_files::TlsFiles;
 use crate::daemon::open_files::{open_files_max, raise_open_files};
-use crate::limits::{DRAIN_OVERTIME_MS, TLS_FILES_LOOK, open_files_reserve};
+use crate::limits::{CATALOG_UPKEEP, DRAIN_OVERTIME_MS, TLS_FILES_LOOK, open_files_reserve};
 use crate::observe::Observed;
 use crate::observe::text::log_lines;
 use crate::tls::files::FileFault;
@@ -81,6 +82,10 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
     wait_for_end(&mut instance, &mut signals, instance_config.drain_s).await
 }
 
+fn now() -> Timestamp {
+    Timestamp::from_unix(UnixTime::now().as_secs())
+}
+
 /// The status page's listener. Bound before the workers start, so that a wrong address ends nothing that runs.
 fn bind_status(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
@@ -109,9 +114,12 @@ fn echo_connections_max() -> u64 {
     open_files_max().saturating_sub(open_files_reserve(1)) / 3
 }
 
+/// Does what an instance needs while it serves, until it is told to stop, and waits for its end.
 async fn wait_for_end(instance: &mut Instance, signals: &mut StopSignals, drain_s: u64) -> Result<()> {
     let mut looks = tokio::time::interval(TLS_FILES_LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut upkeep = tokio::time::interval(CATALOG_UPKEEP);
+    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             ended = instance.ended() => {
@@ -120,6 +128,7 @@ async fn wait_for_end(instance: &mut Instance, signals: &mut StopSignals, drain_
             }
             _ = signals.next() => break,
             _ = looks.tick() => instance.look_at_tls_files(UnixTime::now()),
+            _ = upkeep.tick() => instance.end_revoked(now()),
         }
     }
     eprintln!("draining for at most {drain_s} s; a second signal ends at once");

@@ -4,6 +4,7 @@
 
 use crate::admission::places::{HolderKind, Places};
 use crate::admission::registry::Registry;
+use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
 use crate::control::resolver::Resolver;
 use crate::control::tls_files::TlsFiles;
@@ -14,7 +15,7 @@ use crate::front::budgets::Budgets;
 use crate::front::listener::bind_group;
 use crate::front::socket::Socket;
 use crate::front::{FrontParts, Published, run_front};
-use crate::limits::open_files_reserve;
+use crate::limits::{REVOCATION_SPREAD_MS_MAX, REVOKED_SESSIONS_PER_S, open_files_reserve};
 use crate::observe::figures::Lookups;
 use crate::observe::{Counters, Observed};
 use crate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
@@ -117,7 +118,8 @@ impl Instance {
         let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));
         let (addresses, listeners) = listen(config, workers)?;
         let mut registry = Registry::default();
-        let (published, published_to_fronts) = watch::channel(publication(&mut registry, snapshot, &tls));
+        let published = publication(&mut registry, snapshot, &tls, now());
+        let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
         let (end_sender, ends) = mpsc::unbounded_channel();
         let resolver = Resolver::start(control);
@@ -285,15 +287,27 @@ impl Instance {
 
     /// Gives the workers another catalogue; openings in progress end under the one they began with.
     ///
-    /// Sessions go on counting against their APIs, products and subscriptions. One whose limit is lower now keeps those it has, and gets no more until
-    /// enough have ended.
+    /// Sessions go on counting against their APIs, products and subscriptions. One whose limit is lower now keeps those it has,
+    /// and gets no more until enough have ended. Those that are of what is revoked end, where their API says so.
     ///
     /// # Errors
     /// What is wrong with files that the new one names; then the old one stays.
     pub fn publish(&mut self, snapshot: Arc<Snapshot>) -> Result<(), Vec<FileFault>> {
         self.tls.take_up(&snapshot)?;
         self.publish_again(snapshot);
+        self.end_revoked(now());
         Ok(())
+    }
+
+    /// Ends the sessions that are of what was revoked by a publish, or of a subscription whose end has come by `now`, where
+    /// their API says so: over a while, so that not all of their clients come back at once.
+    pub fn end_revoked(&mut self, now: Timestamp) {
+        self.registry.revoke_ended(now);
+        let Some(sessions) = self.registry.take_revoked() else { return };
+        let spread_ms = (sessions * 1000 / REVOKED_SESSIONS_PER_S).min(REVOCATION_SPREAD_MS_MAX);
+        for mailbox in &self.mailboxes {
+            mailbox.push(Message::Revoke { spread_ms });
+        }
     }
 
     /// Looks whether files of certificates have changed, and takes up those that have. Open sessions do not notice.
@@ -305,7 +319,7 @@ impl Instance {
     }
 
     fn publish_again(&mut self, snapshot: Arc<Snapshot>) {
-        self.published.send_replace(publication(&mut self.registry, snapshot, &self.tls));
+        self.published.send_replace(publication(&mut self.registry, snapshot, &self.tls, now()));
     }
 
     /// Takes no more connections, and ends all sessions within the configured `drain_s`.
@@ -338,10 +352,19 @@ impl Instance {
     }
 }
 
+fn now() -> Timestamp {
+    Timestamp::from_unix(UnixTime::now().as_secs())
+}
+
 /// A catalogue with the places of its entities, whose limits it sets.
-fn publication(registry: &mut Registry, snapshot: Arc<Snapshot>, tls: &TlsFiles) -> Arc<Published> {
+fn publication(
+    registry: &mut Registry,
+    snapshot: Arc<Snapshot>,
+    tls: &TlsFiles,
+    now: Timestamp,
+) -> Arc<Published> {
     let tls = tls.setup(&snapshot);
-    let places = registry.publish(&snapshot);
+    let places = registry.publish(&snapshot, now);
     Arc::new(Published { snapshot, places, tls })
 }
 

@@ -1,6 +1,6 @@
-//! Sessions that ringgate itself ends.
+//! Sessions that ringgate itself ends: all of them at a drain, and those that are revoked.
 //!
-//! Not here: when which is due (`drain`), what a session's legs are told (`session`).
+//! Not here: when which is due (`drain`, `revocation`), what a session's legs are told (`session`).
 
 use super::run::{Relay, Source};
 use crate::ring::Ring;
@@ -35,6 +35,24 @@ impl<R: Ring> Relay<R> {
             drain.cursor = 0;
         }
         self.drain = Some(drain);
+    }
+
+    pub(super) fn step_revocation(&mut self) {
+        let Some(mut revocation) = self.revocation.take() else { return };
+        revocation.begin_turn();
+        while let Some(index) = revocation.take_due(self.now) {
+            if self.sessions.get_mut(index).is_some() {
+                revocation.note_session(self.now);
+                self.end_if_revoked(index);
+            }
+        }
+        self.revocation = revocation.next_at().is_some().then_some(revocation);
+    }
+
+    pub(super) fn end_if_revoked(&mut self, index: u32) {
+        if self.sessions.get_mut(index).is_some_and(|live| live.permit.is_revoked()) {
+            self.end_by_ringgate(index, Cause::Revoked);
+        }
     }
 
     fn next_live(&mut self, from: u32) -> Option<u32> {

@@ -46,6 +46,11 @@ pub enum Message<S> {
         /// Sessions that are still there this many milliseconds from now are cut.
         cut_after_ms: u64,
     },
+    /// End the sessions that are revoked, as their permits say, spread over so many milliseconds.
+    Revoke {
+        /// The last slot is looked at this many milliseconds from now.
+        spread_ms: u64,
+    },
     /// No more sessions will come: leave when none is left.
     NoMore,
 }

@@ -4,6 +4,7 @@ use super::carrier::{Carrier, Reading, Receive, ZeroCopy};
 use super::drain::Drain;
 use super::lending::is_to_lend;
 use super::mailbox::{Mailbox, Message, NewSession};
+use super::revocation::Revocation;
 use super::session_table::SessionTable;
 use super::slow_readers::{CarrierName, Holders, SendWatch};
 use super::wheel::Wheel;
@@ -50,7 +51,7 @@ pub(super) struct Live<S> {
     /// Operations whose last completion is awaited. The slot is freed when it is 0 and the session is over.
     pub(super) in_flight: u8,
     /// Given back with the slot, when both descriptors are closed.
-    _permit: Permit,
+    pub(super) permit: Permit,
 }
 
 /// A carrier as [`Relay::for_each_carrier`] shows it.
@@ -103,6 +104,7 @@ pub struct Relay<R: Ring> {
     pub(super) effects: Effects,
     due: Vec<u32>,
     pub(super) drain: Option<Drain>,
+    pub(super) revocation: Option<Revocation>,
     no_more_come: bool,
     /// When records are looked at that may have nothing to do.
     pub(super) rests_at: Option<Moment>,
@@ -141,6 +143,7 @@ impl<R: Ring> Relay<R> {
             effects: Effects::new(),
             due: Vec::new(),
             drain: None,
+            revocation: None,
             no_more_come: false,
             rests_at: None,
             worn_out: Vec::new(),
@@ -200,6 +203,7 @@ impl<R: Ring> Relay<R> {
         self.completions = completions;
         self.expire();
         self.step_drain();
+        self.step_revocation();
         self.take_back_late_sends();
         self.end_largest_holders();
         self.start_sends();
@@ -220,9 +224,13 @@ impl<R: Ring> Relay<R> {
             return 1;
         }
         let drain_at = self.drain.as_ref().map(Drain::next_at);
+        let revoke_at = self.revocation.as_ref().and_then(Revocation::next_at);
         let patience_ms = self.patience_ms();
         let late_at = self.sends.next_late(patience_ms);
-        let next = [self.wheel.next_expiry(), drain_at, late_at, self.rests_at].into_iter().flatten().min();
+        let next = [self.wheel.next_expiry(), drain_at, revoke_at, late_at, self.rests_at]
+            .into_iter()
+            .flatten()
+            .min();
         next.map_or(TURN_WAIT_MS_MAX, |next| next.millis_since(self.now).clamp(1, TURN_WAIT_MS_MAX))
     }
 
@@ -665,6 +673,10 @@ impl<R: Ring> Relay<R> {
                 Message::Drain { spread_ms, cut_after_ms } => {
                     self.drain = Some(Drain::new(self.now, self.sessions.len(), spread_ms, cut_after_ms));
                 }
+                Message::Revoke { spread_ms } => {
+                    let of = (self.sessions.slots(), self.sessions.len());
+                    self.revocation = Some(Revocation::new(self.now, of, spread_ms, self.revocation));
+                }
                 Message::NoMore => self.no_more_come = true,
             }
         }
@@ -678,7 +690,7 @@ impl<R: Ring> Relay<R> {
         let is_wrapped = client_records.is_some() || backend_records.is_some();
         self.rests_at = self.rests_at.or(is_wrapped.then(|| self.now.after_millis(TLS_REST_MS)));
         let carriers = [Carrier::new(client, client_records), Carrier::new(backend, backend_records)];
-        let live = Live { session, carriers, in_flight: 0, _permit: permit };
+        let live = Live { session, carriers, in_flight: 0, permit };
         // Dropping the session closes its sockets: a table of 16 million slots is beyond every limit.
         let Some((index, _)) = self.sessions.insert(live) else { return self.mailbox.session_is_gone() };
         add(&self.counters.sessions_opened, 1);
@@ -695,6 +707,7 @@ impl<R: Ring> Relay<R> {
         if self.drain.is_some() {
             self.end_by_ringgate(index, Cause::Drain);
         }
+        self.end_if_revoked(index);
         for leg in Leg::BOTH {
             self.arm_if_wanted(index, leg);
         }

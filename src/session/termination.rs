@@ -34,6 +34,9 @@ pub enum Cause {
     SlowReader,
     /// The instance is shutting down.
     Drain,
+    /// The session's API, product or subscription is gone, or its subscription was stopped or has run out, and the API ends
+    /// sessions for that (`on_revoke`).
+    Revoked,
     /// The instance holds as many sessions as it may.
     InstanceFull,
     /// The API holds as many sessions as it may.
@@ -100,7 +103,7 @@ pub enum Farewell {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Closed,
         Self::Ended,
         Self::Truncated,
@@ -113,6 +116,7 @@ impl Cause {
         Self::LongestLife,
         Self::SlowReader,
         Self::Drain,
+        Self::Revoked,
         Self::InstanceFull,
         Self::ApiFull,
         Self::ProductFull,
@@ -147,6 +151,7 @@ impl Cause {
             Self::LongestLife => "longest_life",
             Self::SlowReader => "slow_reader",
             Self::Drain => "drain",
+            Self::Revoked => "revoked",
             Self::InstanceFull => "instance_full",
             Self::ApiFull => "api_full",
             Self::ProductFull => "product_full",
@@ -196,7 +201,8 @@ impl Cause {
             | Self::MessageTooBig
             | Self::Idle
             | Self::LongestLife
-            | Self::SlowReader => Answer::NotBefore,
+            | Self::SlowReader
+            | Self::Revoked => Answer::NotBefore,
         }
     }
 
@@ -239,6 +245,10 @@ impl Cause {
             Self::SlowReader if is_culprit => Farewell::Reset,
             Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig | Self::SlowReader => of_the_other,
             Self::Idle | Self::LongestLife | Self::Drain => Farewell::Close(CloseCode::GoingAway),
+            Self::Revoked => match leg {
+                Leg::Downstream => Farewell::Close(CloseCode::PolicyViolation),
+                Leg::Upstream => Farewell::Close(CloseCode::GoingAway),
+            },
             Self::Bug => of_the_other,
             Self::InstanceFull
             | Self::ApiFull

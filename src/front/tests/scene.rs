@@ -2,6 +2,7 @@
 
 use super::scripted::{Connection, Event, Script, Scripted, ScriptedNetwork, Takes};
 use crate::admission::registry::Registry;
+use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{CatalogFiles, compile};
 use crate::control::resolver::Resolver;
 use crate::front::budgets::Budgets;
@@ -100,7 +101,7 @@ impl Scene {
         let mut files = CatalogFiles::default();
         files.insert("apis/t.toml", text);
         let snapshot = Arc::new(compile(&files, None).unwrap());
-        let places = Registry::default().publish(&snapshot);
+        let places = Registry::default().publish(&snapshot, Timestamp::from_unix(0));
         let (_publisher, published) =
             watch::channel(Arc::new(Published { snapshot, places, tls: TlsSetup::default() }));
         let (drain, draining) = watch::channel(false);

@@ -101,7 +101,7 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
             driver.end_slow_reader(by);
             return Some(Vec::new());
         }
-        Cause::Drain | Cause::Bug => {
+        Cause::Drain | Cause::Revoked | Cause::Bug => {
             driver.end_by_ringgate(cause);
             return Some(Vec::new());
         }
@@ -132,7 +132,7 @@ fn stops_sending(cause: Cause) -> bool {
 }
 
 fn is_by_ringgate(cause: Cause) -> bool {
-    matches!(cause, Cause::Idle | Cause::LongestLife | Cause::Drain | Cause::Bug)
+    matches!(cause, Cause::Idle | Cause::LongestLife | Cause::Drain | Cause::Revoked | Cause::Bug)
 }
 
 #[test]
