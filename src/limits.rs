@@ -248,7 +248,8 @@ pub const REVOCATION_SPREAD_MS_MAX: u64 = 30_000;
 /// Slots that a relay looks at in one turn for sessions that are revoked: some 10 µs. Those that are left wait for the next.
 pub const REVOCATION_LOOKS_PER_TURN: usize = 256;
 
-/// How often it is looked whether a subscription's end has come. Its sessions are ended then. Raising it delays that.
+/// How often it is looked whether a subscription's end has come, whose sessions are ended then, and whether a catalogue that
+/// was replaced is held by no opening any more, which is freed then. Raising it delays both.
 pub const CATALOG_UPKEEP: Duration = Duration::from_secs(1);
 
 /// File of an instance's secret when the instance file names none, relative to that file's folder.

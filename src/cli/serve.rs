@@ -128,7 +128,10 @@ async fn wait_for_end(instance: &mut Instance, signals: &mut StopSignals, drain_
             }
             _ = signals.next() => break,
             _ = looks.tick() => instance.look_at_tls_files(UnixTime::now()),
-            _ = upkeep.tick() => instance.end_revoked(now()),
+            _ = upkeep.tick() => {
+                instance.end_revoked(now());
+                instance.let_go_of_retired();
+            }
         }
     }
     eprintln!("draining for at most {drain_s} s; a second signal ends at once");

@@ -86,6 +86,8 @@ pub struct Instance {
     registry: Registry,
     mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
     published: watch::Sender<Arc<Published>>,
+    /// Catalogues before that one, which openings in progress may still hold.
+    retired: Vec<Arc<Published>>,
     tls: TlsFiles,
     draining: watch::Sender<bool>,
     drain_s: u64,
@@ -133,6 +135,7 @@ impl Instance {
             registry,
             mailboxes: Vec::new(),
             published,
+            retired: Vec::new(),
             tls,
             draining,
             drain_s: config.drain_s,
@@ -319,7 +322,16 @@ impl Instance {
     }
 
     fn publish_again(&mut self, snapshot: Arc<Snapshot>) {
-        self.published.send_replace(publication(&mut self.registry, snapshot, &self.tls, now()));
+        let published = publication(&mut self.registry, snapshot, &self.tls, now());
+        self.retired.push(self.published.send_replace(published));
+        self.let_go_of_retired();
+    }
+
+    /// Frees the catalogues that no opening holds any more: here, because the last holder frees, and a large one would keep
+    /// a front from its other openings for as long as that takes.
+    pub fn let_go_of_retired(&mut self) {
+        // No front gets one anew: only openings that began under it hold it.
+        self.retired.retain(|retired| Arc::strong_count(retired) > 1);
     }
 
     /// Takes no more connections, and ends all sessions within the configured `drain_s`.
