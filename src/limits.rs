@@ -238,6 +238,24 @@ pub const CATALOG_FOLDER_DEFAULT: &str = "catalog";
 /// Longest folder name, in bytes, that the instance file may give (Linux: PATH_MAX less its final zero).
 pub const CATALOG_FOLDER_BYTES_MAX: usize = 4095;
 
+/// How long it has to be quiet behind a change of the catalogue's files until they are read: an editor's steps, or the files
+/// of one copy, are one change then.
+pub const CATALOG_QUIET: Duration = Duration::from_millis(50);
+
+/// How long changes are gathered at most, however steadily they come. Raising it delays what is published.
+pub const CATALOG_GATHER_MAX: Duration = Duration::from_millis(400);
+
+/// How often all files of the catalogue are read, though no change was told: for file systems that tell of none.
+///
+/// Some 15 µs a file, on a thread that may block. Lowering it finds such changes sooner.
+pub const CATALOG_LOOK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Bytes of the kernel's events that are taken at a time, on the stack. An event with the longest name takes 272.
+pub const CATALOG_EVENTS_BYTES: usize = 4 * 1024;
+
+/// Most links on the way to the catalogue that are followed (Linux: 40). What is behind more is not watched.
+pub const CATALOG_LINKS_MAX: usize = 40;
+
 /// Sessions that an instance ends in a second when something that they are of is revoked. Raising it lets a revocation take
 /// hold sooner, and lets more of their clients come back at once.
 pub const REVOKED_SESSIONS_PER_S: u64 = 500;

@@ -7,7 +7,7 @@
 //! In the folders of entities `*.toml` is read, in those of policy documents `*.xml`; hidden files and other names are left
 //! alone, so that an editor's copies do no harm.
 //!
-//! Not here: what is a fault (`catalog`), noticing that files changed, writing (`catalog_writer`).
+//! Not here: what is a fault (`catalog`), noticing that files changed (`catalog_watch`), writing (`catalog_writer`).
 
 use core::net::SocketAddr;
 use std::ffi::{OsStr, OsString};
@@ -108,6 +108,11 @@ pub fn is_catalog_file(path: &str) -> bool {
         Some(_) | None => return false,
     };
     has_extension(OsStr::new(name), extension) && !name.contains('\0')
+}
+
+/// Whether a path, seen from a catalogue's folder, is that of a folder, or of a link to one, that is always read.
+pub fn is_catalog_folder(path: &str) -> bool {
+    path == POLICY_FOLDER || ENTITY_FOLDERS.contains(&path)
 }
 
 /// The folders that files of a catalogue are in, whether they are there or not.
