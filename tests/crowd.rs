@@ -12,26 +12,8 @@ use futures_util::{SinkExt, StreamExt};
 use ringgate::session::{Cause, Leg, Phase};
 use ringgate::websocket::tally::FrameKind;
 use support::TestInstance;
+use support::backend::tokio_echo;
 use tokio_tungstenite::tungstenite::Message;
-
-/// An echo backend on tokio-tungstenite.
-async fn echo_backend() -> std::net::SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
-                while let Some(Ok(message)) = socket.next().await {
-                    if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    address
-}
 
 /// A message whose content tells session and round.
 fn message(session: usize, round: usize) -> Message {
@@ -50,7 +32,7 @@ fn two_thousand_sessions_get_their_own_messages_back() {
     const ROUNDS: usize = 4;
     rlimit_for(SESSIONS * 5);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let backend = runtime.block_on(echo_backend());
+    let backend = runtime.block_on(tokio_echo());
     let api = support::api_file("t", backend, "");
     // They may all be in progress at once, on a slow machine.
     let gateway = TestInstance::start_with("workers = 2\n[limits]\nopenings_max = 2000", &[("t", &api)]);

@@ -94,6 +94,26 @@ pub fn tungstenite_echo() -> SocketAddr {
     })
 }
 
+/// An echo backend on tokio-tungstenite, for very many sessions.
+pub async fn tokio_echo() -> SocketAddr {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
+                while let Some(Ok(message)) = socket.next().await {
+                    if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
 /// A backend that counts the sessions it holds at once.
 ///
 /// A session is over for it when it hears the client's Close, and only then it answers. Its gateway keeps a session's
