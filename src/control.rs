@@ -7,6 +7,7 @@ pub mod catalog_writer;
 pub mod echo;
 pub mod instance;
 pub mod key_file;
+pub mod publisher;
 pub mod resolver;
 pub mod signals;
 pub mod status;

@@ -256,6 +256,10 @@ pub const CATALOG_EVENTS_BYTES: usize = 4 * 1024;
 /// Most links on the way to the catalogue that are followed (Linux: 40). What is behind more is not watched.
 pub const CATALOG_LINKS_MAX: usize = 40;
 
+/// Faults of a catalogue that was refused that are logged and shown. There may be one for every file; those that are left are
+/// counted, and `ringgate check` names all.
+pub const FAULTS_TOLD_MAX: usize = 1000;
+
 /// Sessions that an instance ends in a second when something that they are of is revoked. Raising it lets a revocation take
 /// hold sooner, and lets more of their clients come back at once.
 pub const REVOKED_SESSIONS_PER_S: u64 = 500;

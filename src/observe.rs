@@ -7,6 +7,7 @@
 
 pub mod counters;
 pub mod figures;
+pub mod publishes;
 pub mod text;
 
 pub use counters::{Counters, WorkerCounters};

@@ -203,6 +203,7 @@ fn accepting_pauses_while_open_files_are_used_up_and_goes_on_when_they_are_back(
     let served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
     // A session that lives; and the front waits for the next connection.
     let mut pair = Pair::open(served.address, &backend);
+    served.wait_for_looks();
     let in_use = served.open_files();
     let lowest_free = (0..).find(|number| !in_use.contains(number)).unwrap();
     served.limit_open_files(Some(lowest_free));
@@ -237,6 +238,7 @@ fn a_flood_of_connections_beyond_openings_max_keeps_few_open_files() {
     let served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
     // Once it carries a session, it has all the files that it works with.
     let mut pair = Pair::open(served.address, &backend);
+    served.wait_for_looks();
     let before = served.open_files().len();
     let silent: Vec<Raw> = (0..8).map(|_| Raw::connect(served.address)).collect();
     wait_until("eight openings", || served.open_files().len() == before + silent.len());
@@ -263,6 +265,7 @@ fn clients_whose_heads_have_come_read_why_they_are_turned_away_even_if_they_may_
         + "[limits]\nopenings_max = 1\nhead_timeout_ms = 120000\n";
     let served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
     let pair = Pair::open(served.address, &backend);
+    served.wait_for_looks();
     let before = served.open_files().len();
     let silent = Raw::connect(served.address);
     wait_until("an opening", || served.open_files().len() == before + 1);

@@ -4,14 +4,15 @@ use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Fault, InstanceConfig, Snapshot};
 use crate::control::echo::EchoBackend;
 use crate::control::instance::{Instance, StartError};
-use crate::control::key_file::with_keys;
-use crate::control::signals::{ReportSignal, StopRequest, StopSignals};
+use crate::control::publisher::{Looked, Publisher, Source};
+use crate::control::signals::{Requests, StopRequest, StopSignals};
 use crate::control::status::StatusPage;
 use crate::control::store::{self, Loaded};
 use crate::control::tls_files::TlsFiles;
 use crate::daemon::open_files::{open_files_max, raise_open_files};
 use crate::limits::{CATALOG_UPKEEP, DRAIN_OVERTIME_MS, TLS_FILES_LOOK, open_files_reserve};
 use crate::observe::Observed;
+use crate::observe::publishes::LastPublish;
 use crate::observe::text::log_lines;
 use crate::tls::files::FileFault;
 use anyhow::{Context, Result, bail};
@@ -51,7 +52,8 @@ fn serve(config: Option<&Path>) -> Result<()> {
 async fn run_instance(config: Option<&Path>) -> Result<()> {
     let handle = Handle::current();
     let mut signals = StopSignals::catch().context("cannot catch signals")?;
-    let report_requests = ReportSignal::catch().context("cannot catch signals")?;
+    let report_requests = Requests::for_reports().context("cannot catch signals")?;
+    let look_requests = Requests::for_looks().context("cannot catch signals")?;
     // The echo backend lives as long as the instance does.
     let (loaded, echo) = match config {
         Some(file) => (store::load(file).map_err(Faults)?, None),
@@ -60,18 +62,22 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
             (store::built_in(echo.address()), Some(echo))
         }
     };
-    let Loaded { config: instance_config, snapshot } = loaded;
-    let snapshot = match config {
-        Some(file) => with_keys(snapshot, &store::beside(file, &instance_config.keys.file)),
-        None => Ok(snapshot),
+    let Loaded { config: instance_config, snapshot, revision } = loaded;
+    let source = config.map(|file| Source::of(file, &instance_config));
+    let snapshot = match &source {
+        Some(source) => source.with_keys(snapshot).map_err(|fault| Faults(vec![fault]))?,
+        None => snapshot,
     };
-    let snapshot = Arc::new(snapshot.map_err(|fault| Faults(vec![fault]))?);
+    let snapshot = Arc::new(snapshot);
     let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
     let tls = TlsFiles::load(&instance_config, &snapshot, folder, UnixTime::now()).map_err(FileFaults)?;
     let what_is_open = describe(config, &snapshot);
     let status_listener = instance_config.status.map(bind_status).transpose()?;
     let echo_files = if echo.is_some() { echo_connections_max() } else { 0 };
     let mut instance = Instance::start(&instance_config, snapshot, tls, &handle, echo_files)?;
+    let first = LastPublish { at: now(), revision, served: revision, fault_count: 0, faults: Vec::new() };
+    instance.publishes().note(first);
+    let publisher = source.map(|source| Publisher::start(source, revision));
     handle.spawn(report_on_request(report_requests, instance.observed()));
     // The page is served for as long as the instance lives, its drain included.
     let status = status_listener
@@ -79,7 +85,7 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
         .transpose()
         .context("cannot serve the status page")?;
     let _ = announce(&instance, &instance_config, status.as_ref(), &what_is_open);
-    wait_for_end(&mut instance, &mut signals, instance_config.drain_s).await
+    wait_for_end(&mut instance, publisher, look_requests, &mut signals, instance_config.drain_s).await
 }
 
 fn now() -> Timestamp {
@@ -92,7 +98,7 @@ fn bind_status(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 /// Writes the counters to stderr whenever it is asked to, for ever.
-async fn report_on_request(mut requests: ReportSignal, observed: Observed) {
+async fn report_on_request(mut requests: Requests, observed: Observed) {
     loop {
         requests.next().await;
         let lines = log_lines(&observed);
@@ -115,7 +121,13 @@ fn echo_connections_max() -> u64 {
 }
 
 /// Does what an instance needs while it serves, until it is told to stop, and waits for its end.
-async fn wait_for_end(instance: &mut Instance, signals: &mut StopSignals, drain_s: u64) -> Result<()> {
+async fn wait_for_end(
+    instance: &mut Instance,
+    mut publisher: Option<Publisher>,
+    mut look_requests: Requests,
+    signals: &mut StopSignals,
+    drain_s: u64,
+) -> Result<()> {
     let mut looks = tokio::time::interval(TLS_FILES_LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut upkeep = tokio::time::interval(CATALOG_UPKEEP);
@@ -132,8 +144,20 @@ async fn wait_for_end(instance: &mut Instance, signals: &mut StopSignals, drain_
                 instance.end_revoked(now());
                 instance.let_go_of_retired();
             }
+            looked = looked(&mut publisher) => {
+                if let Some(publisher) = &mut publisher {
+                    publisher.publish(looked, instance, now());
+                }
+            }
+            () = look_requests.next() => {
+                if let Some(publisher) = &mut publisher {
+                    publisher.request_look();
+                }
+            }
         }
     }
+    // What changes from here on is of nobody's concern.
+    drop(publisher);
     eprintln!("draining for at most {drain_s} s; a second signal ends at once");
     instance.drain();
     let patience = Duration::from_millis(drain_s * 1000 + DRAIN_OVERTIME_MS);
@@ -155,6 +179,14 @@ async fn wait_for_end(instance: &mut Instance, signals: &mut StopSignals, drain_
                 StopRequest::Drain => {}
             }
         }
+    }
+}
+
+/// What a look at the catalogue's files came to; for ever in coming where there are none.
+async fn looked(publisher: &mut Option<Publisher>) -> Looked {
+    match publisher {
+        Some(publisher) => publisher.looked().await,
+        None => std::future::pending().await,
     }
 }
 

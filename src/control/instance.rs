@@ -17,6 +17,7 @@ use crate::front::socket::Socket;
 use crate::front::{FrontParts, Published, run_front};
 use crate::limits::{REVOCATION_SPREAD_MS_MAX, REVOKED_SESSIONS_PER_S, open_files_reserve};
 use crate::observe::figures::Lookups;
+use crate::observe::publishes::Publishes;
 use crate::observe::{Counters, Observed};
 use crate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
 use crate::ring::probe::{ProbeError, probe};
@@ -81,6 +82,7 @@ pub struct Instance {
     workers: usize,
     counters: Counters,
     lookups: Arc<Lookups>,
+    publishes: Arc<Publishes>,
     budgets: Budgets,
     sessions_from: SessionsFrom,
     registry: Registry,
@@ -130,6 +132,7 @@ impl Instance {
             workers,
             counters: Counters::new(workers),
             lookups: Arc::clone(resolver.lookups()),
+            publishes: Arc::default(),
             budgets,
             sessions_from,
             registry,
@@ -265,7 +268,13 @@ impl Instance {
             counters: self.counters.clone(),
             budgets: self.budgets.clone(),
             lookups: Arc::clone(&self.lookups),
+            publishes: Arc::clone(&self.publishes),
         }
+    }
+
+    /// What became of changes of its catalogue, as far as its publisher has told.
+    pub fn publishes(&self) -> &Publishes {
+        &self.publishes
     }
 
     /// Its places for sessions.

@@ -1,9 +1,10 @@
-//! SIGTERM and SIGINT: the first one asks for a drain, every later one for an end at once. SIGUSR1: a report.
+//! SIGTERM and SIGINT: the first one asks for a drain, every later one for an end at once. SIGUSR1: a report. SIGHUP: a look
+//! at the catalogue.
 //!
 //! The property to trust: a signal that arrives once this exists never kills the process by itself, and none that
 //! changes the outcome is lost, however the waiting future is dropped and made anew.
 //!
-//! Not here: what draining means, what is reported, and SIGHUP.
+//! Not here: what draining means, what is reported, what a look finds.
 
 use std::io;
 
@@ -52,20 +53,31 @@ impl StopSignals {
     }
 }
 
-/// SIGUSR1, caught from its making to the end of the process.
+/// A signal that asks for something and ends nothing, caught from its making to the end of the process.
 #[derive(Debug)]
-pub struct ReportSignal(Signal);
+pub struct Requests(Signal);
 
-impl ReportSignal {
-    /// Catches it. The default action, which is the end of the process, is off from then on.
+impl Requests {
+    /// Requests for a report: SIGUSR1. The default action, which is the end of the process, is off from then on.
     ///
     /// # Errors
     /// The kernel's, when the handler cannot be set.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O enabled.
-    pub fn catch() -> io::Result<Self> {
+    pub fn for_reports() -> io::Result<Self> {
         signal(SignalKind::user_defined1()).map(Self)
+    }
+
+    /// Requests for a look at the catalogue's files: SIGHUP. Its default action is off from then on, too.
+    ///
+    /// # Errors
+    /// The kernel's, when the handler cannot be set.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its I/O enabled.
+    pub fn for_looks() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
     }
 
     /// Waits for the next one. May be dropped at any time. Several between two turns of the runtime count as one.
@@ -97,11 +109,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn catches_every_request_for_a_report() {
-        let mut requests = ReportSignal::catch().unwrap();
+    async fn catches_every_request() {
+        let mut reports = Requests::for_reports().unwrap();
+        let mut looks = Requests::for_looks().unwrap();
         for _ in 0..3 {
             kill_process(getpid(), Signal::USR1).unwrap();
-            requests.next().await;
+            reports.next().await;
+            kill_process(getpid(), Signal::HUP).unwrap();
+            looks.next().await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the instance file and the catalogue's folder.
+//! Reads the instance file and the catalogue's folder, the whole of it or single files again.
 //!
 //! Either everything is without fault, or every fault of every file is told at once, the files in the order of their
 //! names; only when the instance file leaves open where the catalogue is, the catalogue has to wait. Nothing is read
@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 
 use crate::catalog::instance::catalog_folder;
 use crate::catalog::named_value::NAMED_VALUES_FILE;
-use crate::catalog::{CatalogFiles, Fault, InstanceConfig, Name, Snapshot, compile, parse_instance};
+use crate::catalog::{
+    CatalogFiles, Fault, InstanceConfig, Name, Revision, Snapshot, compile, parse_instance,
+};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// Folders of entities. The first must be there.
@@ -36,6 +38,8 @@ pub struct Loaded {
     pub config: InstanceConfig,
     /// The catalogue, for the instance's gateway. It knows no keys: those need the instance's secret.
     pub snapshot: Snapshot,
+    /// Which state of the files that is.
+    pub revision: Revision,
 }
 
 /// Reads the instance file `config` and the catalogue that it names.
@@ -47,11 +51,13 @@ pub fn load(config: &Path) -> Result<Loaded, Vec<Fault>> {
     let text = read_text(config, &file).map_err(|fault| vec![fault])?;
     let instance = parse_instance(&file, &text);
     // Where the instance file is at fault about the folder itself, the catalogue has to wait.
-    let files = catalog_folder(&text).map(|folder| read_catalog(&beside(config, &folder)));
+    let folder = catalog_folder(&text);
+    let files = folder.as_ref().map(|folder| read_catalog(&beside(config, folder)));
     let gateway = instance.as_ref().ok().and_then(|config| config.gateway.as_ref()).map(Name::as_str);
-    let snapshot = files.map_or_else(|| Ok(Snapshot::default()), |files| compile(&files, gateway));
+    let files = files.unwrap_or_default();
+    let snapshot = if folder.is_some() { compile(&files, gateway) } else { Ok(Snapshot::default()) };
     match (instance, snapshot) {
-        (Ok(config), Ok(snapshot)) => Ok(Loaded { config, snapshot }),
+        (Ok(config), Ok(snapshot)) => Ok(Loaded { config, snapshot, revision: Revision::of(&files) }),
         (instance, snapshot) => {
             let faults = [instance.err(), snapshot.err()];
             Err(faults.into_iter().flatten().flatten().collect())
@@ -68,7 +74,7 @@ pub fn built_in(echo_address: SocketAddr) -> Loaded {
     let mut files = CatalogFiles::default();
     files.insert("apis/echo.toml", api);
     let snapshot = compile(&files, None).expect("the api is without fault whatever its backend's address");
-    Loaded { config: InstanceConfig::default(), snapshot }
+    Loaded { config: InstanceConfig::default(), snapshot, revision: Revision::of(&files) }
 }
 
 /// A file or folder that `config` names, as seen from the folder of `config`. An absolute one stays as it is.
@@ -92,6 +98,20 @@ pub fn read_catalog(catalog: &Path) -> CatalogFiles {
         read_file(catalog, NAMED_VALUES_FILE, &mut files);
     }
     files
+}
+
+/// Reads one file of a catalogue again: its text, or its fault, or that it is gone, is in `files` afterwards. A path that is
+/// none of a catalogue's files changes nothing.
+pub fn read_again(catalog: &Path, path: &str, files: &mut CatalogFiles) {
+    if !is_catalog_file(path) {
+        return;
+    }
+    match fs::symlink_metadata(catalog.join(path)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            files.remove(path);
+        }
+        Ok(_) | Err(_) => read_file(catalog, path, files),
+    }
 }
 
 /// Whether a path, seen from a catalogue's folder, is one that is read.
@@ -324,6 +344,26 @@ mod tests {
         let folder = folder(&[("ringgate.toml", &vec![b'#'; 1024 * 1024])]);
         fs::create_dir_all(folder.path().join("catalog/apis")).expect("a folder");
         assert!(load_in(&folder).is_ok());
+    }
+
+    #[test]
+    fn a_file_is_read_again_as_a_whole_look_would_find_it() {
+        let folder =
+            folder(&[("apis/a.toml", b"1"), ("policies/apis/x.xml", b"<p/>"), ("named-values.toml", b"")]);
+        let root = folder.path();
+        let mut files = read_catalog(root);
+        fs::write(root.join("apis/a.toml"), "2").expect("a file");
+        fs::write(root.join("apis/b.toml"), b"\xff").expect("a file");
+        fs::write(root.join("apis/.c.toml"), "3").expect("a file");
+        fs::write(root.join("notes.toml"), "4").expect("a file");
+        fs::remove_dir_all(root.join("policies")).expect("a folder");
+        fs::remove_file(root.join("named-values.toml")).expect("a file");
+        for path in ["apis/a.toml", "apis/b.toml", "apis/.c.toml", "notes.toml", "policies/apis/x.xml"] {
+            read_again(root, path, &mut files);
+        }
+        assert_ne!(files, read_catalog(root), "one is left");
+        read_again(root, "named-values.toml", &mut files);
+        assert_eq!(files, read_catalog(root));
     }
 
     #[test]

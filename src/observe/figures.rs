@@ -1,6 +1,7 @@
 //! Every figure of an instance at one moment, read out of the one list.
 
 use super::counters::{About, Counters, Kind, Label, OF_WORKERS, OfWorkers};
+use super::publishes::Publishes;
 use crate::front::budgets::Budgets;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ pub struct Observed {
     pub budgets: Budgets,
     /// Its look-ups of backends' names.
     pub lookups: Arc<Lookups>,
+    /// What became of changes of its catalogue.
+    pub publishes: Arc<Publishes>,
 }
 
 /// Look-ups of backends' names. The resolver's task writes them.
@@ -115,6 +118,33 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |_| RESOLVER_WAITERS_MAX as u64,
     },
+    OfInstance {
+        about: About {
+            name: "catalogue_publishes",
+            help: "Catalogues that were given to the workers, the one of the start included.",
+            kind: Kind::Counter,
+            unit: "catalogues",
+        },
+        read: |observed| observed.publishes.published(),
+    },
+    OfInstance {
+        about: About {
+            name: "catalogue_refusals",
+            help: "Catalogues that were refused for their faults.",
+            kind: Kind::Counter,
+            unit: "catalogues",
+        },
+        read: |observed| observed.publishes.refused(),
+    },
+    OfInstance {
+        about: About {
+            name: "catalogue_faults",
+            help: "Faults of the catalogue's files for which they are not what is served; 0 where they are.",
+            kind: Kind::Gauge,
+            unit: "faults",
+        },
+        read: |observed| observed.publishes.last().map_or(0, |last| last.fault_count as u64),
+    },
 ];
 
 /// One name of the list, and every number that stands under it.
@@ -140,7 +170,7 @@ pub struct Series {
 impl Observed {
     /// Counters and places, and no look-ups: an instance before its resolver has been asked anything.
     pub fn of(counters: Counters, budgets: Budgets) -> Self {
-        Self { counters, budgets, lookups: Arc::default() }
+        Self { counters, budgets, lookups: Arc::default(), publishes: Arc::default() }
     }
 
     /// Every figure, in the order of the list.

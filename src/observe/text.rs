@@ -4,12 +4,12 @@ use super::counters::Label;
 use super::figures::{Figure, Observed};
 use std::fmt::Write as _;
 
-/// The status page: what each figure means and all its numbers, then what is not 0 by worker.
+/// The status page: the state of the last publish, what each figure means and all its numbers, then what is not 0 by worker.
 ///
 /// A line is a comment (`#`), empty, or `name value` or `name{label="value",…} value`.
 pub fn page(observed: &Observed) -> String {
     let figures = observed.figures();
-    let mut page = String::new();
+    let mut page = observed.publishes.describe("# ");
     for Figure { about, series } in &figures {
         let (name, kind, unit, help) = (about.name, about.kind.name(), about.unit, about.help);
         push_line(&mut page, format_args!("# {name} ({kind}, {unit}): {help}"));
@@ -29,9 +29,9 @@ pub fn page(observed: &Observed) -> String {
     page
 }
 
-/// Lines for the log: every figure that is not 0, and behind an `=` its part by each worker if there are several.
+/// Lines for the log: the state of the last publish, every figure that is not 0, and behind an `=` its part by each worker if there are several.
 pub fn log_lines(observed: &Observed) -> String {
-    let mut lines = String::from("counters that are not 0:\n");
+    let mut lines = observed.publishes.describe("") + "counters that are not 0:\n";
     for Figure { about, series } in observed.figures() {
         for series in series.iter().filter(|series| series.sum > 0) {
             let mut line = format!("  {}{} {}", about.name, braced(&series.labels, None), series.sum);

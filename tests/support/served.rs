@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ pub const INSTANCE: &str = "workers = 2\ndrain_s = 4\n[[listeners]]\naddress = \
 
 /// A configuration in a folder of its own, with one API at `/t`.
 pub struct Configuration {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     /// What it logs; as the environment says if it is empty.
     log: &'static str,
 }
@@ -30,7 +31,7 @@ impl Configuration {
         fs::create_dir_all(folder.path().join("catalog/apis")).unwrap();
         fs::write(folder.path().join("ringgate.toml"), instance).unwrap();
         fs::write(folder.path().join("catalog/apis/t.toml"), api).unwrap();
-        Self { folder, log: "" }
+        Self { folder: folder.into(), log: "" }
     }
 
     /// With a further API.
@@ -120,6 +121,8 @@ pub struct Served {
     pub announced: Vec<String>,
     /// What it says on stderr, line by line.
     said: Receiver<String>,
+    /// It looks at its files for as long as it lives.
+    _folder: Arc<TempDir>,
 }
 
 impl Served {
@@ -142,7 +145,7 @@ impl Served {
             let lines = move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
             thread::spawn(lines);
         }
-        Self { child, address, announced, said }
+        Self { child, address, announced, said, _folder: Arc::clone(&configuration.folder) }
     }
 
     /// Where it announced its status page.
@@ -168,6 +171,12 @@ impl Served {
     /// The next line on stderr.
     pub fn next_said(&self) -> String {
         self.said.recv_timeout(PATIENCE).expect("a line that was expected")
+    }
+
+    /// Waits until it looks at no file of its catalogue any more, as it does at its start.
+    pub fn wait_for_looks(&self) {
+        self.signal(Signal::HUP);
+        self.wait_until_said("published the catalogue");
     }
 
     /// The numbers of its open files.
