@@ -170,6 +170,22 @@ async fn a_wait_that_is_dropped_loses_nothing() {
     assert_eq!(told(&mut watch).await, files(&["apis/a.toml"]));
 }
 
+#[tokio::test]
+async fn a_queue_that_was_full_is_a_look_at_everything() {
+    let folder = catalogue();
+    let mut watch = watch(&folder);
+    let text = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+    let queued_max: usize = text.trim().parse().unwrap();
+    let apis = folder.path().join("catalog/apis");
+    // Nobody takes an event meanwhile; each file is two.
+    for index in 0..=queued_max / 2 {
+        fs::write(apis.join(format!(".{index}")), "").unwrap();
+    }
+    assert_eq!(told(&mut watch).await, Changed::Everything);
+    fs::write(apis.join("a.toml"), "2").unwrap();
+    assert_eq!(told(&mut watch).await, files(&["apis/a.toml"]), "and it goes on");
+}
+
 #[test]
 fn changes_join_to_all_that_each_of_them_says() {
     let mut changed = files(&["a"]);
