@@ -12,8 +12,8 @@ use ringgate::catalog::compile::Compiler;
 use ringgate::catalog::given_key::GivenKey;
 use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::timestamp::Timestamp;
-use ringgate::catalog::{CatalogFiles, Snapshot, compile};
-use ringgate::control::store::read_catalog;
+use ringgate::catalog::{CatalogFiles, Revision, Snapshot, compile};
+use ringgate::control::store::{read_again, read_catalog};
 use ringgate::http1::RequestHead;
 
 /// How many APIs and subscriptions there are.
@@ -138,6 +138,27 @@ fn per_change(criterion: &mut Criterion) {
             snapshot
         });
     });
+    drop(published);
+
+    // As the publisher does it: only what the watch names is read.
+    let mut files = read_catalog(folder.path());
+    let mut registry = Registry::default();
+    let mut published = registry.publish(&compiler.compile(&files, None).expect("no fault"), now);
+    group.bench_function("take_up_one_changed_file", |bencher| {
+        // What is replaced is freed later, by `Instance::let_go_of_retired`.
+        bencher.iter_with_large_drop(|| {
+            round += 1;
+            let text = format!(
+                "display_name = \"API {round}\"\nurl = \"ws://10.0.0.2:9001\"\nsuffix = \"team0/api0\"\n"
+            );
+            fs::write(folder.path().join("apis/a0.toml"), text).expect("a file");
+            read_again(folder.path(), "apis/a0.toml", &mut files);
+            let snapshot = compiler.compile(&files, None).expect("no fault").with_key_hasher(hasher());
+            let replaced = std::mem::replace(&mut published, registry.publish(&snapshot, now));
+            (snapshot, replaced, Revision::of(&files))
+        });
+    });
+    group.bench_function("revision_of_60010_files", |bencher| bencher.iter(|| Revision::of(&files)));
     drop(published);
     group.finish();
 }

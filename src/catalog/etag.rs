@@ -56,6 +56,9 @@ impl fmt::Debug for ETag {
     }
 }
 
+/// Bytes that are gathered before they are hashed.
+const GATHERED_BYTES: usize = 16 * 1024;
+
 /// One state of a whole catalogue: a hash of every path and the state of its file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision([u8; 32]);
@@ -64,10 +67,16 @@ impl Revision {
     /// That of these files. A file that cannot be read counts with the reason.
     pub fn of(files: &CatalogFiles) -> Self {
         let mut context = Context::new(&SHA256);
+        // Hashing little at a time takes twice as long, with tens of thousands of files.
+        let mut gathered = Vec::with_capacity(2 * GATHERED_BYTES);
         let mut part = |bytes: &[u8]| {
             // Each part has its length in front, so that no two catalogues are one row of bytes.
-            context.update(&(bytes.len() as u64).to_le_bytes());
-            context.update(bytes);
+            gathered.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+            gathered.extend_from_slice(bytes);
+            if gathered.len() >= GATHERED_BYTES {
+                context.update(&gathered);
+                gathered.clear();
+            }
         };
         for (path, text) in files.iter() {
             part(path.as_bytes());
@@ -79,6 +88,7 @@ impl Revision {
                 }
             }
         }
+        context.update(&gathered);
         Self(bytes_of(context.finish().as_ref()))
     }
 }
