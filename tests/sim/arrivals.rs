@@ -15,7 +15,14 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum Arrival {
     Session(Box<Plan>),
-    Drain { spread_ms: u64, cut_after_ms: u64 },
+    /// The API of revocable sessions is revoked.
+    Revoke {
+        spread_ms: u64,
+    },
+    Drain {
+        spread_ms: u64,
+        cut_after_ms: u64,
+    },
     NoMore,
 }
 
@@ -66,6 +73,14 @@ impl Arrivals {
                 world.cuts_at = Some(now + cut_after_ms);
                 Message::Drain { spread_ms, cut_after_ms }
             }
+            Arrival::Revoke { spread_ms } => {
+                let mut world = world.borrow_mut();
+                let now = world.now;
+                world.trace.note(now, "revocation", 0, spread_ms as i64);
+                world.api.set_revoked(true);
+                world.revoked_by = Some(world.revoked_by.unwrap_or(0).max(now + spread_ms));
+                Message::Revoke { spread_ms }
+            }
             Arrival::NoMore => Message::NoMore,
         };
         self.mailbox.push(message);
@@ -75,7 +90,12 @@ impl Arrivals {
 fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
     let Plan { mut connections, limits, mask, records } = plan;
     let places = Places::new(1);
-    let permit: Permit = places.take().expect("a free place");
+    let mut permit: Permit = places.take().expect("a free place");
+    // Half of them, which takes nothing more from the seed.
+    let is_revocable = mask[0].is_multiple_of(2);
+    if is_revocable {
+        permit = permit.with_place(world.borrow().api.take_place().expect("a place without a limit"));
+    }
     let early = connections
         .each_ref()
         .map(|connection| Bytes::copy_from_slice(&connection.script.bytes[..connection.read]));
@@ -91,7 +111,15 @@ fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
         if inside.takes_fault(Fault::ForgetsAPermit) {
             std::mem::forget(places.adopt());
         }
-        let known = Known { places, limits, mask, opened_at: None, active_at: inside.now, is_over: false };
+        let known = Known {
+            places,
+            limits,
+            mask,
+            is_revocable,
+            opened_at: None,
+            active_at: inside.now,
+            is_over: false,
+        };
         let session = inside.add_session(connections, known);
         let now = inside.now;
         for id in [session * 2, session * 2 + 1] {

@@ -126,6 +126,9 @@ impl Simulation {
         if world.cuts_at.is_none() {
             assert_eq!(self.terminations(Cause::Drain), 0, "a drain was counted before there was one");
         }
+        if world.revoked_by.is_none() {
+            assert_eq!(self.terminations(Cause::Revoked), 0, "one was revoked before anything was");
+        }
     }
 
     /// No cause is counted more often than it can have been.
@@ -165,6 +168,7 @@ impl Simulation {
             (Cause::Idle, sessions),
             (Cause::LongestLife, sessions),
             (Cause::Drain, sessions),
+            (Cause::Revoked, world.sessions.iter().filter(|session| session.is_revocable).count()),
         ];
         for cause in Cause::ALL {
             let most = most.iter().find(|(of, _)| *of == cause).map_or(0, |(_, most)| *most);
@@ -315,6 +319,10 @@ fn check_late_sends(ring: &mut SimRing, carriers: &[Carrier]) {
 
 /// A place is taken until both sockets are closed, and not longer.
 fn check_places(world: &World) {
+    let is_open = |number: usize| !world.connections[number * 2].is_closed;
+    let revocable = world.sessions.iter().enumerate().filter(|(_, session)| session.is_revocable);
+    let open = revocable.filter(|(number, _)| is_open(*number)).count();
+    assert_eq!(world.api.taken() as usize, open, "places of the api that may be revoked");
     for (number, session) in world.sessions.iter().enumerate() {
         let closed = [0, 1].map(|leg| world.connections[number * 2 + leg].is_closed);
         assert_eq!(closed[0], closed[1], "one socket of session {number} is closed");
@@ -352,7 +360,14 @@ fn check_limits(world: &World) {
         let idle_until = session.active_at + limits.idle_timeout_ms + limits.linger_ms;
         let life_until = limits.longest_life_ms.map(|life_ms| opened_at + life_ms + limits.linger_ms);
         let cut_at = world.cuts_at.map(|at| at.max(opened_at));
-        for (limit, until) in [("idle", Some(idle_until)), ("longest life", life_until), ("drain", cut_at)] {
+        let revoked_by = world.revoked_by.filter(|_| session.is_revocable);
+        let revoked_until = revoked_by.map(|by| by.max(opened_at) + limits.linger_ms);
+        for (limit, until) in [
+            ("idle", Some(idle_until)),
+            ("longest life", life_until),
+            ("drain", cut_at),
+            ("its revocation", revoked_until),
+        ] {
             let is_late = until.is_some_and(|until| world.now > until + OVERTIME_MS);
             assert!(!is_late, "session {number} lives on, beyond {limit}: {until:?}, now {}", world.now);
         }

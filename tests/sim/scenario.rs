@@ -72,6 +72,10 @@ impl Scenario {
         let spread_ms = if rng.bool() { 0 } else { rng.u64(..1_000) };
         let cut_after_ms = spread_ms + rng.u64(..3_000);
         arrivals.push((drains_at, Arrival::Drain { spread_ms, cut_after_ms }));
+        for _ in 0..rng.u8(..3) {
+            let spread_ms = if rng.bool() { 0 } else { rng.u64(..500) };
+            arrivals.push((rng.u64(..3_000), Arrival::Revoke { spread_ms }));
+        }
         let last = arrivals.iter().map(|(at, _)| *at).max().unwrap_or_default();
         arrivals.push((last, Arrival::NoMore));
         let buffers = if rng.bool() { rng.u16(1..6) } else { rng.u16(6..40) };

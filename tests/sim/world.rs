@@ -3,7 +3,8 @@
 use super::connection::{Connection, leg_of};
 use super::trace::Trace;
 use fastrand::Rng;
-use ringgate::admission::places::Places;
+use ringgate::admission::places::{Holder, HolderKind, Places};
+use ringgate::catalog::Name;
 use ringgate::session::{Leg, SessionLimits};
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -44,6 +45,8 @@ pub struct Known {
     pub opened_at: Option<u64>,
     /// When the relay was last told of bytes, either way.
     pub active_at: u64,
+    /// It is of the API that may be revoked.
+    pub is_revocable: bool,
     /// It has ended, as the relay says.
     pub is_over: bool,
 }
@@ -58,8 +61,20 @@ pub struct World {
     pub connections: Vec<Connection>,
     pub sessions: Vec<Known>,
     pub trace: Trace,
+    /// The places of the API that revocable sessions are of, besides their own.
+    pub api: Arc<Places>,
+    /// That API was revoked, and the relay has looked at every session by this time.
+    pub revoked_by: Option<u64>,
     /// The relay was told to drain, and cuts what is left at this time.
     pub cuts_at: Option<u64>,
+}
+
+/// An API that ends its sessions when it is revoked.
+fn revocable_api() -> Arc<Places> {
+    let name = Name::parse("revocable").expect("a name");
+    let api = Places::of(Holder { kind: HolderKind::Api, name }, Places::NO_LIMIT);
+    api.set_ends_revoked(true);
+    api
 }
 
 /// The world, in several hands.
@@ -75,6 +90,8 @@ impl World {
             connections: Vec::new(),
             sessions: Vec::new(),
             trace: Trace::new(),
+            api: revocable_api(),
+            revoked_by: None,
             cuts_at: None,
         }))
     }
