@@ -80,6 +80,15 @@ impl BackendUrl {
         Ok(Self { is_tls, host, port, path: path.to_owned(), authority })
     }
 
+    /// The path to ask for: that of this URL, then `rest`, empty or with its leading `/`, with one `/` where they meet.
+    pub fn path_with(&self, rest: &str) -> String {
+        match (self.path.as_str(), rest) {
+            ("", "") => "/".to_owned(),
+            (base, "") => base.to_owned(),
+            (base, rest) => [base.strip_suffix('/').unwrap_or(base), rest].concat(),
+        }
+    }
+
     /// What may be a backend's URL, in words.
     pub fn allowed() -> &'static str {
         "ws://host[:port][/path]"

@@ -135,12 +135,7 @@ impl Routed<'_> {
     ///
     /// Under `/socket`: `/chat` gives `/socket`, `/chat/` gives `/socket/`, `/chat/room` gives `/socket/room`.
     pub fn backend_path(&self) -> String {
-        let base = self.api.backend.path.as_str();
-        match (base, self.rest) {
-            ("", "") => "/".to_owned(),
-            (base, "") => base.to_owned(),
-            (base, rest) => [base.strip_suffix('/').unwrap_or(base), rest].concat(),
-        }
+        self.api.backend.path_with(self.rest)
     }
 }
 

@@ -12,9 +12,10 @@ use bytes::{BufMut as _, BytesMut};
 
 use super::head::{Header, Headers};
 
-pub use backend_request::{Forwarded, encode_backend_request};
+pub use backend_request::{Forwarded, encode_backend_request, encode_request_of};
 pub use client_answer::{
-    PassedOnBody, encode_chunk, encode_passed_on_head, encode_refusal, encode_switching_protocols,
+    PassedOnBody, encode_answer, encode_chunk, encode_passed_on_head, encode_passed_on_head_of,
+    encode_refusal, encode_switching_protocols, encode_switching_protocols_of, error_body, reason_phrase,
 };
 
 /// Fields that mean one connection only, whether Connection nominates them or not. Content-Length is among them
@@ -38,13 +39,25 @@ const HOP_BY_HOP: [&str; 11] = [
 const PROTECTED: [&str; 2] = ["host", "forwarded"];
 const PROTECTED_PREFIXES: [&str; 2] = ["sec-websocket-", "x-forwarded-"];
 
-/// The fields of a head that go on to the other leg, in order.
-fn end_to_end(headers: &Headers) -> impl Iterator<Item = Header<'_>> {
+/// The fields of a head that policies see: all but those that Connection nominates. Connection can so take out what came
+/// with it, and never what a policy sets.
+pub fn visible_to_policies(headers: &Headers) -> impl Iterator<Item = Header<'_>> + Clone {
     let nominated: Vec<&[u8]> = headers.tokens("connection").collect();
     headers.iter().filter(move |header| {
         let is_nominated = nominated.iter().any(|token| token.eq_ignore_ascii_case(header.name.as_bytes()));
-        !HOP_BY_HOP.iter().any(|name| header.is(name)) && (!is_nominated || is_protected(header))
+        !is_nominated || is_protected(header) || is_hop_by_hop(header)
     })
+}
+
+/// The fields that go on to the other leg, in order, of those that are [`visible_to_policies`].
+fn without_hop_by_hop<'h>(
+    fields: impl Iterator<Item = Header<'h>> + Clone,
+) -> impl Iterator<Item = Header<'h>> + Clone {
+    fields.filter(|header| !is_hop_by_hop(header))
+}
+
+fn is_hop_by_hop(header: &Header<'_>) -> bool {
+    HOP_BY_HOP.iter().any(|name| header.is(name))
 }
 
 fn is_protected(header: &Header<'_>) -> bool {
@@ -59,4 +72,10 @@ fn put_field(head: &mut BytesMut, name: &str, value: &[u8]) {
     head.put_slice(b": ");
     head.put_slice(value);
     head.put_slice(b"\r\n");
+}
+
+/// What `fields` take when they are written.
+fn fields_bytes<'h>(fields: impl Iterator<Item = Header<'h>>) -> usize {
+    // The colon, the space and the line end.
+    fields.map(|header| header.name.len() + header.value.len() + 4).sum()
 }

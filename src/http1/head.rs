@@ -128,7 +128,7 @@ impl Headers {
     }
 
     /// Every field, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Header<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = Header<'_>> + Clone {
         self.fields.iter().map(|(name, value)| Header {
             name: str::from_utf8(name.get(&self.head)).expect("a field name is a token: httparse checked it"),
             value: value.get(&self.head),

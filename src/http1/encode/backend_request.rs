@@ -6,7 +6,8 @@ use core::net::IpAddr;
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{end_to_end, put_field};
+use super::{fields_bytes, put_field, visible_to_policies, without_hop_by_hop};
+use crate::http1::Header;
 use crate::http1::request::RequestHead;
 
 /// What a backend is told about the connection that it does not see.
@@ -30,12 +31,24 @@ pub fn encode_backend_request(
     authority: &str,
     forwarded: &Forwarded<'_>,
 ) -> BytesMut {
+    encode_request_of(visible_to_policies(request.headers()), path_and_query, authority, forwarded)
+}
+
+/// The same, of fields that policies may have changed: there is a Host among them, and none can end its line.
+pub fn encode_request_of<'h>(
+    fields: impl Iterator<Item = Header<'h>> + Clone,
+    path_and_query: &str,
+    authority: &str,
+    forwarded: &Forwarded<'_>,
+) -> BytesMut {
+    let fields = without_hop_by_hop(fields);
     debug_assert!(
         path_and_query.starts_with('/') && path_and_query.bytes().all(|byte| byte.is_ascii_graphic())
     );
     debug_assert!(authority.bytes().all(|byte| byte.is_ascii_graphic()));
-    let mut head =
-        BytesMut::with_capacity(request.len_bytes() + path_and_query.len() + authority.len() + ADDED_BYTES);
+    let mut head = BytesMut::with_capacity(
+        fields_bytes(fields.clone()) + path_and_query.len() + authority.len() + ADDED_BYTES,
+    );
     head.put_slice(b"GET ");
     head.put_slice(path_and_query.as_bytes());
     head.put_slice(b" HTTP/1.1\r\n");
@@ -47,13 +60,9 @@ pub fn encode_backend_request(
         ("X-Forwarded-Host", forwarded.host),
     ];
     let last_lines = appended.map(|(name, _)| {
-        end_to_end(request.headers())
-            .enumerate()
-            .filter(|(_, header)| header.is(name))
-            .last()
-            .map(|(index, _)| index)
+        fields.clone().enumerate().filter(|(_, header)| header.is(name)).last().map(|(index, _)| index)
     });
-    for (index, header) in end_to_end(request.headers()).enumerate() {
+    for (index, header) in fields.enumerate() {
         if header.is("host") {
             put_field(&mut head, header.name, authority.as_bytes());
         } else if let Some(list) = last_lines.iter().position(|last| *last == Some(index)) {

@@ -3,16 +3,55 @@
 use bytes::{BufMut as _, BytesMut};
 use serde_json::Value;
 
-use super::{end_to_end, put_field};
+use super::{fields_bytes, put_field, visible_to_policies, without_hop_by_hop};
+use crate::http1::Header;
 use crate::http1::response::ResponseHead;
 
 /// Encodes the client's 101 out of the backend's, which `websocket::opening::check_answer` has accepted.
 pub fn encode_switching_protocols(answer: &ResponseHead) -> BytesMut {
-    let mut head = BytesMut::with_capacity(answer.len_bytes() + ADDED_BYTES);
+    encode_switching_protocols_of(visible_to_policies(answer.headers()))
+}
+
+/// The same, of fields that policies may have changed.
+pub fn encode_switching_protocols_of<'h>(fields: impl Iterator<Item = Header<'h>> + Clone) -> BytesMut {
+    let fields = without_hop_by_hop(fields);
+    let mut head = BytesMut::with_capacity(fields_bytes(fields.clone()) + ADDED_BYTES);
     head.put_slice(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n");
-    put_end_to_end(&mut head, answer);
+    put_fields(&mut head, fields);
     head.put_slice(b"\r\n");
     head
+}
+
+/// The body of an error, in Azure API Management's form.
+pub fn error_body(status: u16, message: &str) -> String {
+    // `Value` writes a string with the escapes of RFC 8259 §7.
+    format!("{{ \"statusCode\": {status}, \"message\": {} }}", Value::from(message))
+}
+
+/// Encodes an answer of a policy's making, head and body. The connection ends behind it.
+pub fn encode_answer<'h>(
+    status: u16,
+    reason: &[u8],
+    fields: impl Iterator<Item = Header<'h>> + Clone,
+    body: &[u8],
+) -> BytesMut {
+    let fields = without_hop_by_hop(fields);
+    let has_body = status != 204 && status != 304;
+    let body = if has_body { body } else { b"" };
+    let mut answer =
+        BytesMut::with_capacity(fields_bytes(fields.clone()) + reason.len() + body.len() + ADDED_BYTES);
+    put_status_line(&mut answer, status, reason);
+    put_fields(&mut answer, fields);
+    if has_body {
+        put_field(&mut answer, "Content-Length", body.len().to_string().as_bytes());
+    }
+    if status == 426 {
+        put_field(&mut answer, "Upgrade", b"websocket");
+    }
+    put_closing_connection(&mut answer, status);
+    answer.put_slice(b"\r\n");
+    answer.put_slice(body);
+    answer
 }
 
 /// Encodes a refusal, head and JSON body. The connection ends behind it.
@@ -20,8 +59,7 @@ pub fn encode_switching_protocols(answer: &ResponseHead) -> BytesMut {
 /// `extra_headers` are ours (`Allow`, `Retry-After`, `Upgrade`, …): no CR, LF or NUL in them.
 pub fn encode_refusal(status: u16, extra_headers: &[(&str, &str)], message: &str) -> BytesMut {
     debug_assert!(extra_headers.iter().all(|(_, value)| !value.bytes().any(|byte| byte.is_ascii_control())));
-    // `Value` writes a string with the escapes of RFC 8259 §7.
-    let body = format!("{{ \"statusCode\": {status}, \"message\": {} }}", Value::from(message));
+    let body = error_body(status, message);
     let mut answer = BytesMut::with_capacity(body.len() + ADDED_BYTES);
     put_status_line(&mut answer, status, reason_phrase(status).as_bytes());
     for (name, value) in extra_headers {
@@ -50,9 +88,20 @@ pub enum PassedOnBody {
 
 /// Encodes the head of a backend's answer other than 101. The connection ends behind its body.
 pub fn encode_passed_on_head(answer: &ResponseHead, body: PassedOnBody) -> BytesMut {
-    let mut head = BytesMut::with_capacity(answer.len_bytes() + ADDED_BYTES);
-    put_status_line(&mut head, answer.status(), answer.reason());
-    put_end_to_end(&mut head, answer);
+    encode_passed_on_head_of(answer.status(), answer.reason(), visible_to_policies(answer.headers()), body)
+}
+
+/// The same, of a status and fields that policies may have changed.
+pub fn encode_passed_on_head_of<'h>(
+    status: u16,
+    reason: &[u8],
+    fields: impl Iterator<Item = Header<'h>> + Clone,
+    body: PassedOnBody,
+) -> BytesMut {
+    let fields = without_hop_by_hop(fields);
+    let mut head = BytesMut::with_capacity(fields_bytes(fields.clone()) + reason.len() + ADDED_BYTES);
+    put_status_line(&mut head, status, reason);
+    put_fields(&mut head, fields);
     match body {
         PassedOnBody::NoBody => {}
         PassedOnBody::Whole(bytes) | PassedOnBody::TruncatedLength(bytes) => {
@@ -60,11 +109,11 @@ pub fn encode_passed_on_head(answer: &ResponseHead, body: PassedOnBody) -> Bytes
         }
         PassedOnBody::TruncatedChunked => put_field(&mut head, "Transfer-Encoding", b"chunked"),
     }
-    if answer.status() == 426 {
+    if status == 426 {
         // RFC 9110 §15.5.22: a 426 says to what to upgrade; the backend's own Upgrade was hop-by-hop.
         put_field(&mut head, "Upgrade", b"websocket");
     }
-    put_closing_connection(&mut head, answer.status());
+    put_closing_connection(&mut head, status);
     head.put_slice(b"\r\n");
     head
 }
@@ -90,8 +139,8 @@ fn put_status_line(head: &mut BytesMut, status: u16, reason: &[u8]) {
     head.put_slice(b"\r\n");
 }
 
-fn put_end_to_end(head: &mut BytesMut, answer: &ResponseHead) {
-    for header in end_to_end(answer.headers()) {
+fn put_fields<'h>(head: &mut BytesMut, fields: impl Iterator<Item = Header<'h>>) {
+    for header in fields {
         put_field(head, header.name, header.value);
     }
 }
@@ -101,20 +150,36 @@ fn put_closing_connection(head: &mut BytesMut, status: u16) {
     put_field(head, "Connection", if status == 426 { b"upgrade, close" } else { b"close" });
 }
 
-/// The reason phrases of the statuses that ringgate itself sends (RFC 9110 §15, RFC 6585). Another one goes without.
-fn reason_phrase(status: u16) -> &'static str {
+/// The reason phrases of the statuses that ringgate itself sends, and of those that policies usually do (RFC 9110 §15, RFC
+/// 6585). Another one goes without.
+pub fn reason_phrase(status: u16) -> &'static str {
     match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
         414 => "URI Too Long",
+        418 => "I'm a teapot",
+        422 => "Unprocessable Content",
         426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
