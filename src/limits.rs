@@ -425,6 +425,35 @@ pub const NAMED_VALUE_CHARS_MAX: usize = 4096;
 /// Largest policy document, in bytes (Azure API Management's own bound). Over it: a fault.
 pub const POLICY_DOCUMENT_BYTES_MAX: usize = 512 * 1024;
 
+/// How deep elements of a policy document may stand within one another. Over it: a fault. Reading and compiling recurse as deep.
+pub const POLICY_DEPTH_MAX: usize = 32;
+
+/// Elements, texts and comments of a policy document. Over it: a fault.
+pub const POLICY_NODES_MAX: u32 = 10_000;
+
+/// Policies of one section of a policy document and the steps they come to, counted together, those of the fragments that it
+/// includes among them. Over it: a fault.
+///
+/// It bounds what a fragment that is included many times can come to, and with it what a publish and a handshake cost.
+pub const POLICY_STEPS_MAX: usize = 2_000;
+
+/// How deep fragments may include one another. Over it, as when one includes itself: a fault.
+pub const POLICY_FRAGMENTS_NESTED_MAX: usize = 5;
+
+/// Faults of one policy document that are told; the rest is found when these are mended.
+pub const POLICY_FAULTS_MAX: usize = 50;
+
+/// Bytes that the fields of a head may have after policies have changed it, a request's target among them, and how many
+/// there may be. Over it: the policy fails, and the client gets a 500.
+pub const POLICY_FIELDS_BYTES_MAX: usize = 32 * 1024;
+
+/// See [`POLICY_FIELDS_BYTES_MAX`].
+pub const POLICY_FIELDS_MAX: usize = 200;
+
+/// Longest text, in bytes, that a policy writes to the log or gives a client as a body. A longer one is cut in the log, and
+/// fails as a body.
+pub const POLICY_TEXT_BYTES_MAX: usize = 8 * 1024;
+
 /// Longest subscription key, in bytes (Azure API Management's own bound). A longer one matches none: it is not looked up.
 pub const SUBSCRIPTION_KEY_BYTES_MAX: usize = 256;
 

@@ -1,6 +1,25 @@
 //! Policies: what an opening handshake is judged and changed by, as Azure API Management has them.
 //!
+//! ```text
+//! documents ─► compile ─► pipeline          once, at publish
+//!                            │
+//! handshake ─► exchange ─► machine ─► dial · respond · pass on      at each handshake
+//! ```
+//!
 //! Everything here is checked and compiled when the catalogue is published, and bounded when it runs.
+//!
+//! Not here: sockets (`front`), where documents lie (`catalog`).
 
+pub mod compile;
+pub(crate) mod document;
+pub mod exchange;
 pub mod expression;
+pub mod failure;
 pub mod jwt;
+pub mod machine;
+pub mod pipeline;
+mod policies;
+mod setting;
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,7 @@ fn writes_reads_and_deletes_and_says_what_state_is_there() {
         writer(&folder).change("products/starter.toml", Change::Put(product), IfMatch::Nothing).unwrap();
     assert_eq!(text(&folder, "products/starter.toml").as_deref(), Some(product));
     let policy =
-        writer(&folder).change("policies/products/starter.xml", Change::Put("<p/>"), IfMatch::Nothing);
+        writer(&folder).change("policies/products/starter.xml", Change::Put("<policies/>"), IfMatch::Nothing);
     assert_ne!(policy.unwrap().revision, made.revision);
     writer(&folder).change("policies/products/starter.xml", Change::Delete, IfMatch::Anything).unwrap();
 

@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::files::CatalogFiles;
 use super::gateway::{Gateway, read_gateway};
 use super::name::Name;
-use super::named_value::{NAMED_VALUES_FILE, parse_named_values};
+use super::named_value::{NAMED_VALUES_FILE, NamedValues, parse_named_values};
 use super::parsed::Parsed;
 use super::policy_documents::PolicyDocuments;
 use super::product::{Product, read_product};
@@ -24,6 +24,7 @@ use super::subscription::{Subscription, read_subscription};
 use super::subscription_key::HashOfKeys;
 use super::suffix::shared_suffixes;
 use super::version_set::{VersionSet, read_version_set};
+use crate::policy::compile::{Compiled, Policies, compile_policies};
 
 /// Compiles a catalogue for an instance of `gateway`; `None` is an instance that is part of no gateway.
 ///
@@ -41,6 +42,16 @@ pub struct Compiler {
     products: Kept<Arc<Product>>,
     subscriptions: Kept<Arc<Subscription>>,
     version_sets: Kept<Arc<VersionSet>>,
+    policies: KeptPolicies,
+}
+
+/// What the policy documents came to, with all that this depends on.
+#[derive(Debug, Default)]
+struct KeptPolicies {
+    documents: PolicyDocuments,
+    named_values: NamedValues,
+    compiled: Compiled,
+    faults: Vec<Fault>,
 }
 
 /// The files of one kind of entity, in the order of paths, each with the text it had and what that came to.
@@ -66,6 +77,7 @@ impl Compiler {
             None => BTreeMap::new(),
         };
         let policies = PolicyDocuments::take(files, &mut faults);
+        self.policies.compile(&policies, &named_values, &mut faults);
         let version_sets: BTreeMap<_, _> =
             version_sets.into_iter().map(|set| (set.name.clone(), set)).collect();
         let products: BTreeMap<_, _> =
@@ -84,12 +96,16 @@ impl Compiler {
         faults.extend(shared_suffixes(&claims, |name| version_sets.get(name).map(|set| &set.scheme)));
 
         if !faults.is_empty() {
-            faults.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+            let place = |fault: &Fault| (fault.file.clone(), fault.line, fault.column);
+            faults.sort_by_cached_key(place);
             return Err(faults);
         }
+        let compiled = &self.policies.compiled;
+        let pipelines = Policies::of(compiled, &apis);
+        let notes = compiled.notes.clone();
         let entities =
             Entities { apis, products, subscriptions, gateways, version_sets, named_values, policies };
-        Ok(Snapshot::new(entities, gateway))
+        Ok(Snapshot::new(entities, gateway).with_policies(pipelines, notes))
     }
 
     /// A fault for each open product of an API beyond the first: whoever gives no key would be in the context of either.
@@ -116,12 +132,26 @@ impl Compiler {
                 faults.push(Fault {
                     file: path.to_string(),
                     line: *line,
+                    column: None,
                     key: (*key).to_owned(),
                     value: Fault::MASKED.to_owned(),
                     allowed: format!("the hash of a key that stands nowhere else, and {holder} has this one"),
                 });
             }
         }
+    }
+}
+
+impl KeptPolicies {
+    /// Compiles the documents, unless they and the named values are those of before.
+    fn compile(&mut self, documents: &PolicyDocuments, named_values: &NamedValues, faults: &mut Vec<Fault>) {
+        if self.documents != *documents || self.named_values != *named_values {
+            self.faults.clear();
+            self.compiled = compile_policies(documents, named_values, &mut self.faults);
+            self.documents = documents.clone();
+            self.named_values = named_values.clone();
+        }
+        faults.extend_from_slice(&self.faults);
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Fault {
     pub file: String,
     /// The line, from 1. `None` when the fault is about something that is not there, or about the whole file.
     pub line: Option<usize>,
+    /// The column of a policy document, from 1, in characters. `None` in other files, where a line has one key.
+    pub column: Option<u32>,
     /// Dotted path of the key (`limits.head_timeout_ms`, `listeners[1].address`). Empty: the whole file.
     pub key: String,
     /// The value as it was given, [`Fault::MISSING`], [`Fault::UNKNOWN`], or what is the matter with the file.
@@ -40,6 +42,7 @@ impl Fault {
         Self {
             file: file.to_owned(),
             line,
+            column: None,
             key: String::new(),
             value: shown(matter),
             allowed: allowed.to_owned(),
@@ -53,6 +56,9 @@ impl fmt::Display for Fault {
         if let Some(line) = self.line {
             write!(formatter, ":{line}")?;
         }
+        if let Some(column) = self.column {
+            write!(formatter, ":{column}")?;
+        }
         formatter.write_str(": ")?;
         match (self.key.as_str(), self.value.as_str()) {
             ("", matter) => formatter.write_str(matter)?,
@@ -64,7 +70,7 @@ impl fmt::Display for Fault {
 }
 
 /// `given` as a fault shows it: one line, cut after [`SHOWN_CHARS_MAX`], without user information.
-pub(super) fn shown(given: &str) -> String {
+pub(crate) fn shown(given: &str) -> String {
     let given = without_user_information(given);
     let mut characters = given.chars();
     let mut text = escaped(characters.by_ref().take(SHOWN_CHARS_MAX));
@@ -105,6 +111,7 @@ mod tests {
         Fault {
             file: "apis/chat.toml".to_owned(),
             line: Some(4),
+            column: None,
             key: key.to_owned(),
             value: value.to_owned(),
             allowed: "1 to 86400 seconds".to_owned(),

@@ -307,6 +307,7 @@ impl<'d> Fields<'d> {
             self.record(Fault {
                 file: self.document.file.to_owned(),
                 line: Some(self.line_of(key.span().start)),
+                column: None,
                 key: format!("{}{}", self.prefix, shown(key.get_ref())),
                 value: Fault::UNKNOWN.to_owned(),
                 allowed: format!("one of the keys {}", self.known.join(", ")),
@@ -346,6 +347,7 @@ impl<'d> Fields<'d> {
         self.record(Fault {
             file: self.document.file.to_owned(),
             line: self.line,
+            column: None,
             key: format!("{}{key}", self.prefix),
             value: Fault::MISSING.to_owned(),
             allowed: allowed.to_owned(),
@@ -366,6 +368,7 @@ impl<'d> Fields<'d> {
         self.record(Fault {
             file: self.document.file.to_owned(),
             line: Some(self.line_of(given.span().start)),
+            column: None,
             key: format!("{}{key}", self.prefix),
             value,
             allowed: allowed.to_owned(),

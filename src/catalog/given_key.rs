@@ -55,7 +55,7 @@ pub(super) fn values_of<'q>(query: Option<&'q str>, name: &QueryName) -> impl It
 }
 
 /// `text` with `%41` read as `A`. A `%` without two hexadecimal digits behind it is itself.
-fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
+pub(crate) fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
     let bytes = text.as_bytes();
     if !bytes.contains(&b'%') {
         return Cow::Borrowed(bytes);

@@ -69,6 +69,7 @@ impl Reference {
         Fault {
             file: file.to_owned(),
             line: self.line,
+            column: None,
             key: self.key.clone(),
             value: format!("\"{}\"", self.given),
             allowed,

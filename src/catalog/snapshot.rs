@@ -24,6 +24,8 @@ use super::subscription_key::{HashOfKeys, KeyHasher};
 use super::suffix::published_path;
 use super::timestamp::Timestamp;
 use super::version_set::{VersionScheme, VersionSet};
+use crate::policy::compile::Policies;
+use crate::policy::pipeline::Pipeline;
 
 /// Everything that a catalogue's files say.
 #[derive(Debug, Default)]
@@ -57,6 +59,8 @@ pub struct Snapshot {
     /// Under the instance's secret. `None`: there is none, and no key is any subscription's.
     key_hasher: Option<KeyHasher>,
     entities: Entities,
+    policies: Policies,
+    notes: Vec<String>,
 }
 
 impl Snapshot {
@@ -73,7 +77,21 @@ impl Snapshot {
             by_key.extend(hashes.into_iter().flatten().map(|hash| (hash, index)));
         }
         let routes = Routes::new(&served, &entities.version_sets);
-        Self { routes, served, elsewhere, by_key, key_hasher: None, entities }
+        Self {
+            routes,
+            served,
+            elsewhere,
+            by_key,
+            key_hasher: None,
+            entities,
+            policies: Policies::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The same with its policies, and with what there is to say about documents that are in order.
+    pub(super) fn with_policies(self, policies: Policies, notes: Vec<String>) -> Self {
+        Self { policies, notes, ..self }
     }
 
     /// The same, where keys are hashed under the secret of `key_hasher`.
@@ -142,6 +160,16 @@ impl Snapshot {
     fn open_product(&self, api: &Api) -> Option<&Arc<Product>> {
         let products = api.products.iter().filter_map(|name| self.entities.products.get(name));
         products.into_iter().find(|product| product.is_open())
+    }
+
+    /// The policies of a handshake of `api` in the context of `access`. `None`: there are none.
+    pub fn policies_of(&self, api: &Api, access: &Access<'_>) -> Option<&Arc<Pipeline>> {
+        self.policies.of_handshake(&api.name, access.product.map(|product| &product.name))
+    }
+
+    /// What there is to say about files that are in order, a line each: policies that are skipped.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The APIs that this gateway serves, by name.

@@ -125,6 +125,7 @@ pub fn shared_suffixes<'c>(
             faults.push(Fault {
                 file: file.to_owned(),
                 line: claim.line,
+                column: None,
                 key: "suffix".to_owned(),
                 value: format!("\"{path}\""),
                 allowed: format!("a suffix that no other api has{what}, and {holder} has this one"),

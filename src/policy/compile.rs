@@ -1,0 +1,148 @@
+//! From policy documents to pipelines, once at publish: every fault of every document is told, with its place.
+//!
+//! ```text
+//! document ─► tree ─► sections, each a list of steps with `<base/>` between them ─┐  once per document
+//!                                                                                 ▼
+//!            global ─► product ─► onHandshake, for each API and product: a pipeline   (steps are shared)
+//! ```
+//!
+//! Not here: the tree (`document`), the rows of policies (`table`), what each is compiled to (`policies`).
+
+mod compiling;
+mod scopes;
+pub(crate) mod table;
+
+pub(crate) use compiling::Compiling;
+pub use scopes::{Compiled, Policies, compile_policies};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::document::{self, Element, NoDocument, Place};
+use super::expression::Section;
+use super::pipeline::{Scope, Step};
+use crate::catalog::named_value::NamedValues;
+use crate::catalog::{Fault, Name};
+use crate::limits::POLICY_FAULTS_MAX;
+
+/// A document, compiled. A section that it does not have is as if it held `<base/>` alone.
+#[derive(Debug, Default)]
+pub(crate) struct CompiledDocument {
+    sections: [Option<Vec<Part>>; 4],
+}
+
+/// A part of a section.
+#[derive(Clone, Debug)]
+enum Part {
+    Step(Arc<Step>),
+    /// The same section of the broader scope.
+    Base,
+}
+
+/// A fragment, read.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    file: String,
+    source: Arc<str>,
+    root: Option<Element>,
+}
+
+/// What documents refer to.
+#[derive(Debug)]
+pub(crate) struct References<'r> {
+    pub(crate) fragments: &'r BTreeMap<Name, Fragment>,
+    pub(crate) named_values: &'r NamedValues,
+}
+
+/// Compiles one document. Faults come in the order of its lines, without those that were told before.
+pub(crate) fn compile_document(
+    file: &str,
+    source: &str,
+    scope: Scope,
+    references: &References<'_>,
+    faults: &mut Vec<Fault>,
+    notes: &mut Vec<String>,
+) -> CompiledDocument {
+    let mut compiled = CompiledDocument::default();
+    let root = match document::parse(source) {
+        Ok(root) => root,
+        Err(refused) => {
+            faults.push(fault_of(file, source, refused));
+            return compiled;
+        }
+    };
+    let mut own = Vec::new();
+    let mut compiling = Compiling::new(file, source, scope, references, &mut own, notes);
+    if root.name != "policies" {
+        compiling.refuse_element(&root, "policies");
+    }
+    for child in &root.children {
+        let section = Section::ALL.into_iter().find(|section| section.name() == child.name);
+        let Some(section) = section else {
+            compiling.refuse_element(child, "inbound, backend, outbound and on-error, where policies stand");
+            continue;
+        };
+        if compiled.sections[section as usize].is_some() {
+            compiling.refuse_element(child, "once");
+        }
+        compiled.sections[section as usize] = Some(section_of(&mut compiling, child, section));
+    }
+    // One thing is told once: a fragment is compiled wherever it is included.
+    let mut told: Vec<Fault> = Vec::new();
+    for fault in own {
+        if told.len() < POLICY_FAULTS_MAX && !told.contains(&fault) {
+            told.push(fault);
+        }
+    }
+    faults.extend(told);
+    compiled
+}
+
+fn section_of(compiling: &mut Compiling<'_>, element: &Element, section: Section) -> Vec<Part> {
+    compiling.check_section(element);
+    if section == Section::Backend && element.children.len() > 1 {
+        compiling.refuse_element(&element.children[1], "one policy in backend, and no more");
+    }
+    let mut parts = Vec::new();
+    let mut has_base = false;
+    compiling.section(element, section, |steps, is_at_base| {
+        parts.extend(steps.into_iter().map(|step| Part::Step(Arc::new(step))));
+        if is_at_base && has_base {
+            return Err("once in a section");
+        }
+        if is_at_base {
+            has_base = true;
+            parts.push(Part::Base);
+        }
+        Ok(())
+    });
+    parts
+}
+
+/// Reads a fragment; what stands in it is compiled where it is included.
+pub(crate) fn read_fragment(file: String, source: &Arc<str>, faults: &mut Vec<Fault>) -> Fragment {
+    let root = match document::parse(source) {
+        Ok(root) if root.name == "fragment" => Some(root),
+        Ok(root) => {
+            let allowed = "fragment";
+            faults.push(fault_of(
+                &file,
+                source,
+                NoDocument { at: root.at, matter: format!("<{}>", root.name), allowed: allowed.to_owned() },
+            ));
+            None
+        }
+        Err(refused) => {
+            faults.push(fault_of(&file, source, refused));
+            None
+        }
+    };
+    Fragment { file, source: Arc::clone(source), root }
+}
+
+fn fault_of(file: &str, source: &str, refused: NoDocument) -> Fault {
+    let place = Place::within(source, refused.at);
+    let mut fault = Fault::of_file(file, Some(place.line), &refused.matter, &refused.allowed);
+    fault.column = Some(place.column);
+    fault
+}

@@ -1,0 +1,467 @@
+//! One document on its way into steps: where the compiler stands, what it has made, and what it has found wrong.
+
+use core::fmt::Write as _;
+
+use super::table::{Here, PolicyRow, Shape, policy_row, suggestion};
+use super::{Fragment, References};
+use crate::catalog::fault::{Fault, shown};
+use crate::limits::{POLICY_FRAGMENTS_NESTED_MAX, POLICY_STEPS_MAX};
+use crate::policy::document::{Element, Given, Place};
+use crate::policy::expression::{Expression, Section, Wanted};
+use crate::policy::pipeline::{Action, Condition, Scope, Step, StepPlace};
+use crate::policy::setting::{Literal, Setting};
+
+/// A compiler's state.
+pub(crate) struct Compiling<'d> {
+    /// The file that is read: the document, or a fragment that it includes.
+    file: &'d str,
+    source: &'d str,
+    references: &'d References<'d>,
+    fragments_nested: usize,
+    /// The policy that is compiled.
+    place: StepPlace,
+    /// What the table says of the element that is compiled: the policy, or a part of it.
+    shape: &'static Shape,
+    steps: Vec<Step>,
+    /// What was compiled of the section so far: policies, and the steps they came to.
+    counted: usize,
+    /// That it is too much was told.
+    is_full: bool,
+    faults: &'d mut Vec<Fault>,
+    notes: &'d mut Vec<String>,
+}
+
+impl<'d> Compiling<'d> {
+    pub(super) fn new(
+        file: &'d str,
+        source: &'d str,
+        scope: Scope,
+        references: &'d References<'d>,
+        faults: &'d mut Vec<Fault>,
+        notes: &'d mut Vec<String>,
+    ) -> Self {
+        let place = StepPlace { policy: "", scope, section: Section::Inbound, path: "".into(), id: None };
+        Self {
+            file,
+            source,
+            references,
+            fragments_nested: 0,
+            place,
+            shape: &Shape::NONE,
+            steps: Vec::new(),
+            counted: 0,
+            is_full: false,
+            faults,
+            notes,
+        }
+    }
+
+    /// Faults of a section's own element.
+    pub(super) fn check_section(&mut self, element: &Element) {
+        for attribute in &element.attributes {
+            let key = format!("{} {}", element.name, attribute.name);
+            self.refuse(attribute.at, key, Fault::UNKNOWN, "no attribute");
+        }
+        self.refuse_text(element);
+    }
+
+    /// Compiles a section. `put` takes the steps so far, at each `<base/>` and at the end, and whether it is the former.
+    pub(super) fn section(
+        &mut self,
+        element: &Element,
+        section: Section,
+        mut put: impl FnMut(Vec<Step>, bool) -> Result<(), &'static str>,
+    ) {
+        self.place.section = section;
+        (self.counted, self.is_full) = (0, false);
+        self.each_policy(element, |compiling, child| {
+            if child.name != "base" {
+                return false;
+            }
+            if !child.attributes.is_empty() || !child.children.is_empty() {
+                compiling.refuse_element(child, "<base/>, without attributes and children");
+            }
+            let steps = core::mem::take(&mut compiling.steps);
+            if let Err(allowed) = put(steps, true) {
+                compiling.refuse_element(child, allowed);
+            }
+            true
+        });
+        // Nothing is between the last steps and the end to be refused.
+        let _ = put(core::mem::take(&mut self.steps), false);
+    }
+
+    /// Compiles the policies in `element`.
+    pub(crate) fn policies(&mut self, element: &Element) {
+        self.each_policy(element, |_, _| false);
+    }
+
+    /// Compiles the policies in `element` that `takes` does not take for something else.
+    fn each_policy(&mut self, element: &Element, mut takes: impl FnMut(&mut Self, &Element) -> bool) {
+        self.each_counted(element, |compiling, child| {
+            if !takes(compiling, child) {
+                compiling.policy(child);
+            }
+        });
+    }
+
+    /// Runs `each` for the children, with its place among those of the same name in the path.
+    fn each_counted(&mut self, element: &Element, mut each: impl FnMut(&mut Self, &Element)) {
+        let outer = self.place.path.clone();
+        for (index, child) in element.children.iter().enumerate() {
+            let same =
+                element.children[..index].iter().filter(|before| before.name == child.name).count() + 1;
+            let mut path = String::from(&*outer);
+            if !path.is_empty() {
+                path.push('/');
+            }
+            write!(path, "{}[{same}]", child.name).expect("writing to a String does not fail");
+            self.place.path = path.into();
+            each(self, child);
+        }
+        self.place.path = outer;
+    }
+
+    /// Runs `each` for the children that the table knows, which are no policies of their own but parts of one.
+    pub(crate) fn each_child(&mut self, element: &Element, mut each: impl FnMut(&mut Self, &Element)) {
+        let shape = self.shape;
+        self.each_counted(element, |compiling, child| {
+            if let Some(child_shape) = shape.child(&child.name) {
+                compiling.shape = child_shape;
+                compiling.check_shape(child);
+                each(compiling, child);
+            }
+        });
+        self.shape = shape;
+    }
+
+    fn policy(&mut self, element: &Element) {
+        if element.name == "base" {
+            return self.refuse_element(element, "directly in a section of a document");
+        }
+        let Some(row) = policy_row(&element.name) else {
+            let allowed = suggestion(&element.name, self.place.section);
+            return self.refuse_element(element, &allowed);
+        };
+        match row.here {
+            Here::NotOnHandshake if self.place.scope == Scope::Operation => {
+                return self.refuse_element(
+                    element,
+                    "a policy that applies to onHandshake; this one is for other requests, and is skipped where it is \
+                     inherited from global or product scope",
+                );
+            }
+            Here::NotOnHandshake => {
+                return self.note(element, "skipped: it does not apply to onHandshake");
+            }
+            Here::NotYet => {
+                return self.refuse_element(
+                    element,
+                    "a policy that ringgate has; this one of Azure API Management it does not have yet",
+                );
+            }
+            Here::Leaf(_) | Here::Nested(_) => {}
+        }
+        if !self.check_where(element, row) || !self.has_room(element) {
+            return;
+        }
+        let outer = (self.place.policy, self.place.id.take(), self.shape);
+        self.place.policy = row.shape.name;
+        self.place.id = self.id(element);
+        self.shape = &row.shape;
+        self.check_shape(element);
+        match row.here {
+            Here::Leaf(compile) => {
+                if let Some(policy) = compile(self, element) {
+                    self.push(Action::Run(policy));
+                }
+            }
+            Here::Nested(compile) => compile(self, element),
+            Here::NotOnHandshake | Here::NotYet => {}
+        }
+        (self.place.policy, self.place.id, self.shape) = outer;
+    }
+
+    fn id(&mut self, element: &Element) -> Option<Box<str>> {
+        let given = self.given(element, "id")?;
+        Some(given.shown().into())
+    }
+
+    fn check_where(&mut self, element: &Element, row: &PolicyRow) -> bool {
+        if !row.sections.contains(&self.place.section) {
+            let names: Vec<&str> = row.sections.iter().map(|section| section.name()).collect();
+            self.refuse_element(element, &format!("in {}", names.join(", ")));
+            return false;
+        }
+        if !row.scopes.contains(&self.place.scope) {
+            let names: Vec<&str> = row.scopes.iter().map(|scope| scope.name()).collect();
+            self.refuse_element(element, &format!("in documents of the scopes {}", names.join(", ")));
+            return false;
+        }
+        true
+    }
+
+    /// Counts a policy. One that comes to no step counts too, since a fragment may include nothing many times.
+    fn has_room(&mut self, element: &Element) -> bool {
+        self.counted += 1;
+        let is_full = self.counted > POLICY_STEPS_MAX;
+        if is_full && !core::mem::replace(&mut self.is_full, true) {
+            let allowed = format!(
+                "at most {POLICY_STEPS_MAX} policies and steps in a section, those of fragments included"
+            );
+            self.refuse_element(element, &allowed);
+        }
+        !is_full
+    }
+
+    /// Compiles the policies of a fragment in the place of `element`.
+    pub(crate) fn include(&mut self, element: &Element, fragment: &'d Fragment) {
+        let Some(root) = &fragment.root else { return };
+        if self.fragments_nested == POLICY_FRAGMENTS_NESTED_MAX {
+            let allowed =
+                format!("fragments that include one another at most {POLICY_FRAGMENTS_NESTED_MAX} deep");
+            return self.refuse_element(element, &allowed);
+        }
+        let outer = (self.file, self.source);
+        (self.file, self.source) = (&fragment.file, &fragment.source);
+        self.fragments_nested += 1;
+        self.policies(root);
+        self.fragments_nested -= 1;
+        (self.file, self.source) = outer;
+    }
+
+    /// The fragment of that name.
+    pub(crate) fn fragment(&self, name: &str) -> Option<&'d Fragment> {
+        let references = self.references;
+        references.fragments.iter().find(|(known, _)| known.as_str() == name).map(|(_, fragment)| fragment)
+    }
+
+    /// Adds a step; gives its place among those of the section, for [`close`](Self::close).
+    pub(crate) fn push(&mut self, action: Action) -> usize {
+        self.counted += 1;
+        self.steps.push(Step { place: self.place.clone(), action });
+        self.steps.len() - 1
+    }
+
+    /// Lets the step skip all that was added behind it.
+    pub(crate) fn close(&mut self, opened: usize) {
+        let behind = self.steps.len() - opened - 1;
+        match &mut self.steps[opened].action {
+            Action::Unless { skip, .. } | Action::Skip(skip) => *skip = behind,
+            Action::Run(_) | Action::Dial(_) => {}
+        }
+    }
+
+    /// A setting of an attribute, or its default. `None`: it is absent, or at fault, which was told.
+    pub(crate) fn setting<T: Literal>(&mut self, element: &Element, name: &str) -> Option<Setting<T>> {
+        match self.given(element, name) {
+            Some(given) => {
+                let takes_expression = self.shape.attribute(name).is_some_and(|row| row.takes_expression);
+                self.setting_of(&given, &format!("{} {name}", element.name), takes_expression)
+            }
+            None => {
+                let default = self.shape.attribute(name)?.default?;
+                // An attribute that is given and at fault has been told.
+                if element.attribute(name).is_some() {
+                    return None;
+                }
+                T::parse(default).map(|value| Setting::Fixed(value, default.into()))
+            }
+        }
+    }
+
+    /// The value of an attribute that takes no expression, or its default.
+    pub(crate) fn fixed<T: Literal>(&mut self, element: &Element, name: &str) -> Option<T> {
+        self.setting(element, name)?.fixed().cloned()
+    }
+
+    /// What the text of an element was compiled to.
+    pub(crate) fn text<T: Literal>(&mut self, element: &Element) -> Option<Setting<T>> {
+        match &element.text {
+            Some(text) => {
+                let given = self.substituted(text)?;
+                self.setting_of(&given, &element.name, true)
+            }
+            None => T::parse("").map(|value| Setting::Fixed(value, "".into())),
+        }
+    }
+
+    /// What the `<value>` elements in `element` were compiled to; each that is fixed is `checked`.
+    pub(crate) fn values<T: Literal>(
+        &mut self,
+        element: &Element,
+        is_allowed: impl Fn(&T) -> bool,
+        allowed: &str,
+    ) -> Option<Vec<Setting<T>>> {
+        let mut values = Some(Vec::new());
+        self.each_child(element, |compiling, child| {
+            if child.name != "value" {
+                return;
+            }
+            let value = compiling.text(child);
+            if value.as_ref().and_then(Setting::fixed).is_some_and(|value| !is_allowed(value)) {
+                let text = child.text.as_ref().map(Given::shown).unwrap_or_default();
+                compiling.refuse(child.at, child.name.clone(), &shown(&text), allowed);
+            }
+            match (&mut values, value) {
+                (Some(values), Some(value)) => values.push(value),
+                (_, _) => values = None,
+            }
+        });
+        values
+    }
+
+    /// The condition in an attribute.
+    pub(crate) fn condition(&mut self, element: &Element, name: &str) -> Option<Condition> {
+        let given = self.given(element, name)?;
+        let key = format!("{} {name}", element.name);
+        if !Expression::is_expression(given.text()) {
+            self.refuse(
+                given.source_of(0),
+                key,
+                &shown(&given.shown()),
+                "an expression that gives a bool: @(…)",
+            );
+            return None;
+        }
+        let expression = self.expression(&given, &key, Wanted::Bool)?;
+        Some(Condition { expression, shown: given.shown() })
+    }
+
+    fn setting_of<T: Literal>(
+        &mut self,
+        given: &Given,
+        key: &str,
+        takes_expression: bool,
+    ) -> Option<Setting<T>> {
+        let shown_text: Box<str> = given.shown().into();
+        if !Expression::is_expression(given.text()) {
+            let value = T::parse(given.text());
+            if value.is_none() {
+                let or = if takes_expression { ", or an expression" } else { "" };
+                self.refuse(
+                    given.source_of(0),
+                    key.to_owned(),
+                    &shown(&shown_text),
+                    &format!("{}{or}", T::ALLOWED),
+                );
+            }
+            return value.map(|value| Setting::Fixed(value, shown_text));
+        }
+        if !takes_expression {
+            let allowed = format!("{}, and no expression", T::ALLOWED);
+            self.refuse(given.source_of(0), key.to_owned(), &shown(&shown_text), &allowed);
+            return None;
+        }
+        let expression = self.expression(given, key, T::WANTED)?;
+        Some(Setting::Evaluated(expression, shown_text))
+    }
+
+    fn expression(&mut self, given: &Given, key: &str, wanted: Wanted) -> Option<Expression> {
+        match Expression::compile(given.text(), wanted, self.place.section) {
+            Ok(expression) => Some(expression),
+            Err(faults) => {
+                for fault in faults {
+                    let allowed = format!("an expression that compiles: {}", given.masked(&fault.message));
+                    let at = given.source_of(fault.position.offset);
+                    self.refuse(at, key.to_owned(), &shown(&given.shown()), &allowed);
+                }
+                None
+            }
+        }
+    }
+
+    /// The value of an attribute, its named values replaced.
+    fn given(&mut self, element: &Element, name: &str) -> Option<Given> {
+        self.substituted(&element.attribute(name)?.value)
+    }
+
+    fn substituted(&mut self, given: &Given) -> Option<Given> {
+        given
+            .clone()
+            .with_named_values(self.references.named_values)
+            .map_err(|(name, at)| {
+                let key = format!("{{{{{name}}}}}");
+                self.refuse(at, key, Fault::UNKNOWN, "the name of a named value of this catalogue");
+            })
+            .ok()
+    }
+
+    fn check_shape(&mut self, element: &Element) {
+        let shape = self.shape;
+        let is_policy = policy_row(shape.name).is_some();
+        for attribute in &element.attributes {
+            if shape.attribute(&attribute.name).is_some() || is_policy && attribute.name == "id" {
+                continue;
+            }
+            let names: Vec<&str> = shape.attributes.iter().map(|row| row.name).collect();
+            let allowed = if names.is_empty() { "no attribute".to_owned() } else { names.join(", ") };
+            self.refuse(
+                attribute.at,
+                format!("{} {}", element.name, attribute.name),
+                Fault::UNKNOWN,
+                &allowed,
+            );
+        }
+        for row in shape.attributes.iter().filter(|row| row.is_required) {
+            if element.attribute(row.name).is_none() {
+                self.refuse_missing(element, row.name, "an attribute that has to be there");
+            }
+        }
+        if !shape.holds_policies {
+            for child in element.children.iter().filter(|child| shape.child(&child.name).is_none()) {
+                let names: Vec<&str> = shape.children.iter().map(|child| child.name).collect();
+                let allowed = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+                self.refuse_element(child, &format!("{allowed} in {}", element.name));
+            }
+        }
+        if !shape.holds_text {
+            self.refuse_text(element);
+        }
+    }
+
+    fn refuse_text(&mut self, element: &Element) {
+        if let Some(text) = &element.text {
+            let at = text.source_of(0);
+            self.refuse(at, element.name.clone(), &shown(&text.shown()), "elements, and no text");
+        }
+    }
+
+    /// Something to say about a policy that is in order.
+    pub(crate) fn note(&mut self, element: &Element, text: &str) {
+        let place = Place::within(self.source, element.at);
+        let note = format!("{}:{place}: <{}>: {text}", self.file, element.name);
+        // A fragment is compiled wherever it is included.
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// A fault about an element.
+    pub(crate) fn refuse_element(&mut self, element: &Element, allowed: &str) {
+        self.refuse(element.at, String::new(), &format!("<{}>", element.name), allowed);
+    }
+
+    /// A fault about what is missing in an element.
+    pub(crate) fn refuse_missing(&mut self, element: &Element, name: &str, allowed: &str) {
+        self.refuse(element.at, format!("{} {name}", element.name), Fault::MISSING, allowed);
+    }
+
+    /// A fault about the value of an attribute that is there.
+    pub(crate) fn refuse_value(&mut self, element: &Element, name: &str, allowed: &str) {
+        let Some(given) = self.given(element, name) else { return };
+        self.refuse(given.source_of(0), format!("{} {name}", element.name), &shown(&given.shown()), allowed);
+    }
+
+    fn refuse(&mut self, at: usize, key: String, value: &str, allowed: &str) {
+        let place = Place::within(self.source, at);
+        self.faults.push(Fault {
+            file: self.file.to_owned(),
+            line: Some(place.line),
+            column: Some(place.column),
+            key,
+            value: value.to_owned(),
+            allowed: allowed.to_owned(),
+        });
+    }
+}

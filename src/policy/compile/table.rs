@@ -1,0 +1,314 @@
+//! The table of policies: where each may stand, its attributes with their defaults, its parts, and what compiles it.
+//!
+//! It knows every policy that Azure API Management documents, so that one which does nothing here is told from one that is
+//! misspelt.
+//!
+//! Not here: what the values of attributes may be (`setting`, and the policies' own files).
+
+use super::Compiling;
+use crate::policy::document::Element;
+use crate::policy::expression::Section;
+use crate::policy::pipeline::{Policy, Scope};
+use crate::policy::policies::{
+    authentication_basic, check_header, choose, forward_request, include_fragment, return_response,
+    rewrite_uri, set_backend_service, set_header, set_query_parameter, set_status, set_variable, trace,
+};
+
+/// One policy.
+pub(crate) struct PolicyRow {
+    pub(crate) shape: Shape,
+    pub(crate) sections: &'static [Section],
+    pub(crate) scopes: &'static [Scope],
+    pub(crate) here: Here,
+}
+
+/// What ringgate does with a policy.
+pub(crate) enum Here {
+    /// It is one step.
+    Leaf(fn(&mut Compiling<'_>, &Element) -> Option<Box<dyn Policy>>),
+    /// It adds its steps itself.
+    Nested(fn(&mut Compiling<'_>, &Element)),
+    /// It applies to no opening handshake.
+    NotOnHandshake,
+    /// Azure API Management has it, ringgate does not.
+    NotYet,
+}
+
+/// What an element may hold.
+pub(crate) struct Shape {
+    pub(crate) name: &'static str,
+    pub(crate) attributes: &'static [AttributeRow],
+    pub(crate) children: &'static [Shape],
+    pub(crate) holds_policies: bool,
+    pub(crate) holds_text: bool,
+}
+
+/// One attribute.
+pub(crate) struct AttributeRow {
+    pub(crate) name: &'static str,
+    pub(crate) is_required: bool,
+    pub(crate) default: Option<&'static str>,
+    pub(crate) takes_expression: bool,
+}
+
+const INBOUND: &[Section] = &[Section::Inbound];
+const BACKEND: &[Section] = &[Section::Backend];
+const BEFORE: &[Section] = &[Section::Inbound, Section::Backend];
+const ANYWHERE: &[Section] = &Section::ALL;
+const EVERY_SCOPE: &[Scope] = &[Scope::Global, Scope::Product, Scope::Operation];
+
+const VALUE: Shape = Shape::of_text("value");
+const SET_STATUS: Shape = Shape::new("set-status", &[required("code"), optional("reason")], &[]);
+const SET_HEADER: Shape =
+    Shape::new("set-header", &[required("name"), optional("exists-action").or("override")], &[VALUE]);
+
+/// Every policy that ringgate has.
+static POLICIES: &[PolicyRow] = &[
+    row(
+        Shape::new("authentication-basic", &[required("username"), required("password")], &[]),
+        INBOUND,
+        Here::Leaf(authentication_basic::compile),
+    ),
+    row(
+        Shape::new(
+            "check-header",
+            &[
+                required("name"),
+                required("failed-check-httpcode"),
+                required("failed-check-error-message"),
+                required("ignore-case"),
+            ],
+            &[VALUE],
+        ),
+        INBOUND,
+        Here::Leaf(check_header::compile),
+    ),
+    row(
+        Shape::new(
+            "choose",
+            &[],
+            &[
+                Shape::new("when", &[required("condition")], &[]).with_policies(),
+                Shape::new("otherwise", &[], &[]).with_policies(),
+            ],
+        ),
+        ANYWHERE,
+        Here::Nested(choose::compile),
+    ),
+    row(
+        Shape::new(
+            "forward-request",
+            &[
+                optional("timeout"),
+                optional("timeout-ms"),
+                optional("continue-timeout").fixed(),
+                optional("http-version").or("1").fixed(),
+                optional("follow-redirects").or("false").fixed(),
+                optional("buffer-request-body").or("false").fixed(),
+                optional("buffer-response").or("true").fixed(),
+                optional("fail-on-error-status-code").or("false").fixed(),
+            ],
+            &[],
+        ),
+        BACKEND,
+        Here::Nested(forward_request::compile),
+    ),
+    row(
+        Shape::new("include-fragment", &[required("fragment-id").fixed()], &[]),
+        ANYWHERE,
+        Here::Nested(include_fragment::compile),
+    ),
+    row(
+        Shape::new("return-response", &[], &[SET_STATUS, SET_HEADER, Shape::of_text("set-body")]),
+        ANYWHERE,
+        Here::Leaf(return_response::compile),
+    ),
+    row(
+        Shape::new("rewrite-uri", &[required("template"), optional("copy-unmatched-params").or("true")], &[]),
+        INBOUND,
+        Here::Leaf(rewrite_uri::compile),
+    ),
+    row(
+        Shape::new("set-backend-service", &[required("base-url")], &[]),
+        BEFORE,
+        Here::Leaf(set_backend_service::compile),
+    ),
+    row(SET_HEADER, ANYWHERE, Here::Leaf(set_header::compile)),
+    row(
+        Shape::new(
+            "set-query-parameter",
+            &[required("name"), optional("exists-action").or("override")],
+            &[VALUE],
+        ),
+        BEFORE,
+        Here::Leaf(set_query_parameter::compile),
+    ),
+    row(SET_STATUS, ANYWHERE, Here::Leaf(set_status::compile)),
+    row(
+        Shape::new("set-variable", &[required("name").fixed(), required("value")], &[]),
+        ANYWHERE,
+        Here::Leaf(set_variable::compile),
+    ),
+    row(
+        Shape::new(
+            "trace",
+            &[required("source").fixed(), optional("severity").or("verbose").fixed()],
+            &[
+                Shape::of_text("message"),
+                Shape::new("metadata", &[required("name").fixed(), required("value")], &[]),
+            ],
+        ),
+        ANYWHERE,
+        Here::Leaf(trace::compile),
+    ),
+];
+
+/// Policies that do not apply to the opening handshake of a WebSocket API.
+static NOT_ON_HANDSHAKE: &[&str] = &[
+    "cache-lookup",
+    "cache-store",
+    "cors",
+    "cross-domain",
+    "json-to-xml",
+    "jsonp",
+    "mock-response",
+    "set-body",
+    "set-method",
+    "validate-content",
+    "validate-headers",
+    "validate-parameters",
+    "validate-status-code",
+    "xml-to-json",
+    "xsl-transform",
+];
+
+/// Policies of Azure API Management that ringgate does not have.
+static NOT_YET: &[&str] = &[
+    "authentication-certificate",
+    "authentication-managed-identity",
+    "azure-openai-emit-token-metric",
+    "azure-openai-semantic-cache-lookup",
+    "azure-openai-semantic-cache-store",
+    "azure-openai-token-limit",
+    "cache-lookup-value",
+    "cache-remove-value",
+    "cache-store-value",
+    "cosmosdb-data-source",
+    "emit-metric",
+    "find-and-replace",
+    "get-authorization-context",
+    "http-data-source",
+    "invoke-dapr-binding",
+    "ip-filter",
+    "limit-concurrency",
+    "llm-content-safety",
+    "llm-emit-token-metric",
+    "llm-semantic-cache-lookup",
+    "llm-semantic-cache-store",
+    "llm-token-limit",
+    "log-to-eventhub",
+    "proxy",
+    "publish-event",
+    "publish-to-dapr",
+    "quota",
+    "quota-by-key",
+    "rate-limit",
+    "rate-limit-by-key",
+    "redirect-content-urls",
+    "retry",
+    "send-one-way-request",
+    "send-request",
+    "send-service-bus-message",
+    "set-graphql-resolver",
+    "sql-data-source",
+    "validate-azure-ad-token",
+    "validate-client-certificate",
+    "validate-graphql-request",
+    "validate-jwt",
+    "validate-odata-request",
+    "wait",
+];
+
+static OTHERS_NOT_ON_HANDSHAKE: PolicyRow = row(Shape::NONE, ANYWHERE, Here::NotOnHandshake);
+static OTHERS_NOT_YET: PolicyRow = row(Shape::NONE, ANYWHERE, Here::NotYet);
+
+/// The row of the policy called `name`.
+pub(crate) fn policy_row(name: &str) -> Option<&'static PolicyRow> {
+    if let Some(row) = POLICIES.iter().find(|row| row.shape.name == name) {
+        Some(row)
+    } else if NOT_ON_HANDSHAKE.contains(&name) {
+        Some(&OTHERS_NOT_ON_HANDSHAKE)
+    } else if NOT_YET.contains(&name) {
+        Some(&OTHERS_NOT_YET)
+    } else {
+        None
+    }
+}
+
+/// What may stand in `section` where `unknown` does: the nearest name first, if one is near.
+pub(super) fn suggestion(unknown: &str, section: Section) -> String {
+    let mut names: Vec<&str> = POLICIES
+        .iter()
+        .filter(|row| row.sections.contains(&section))
+        .map(|row| row.shape.name)
+        .chain(["base"])
+        .collect();
+    names.sort_unstable();
+    let nearest = names.iter().min_by_key(|name| strsim::damerau_levenshtein(name, unknown));
+    let near = nearest.filter(|name| strsim::damerau_levenshtein(name, unknown) <= 1.max(unknown.len() / 4));
+    let near = near.map(|name| format!("{name}, perhaps; or any of ")).unwrap_or_default();
+    format!("{near}{}", names.join(", "))
+}
+
+const fn row(shape: Shape, sections: &'static [Section], here: Here) -> PolicyRow {
+    PolicyRow { shape, sections, scopes: EVERY_SCOPE, here }
+}
+
+/// An attribute that has to be there.
+const fn required(name: &'static str) -> AttributeRow {
+    AttributeRow { name, is_required: true, default: None, takes_expression: true }
+}
+
+/// An attribute that may be there.
+const fn optional(name: &'static str) -> AttributeRow {
+    AttributeRow { name, is_required: false, default: None, takes_expression: true }
+}
+
+impl AttributeRow {
+    /// With a default.
+    const fn or(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    /// Without expressions.
+    const fn fixed(self) -> Self {
+        Self { takes_expression: false, ..self }
+    }
+}
+
+impl Shape {
+    /// An element that holds nothing.
+    pub(super) const NONE: Self = Self::new("", &[], &[]);
+
+    const fn new(name: &'static str, attributes: &'static [AttributeRow], children: &'static [Self]) -> Self {
+        Self { name, attributes, children, holds_policies: false, holds_text: false }
+    }
+
+    /// An element that holds text and nothing else.
+    const fn of_text(name: &'static str) -> Self {
+        Self { holds_text: true, ..Self::new(name, &[], &[]) }
+    }
+
+    /// With policies in it.
+    const fn with_policies(self) -> Self {
+        Self { holds_policies: true, ..self }
+    }
+
+    pub(super) fn attribute(&self, name: &str) -> Option<&'static AttributeRow> {
+        self.attributes.iter().find(|row| row.name == name)
+    }
+
+    pub(super) fn child(&self, name: &str) -> Option<&'static Self> {
+        self.children.iter().find(|child| child.name == name)
+    }
+}

@@ -1,0 +1,240 @@
+//! A value as its author gave it: its text, and where each character of it stands in the file.
+
+use core::fmt;
+
+use super::raw_expressions::{Reading, plain_or_raw};
+use crate::catalog::Fault;
+use crate::catalog::named_value::NamedValues;
+use crate::policy::expression::Expression;
+
+/// A line and a column, from 1; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The line.
+    pub(crate) line: usize,
+    /// The column.
+    pub(crate) column: u32,
+}
+
+impl Place {
+    /// The place `at` bytes into `source`.
+    pub(crate) fn within(source: &str, at: usize) -> Self {
+        let mut at = at.min(source.len());
+        while !source.is_char_boundary(at) {
+            at -= 1;
+        }
+        let before = &source[..at];
+        let line_start = before.rfind('\n').map_or(0, |line_feed| line_feed + 1);
+        Self {
+            line: memchr::memchr_iter(b'\n', before.as_bytes()).count() + 1,
+            column: u32::try_from(before[line_start..].chars().count()).map_or(u32::MAX, |before| before + 1),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.line, self.column)
+    }
+}
+
+/// A value: an expression, or text that means itself.
+#[derive(Clone)]
+pub(crate) struct Given {
+    text: String,
+    /// Bytes of the text, and bytes of the file, from which on both go in step; by the first, in order.
+    marks: Vec<(usize, usize)>,
+    /// The secrets that stand in it, and are masked wherever it is shown.
+    secrets: Vec<Box<str>>,
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.shown(), formatter)
+    }
+}
+
+/// Text without its entities.
+pub(super) struct Unescaped {
+    pub(super) text: String,
+    /// As in [`Given`], from the start of what was unescaped.
+    marks: Vec<(usize, usize)>,
+}
+
+impl Given {
+    /// A value that stands as `slice` in the file, after `at` bytes, and that an XML parser read as `parsed`.
+    pub(super) fn read(slice: &str, at: usize, parsed: &str) -> Self {
+        if !Expression::is_expression(slice) {
+            // A value that is told as a whole: what matters is where it begins.
+            let leading = slice.len() - slice.trim_start().len();
+            let text = parsed.trim().to_owned();
+            return Self { text, marks: vec![(0, at + leading)], secrets: Vec::new() };
+        }
+        let at = at + slice.len() - slice.trim_start().len();
+        let slice = slice.trim();
+        let (text, marks) = match plain_or_raw(slice) {
+            Reading::Plain(Unescaped { text, marks }) => (text, marks),
+            Reading::Raw => (slice.to_owned(), vec![(0, 0)]),
+        };
+        let marks = marks.into_iter().map(|(of_text, of_slice)| (of_text, at + of_slice)).collect();
+        Self { text, marks, secrets: Vec::new() }
+    }
+
+    /// What was given. It may hold a secret.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Bytes of the file before the byte `at` of the text.
+    pub(crate) fn source_of(&self, at: usize) -> usize {
+        let index = self.marks.partition_point(|(of_text, _)| *of_text <= at).saturating_sub(1);
+        let (of_text, of_source) = self.marks[index];
+        of_source + (at - of_text)
+    }
+
+    /// What was given, its secrets masked.
+    pub(crate) fn shown(&self) -> String {
+        self.masked(&self.text)
+    }
+
+    /// `text`, with the secrets of this value masked.
+    pub(crate) fn masked(&self, text: &str) -> String {
+        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(&**secret, Fault::MASKED))
+    }
+
+    /// The same with each `{{name}}` replaced by the named value. What stands in a value is not looked at again.
+    ///
+    /// # Errors
+    /// The name that there is none of, and its place in the file.
+    pub(crate) fn with_named_values(mut self, values: &NamedValues) -> Result<Self, (String, usize)> {
+        if !self.text.contains("{{") {
+            return Ok(self);
+        }
+        let (mut text, mut marks, mut done) = (String::new(), Vec::new(), 0);
+        let mut copy = |text: &mut String, from: usize, to: usize, given: &Self| {
+            marks.push((text.len(), given.source_of(from)));
+            let within = given.marks.iter().filter(|(at, _)| *at > from && *at < to);
+            marks.extend(within.map(|(at, source)| (text.len() + at - from, *source)));
+            text.push_str(&given.text[from..to]);
+        };
+        while let Some((start, end, name)) = next_name(&self.text, done) {
+            let value = values.get(name).ok_or_else(|| (name.to_owned(), self.source_of(start)))?;
+            copy(&mut text, done, start, &self);
+            text.push_str(&value.value);
+            if value.is_secret {
+                self.secrets.push(value.value.as_str().into());
+            }
+            done = end;
+        }
+        copy(&mut text, done, self.text.len(), &self);
+        Ok(Self { text, marks, secrets: self.secrets })
+    }
+}
+
+/// The next `{{name}}` from `from` on: where it begins and ends, and the name. Braces around anything else are code.
+fn next_name(text: &str, from: usize) -> Option<(usize, usize, &str)> {
+    let mut at = from;
+    loop {
+        let start = at + text[at..].find("{{")?;
+        let inner = start + 2;
+        let length = text[inner..].find(|c: char| !(c.is_ascii_alphanumeric() || "-._".contains(c)))?;
+        if length > 0 && text[inner + length..].starts_with("}}") {
+            return Some((start, inner + length + 2, &text[inner..inner + length]));
+        }
+        at = start + 1;
+    }
+}
+
+/// Replaces the entities and character references of XML. What is none stays as it is.
+pub(super) fn unescaped(given: &str) -> Unescaped {
+    let (mut text, mut marks, mut at) = (String::with_capacity(given.len()), vec![(0, 0)], 0);
+    while let Some(found) = memchr::memchr(b'&', &given.as_bytes()[at..]) {
+        text.push_str(&given[at..at + found]);
+        at += found;
+        match entity(&given[at..]) {
+            Some((character, length)) => {
+                text.push(character);
+                at += length;
+                marks.push((text.len(), at));
+            }
+            None => {
+                text.push('&');
+                at += 1;
+            }
+        }
+    }
+    text.push_str(&given[at..]);
+    Unescaped { text, marks }
+}
+
+/// The character that an entity at the start of `text` stands for, and the entity's length.
+fn entity(text: &str) -> Option<(char, usize)> {
+    // The longest is `&#x10FFFF;`.
+    let end = text.bytes().take(10).position(|byte| byte == b';')?;
+    let character = match &text[1..end] {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        name => {
+            let digits = name.strip_prefix('#')?;
+            let code = match digits.strip_prefix('x') {
+                Some(digits) => u32::from_str_radix(digits, 16),
+                None => digits.parse(),
+            };
+            char::from_u32(code.ok()?)?
+        }
+    };
+    Some((character, end + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::named_value::parse_named_values;
+
+    fn values() -> NamedValues {
+        let text = "[host]\nvalue = \"h&<x>\"\n[key]\nvalue = \"hush\"\nsecret = true";
+        parse_named_values("named-values.toml", text).expect("values")
+    }
+
+    #[test]
+    fn named_values_stand_for_themselves_wherever_they_are() {
+        for (given, expected) in [
+            ("{{host}}", "h&<x>"),
+            ("a{{host}}b{{host}}", "ah&<x>bh&<x>"),
+            ("@(\"{{host}}\".Length)", "@(\"h&<x>\".Length)"),
+            ("@{ if (a) {{ b(); }} }", "@{ if (a) {{ b(); }} }"),
+            ("{{ host }}{{}}{{{host}}}", "{{ host }}{{}}{h&<x>}"),
+        ] {
+            let given = Given::read(given, 0, given).with_named_values(&values()).expect(given);
+            assert_eq!(given.text(), expected);
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_value_is_told_with_its_place() {
+        let given = Given::read("a {{host}} {{gone}}", 10, "a {{host}} {{gone}}");
+        assert_eq!(given.with_named_values(&values()).expect_err("gone"), ("gone".to_owned(), 21));
+    }
+
+    #[test]
+    fn places_behind_a_named_value_or_an_entity_are_those_of_the_file() {
+        let slice = "@(\"{{host}}\" + 1 &lt; 2)";
+        let given = Given::read(slice, 100, "").with_named_values(&values()).expect("a value");
+        let text = given.text().to_owned();
+        assert_eq!(text, "@(\"h&<x>\" + 1 < 2)");
+        for part in ["+", "2", ")"] {
+            let at = text.rfind(part).expect(part);
+            assert_eq!(given.source_of(at), 100 + slice.rfind(part).expect(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let given = Given::read("@(\"{{key}}\")", 0, "").with_named_values(&values()).expect("a value");
+        assert!(given.text().contains("hush"));
+        assert!(!given.shown().contains("hush") && !format!("{given:?}").contains("hush"));
+    }
+}

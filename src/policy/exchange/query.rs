@@ -1,0 +1,82 @@
+//! Parameters of a query, for `set-query-parameter` and `rewrite-uri`.
+//!
+//! What is not touched stays as it was spelled.
+
+use core::fmt::Write as _;
+
+use super::fields::ExistsAction;
+use crate::catalog::given_key::percent_decoded;
+
+/// Whether `pair`, `name=value` as it is spelled, has this name. Names are compared decoded, and without case, as Azure API
+/// Management compares them.
+fn has_name(pair: &str, name: &str) -> bool {
+    let given = pair.split_once('=').map_or(pair, |(given, _)| given);
+    percent_decoded(given).eq_ignore_ascii_case(name.as_bytes())
+}
+
+/// The query with the parameter `name` set.
+pub(crate) fn changed<V: AsRef<str>>(query: &str, name: &str, action: ExistsAction, values: &[V]) -> String {
+    let pairs = || query.split('&').filter(|pair| !pair.is_empty());
+    let is_there = pairs().any(|pair| has_name(pair, name));
+    if action == ExistsAction::Skip && is_there {
+        return query.to_owned();
+    }
+    let keeps_old = action == ExistsAction::Append;
+    let mut made: Vec<String> =
+        pairs().filter(|pair| keeps_old || !has_name(pair, name)).map(str::to_owned).collect();
+    if action != ExistsAction::Delete {
+        made.extend(
+            values.iter().map(|value| format!("{}={}", escaped_value(name), escaped_value(value.as_ref()))),
+        );
+    }
+    made.join("&")
+}
+
+/// The pairs of `query` whose names `template` does not have.
+pub(crate) fn unmatched<'q>(query: &'q str, template: &'q str) -> impl Iterator<Item = &'q str> {
+    query.split('&').filter(move |pair| {
+        let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+        let name = String::from_utf8_lossy(&percent_decoded(name)).into_owned();
+        !pair.is_empty() && !template.split('&').any(|given| has_name(given, &name))
+    })
+}
+
+/// Text as a part of a query: everything but unreserved characters percent-encoded (RFC 3986 §2.3).
+fn escaped_value(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            write!(escaped, "%{byte:02X}").expect("writing to a String does not fail");
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_exists_action_does_what_it_says() {
+        use ExistsAction::{Append, Delete, Override, Skip};
+        for (action, values, expected) in [
+            (Override, &["x y", "\r\n&"][..], "c=%zz&b=x%20y&b=%0D%0A%26"),
+            (Skip, &["x"], "a=1&%42=2&c=%zz&b"),
+            (Append, &["x"], "a=1&%42=2&c=%zz&b&b=x"),
+            (Delete, &[], "a=1&c=%zz"),
+        ] {
+            let given = if action == Override { "c=%zz&%42=2&b" } else { "a=1&%42=2&c=%zz&b" };
+            assert_eq!(changed(given, "b", action, values), expected, "{action:?}");
+        }
+        assert_eq!(changed("", "é", Skip, &["1"]), "%C3%A9=1");
+        assert_eq!(changed("&&a", "b", Delete, &[""; 0]), "a");
+    }
+
+    #[test]
+    fn what_a_template_names_is_matched() {
+        assert_eq!(unmatched("a=1&B=2&&c", "b=x").collect::<Vec<_>>(), ["a=1", "c"]);
+        assert_eq!(unmatched("", "b").count(), 0);
+    }
+}

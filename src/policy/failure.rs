@@ -1,0 +1,98 @@
+//! Why a policy or the backend let a handshake fail, in the words of Azure API Management's catalogue of errors.
+//!
+//! Not here: what is made of it (`machine`).
+
+use super::exchange::Response;
+use super::expression::Thrown;
+use super::pipeline::Step;
+
+/// What a client is told of what is not its business.
+pub(crate) const INTERNAL: &str = "Internal server error";
+
+/// A failure, before it is known where.
+#[derive(Debug)]
+pub struct Failure {
+    /// `LastError.Reason`.
+    pub reason: &'static str,
+    /// `LastError.Message`: for policies and the log. It may quote what a client sent.
+    pub message: String,
+    /// `LastError.Source`, if that is not the policy.
+    pub source: Option<&'static str>,
+    /// What the client is answered, unless on-error makes something else of it.
+    pub answer: Box<Response>,
+}
+
+impl Failure {
+    /// A failure that the client is answered with `status` and `said`.
+    pub fn new(reason: &'static str, message: impl Into<String>, status: u16, said: &str) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            source: None,
+            answer: Box::new(Response::error(status, said)),
+        }
+    }
+
+    /// A rule that said no: the client is told what policies are told.
+    pub fn refused(reason: &'static str, status: u16, message: &str) -> Self {
+        Self::new(reason, message, status, message)
+    }
+
+    /// An expression that threw.
+    pub(crate) fn thrown(thrown: &Thrown) -> Self {
+        Self::evaluation(format!("Expression evaluation failed. {thrown}"))
+    }
+
+    /// An expression whose value cannot be used.
+    pub(crate) fn evaluation(message: impl Into<String>) -> Self {
+        Self::new("ExpressionValueEvaluationFailure", message, 500, INTERNAL)
+    }
+
+    /// The backend could not be reached, or its answer was not a correct one.
+    pub fn of_connection(status: u16, said: &str) -> Self {
+        Self::of_backend("BackendConnectionFailure", status, said)
+    }
+
+    /// The backend was silent.
+    pub fn of_timeout(status: u16, said: &str) -> Self {
+        Self::of_backend("Timeout", status, said)
+    }
+
+    fn of_backend(reason: &'static str, status: u16, said: &str) -> Self {
+        Self { source: Some("forward-request"), ..Self::refused(reason, status, said) }
+    }
+}
+
+/// `context.LastError`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastError {
+    /// The policy.
+    pub source: &'static str,
+    /// Why, from the catalogue.
+    pub reason: &'static str,
+    /// Why, in words.
+    pub message: String,
+    /// Whose document: `global`, `product` or `operation`.
+    pub scope: &'static str,
+    /// In which section.
+    pub section: &'static str,
+    /// Where in the section: `choose[1]/when[2]/check-header[1]`.
+    pub path: Box<str>,
+    /// The policy's `id`.
+    pub policy_id: Option<Box<str>>,
+}
+
+impl LastError {
+    pub(crate) fn of(failure: &Failure, step: &Step) -> Self {
+        let place = &step.place;
+        Self {
+            source: failure.source.unwrap_or(place.policy),
+            reason: failure.reason,
+            message: failure.message.clone(),
+            scope: place.scope.name(),
+            section: place.section.name(),
+            path: place.path.clone(),
+            policy_id: place.id.clone(),
+        }
+    }
+}

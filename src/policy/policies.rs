@@ -1,0 +1,17 @@
+//! A file per policy: what it is compiled to, and what it does to a handshake.
+//!
+//! Not here: attributes, sections and defaults (`compile::table`).
+
+pub(crate) mod authentication_basic;
+pub(crate) mod check_header;
+pub(crate) mod choose;
+pub(crate) mod forward_request;
+pub(crate) mod include_fragment;
+pub(crate) mod return_response;
+pub(crate) mod rewrite_uri;
+pub(crate) mod set_backend_service;
+pub(crate) mod set_header;
+pub(crate) mod set_query_parameter;
+pub(crate) mod set_status;
+pub(crate) mod set_variable;
+pub(crate) mod trace;

@@ -1,0 +1,114 @@
+//! `forward-request`: where the backend is dialled.
+//!
+//! A handshake has no body to buffer, is HTTP/1.1, and follows no redirect: what attributes say of these changes nothing.
+
+use crate::limits::ANSWER_TIMEOUT_MS;
+use crate::policy::compile::Compiling;
+use crate::policy::document::Element;
+use crate::policy::expression::Wanted;
+use crate::policy::failure::Failure;
+use crate::policy::machine::Running;
+use crate::policy::pipeline::Action;
+use crate::policy::setting::{Literal, Setting, shown_or};
+
+/// The policy.
+#[derive(Debug, Default)]
+pub(crate) struct ForwardRequest {
+    timeout: Option<Timeout>,
+    fails_on_error_status: bool,
+}
+
+#[derive(Debug)]
+enum Timeout {
+    Seconds(Setting<Seconds>),
+    Milliseconds(Setting<Milliseconds>),
+}
+
+/// What a handshake is forwarded with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// Milliseconds for the backend's answer. `None`: what the API says.
+    pub answer_timeout_ms: Option<u64>,
+    /// Whether an answer of 400 or more is a failure.
+    pub fails_on_error_status: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seconds(u64);
+
+impl Literal for Seconds {
+    const ALLOWED: &'static str = "a number of seconds, 1 or more";
+    const WANTED: Wanted = Wanted::Int;
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|seconds| *seconds > 0).map(Self)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Milliseconds(u64);
+
+impl Literal for Milliseconds {
+    const ALLOWED: &'static str = "a number of milliseconds, 1 or more";
+    const WANTED: Wanted = Wanted::Int;
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|milliseconds| *milliseconds > 0).map(Self)
+    }
+}
+
+/// A version of HTTP that a handshake may be sent with.
+#[derive(Clone, Copy)]
+struct HttpVersion;
+
+impl Literal for HttpVersion {
+    const ALLOWED: &'static str = "1 or 2or1, as an opening handshake is HTTP/1.1";
+    const WANTED: Wanted = Wanted::Text;
+
+    fn parse(text: &str) -> Option<Self> {
+        matches!(text, "1" | "2or1").then_some(Self)
+    }
+}
+
+pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
+    let seconds = compiling.setting(element, "timeout").map(Timeout::Seconds);
+    let milliseconds = compiling.setting(element, "timeout-ms").map(Timeout::Milliseconds);
+    if element.attribute("timeout").is_some() && element.attribute("timeout-ms").is_some() {
+        compiling.refuse_value(element, "timeout-ms", "either timeout or timeout-ms");
+    }
+    let _: Option<Seconds> = compiling.fixed(element, "continue-timeout");
+    let _: Option<HttpVersion> = compiling.fixed(element, "http-version");
+    let _: Option<bool> = compiling.fixed(element, "buffer-request-body");
+    let _: Option<bool> = compiling.fixed(element, "buffer-response");
+    if compiling.fixed(element, "follow-redirects") == Some(true) {
+        compiling.note(element, "follow-redirects has no effect: an opening handshake follows none");
+    }
+    let fails_on_error_status = compiling.fixed(element, "fail-on-error-status-code").unwrap_or_default();
+    let timeout = milliseconds.or(seconds);
+    compiling.push(Action::Dial(ForwardRequest { timeout, fails_on_error_status }));
+}
+
+impl ForwardRequest {
+    /// What it says for this handshake. The time is within what an API may have for the answer.
+    pub(crate) fn evaluate(&self, running: &mut Running<'_>) -> Result<Forward, Failure> {
+        let answer_timeout_ms = match &self.timeout {
+            None => None,
+            Some(Timeout::Seconds(seconds)) => Some(seconds.value(running)?.0.saturating_mul(1000)),
+            Some(Timeout::Milliseconds(milliseconds)) => Some(milliseconds.value(running)?.0),
+        };
+        let within = |ms: u64| ms.clamp(ANSWER_TIMEOUT_MS.least, ANSWER_TIMEOUT_MS.most);
+        Ok(Forward {
+            answer_timeout_ms: answer_timeout_ms.map(within),
+            fails_on_error_status: self.fails_on_error_status,
+        })
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let (timeout, unit) = match &self.timeout {
+            None => ("that of the api", ""),
+            Some(Timeout::Seconds(seconds)) => (shown_or(Some(seconds), ""), " s"),
+            Some(Timeout::Milliseconds(milliseconds)) => (shown_or(Some(milliseconds), ""), " ms"),
+        };
+        format!("timeout {timeout}{unit}, fails on error status: {}", self.fails_on_error_status)
+    }
+}

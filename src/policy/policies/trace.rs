@@ -1,0 +1,85 @@
+//! `trace`: a line in the log.
+
+use crate::limits::POLICY_TEXT_BYTES_MAX;
+use crate::policy::compile::Compiling;
+use crate::policy::document::Element;
+use crate::policy::expression::{Text, Wanted};
+use crate::policy::failure::Failure;
+use crate::policy::machine::{Running, Severity};
+use crate::policy::pipeline::{Flow, Policy};
+use crate::policy::setting::{Literal, Setting};
+
+struct Trace {
+    source: Text,
+    severity: Severity,
+    message: Setting<Text>,
+    metadata: Vec<(Text, Setting<Text>)>,
+}
+
+impl Literal for Severity {
+    const ALLOWED: &'static str = "verbose, information or error";
+    const WANTED: Wanted = Wanted::Text;
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "verbose" => Some(Self::Verbose),
+            "information" => Some(Self::Information),
+            "error" => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
+    let source = compiling.fixed(element, "source");
+    let severity = compiling.fixed(element, "severity");
+    let (mut message, mut metadata) = (None, Vec::new());
+    if !element.children.iter().any(|child| child.name == "message") {
+        compiling.refuse_missing(element, "message", "a message");
+    }
+    compiling.each_child(element, |compiling, child| match child.name.as_str() {
+        "message" => message = compiling.text(child),
+        _ => {
+            let name = compiling.fixed(child, "name");
+            let value = compiling.setting(child, "value");
+            metadata.extend(name.zip(value));
+        }
+    });
+    Some(Box::new(Trace { source: source?, severity: severity?, message: message?, metadata }))
+}
+
+impl Policy for Trace {
+    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+        let mut line = String::new();
+        push_on_one_line(&mut line, &self.message.value(running)?);
+        for (name, value) in &self.metadata {
+            line.push_str(", ");
+            push_on_one_line(&mut line, name);
+            line.push('=');
+            push_on_one_line(&mut line, &value.value(running)?);
+        }
+        if line.len() > POLICY_TEXT_BYTES_MAX {
+            line.truncate(line.floor_char_boundary(POLICY_TEXT_BYTES_MAX));
+            line.push('…');
+        }
+        running.outside.log(self.severity, &self.source, &line);
+        Ok(Flow::Next)
+    }
+
+    fn describe(&self) -> String {
+        let metadata: Vec<String> =
+            self.metadata.iter().map(|(name, value)| format!("{name}={}", value.shown())).collect();
+        format!("{:?} {} {} {metadata:?}", self.severity, self.source, self.message.shown())
+    }
+}
+
+/// Adds text with its control characters escaped.
+fn push_on_one_line(line: &mut String, text: &str) {
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+}

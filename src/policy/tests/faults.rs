@@ -1,0 +1,197 @@
+//! What is wrong with documents, and that it is told with its place and with what is allowed.
+
+use super::scene::Scene;
+
+/// The one fault of these inbound policies, from its column on; they stand on line 1 from column 27 on.
+fn fault(policies: &str) -> String {
+    let faults = Scene::inbound(policies).faults();
+    assert_eq!(faults.len(), 1, "{policies}: {faults:#?}");
+    faults[0].strip_prefix("policies/apis/chat.xml:1:").unwrap_or(&faults[0]).to_owned()
+}
+
+#[test]
+fn each_fault_has_its_place_and_says_what_is_allowed() {
+    for (policies, expected) in [
+        (
+            "<set-headr name=\"X\"/>",
+            "27: <set-headr>: allowed is set-header, perhaps; or any of authentication-basic, base, ",
+        ),
+        ("<forward-request/>", "27: <forward-request>: allowed is in backend"),
+        (
+            "<set-variable name=\"x\"/>",
+            "27: set-variable value is missing: allowed is an attribute that has to be there",
+        ),
+        (
+            "<set-variable name=\"x\" valeu=\"1\" value=\"\"/>",
+            "50: set-variable valeu is unknown: allowed is name, value",
+        ),
+        (
+            "<set-variable name=\"@(1)\" value=\"\"/>",
+            "47: set-variable name = @(1): allowed is text, and no expression",
+        ),
+        (
+            "<set-status code=\"600\"/>",
+            "45: set-status code = 600: allowed is a status from 200 to 599, or an expression",
+        ),
+        (
+            "<set-status code=\"101\"/>",
+            "45: set-status code = 101: allowed is a status from 200 to 599, or an expression",
+        ),
+        (
+            "<set-header name=\"Host\"><value>x</value></set-header>",
+            "45: set-header name = Host: allowed is a header other than Host, those",
+        ),
+        (
+            "<set-header name=\"X Y\"><value>x</value></set-header>",
+            "45: set-header name = X Y: allowed is the name of a header",
+        ),
+        (
+            "<set-header name=\"X\"/>",
+            "27: set-header value is missing: allowed is a value, unless exists-action is delete",
+        ),
+        (
+            "<set-header name=\"X\" exists-action=\"add\"><value>x</value></set-header>",
+            "63: set-header exists-action = add: allowed is override, skip, append or delete, or an expression",
+        ),
+        (
+            "<set-header name=\"X\"><value>&#13;a&#10;b</value></set-header>",
+            "48: value = a\\nb: allowed is a value without line ends and control characters",
+        ),
+        (
+            "<set-header name=\"X\"><valu>x</valu><value>y</value></set-header>",
+            "48: <valu>: allowed is value in set-header",
+        ),
+        ("<choose><otherwise/></choose>", "27: choose when is missing: allowed is one when or more"),
+        (
+            "<choose><otherwise/><when condition=\"@(true)\"/></choose>",
+            "35: <otherwise>: allowed is once, behind every when",
+        ),
+        (
+            "<choose><when condition=\"true\"/></choose>",
+            "52: when condition = true: allowed is an expression that gives a bool: @(…)",
+        ),
+        (
+            "<choose><when condition=\"@(1 + x)\"/></choose>",
+            "58: when condition = @(1 + x): allowed is an expression that compiles: ",
+        ),
+        (
+            "<set-backend-service base-url=\"ftp://h\"/>",
+            "58: set-backend-service base-url = ftp://h: allowed is the url of a backend, ",
+        ),
+        (
+            "<include-fragment fragment-id=\"gone\"/>",
+            "58: include-fragment fragment-id = gone: allowed is a fragment of this catalogue, and there is no policies/fragments/gone.xml",
+        ),
+        (
+            "<set-variable name=\"x\" value=\"{{gone}}\"/>",
+            "57: {{gone}} is unknown: allowed is the name of a named value of this catalogue",
+        ),
+        (
+            "<rewrite-uri template=\"/a/{b}\"/>",
+            "50: rewrite-uri template = /a/{b}: allowed is a path without {parameters}: onHandshake has none",
+        ),
+        (
+            "<rewrite-uri template=\"/a/../../b\"/>",
+            "50: rewrite-uri template = /a/../../b: allowed is a path that stays below",
+        ),
+        (
+            "<retry condition=\"@(true)\"/>",
+            "27: <retry>: allowed is a policy that ringgate has; this one of Azure API Management it does not have yet",
+        ),
+        ("<cors/>", "27: <cors>: allowed is a policy that applies to onHandshake; "),
+        (
+            "<return-response><set-method>GET</set-method></return-response>",
+            "44: <set-method>: allowed is set-status, set-header, set-body in return-response",
+        ),
+        (
+            "<return-response><set-status code=\"400\"/><set-status code=\"401\"/></return-response>",
+            "68: <set-status>: allowed is once",
+        ),
+        ("<trace source=\"x\"/>", "27: trace message is missing: allowed is a message"),
+        ("<base/>", "27: <base>: allowed is once in a section"),
+        (
+            "<choose><when condition=\"@(true)\"><base/></when></choose>",
+            "61: <base>: allowed is directly in a section",
+        ),
+        ("text", "27: inbound = text: allowed is elements, and no text"),
+    ] {
+        let fault = fault(policies);
+        assert!(fault.starts_with(expected), "{policies}\n{fault}\n{expected}");
+    }
+}
+
+#[test]
+fn every_fault_of_every_document_is_told_at_once() {
+    let scene = Scene::inbound("<a/><b/>")
+        .file("policies/global.xml", "<policies>\n<inbound><c/></inbound>\n<x/><inbound/></policies>")
+        .file("policies/products/starter.xml", "<policies")
+        .file("policies/fragments/f.xml", "<policies/>");
+    let faults = scene.faults();
+    let places: Vec<&str> = faults.iter().filter_map(|fault| fault.split(": ").next()).collect();
+    assert_eq!(
+        places,
+        [
+            "policies/apis/chat.xml:1:27",
+            "policies/apis/chat.xml:1:31",
+            "policies/fragments/f.xml:1:1",
+            "policies/global.xml:2:10",
+            "policies/global.xml:3:1",
+            "policies/global.xml:3:5",
+            "policies/products/starter.xml:1:1",
+        ],
+        "{faults:#?}"
+    );
+}
+
+#[test]
+fn what_does_not_apply_is_skipped_where_it_is_inherited() {
+    let scene = Scene::new()
+        .file("policies/global.xml", "<policies><inbound>\n <cors><allowed-origins/></cors><include-fragment fragment-id=\"f\"/></inbound></policies>")
+        .file("policies/fragments/f.xml", "<fragment><set-body>x</set-body><set-variable name=\"x\" value=\"1\"/></fragment>");
+    assert_eq!(
+        scene.notes(),
+        [
+            "policies/global.xml:2:2: <cors>: skipped: it does not apply to onHandshake",
+            "policies/fragments/f.xml:1:11: <set-body>: skipped: it does not apply to onHandshake",
+        ]
+    );
+    assert!(scene.run().answered.starts_with("passed on: 101"));
+}
+
+#[test]
+fn a_fragment_that_includes_itself_or_too_much_is_a_fault() {
+    let include = "<include-fragment fragment-id=\"f\"/>";
+    let itself =
+        Scene::inbound(include).file("policies/fragments/f.xml", &format!("<fragment>{include}</fragment>"));
+    assert_eq!(
+        itself.faults(),
+        [
+            "policies/fragments/f.xml:1:11: <include-fragment>: allowed is fragments that include one another at most 5 deep"
+        ]
+    );
+    let much = Scene::inbound(&include.repeat(5)).file(
+        "policies/fragments/f.xml",
+        &format!("<fragment>{}</fragment>", "<set-variable name=\"x\" value=\"1\"/>".repeat(400)),
+    );
+    let faults = much.faults();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].ends_with(
+            "allowed is at most 2000 policies and steps in a section, those of fragments included"
+        ),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn no_fault_shows_a_secret() {
+    for policies in [
+        "<set-status code=\"{{key}}\"/>",
+        "<set-header name=\"{{key}} x\"><value>a</value></set-header>",
+        "<set-variable name=\"x\" value=\"@({{key}}.Foo)\"/>",
+        "<choose><when condition=\"{{key}}\"/></choose>",
+    ] {
+        let faults = Scene::inbound(policies).named_values("[key]\nvalue = \"hush\"\nsecret = true").faults();
+        assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.contains("hush")), "{faults:?}");
+    }
+}

@@ -1,0 +1,222 @@
+//! One made-up handshake, which each test changes where it matters to it.
+
+use core::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::catalog::access::Access;
+use crate::catalog::product::parse_product;
+use crate::catalog::{Api, CatalogFiles, Fault, compile, parse_api};
+use crate::http1::{Header, RequestHead, Target};
+use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
+use crate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
+use crate::policy::failure::Failure;
+use crate::policy::machine::{Severity, Surroundings, Turn, start};
+
+/// A handshake, and the documents of a catalogue with one API in one product.
+#[derive(Clone)]
+pub(super) struct Scene {
+    files: CatalogFiles,
+    head: String,
+    client: IpAddr,
+    in_product: bool,
+    answer: Answer,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Status(u16, &'static [(&'static str, &'static str)]),
+    Unreachable,
+    Silent,
+}
+
+/// What became of a handshake.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// What the backend was asked: the target, then the fields. Empty: nothing.
+    pub(super) asked: String,
+    /// Where it was asked.
+    pub(super) backend: String,
+    /// What the client got, head and body; `passed on: …` where that was the backend's answer.
+    pub(super) answered: String,
+    /// What was traced.
+    pub(super) log: Vec<String>,
+    /// `LastError`.
+    pub(super) last_error: Option<crate::policy::failure::LastError>,
+}
+
+const API: &str = "display_name = \"Chat\"\nurl = \"ws://backend:9001/socket\"\nsuffix = \"chat\"\n\
+                   products = [\"starter\"]\nsubscription_required = false\n";
+
+impl Scene {
+    /// Without documents.
+    pub(super) fn new() -> Self {
+        let mut files = CatalogFiles::default();
+        files.insert("apis/chat.toml", API);
+        files.insert("products/starter.toml", "display_name = \"Starter\"");
+        Self {
+            files,
+            head: "GET /chat/room?a=1&b=2 HTTP/1.1\r\nHost: gateway.example:8080\r\nX-One: 1\r\n".to_owned(),
+            client: Ipv4Addr::new(192, 0, 2, 7).into(),
+            in_product: true,
+            answer: Answer::Status(101, &[("Server", "b"), ("X-Answer", "1")]),
+        }
+    }
+
+    /// With `policies` in `section` of the API's document, after what is broader.
+    pub(super) fn with(section: &str, policies: &str) -> Self {
+        let document = format!("<policies><{section}><base/>{policies}</{section}></policies>");
+        Self::new().file("policies/apis/chat.xml", &document)
+    }
+
+    /// With `policies` in inbound of the API's document.
+    pub(super) fn inbound(policies: &str) -> Self {
+        Self::with("inbound", policies)
+    }
+
+    pub(super) fn file(mut self, path: &str, text: &str) -> Self {
+        self.files.insert(path, text);
+        self
+    }
+
+    pub(super) fn named_values(self, text: &str) -> Self {
+        self.file("named-values.toml", text)
+    }
+
+    /// With one more line in the head.
+    pub(super) fn header(mut self, line: &str) -> Self {
+        self.head.push_str(line);
+        self.head.push_str("\r\n");
+        self
+    }
+
+    pub(super) fn without_product(mut self) -> Self {
+        self.in_product = false;
+        self
+    }
+
+    pub(super) fn backend_answers(
+        mut self,
+        status: u16,
+        fields: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        self.answer = Answer::Status(status, fields);
+        self
+    }
+
+    pub(super) fn backend_is_unreachable(mut self) -> Self {
+        self.answer = Answer::Unreachable;
+        self
+    }
+
+    pub(super) fn backend_is_silent(mut self) -> Self {
+        self.answer = Answer::Silent;
+        self
+    }
+
+    /// The faults of the documents.
+    pub(super) fn faults(&self) -> Vec<String> {
+        compile(&self.files, None).err().unwrap_or_default().iter().map(Fault::to_string).collect()
+    }
+
+    /// What is said about documents that are in order.
+    pub(super) fn notes(&self) -> Vec<String> {
+        compile(&self.files, None).expect("no fault").notes().to_vec()
+    }
+
+    /// The compiled form of what applies; empty if nothing does.
+    pub(super) fn compiled(&self) -> String {
+        let snapshot = compile(&self.files, None).expect("no fault");
+        let product = parse_product("p", "starter", "display_name = \"Starter\"").expect("a product");
+        let product = self.in_product.then(|| Arc::new(product));
+        let access = Access { subscription: None, product: product.as_ref() };
+        let pipeline = snapshot.policies_of(&snapshot.served()[0], &access);
+        pipeline.map(ToString::to_string).unwrap_or_default()
+    }
+
+    pub(super) fn run(&self) -> Outcome {
+        let snapshot = compile(&self.files, None).unwrap_or_else(|faults| {
+            panic!("{:#?}", faults.iter().map(Fault::to_string).collect::<Vec<_>>())
+        });
+        let api: Arc<Api> = Arc::new(parse_api("a", "chat", API).expect("an api"));
+        let product = parse_product("p", "starter", "display_name = \"Starter\"").expect("a product");
+        let product = self.in_product.then(|| Arc::new(product));
+        let access = Access { subscription: None, product: product.as_ref() };
+        let pipeline = snapshot.policies_of(&api, &access).expect("a pipeline");
+        let request = RequestHead::parse(Bytes::from(format!("{}\r\n", self.head))).expect("a head");
+        let Target::Origin { path, query } = request.target() else { panic!("a path") };
+        let mut exchange = Exchange::new(&Arrival {
+            headers: request.headers(),
+            host: request.host(),
+            scheme: "https",
+            path,
+            query,
+            rest: path.strip_prefix("/chat").expect("the suffix"),
+            api: &api,
+            api_path: "chat",
+            access: &access,
+            key: "",
+            client: self.client,
+            gateway: "edge",
+            request_id: Guid([7; 16]),
+            timestamp: DateTime::MIN,
+        });
+        let mut outside = Recorder::default();
+        let moment = Moment { now: DateTime::MIN, elapsed: TimeSpan(0) };
+        let mut asked = String::new();
+        let mut backend = String::new();
+        let mut turn = start(pipeline, &mut exchange, moment, &mut outside);
+        if let Turn::Dial(dialling) = turn {
+            asked = format!("{}\n", exchange.target());
+            asked.extend(exchange.request.iter().map(line));
+            backend = exchange.backend().to_string();
+            let came = match &self.answer {
+                Answer::Status(status, fields) => {
+                    let fields = fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() });
+                    Ok(Response::of_backend(*status, b"As It Says", Fields::of(fields)))
+                }
+                Answer::Unreachable => Err(Failure::of_connection(502, "the backend cannot be reached")),
+                Answer::Silent => Err(Failure::of_timeout(504, "the backend did not answer in time")),
+            };
+            turn = dialling.resume(came, &mut exchange, moment, &mut outside);
+        }
+        let answered = match turn {
+            Turn::PassOn => {
+                let response = exchange.response.as_ref().expect("an answer");
+                let fields: String = response.fields.iter().map(line).collect();
+                format!("passed on: {} {}\n{fields}", response.status, response.reason())
+            }
+            Turn::Respond(response) => {
+                String::from_utf8(response.encode().to_vec()).expect("text").replace("\r\n", "\n")
+            }
+            Turn::Dial(_) => panic!("dials twice"),
+        };
+        Outcome { asked, backend, answered, log: outside.log, last_error: exchange.last_error }
+    }
+}
+
+fn line(field: Header<'_>) -> String {
+    format!("{}: {}\n", field.name, String::from_utf8_lossy(field.value))
+}
+
+#[derive(Default)]
+struct Recorder {
+    log: Vec<String>,
+}
+
+impl Outside for Recorder {
+    fn random_bits(&mut self) -> u64 {
+        0
+    }
+
+    fn trace(&mut self, message: &str) {
+        self.log.push(format!("traced {message}"));
+    }
+}
+
+impl Surroundings for Recorder {
+    fn log(&mut self, severity: Severity, source: &str, message: &str) {
+        self.log.push(format!("{severity:?} {source} {message}"));
+    }
+}
