@@ -14,6 +14,7 @@ mod dial;
 mod head_reader;
 pub mod listener;
 mod opening;
+mod policies;
 mod refusal;
 mod remains;
 mod run;

@@ -61,6 +61,7 @@ pub struct Snapshot {
     entities: Entities,
     policies: Policies,
     notes: Vec<String>,
+    gateway: Option<Box<str>>,
 }
 
 impl Snapshot {
@@ -86,6 +87,7 @@ impl Snapshot {
             entities,
             policies: Policies::default(),
             notes: Vec::new(),
+            gateway: gateway.map(Into::into),
         }
     }
 
@@ -165,6 +167,16 @@ impl Snapshot {
     /// The policies of a handshake of `api` in the context of `access`. `None`: there are none.
     pub fn policies_of(&self, api: &Api, access: &Access<'_>) -> Option<&Arc<Pipeline>> {
         self.policies.of_handshake(&api.name, access.product.map(|product| &product.name))
+    }
+
+    /// Whether sessions of `api` may go to a backend with TLS.
+    pub fn may_dial_tls(&self, api: &Api) -> bool {
+        api.backend.is_tls || self.policies.may_change_backend(&api.name)
+    }
+
+    /// The gateway that this instance is part of; that of no gateway is called as Azure API Management's own is.
+    pub fn gateway(&self) -> &str {
+        self.gateway.as_deref().unwrap_or("managed")
     }
 
     /// What there is to say about files that are in order, a line each: policies that are skipped.

@@ -122,6 +122,7 @@ impl Instance {
         let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));
         let (addresses, listeners) = listen(config, workers)?;
         let mut registry = Registry::default();
+        log_notes(&snapshot);
         let published = publication(&mut registry, snapshot, &tls, now());
         let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
@@ -306,6 +307,7 @@ impl Instance {
     /// What is wrong with files that the new one names; then the old one stays.
     pub fn publish(&mut self, snapshot: Arc<Snapshot>) -> Result<(), Vec<FileFault>> {
         self.tls.take_up(&snapshot)?;
+        log_notes(&snapshot);
         self.publish_again(snapshot);
         self.end_revoked(now());
         Ok(())
@@ -375,6 +377,13 @@ impl Instance {
 
 fn now() -> Timestamp {
     Timestamp::from_unix(UnixTime::now().as_secs())
+}
+
+/// Says what there is to say about a catalogue that is published, once.
+fn log_notes(snapshot: &Snapshot) {
+    for note in snapshot.notes() {
+        tracing::info!("{note}");
+    }
 }
 
 /// A catalogue with the places of its entities, whose limits it sets.

@@ -8,10 +8,10 @@
 use crate::catalog::tls::ListenerTls;
 use crate::catalog::{Api, InstanceConfig, Name, Snapshot};
 use crate::limits::TLS_TICKET_KEY_LIFETIME_S;
-use crate::tls::backend::{SystemAuthorities, TlsBackend, server_name};
+use crate::tls::backend::{SystemAuthorities, TlsBackend};
 use crate::tls::files::{FileFault, Matter};
 use crate::tls::listener::TlsListener;
-use crate::tls::setup::{BackendTls, TlsSetup};
+use crate::tls::setup::TlsSetup;
 use crate::tls::ticket_keys::TicketRing;
 use rustls::pki_types::UnixTime;
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ impl TlsFiles {
     pub fn take_up(&mut self, snapshot: &Snapshot) -> Result<(), Vec<FileFault>> {
         let mut faults = Vec::new();
         let mut read = BTreeMap::new();
-        for api in snapshot.served().iter().filter(|api| api.backend.is_tls) {
+        for api in snapshot.served().iter().filter(|api| snapshot.may_dial_tls(api)) {
             if self.backends.get(&api.name).is_some_and(|backend| backend.is_of(&api.tls)) {
                 continue;
             }
@@ -99,8 +99,9 @@ impl TlsFiles {
             return Err(faults);
         }
         self.backends.extend(read);
-        self.backends
-            .retain(|name, _| snapshot.served().iter().any(|api| api.name == *name && api.backend.is_tls));
+        self.backends.retain(|name, _| {
+            snapshot.served().iter().any(|api| api.name == *name && snapshot.may_dial_tls(api))
+        });
         Ok(())
     }
 
@@ -150,12 +151,8 @@ impl TlsFiles {
     /// What the fronts need of it.
     pub fn setup(&self, snapshot: &Snapshot) -> TlsSetup {
         let listeners = self.listeners.iter();
-        let of_api = |api: &Arc<Api>| {
-            let config = Arc::clone(self.backends.get(&api.name)?.config());
-            // A URL's host is a name or an address, which a certificate can have.
-            let name = server_name(&api.backend.host)?;
-            Some((api.name.clone(), BackendTls { config, name }))
-        };
+        let of_api =
+            |api: &Arc<Api>| Some((api.name.clone(), Arc::clone(self.backends.get(&api.name)?.config())));
         TlsSetup {
             listeners: listeners
                 .map(|listener| listener.as_ref().map(|listener| Arc::clone(listener.config())))

@@ -5,10 +5,14 @@ use super::refusal::{Refusal, shut};
 use super::socket::until;
 use super::stream::Stream;
 use crate::http1::chunked::{ChunkedDecoder, ChunkedProgress};
-use crate::http1::encode::{PassedOnBody, encode_chunk, encode_passed_on_head};
+use crate::http1::encode::{
+    PassedOnBody, encode_chunk, encode_passed_on_head, encode_passed_on_head_of, encode_switching_protocols,
+    encode_switching_protocols_of,
+};
 use crate::http1::response::check_incomplete_head;
 use crate::http1::{AnswerFault, BodyLength, ResponseHead};
 use crate::limits::{HEAD_READ_BYTES, INTERIM_ANSWERS_MAX, REFUSED_BODY_BYTES_MAX};
+use crate::policy::exchange::Response;
 use crate::session::Cause;
 use bytes::{Bytes, BytesMut};
 use std::future::pending;
@@ -20,8 +24,38 @@ use tokio::time::Instant;
 pub(super) struct BackendAnswer {
     /// Its head.
     pub(super) head: ResponseHead,
+    /// What policies made of its head.
+    pub(super) changed: Option<Response>,
     /// What came behind the head.
     pub(super) behind: Bytes,
+}
+
+impl BackendAnswer {
+    /// The head of a 101 as the client gets it.
+    pub(super) fn encode_switching_protocols(&self) -> BytesMut {
+        match &self.changed {
+            None => encode_switching_protocols(&self.head),
+            Some(changed) => encode_switching_protocols_of(changed.fields.iter()),
+        }
+    }
+
+    /// The head of another answer as the client gets it.
+    fn encode_passed_on(&self, body: PassedOnBody) -> BytesMut {
+        match &self.changed {
+            None => encode_passed_on_head(&self.head, body),
+            Some(changed) => encode_passed_on_head_of(
+                changed.status,
+                changed.reason().as_bytes(),
+                changed.fields.iter(),
+                body,
+            ),
+        }
+    }
+
+    /// Whether a policy has made it one that has no body.
+    fn has_lost_its_body(&self) -> bool {
+        self.changed.as_ref().is_some_and(|changed| matches!(changed.status, 204 | 304))
+    }
 }
 
 /// Sends the request. A backend that does not take it by `deadline` is as silent as one that does not answer.
@@ -55,7 +89,7 @@ pub(super) async fn read_answer(backend: &impl Stream, deadline: Instant) -> Res
                 .map_err(refusal_of)?;
         let head = ResponseHead::parse(head).map_err(|fault| wrong_answer(&fault.to_string()))?;
         if !head.is_interim() {
-            return Ok(BackendAnswer { head, behind });
+            return Ok(BackendAnswer { head, changed: None, behind });
         }
         received = behind.to_vec();
     }
@@ -100,36 +134,40 @@ pub(super) async fn pass_on(
     deadline: Instant,
 ) -> Result<PassedOn, Refusal> {
     let length = answer.head.body_length().map_err(|fault| wrong_answer(&fault.to_string()))?;
+    let length = if answer.has_lost_its_body() { BodyLength::None } else { length };
     let mut body = Body { received: answer.behind.to_vec(), backend, deadline };
     match length {
-        BodyLength::None => Ok(whole(&answer.head, PassedOnBody::NoBody, &[])),
+        BodyLength::None => Ok(whole(&answer, PassedOnBody::NoBody, &[])),
         BodyLength::Length(declared) => {
             let wanted = declared.min(REFUSED_BODY_BYTES_MAX as u64) as usize;
             body.read_up_to(wanted).await;
             body.received.truncate(wanted);
             if body.received.len() as u64 == declared {
                 let framing = PassedOnBody::Whole(declared);
-                return Ok(whole(&answer.head, framing, &body.received));
+                return Ok(whole(&answer, framing, &body.received));
             }
-            let head = encode_passed_on_head(&answer.head, PassedOnBody::TruncatedLength(declared));
+            let head = answer.encode_passed_on(PassedOnBody::TruncatedLength(declared));
             Ok(PassedOn { bytes: joined(head, &body.received), is_truncated: true })
         }
-        BodyLength::Chunked => pass_on_chunked(&answer.head, body).await,
+        BodyLength::Chunked => pass_on_chunked(&answer, body).await,
         BodyLength::UntilClose => {
             let is_over = body.read_up_to(REFUSED_BODY_BYTES_MAX + 1).await;
             let is_whole = is_over && body.received.len() <= REFUSED_BODY_BYTES_MAX;
-            Ok(of_unknown_length(&answer.head, &body.received, is_whole))
+            Ok(of_unknown_length(&answer, &body.received, is_whole))
         }
     }
 }
 
-async fn pass_on_chunked<S: Stream>(head: &ResponseHead, mut body: Body<'_, S>) -> Result<PassedOn, Refusal> {
+async fn pass_on_chunked<S: Stream>(
+    answer: &BackendAnswer,
+    mut body: Body<'_, S>,
+) -> Result<PassedOn, Refusal> {
     let mut decoder = ChunkedDecoder::new();
     let mut payload = Vec::new();
     loop {
         match decoder.decode(&body.received, &mut payload) {
             Err(fault) => return Err(wrong_answer(&fault.to_string())),
-            Ok(ChunkedProgress::Done { .. }) => return Ok(of_unknown_length(head, &payload, true)),
+            Ok(ChunkedProgress::Done { .. }) => return Ok(of_unknown_length(answer, &payload, true)),
             Ok(ChunkedProgress::More) if payload.len() > REFUSED_BODY_BYTES_MAX => break,
             Ok(ChunkedProgress::More) => {}
         }
@@ -139,24 +177,24 @@ async fn pass_on_chunked<S: Stream>(head: &ResponseHead, mut body: Body<'_, S>) 
             break;
         }
     }
-    Ok(of_unknown_length(head, &payload, false))
+    Ok(of_unknown_length(answer, &payload, false))
 }
 
 /// A body whose length the backend did not declare. A truncated one ends in chunked framing without its last chunk.
-fn of_unknown_length(head: &ResponseHead, payload: &[u8], is_whole: bool) -> PassedOn {
+fn of_unknown_length(answer: &BackendAnswer, payload: &[u8], is_whole: bool) -> PassedOn {
     if is_whole && payload.len() <= REFUSED_BODY_BYTES_MAX {
-        return whole(head, PassedOnBody::Whole(payload.len() as u64), payload);
+        return whole(answer, PassedOnBody::Whole(payload.len() as u64), payload);
     }
     let payload = &payload[..payload.len().min(REFUSED_BODY_BYTES_MAX)];
-    let mut bytes = encode_passed_on_head(head, PassedOnBody::TruncatedChunked);
+    let mut bytes = answer.encode_passed_on(PassedOnBody::TruncatedChunked);
     if !payload.is_empty() {
         bytes.extend_from_slice(&encode_chunk(payload));
     }
     PassedOn { bytes: bytes.freeze(), is_truncated: true }
 }
 
-fn whole(head: &ResponseHead, framing: PassedOnBody, payload: &[u8]) -> PassedOn {
-    PassedOn { bytes: joined(encode_passed_on_head(head, framing), payload), is_truncated: false }
+fn whole(answer: &BackendAnswer, framing: PassedOnBody, payload: &[u8]) -> PassedOn {
+    PassedOn { bytes: joined(answer.encode_passed_on(framing), payload), is_truncated: false }
 }
 
 fn joined(mut head: BytesMut, payload: &[u8]) -> Bytes {

@@ -6,7 +6,7 @@ use super::refusal::{Refusal, shut};
 use super::socket::until;
 use super::source_addresses::SourceAddresses;
 use super::stream::{Network, Stream};
-use crate::catalog::{Api, BackendHost};
+use crate::catalog::{BackendHost, BackendUrl};
 use crate::control::resolver::Resolver;
 use crate::session::Cause;
 use std::cell::{Cell, RefCell};
@@ -58,7 +58,7 @@ impl<S: Stream> Abort<S> {
     }
 }
 
-/// Connects to the backend of `api` by `deadline`.
+/// Connects to `backend` by `deadline`.
 ///
 /// Each address gets an even share of the time that is left; IPv6 and IPv4 take turns (RFC 8305 §4).
 ///
@@ -66,15 +66,15 @@ impl<S: Stream> Abort<S> {
 /// The refusal for the client: what the last address said.
 pub(super) async fn dial<N: Network>(
     network: &N,
-    api: &Api,
+    backend: &BackendUrl,
     sources: &SourceAddresses<'_>,
     resolver: &Resolver,
     deadline: Instant,
     abort: &Abort<N::Stream>,
 ) -> Result<Rc<N::Stream>, Refusal> {
-    let addresses = match &api.backend.host {
-        BackendHost::Ip(address) => vec![SocketAddr::new(*address, api.backend.port)],
-        BackendHost::Name(name) => resolve(name, api.backend.port, resolver, deadline, abort).await?,
+    let addresses = match &backend.host {
+        BackendHost::Ip(address) => vec![SocketAddr::new(*address, backend.port)],
+        BackendHost::Name(name) => resolve(name, backend.port, resolver, deadline, abort).await?,
     };
     let mut last = Refusal::of(Cause::BackendRefused, "the backend has no address");
     for (index, address) in addresses.iter().enumerate() {
@@ -259,7 +259,7 @@ mod tests {
             let begun = Instant::now();
             let deadline = begun + Duration::from_millis(api.dial_timeout_ms);
             let dialled = tokio::select! {
-                dialled = timeout(Duration::from_secs(20), dial(&Host, &api, &sources, &resolver, deadline, &abort)) => dialled.unwrap(),
+                dialled = timeout(Duration::from_secs(20), dial(&Host, &api.backend, &sources, &resolver, deadline, &abort)) => dialled.unwrap(),
                 () = leave => unreachable!("it waits for ever"),
             };
             abort.unwatch();

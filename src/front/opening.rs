@@ -1,13 +1,15 @@
 //! Opens a session: from the accepted connection to the two sockets that the relay takes over.
 //!
 //! ```text
-//! head ─► places ─► route ─► key ─► RFC 6455 checks ─► further places ─► dial ─► backend's handshake ─► 101 ─► relay
-//!   └────────┴─────────┴───────┴────────────┴─────────────────┴──────────────┴─────────────┴── refusal, drained close
+//! head ─► places ─► route ─► key ─► RFC 6455 checks ─► policies ─► further places ─► dial ─► backend's handshake ─► policies
+//!   └────────┴─────────┴───────┴────────────┴──────────────┴─────────────┴────────────┴──────────────┴──────────────┤   │
+//!                                                                                           refusal, drained close ◄┘   ▼
+//!                                                                                                            101 ─► relay
 //! ```
 //!
 //! The client gets its 101 only after the backend has given one. A client that leaves meanwhile ends the dial.
 //!
-//! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`).
+//! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`, `policy`).
 
 use super::answer::{BackendAnswer, pass_on, read_answer, send_request, wrong_answer};
 use super::backend_tls::secure_backend;
@@ -15,6 +17,7 @@ use super::budgets::with_places;
 use super::channel::{Channel, NoHandshake};
 use super::dial::{Abort, dial};
 use super::head_reader::{Head, NoHead, read_head};
+use super::policies::{Handshake, PolicyAnswer, PolicyRun};
 use super::refusal::{Refusal, end_after_answer, send_last_answer, send_within, shut};
 use super::remains::{behind, take_apart};
 use super::socket::HangUp;
@@ -28,9 +31,9 @@ use crate::catalog::product::Product;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, FrameMode, Routed, Snapshot, leaves_suffix};
-use crate::http1::encode::{Forwarded, encode_backend_request, encode_switching_protocols};
+use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
 use crate::http1::request::{check_incomplete_head, late_head_fault};
-use crate::http1::{HeadFault, RequestHead, Target};
+use crate::http1::{AnswerFault, HeadFault, RequestHead, Target};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::observe::counters::add;
 use crate::relay::NewSession;
@@ -54,6 +57,8 @@ use tokio::time::Instant;
 enum Stop {
     /// The client is told why.
     Refused(Refusal),
+    /// A policy's answer.
+    Answered(Box<PolicyAnswer>),
     /// The backend's own answer is passed on.
     PassedOn(super::answer::PassedOn),
     /// Nothing more is sent: the client has left, or would not understand it.
@@ -63,6 +68,12 @@ enum Stop {
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<Box<PolicyAnswer>> for Stop {
+    fn from(answer: Box<PolicyAnswer>) -> Self {
+        Self::Answered(answer)
     }
 }
 
@@ -100,6 +111,8 @@ struct Admitted {
     context: Context,
     backend_target: String,
     backend_tls: Option<BackendTls>,
+    /// `None`: no policy applies, and nothing is paid for any.
+    policies: Option<PolicyRun>,
     offer: Offer,
     permit: Permit,
 }
@@ -155,6 +168,18 @@ pub(super) async fn open<N: Network>(
             send_last_answer(&opening.socket, refusal.encode()).await;
             (refusal.cause, opening.phase)
         }
+        Err(Stop::Answered(answer)) => {
+            tracing::debug!(
+                peer = %opening.peer,
+                cause = answer.cause.name(),
+                phase = opening.phase.name(),
+                status = answer.response.status,
+                why = answer.why,
+                "policies answered an opening"
+            );
+            send_last_answer(&opening.socket, answer.response.encode().freeze()).await;
+            (answer.cause, opening.phase)
+        }
         Err(Stop::PassedOn(answer)) => {
             opening.finish_passed_on(answer).await;
             (Cause::BackendAnswer, Phase::Answer)
@@ -172,9 +197,9 @@ impl<N: Network> Opening<N> {
         let deadline = Instant::now() + Duration::from_millis(self.front.head_timeout_ms);
         self.secure(deadline).await?;
         let head = self.read_request(deadline).await?;
-        let admitted = self.admit(head)?;
-        let opened = self.open_backend(&admitted).await?;
-        let answer = encode_switching_protocols(&opened.answer.head).freeze();
+        let mut admitted = self.admit(head)?;
+        let opened = self.open_backend(&mut admitted).await?;
+        let answer = opened.answer.encode_switching_protocols().freeze();
         send_within(&self.socket, answer).await.map_err(|_| Stop::Unsaid(Cause::ClientGone))?;
         Ok((admitted, opened))
     }
@@ -268,40 +293,61 @@ impl<N: Network> Opening<N> {
         if leaves_suffix(routed.rest) {
             return Err(HeadFault::TargetLeavesSuffix.into());
         }
-        let mut backend_target = routed.backend_path();
-        if let Some(query) = query {
-            backend_target.push('?');
-            backend_target.push_str(query);
-        }
+        let policies = self.begin_policies(&published.snapshot, &request, &routed, &access)?;
+        let (backend_target, backend) = match &policies {
+            Some(run) => (run.exchange().target(), run.exchange().backend()),
+            None => (target_of(&routed, query), &routed.api.backend),
+        };
+        let backend_tls = published.tls.of_backend(routed.api, backend);
         let api = Arc::clone(routed.api);
         let permit = with_places(permit, published.places.of_session(&api, &access))?;
         let context =
             Context { subscription: access.subscription.cloned(), product: access.product.cloned() };
-        let backend_tls = published.tls.of_backend(&api);
         Ok(Admitted {
             behind: head.behind,
             api,
             context,
             backend_target,
             backend_tls,
+            policies,
             offer,
             permit,
             request,
         })
     }
 
+    /// Runs the policies of an opening up to its dial, if it has any.
+    fn begin_policies(
+        &self,
+        snapshot: &Snapshot,
+        request: &RequestHead,
+        routed: &Routed<'_>,
+        access: &Access<'_>,
+    ) -> Result<Option<PolicyRun>, Stop> {
+        let Some(pipeline) = snapshot.policies_of(routed.api, access) else { return Ok(None) };
+        let client = self.peer.ip();
+        let handshake = Handshake { request, scheme: self.scheme(), client, routed, access };
+        Ok(Some(PolicyRun::begin(pipeline, snapshot, &handshake)?))
+    }
+
     /// Dials and does ringgate's own handshake with the backend, while the client stays.
-    async fn open_backend(&mut self, admitted: &Admitted) -> Result<Opened<N::Stream>, Stop> {
+    async fn open_backend(&mut self, admitted: &mut Admitted) -> Result<Opened<N::Stream>, Stop> {
         let abort = Abort::default();
         let phase = std::cell::Cell::new(Phase::Dial);
+        let mut policies = admitted.policies.take();
         let result = {
             let asked = Asked { admitted, peer: self.peer, scheme: self.scheme() };
-            let work = converse(&self.front, asked, &abort, &phase);
+            let work = converse(&self.front, asked, &mut policies, &abort, &phase);
             self.while_client_stays(&abort, work).await
         };
         self.phase = phase.get();
         abort.unwatch();
-        result
+        match (result, policies) {
+            (Err(Stop::Refused(refusal)), Some(mut policies)) if !abort.is_aborted() => {
+                Err(policies.failed(&refusal).map_or(Stop::Refused(refusal), Stop::Answered))
+            }
+            (result, _) => result,
+        }
     }
 
     /// Runs `work` to its end. If the client leaves before, the work is aborted, and that is the outcome.
@@ -405,35 +451,59 @@ struct Asked<'a> {
 async fn converse<N: Network>(
     front: &Front<N>,
     Asked { admitted, peer, scheme }: Asked<'_>,
+    policies: &mut Option<PolicyRun>,
     abort: &Abort<N::Stream>,
     phase: &std::cell::Cell<Phase>,
 ) -> Result<Opened<N::Stream>, Stop> {
     let api = &admitted.api;
+    let url = policies.as_ref().map_or(&api.backend, |run| run.exchange().backend());
     let sources = front.address_turns.next(api);
     let dial_deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
-    let stream = dial(&front.network, api, &sources, &front.resolver, dial_deadline, abort).await?;
+    let stream = dial(&front.network, url, &sources, &front.resolver, dial_deadline, abort).await?;
     let backend = match &admitted.backend_tls {
-        Some(tls) => secure_backend(stream, tls, dial_deadline).await?,
-        None => Channel::plain(stream),
+        Some(tls) if url.is_tls => secure_backend(stream, tls, dial_deadline).await?,
+        None if url.is_tls => {
+            return Err(Refusal::of(Cause::BackendTls, "the backend cannot be trusted").into());
+        }
+        Some(_) | None => Channel::plain(stream),
     };
     phase.set(Phase::Answer);
-    let deadline = Instant::now() + Duration::from_millis(api.answer_timeout_ms);
+    let forward = policies.as_ref().map(PolicyRun::forward).unwrap_or_default();
+    let answer_timeout_ms = forward.answer_timeout_ms.unwrap_or(api.answer_timeout_ms);
+    let deadline = Instant::now() + Duration::from_millis(answer_timeout_ms);
     let forwarded = Forwarded { client: peer.ip(), proto: scheme, host: admitted.request.host() };
-    let request = encode_backend_request(
-        &admitted.request,
-        &admitted.backend_target,
-        &api.backend.authority,
-        &forwarded,
-    );
+    let (target, authority) = (&admitted.backend_target, &url.authority);
+    let request = match policies.as_ref() {
+        Some(run) => encode_request_of(run.exchange().request.iter(), target, authority, &forwarded),
+        None => encode_backend_request(&admitted.request, target, authority, &forwarded),
+    };
     send_request(&backend, request.freeze(), deadline).await?;
-    let answer = read_answer(&backend, deadline).await?;
-    if answer.head.status() != 101 {
-        let result = pass_on(answer, &backend, deadline).await?;
-        return Err(Stop::PassedOn(result));
+    let mut answer = read_answer(&backend, deadline).await?;
+    // Whether a 101 is a correct one is judged before policies see it.
+    let agreement = match answer.head.status() {
+        101 => {
+            let wrong = |fault: AnswerFault| wrong_answer(&fault.to_string());
+            Some(check_answer(&answer.head, &admitted.offer).map_err(wrong)?)
+        }
+        _ => None,
+    };
+    if let Some(run) = policies {
+        answer = run.answered(answer)?;
     }
-    let agreement =
-        check_answer(&answer.head, &admitted.offer).map_err(|fault| wrong_answer(&fault.to_string()))?;
-    Ok(Opened { backend, answer, reserved_bits: agreement.reserved_bits })
+    match agreement {
+        Some(agreement) => Ok(Opened { backend, answer, reserved_bits: agreement.reserved_bits }),
+        None => Err(Stop::PassedOn(pass_on(answer, &backend, deadline).await?)),
+    }
+}
+
+/// What the backend is asked for where no policy says otherwise.
+fn target_of(routed: &Routed<'_>, query: Option<&str>) -> String {
+    let mut target = routed.backend_path();
+    if let Some(query) = query {
+        target.push('?');
+        target.push_str(query);
+    }
+    target
 }
 
 fn draining() -> Refusal {

@@ -12,6 +12,7 @@ use super::expression::{Expression, Section};
 use super::failure::Failure;
 use super::machine::Running;
 use super::policies::forward_request::ForwardRequest;
+use super::policies::set_backend_service;
 
 /// Whose document a policy stands in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,11 @@ pub struct Pipeline {
 impl Pipeline {
     pub(crate) fn new(sections: [Vec<Arc<Step>>; 4]) -> Self {
         Self { sections: sections.map(Vec::into_boxed_slice) }
+    }
+
+    /// Whether one of its policies may send the session elsewhere.
+    pub(crate) fn may_change_backend(&self) -> bool {
+        self.sections.iter().flatten().any(|step| step.place.policy == set_backend_service::NAME)
     }
 
     /// The steps of a section.

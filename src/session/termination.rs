@@ -59,6 +59,8 @@ pub enum Cause {
     NoApi,
     /// A subscription key was needed and missing, or did not match.
     Key,
+    /// A policy answered instead of the backend, or failed.
+    RefusedByPolicy,
     /// The backend could not be reached.
     BackendRefused,
     /// The backend's TLS handshake failed, or its certificate is not one to trust.
@@ -103,7 +105,7 @@ pub enum Farewell {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Closed,
         Self::Ended,
         Self::Truncated,
@@ -128,6 +130,7 @@ impl Cause {
         Self::TlsFault,
         Self::NoApi,
         Self::Key,
+        Self::RefusedByPolicy,
         Self::BackendRefused,
         Self::BackendTls,
         Self::BackendAnswer,
@@ -163,6 +166,7 @@ impl Cause {
             Self::TlsFault => "tls_fault",
             Self::NoApi => "no_api",
             Self::Key => "key",
+            Self::RefusedByPolicy => "refused_by_policy",
             Self::BackendRefused => "backend_refused",
             Self::BackendTls => "backend_tls",
             Self::BackendAnswer => "backend_answer",
@@ -183,7 +187,7 @@ impl Cause {
             | Self::OpeningsFull
             | Self::NoLocalPort => Answer::Status(503),
             Self::SourceFull => Answer::Status(429),
-            Self::HeadFault => Answer::OfTheRule,
+            Self::HeadFault | Self::RefusedByPolicy => Answer::OfTheRule,
             Self::NoApi => Answer::Status(404),
             Self::Key => Answer::Status(401),
             Self::BackendRefused | Self::BackendTls => Answer::Status(502),
@@ -261,6 +265,7 @@ impl Cause {
             | Self::TlsFault
             | Self::NoApi
             | Self::Key
+            | Self::RefusedByPolicy
             | Self::BackendRefused
             | Self::BackendTls
             | Self::BackendAnswer

@@ -1,7 +1,8 @@
 //! Which TLS stands before which listener and which backend, as a publication has it.
 
+use super::backend::server_name;
 use super::endpoint::{Endpoint, EndpointFault};
-use crate::catalog::{Api, Name};
+use crate::catalog::{Api, BackendUrl, Name};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use std::collections::HashMap;
@@ -31,8 +32,8 @@ impl BackendTls {
 pub struct TlsSetup {
     /// By a listener's place in the configuration; absent for a plain one.
     pub listeners: Vec<Option<Arc<ServerConfig>>>,
-    /// By API; absent for a plain backend.
-    pub backends: HashMap<Name, BackendTls>,
+    /// By API; absent where no backend of its sessions has TLS.
+    pub backends: HashMap<Name, Arc<ClientConfig>>,
 }
 
 impl TlsSetup {
@@ -41,8 +42,10 @@ impl TlsSetup {
         self.listeners.get(index).cloned().flatten()
     }
 
-    /// What stands before an API's backend.
-    pub fn of_backend(&self, api: &Api) -> Option<BackendTls> {
-        self.backends.get(&api.name).cloned()
+    /// What stands before `backend`, which sessions of `api` go to. `None`: there is nothing to do TLS with.
+    pub fn of_backend(&self, api: &Api, backend: &BackendUrl) -> Option<BackendTls> {
+        let config = Arc::clone(self.backends.get(&api.name)?);
+        // A URL's host is a name or an address, which a certificate can have.
+        Some(BackendTls { config, name: server_name(&backend.host)? })
     }
 }

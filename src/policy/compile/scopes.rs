@@ -89,6 +89,14 @@ impl Policies {
         Self { pipelines }
     }
 
+    /// Whether a policy may send sessions of `api` elsewhere.
+    pub fn may_change_backend(&self, api: &Name) -> bool {
+        self.pipelines.get(api).is_some_and(|of_api| {
+            let of_products = of_api.of_products.iter().map(|(_, pipeline)| pipeline);
+            of_api.without_product.iter().chain(of_products).any(|pipeline| pipeline.may_change_backend())
+        })
+    }
+
     /// What applies to a handshake of `api` in the context of `product`. `None`: nothing, and it costs nothing.
     pub fn of_handshake(&self, api: &Name, product: Option<&Name>) -> Option<&Arc<Pipeline>> {
         let of_api = self.pipelines.get(api)?;

@@ -129,7 +129,7 @@ static POLICIES: &[PolicyRow] = &[
         Here::Leaf(rewrite_uri::compile),
     ),
     row(
-        Shape::new("set-backend-service", &[required("base-url")], &[]),
+        Shape::new(set_backend_service::NAME, &[required("base-url")], &[]),
         BEFORE,
         Here::Leaf(set_backend_service::compile),
     ),

@@ -9,6 +9,9 @@ use crate::policy::machine::Running;
 use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
 
+/// The policy's name.
+pub(crate) const NAME: &str = "set-backend-service";
+
 struct SetBackendService {
     url: Setting<BackendUrl>,
 }

@@ -116,6 +116,7 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
         | Cause::TlsFault
         | Cause::NoApi
         | Cause::Key
+        | Cause::RefusedByPolicy
         | Cause::BackendRefused
         | Cause::BackendTls
         | Cause::BackendAnswer

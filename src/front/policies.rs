@@ -1,0 +1,215 @@
+//! Runs the policies of an opening: the shell around the machine, which stops where the backend is to be asked.
+//!
+//! Not here: what policies do (`policy`), dialling and answering (`opening`).
+
+use super::answer::BackendAnswer;
+use super::refusal::Refusal;
+use crate::catalog::access::Access;
+use crate::catalog::given_key::GivenKey;
+use crate::catalog::{Api, Routed, Snapshot};
+use crate::http1::encode::visible_to_policies;
+use crate::http1::{RequestHead, Target};
+use crate::policy::exchange::{self, Exchange, Fields, Moment, Response};
+use crate::policy::expression::{DateTime, Guid, Outside, TICKS_PER_SECOND, TimeSpan};
+use crate::policy::failure::Failure;
+use crate::policy::machine::{Dialling, Forward, Severity, Surroundings, Turn, start};
+use crate::policy::pipeline::Pipeline;
+use crate::session::Cause;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// An opening's run through its policies, which waits for the backend.
+#[derive(Debug)]
+pub(super) struct PolicyRun {
+    exchange: Exchange,
+    /// `None` once the backend's part is over.
+    dialling: Option<Dialling>,
+    clock: Clock,
+}
+
+/// An answer that policies have given, or let stand.
+#[derive(Debug)]
+pub(super) struct PolicyAnswer {
+    pub(super) response: Response,
+    pub(super) cause: Cause,
+    /// For the log: where it went wrong, if something did.
+    pub(super) why: String,
+}
+
+/// What an opening is to policies.
+pub(super) struct Handshake<'a> {
+    pub(super) request: &'a RequestHead,
+    pub(super) scheme: &'static str,
+    pub(super) client: IpAddr,
+    pub(super) routed: &'a Routed<'a>,
+    pub(super) access: &'a Access<'a>,
+}
+
+impl PolicyRun {
+    /// Runs the policies up to where the backend is to be dialled.
+    ///
+    /// # Errors
+    /// The answer that the client gets instead.
+    pub(super) fn begin(
+        pipeline: &Arc<Pipeline>,
+        snapshot: &Snapshot,
+        handshake: &Handshake<'_>,
+    ) -> Result<Self, Box<PolicyAnswer>> {
+        let clock = Clock::now();
+        let Handshake { request, scheme, client, routed, access } = *handshake;
+        let (path, query) = match request.target() {
+            Target::Origin { path, query } => (path, query),
+            Target::Asterisk | Target::Other => ("", None),
+        };
+        let mut exchange = Exchange::new(&exchange::Arrival {
+            headers: request.headers(),
+            host: request.host(),
+            scheme,
+            path,
+            query,
+            rest: routed.rest,
+            api: routed.api,
+            api_path: &snapshot.path_of(routed.api),
+            access,
+            key: &key_of(routed.api, request, query),
+            client,
+            gateway: snapshot.gateway(),
+            request_id: Guid::from_random(u128::from(random_bits()) << 64 | u128::from(random_bits())),
+            timestamp: clock.began,
+        });
+        match start(pipeline, &mut exchange, clock.moment(), &mut Worker) {
+            Turn::Dial(dialling) => Ok(Self { exchange, dialling: Some(dialling), clock }),
+            turn @ (Turn::Respond(_) | Turn::PassOn) => {
+                Err(Box::new(answer_of(turn, &exchange, Cause::RefusedByPolicy)))
+            }
+        }
+    }
+
+    /// The request as policies have made it, and where it goes.
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// What the backend is dialled with.
+    pub(super) fn forward(&self) -> Forward {
+        self.dialling.as_ref().map(|dialling| dialling.forward).unwrap_or_default()
+    }
+
+    /// Goes on with the backend's answer, whose head policies may change.
+    ///
+    /// # Errors
+    /// The answer that the client gets instead.
+    pub(super) fn answered(&mut self, mut answer: BackendAnswer) -> Result<BackendAnswer, Box<PolicyAnswer>> {
+        let Some(dialling) = self.dialling.take() else { return Ok(answer) };
+        let head = &answer.head;
+        let fields = Fields::of(visible_to_policies(head.headers()));
+        let response = Response::of_backend(head.status(), head.reason(), fields);
+        let moment = self.clock.moment();
+        match dialling.resume(Ok(response), &mut self.exchange, moment, &mut Worker) {
+            Turn::PassOn => {
+                answer.changed = self.exchange.response.take();
+                Ok(answer)
+            }
+            turn @ (Turn::Respond(_) | Turn::Dial(_)) => {
+                Err(Box::new(answer_of(turn, &self.exchange, Cause::RefusedByPolicy)))
+            }
+        }
+    }
+
+    /// Goes on with the backend's failure, which on-error may answer. `None`: it was told already.
+    pub(super) fn failed(&mut self, refusal: &Refusal) -> Option<Box<PolicyAnswer>> {
+        let dialling = self.dialling.take()?;
+        let of_cause =
+            if refusal.cause == Cause::BackendSilent { Failure::of_timeout } else { Failure::of_connection };
+        let mut failure = of_cause(refusal.status, &refusal.message);
+        for (name, value) in &refusal.headers {
+            failure.answer = Box::new(failure.answer.with_field(name, value));
+        }
+        let moment = self.clock.moment();
+        let turn = dialling.resume(Err(failure), &mut self.exchange, moment, &mut Worker);
+        Some(Box::new(answer_of(turn, &self.exchange, refusal.cause)))
+    }
+}
+
+/// What the client is answered where a run ends without the backend's answer.
+fn answer_of(turn: Turn, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
+    let response = match turn {
+        Turn::Respond(response) => response,
+        // Neither comes about without an answer of the backend's; were one to, the fault is ours.
+        Turn::PassOn | Turn::Dial(_) => {
+            let response = Response::error(500, "Internal server error");
+            return PolicyAnswer { response, cause: Cause::Bug, why: String::new() };
+        }
+    };
+    let why = exchange.last_error.as_ref().map_or_else(String::new, |error| {
+        format!("{} in {} of {}: {}: {}", error.path, error.section, error.scope, error.reason, error.message)
+    });
+    PolicyAnswer { response, cause, why }
+}
+
+/// The subscription key that was given. What is no text is no subscription's key either.
+fn key_of(api: &Api, request: &RequestHead, query: Option<&str>) -> String {
+    match GivenKey::find(&api.key_names, request.headers(), query) {
+        GivenKey::Key(key) => String::from_utf8_lossy(&key).into_owned(),
+        GivenKey::Nothing | GivenKey::NoKey => String::new(),
+    }
+}
+
+/// The time of policies: that of day, and since the handshake began, which no change of the clock bends.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    began: DateTime,
+    started: Instant,
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "the shell's clock; policies see parts of a second")]
+    fn now() -> Self {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            began: DateTime::from_unix_ticks(ticks(since_1970)).unwrap_or(DateTime::MAX),
+            started: Instant::now(),
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        let elapsed = ticks(self.started.elapsed());
+        let now = self.began.unix_ticks().saturating_add(elapsed);
+        Moment { now: DateTime::from_unix_ticks(now).unwrap_or(DateTime::MAX), elapsed: TimeSpan(elapsed) }
+    }
+}
+
+fn ticks(duration: Duration) -> i64 {
+    let nanoseconds_per_tick = 1_000_000_000 / TICKS_PER_SECOND as u128;
+    i64::try_from(duration.as_nanos() / nanoseconds_per_tick).unwrap_or(i64::MAX)
+}
+
+/// Bits of the kernel's. They decide about nothing secret, so a kernel that has none is no reason to refuse a client.
+fn random_bits() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}
+
+/// What policies of a worker get from outside.
+struct Worker;
+
+impl Outside for Worker {
+    fn random_bits(&mut self) -> u64 {
+        random_bits()
+    }
+
+    fn trace(&mut self, message: &str) {
+        tracing::debug!(message, "a policy traces");
+    }
+}
+
+impl Surroundings for Worker {
+    fn log(&mut self, severity: Severity, source: &str, message: &str) {
+        match severity {
+            Severity::Verbose => tracing::debug!(source, message, "a policy traces"),
+            Severity::Information => tracing::info!(source, message, "a policy traces"),
+            Severity::Error => tracing::error!(source, message, "a policy traces"),
+        }
+    }
+}
