@@ -10,6 +10,7 @@
 //!
 //! Not here: sockets (`front`), where documents lie (`catalog`).
 
+pub mod addresses;
 pub mod compile;
 pub(crate) mod document;
 pub mod exchange;
