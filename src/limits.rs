@@ -649,3 +649,31 @@ pub const JWT_BYTES_MAX: usize = HEAD_BYTES_MAX;
 
 /// Most values of all claims of one JWT together. A token with more is none.
 pub const JWT_VALUES_MAX: usize = 1_000;
+
+/// Parts of a period of a rate limit. A call counts for the period at least, and longer by less than a part of it.
+///
+/// Raising it costs memory: a key that is busy all the time takes some 40 bytes for each part.
+pub const RATE_SUBWINDOWS: u64 = 32;
+
+/// Keys that have counters of their own, for each kind: rate limits and quotas, by key and by subscription. Over it: keys
+/// that are new are counted together, until counters are over.
+///
+/// A key takes some 200 bytes, and 1.2 KiB if it is busy all the time.
+pub const COUNTER_KEYS_MAX: usize = 128 * 1024;
+
+/// Parts that counters are kept in, each under its own lock, so that handshakes seldom meet.
+pub const COUNTER_SHARDS: usize = 64;
+
+/// Least time, in milliseconds, between two looks through a full shard for counters that are over. It bounds what a flood
+/// of keys takes of a core: a look is at some 2,000 counters.
+pub const COUNTER_SWEEP_MS: i64 = 100;
+
+/// How far apart, in milliseconds, the times may be at which threads ask the same counter. One that is over is kept for as
+/// long, so that none that read its clock before finds it gone.
+pub const COUNTER_LAG_MS: i64 = 1000;
+
+/// Families of counters that keys without room are counted together in, for each shard. Over it: the call is refused.
+/// Documents make families, not clients, and a handful of them.
+pub const COUNTER_FAMILIES_MAX: usize = 64;
+
+const _: () = assert!(COUNTER_KEYS_MAX.is_multiple_of(COUNTER_SHARDS));

@@ -12,6 +12,7 @@
 
 pub mod addresses;
 pub mod compile;
+pub mod counters;
 pub(crate) mod document;
 pub mod exchange;
 pub mod expression;

@@ -119,6 +119,12 @@ impl KeyHash {
         Ok(Self(hash))
     }
 
+    /// Eight of its bytes, not those that [`HashOfKeys`] looks at.
+    pub fn second_word(&self) -> u64 {
+        let [_, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// What may stand for a hash, in words.
     pub fn allowed() -> String {
         format!("{PREFIX} and 64 hexadecimal digits")
@@ -179,6 +185,16 @@ impl KeyHasher {
     pub fn hash(&self, key: &[u8]) -> KeyHash {
         let mut hash = [0; 32];
         hash.copy_from_slice(hmac::sign(&self.0, key).as_ref());
+        KeyHash(hash)
+    }
+
+    /// The keyed hash of a key that means something only with what `above` is the hash of.
+    pub fn hash_under(&self, above: &KeyHash, key: &[u8]) -> KeyHash {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(&above.0);
+        context.update(key);
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.sign().as_ref());
         KeyHash(hash)
     }
 

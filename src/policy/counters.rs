@@ -1,0 +1,226 @@
+//! The counters behind rate-limit, rate-limit-by-key, quota and quota-by-key.
+//!
+//! ```text
+//! policy, key ─► CounterKeys ─► CounterKey ─► Shard ─► Window or Quota ─► so many left, or come again in so long
+//!                 (HMAC)                     (bounded)
+//! ```
+//!
+//! The property to trust: no key is ever given more than its rule says, whoever asks at the same time, whatever keys an
+//! attacker makes up, and however many. What is not certain is counted as if it were spent.
+//!
+//! Counters belong to what they count (a kind of policy and a key), not to a snapshot: they go on through every publish,
+//! and a limit that has changed holds for what was counted before. They do not outlive the process.
+//!
+//! Not here: the locks that shards are shared under (`front::policy_counters`); bytes (`bandwidth`): what follows the
+//! handshake is not seen by policies; the statuses and headers of a refusal.
+
+mod quota;
+mod shard;
+mod window;
+
+use core::fmt;
+
+use crate::catalog::subscription_key::{KeyHash, KeyHasher};
+
+pub use quota::{Quota, QuotaRule, span_text};
+pub use shard::Shard;
+pub use window::{Rate, Window};
+
+/// What counts the calls of one key. It is new by default, and nothing is counted then.
+///
+/// Time is in milliseconds after an origin that only the kind of counter knows. It may go back by [`COUNTER_LAG_MS`]: threads
+/// read their clocks apart.
+///
+/// [`COUNTER_LAG_MS`]: crate::limits::COUNTER_LAG_MS
+pub trait Counter: Clone + Default {
+    /// What is allowed.
+    type Rule;
+
+    /// Counts, or only looks.
+    ///
+    /// # Errors
+    /// The rule has nothing left for this call. Nothing was counted.
+    fn ask(&mut self, rule: &Self::Rule, ask: Ask, now_ms: i64) -> Result<Left, Exceeded>;
+
+    /// From when on it is as good as new, for a thread whose clock lags too. `None`: nothing is counted.
+    fn over_at_ms(&self, rule: &Self::Rule) -> Option<i64>;
+
+    /// The answer to a call that could not be counted at all.
+    fn no_room(rule: &Self::Rule, now_ms: i64) -> Exceeded;
+}
+
+/// What is wanted of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// To count a call as so many, if they are left. One that counts as none is refused where nothing is left.
+    Take(u64),
+    /// To know whether a call is left: it is counted when its outcome is known.
+    Look,
+    /// To count what has happened, even beyond the rule.
+    Add(u64),
+}
+
+impl Ask {
+    /// What must be left.
+    fn needed(self) -> u64 {
+        match self {
+            Self::Take(calls) => calls.max(1),
+            Self::Look => 1,
+            Self::Add(_) => 0,
+        }
+    }
+
+    /// What is counted.
+    fn counted(self) -> u64 {
+        match self {
+            Self::Take(calls) | Self::Add(calls) => calls,
+            Self::Look => 0,
+        }
+    }
+}
+
+/// A call that may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Calls that are left behind this one.
+    pub calls: u64,
+}
+
+/// A call that the rule has nothing left for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// After how many milliseconds it would be let in, if no other call came first. `None`: never.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Exceeded {
+    /// Whole seconds for Retry-After: rounded up, so that who waits so long is not early.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_ms.map(|ms| ms.div_ceil(1000).max(1))
+    }
+}
+
+/// What a call is counted under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterKey {
+    /// Of the key itself.
+    own: KeyHash,
+    /// Of all that its policy counts: keys that there is no room for are counted together.
+    family: KeyHash,
+}
+
+impl CounterKey {
+    /// A number to choose a shard by: as good as random, and apart from what maps look at.
+    pub fn shard_number(&self) -> usize {
+        self.own.second_word() as usize
+    }
+}
+
+/// Makes keys of counters under a secret of the process.
+///
+/// A key of any length takes 32 bytes, nobody outside can choose keys that meet, and a dump shows none of them.
+#[derive(Clone)]
+pub struct CounterKeys(KeyHasher);
+
+/// What a policy counts its keys under. Policies of the same family and key share a counter.
+#[derive(Clone, Debug)]
+pub struct CounterFamily {
+    hash: KeyHash,
+}
+
+impl CounterKeys {
+    /// Keys under `secret`: 32 random bytes.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        Self(KeyHasher::new(secret))
+    }
+
+    /// The family that `name` stands for.
+    pub fn family(&self, name: &str) -> CounterFamily {
+        CounterFamily { hash: self.0.hash(name.as_bytes()) }
+    }
+
+    /// The key of `value` in a family.
+    pub fn key(&self, family: &CounterFamily, value: &[u8]) -> CounterKey {
+        CounterKey { own: self.0.hash_under(&family.hash, value), family: family.hash }
+    }
+}
+
+impl fmt::Debug for CounterKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, formatter)
+    }
+}
+
+/// The counters of a process, as policies have them. It is exact: shared by all workers, each key under one lock.
+pub trait Counters: fmt::Debug + Send + Sync {
+    /// Asks the window of a key that is made up by policies (`rate-limit-by-key`), at a time of the monotonic clock.
+    ///
+    /// # Errors
+    /// The rule has nothing left.
+    fn rate_of_key(&self, key: &CounterKey, rule: &Rate, ask: Ask, now_ms: i64) -> Result<Left, Exceeded>;
+
+    /// Asks the window of a subscription (`rate-limit`), at a time of the monotonic clock.
+    ///
+    /// # Errors
+    /// The rule has nothing left.
+    fn rate_of_subscription(
+        &self,
+        key: &CounterKey,
+        rule: &Rate,
+        ask: Ask,
+        now_ms: i64,
+    ) -> Result<Left, Exceeded>;
+
+    /// Asks the quota of a key that is made up by policies (`quota-by-key`), at a time of day since 1970.
+    ///
+    /// # Errors
+    /// The rule has nothing left.
+    fn quota_of_key(
+        &self,
+        key: &CounterKey,
+        rule: &QuotaRule,
+        ask: Ask,
+        now_ms: i64,
+    ) -> Result<Left, Exceeded>;
+
+    /// Asks the quota of a subscription (`quota`), at a time of day since 1970.
+    ///
+    /// # Errors
+    /// The rule has nothing left.
+    fn quota_of_subscription(
+        &self,
+        key: &CounterKey,
+        rule: &QuotaRule,
+        ask: Ask,
+        now_ms: i64,
+    ) -> Result<Left, Exceeded>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_of_its_family_and_of_its_process() {
+        let keys = CounterKeys::new(&[1; 32]);
+        let (one, other) = (keys.family("rate-limit-by-key 60"), keys.family("rate-limit-by-key 6"));
+        assert_eq!(keys.key(&one, b"ann"), keys.key(&one, b"ann"));
+        assert_ne!(keys.key(&one, b"ann"), keys.key(&one, b"anne"));
+        assert_ne!(keys.key(&one, b"0ann").own, keys.key(&other, b"0ann").own);
+        let elsewhere = CounterKeys::new(&[2; 32]);
+        assert_ne!(
+            keys.key(&one, b"ann").own,
+            elsewhere.key(&elsewhere.family("rate-limit-by-key 60"), b"ann").own
+        );
+        assert_eq!(format!("{keys:?}"), "***");
+        assert!(!format!("{:?}", keys.key(&one, b"ann")).contains("ann"));
+    }
+
+    #[test]
+    fn who_waits_as_long_as_retry_after_says_is_not_early() {
+        for (ms, s) in [(1, 1), (999, 1), (1000, 1), (1001, 2), (57_000, 57)] {
+            assert_eq!(Exceeded { retry_after_ms: Some(ms) }.retry_after_s(), Some(s));
+        }
+        assert_eq!(Exceeded { retry_after_ms: None }.retry_after_s(), None);
+    }
+}
