@@ -15,6 +15,7 @@ mod head_reader;
 pub mod listener;
 mod opening;
 mod policies;
+pub mod policy_counters;
 mod refusal;
 mod remains;
 mod run;

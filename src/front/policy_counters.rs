@@ -1,0 +1,191 @@
+//! The counters of policies, shared by all workers.
+//!
+//! Each kind of counter is spread over shards, each under a lock of its own, which a front holds for one look-up: some
+//! hundred nanoseconds. A handshake meets another there only if both are counted in the same shard at the same moment.
+//! Relays never come here.
+//!
+//! Not here: what is counted, and how room is bounded (`policy::counters`).
+
+use std::fmt;
+use std::sync::PoisonError;
+
+use crate::limits::{COUNTER_KEYS_MAX, COUNTER_SHARDS};
+use crate::policy::counters::{
+    Ask, Counter, CounterKey, Counters, Exceeded, Left, Quota, QuotaRule, Rate, Shard, Window,
+};
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "a map that grows and shrinks cannot be shared without a lock; only fronts take it, for one look-up"
+)]
+type Lock<T> = std::sync::Mutex<T>;
+
+/// The counters of a process. They live as long as it does, through every publish.
+pub struct SharedCounters {
+    // Each kind has its room: keys that clients make up take none from subscriptions, and short windows none from quotas.
+    rates_of_keys: Table<Window>,
+    rates_of_subscriptions: Table<Window>,
+    quotas_of_keys: Table<Quota>,
+    quotas_of_subscriptions: Table<Quota>,
+}
+
+struct Table<C> {
+    shards: Box<[Lock<Shard<C>>]>,
+}
+
+impl SharedCounters {
+    /// Counters with nothing counted, and room for so many keys of each kind.
+    pub fn new(keys_max: usize) -> Self {
+        Self {
+            rates_of_keys: Table::new(keys_max),
+            rates_of_subscriptions: Table::new(keys_max),
+            quotas_of_keys: Table::new(keys_max),
+            quotas_of_subscriptions: Table::new(keys_max),
+        }
+    }
+}
+
+impl Default for SharedCounters {
+    fn default() -> Self {
+        Self::new(COUNTER_KEYS_MAX)
+    }
+}
+
+impl fmt::Debug for SharedCounters {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SharedCounters")
+            .field("rates_of_keys", &self.rates_of_keys.keys())
+            .field("rates_of_subscriptions", &self.rates_of_subscriptions.keys())
+            .field("quotas_of_keys", &self.quotas_of_keys.keys())
+            .field("quotas_of_subscriptions", &self.quotas_of_subscriptions.keys())
+            .finish()
+    }
+}
+
+impl Counters for SharedCounters {
+    fn rate_of_key(&self, key: &CounterKey, rule: &Rate, ask: Ask, now_ms: i64) -> Result<Left, Exceeded> {
+        self.rates_of_keys.ask(key, rule, ask, now_ms)
+    }
+
+    fn rate_of_subscription(
+        &self,
+        key: &CounterKey,
+        rule: &Rate,
+        ask: Ask,
+        now_ms: i64,
+    ) -> Result<Left, Exceeded> {
+        self.rates_of_subscriptions.ask(key, rule, ask, now_ms)
+    }
+
+    fn quota_of_key(
+        &self,
+        key: &CounterKey,
+        rule: &QuotaRule,
+        ask: Ask,
+        now_ms: i64,
+    ) -> Result<Left, Exceeded> {
+        self.quotas_of_keys.ask(key, rule, ask, now_ms)
+    }
+
+    fn quota_of_subscription(
+        &self,
+        key: &CounterKey,
+        rule: &QuotaRule,
+        ask: Ask,
+        now_ms: i64,
+    ) -> Result<Left, Exceeded> {
+        self.quotas_of_subscriptions.ask(key, rule, ask, now_ms)
+    }
+}
+
+impl<C: Counter> Table<C> {
+    fn new(keys_max: usize) -> Self {
+        let of_each = keys_max.div_ceil(COUNTER_SHARDS);
+        Self { shards: (0..COUNTER_SHARDS).map(|_| Lock::new(Shard::new(of_each))).collect() }
+    }
+
+    fn ask(&self, key: &CounterKey, rule: &C::Rule, ask: Ask, now_ms: i64) -> Result<Left, Exceeded> {
+        let shard = &self.shards[key.shard_number() % self.shards.len()];
+        shard.lock().unwrap_or_else(PoisonError::into_inner).ask(key, rule, ask, now_ms)
+    }
+
+    fn keys(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).keys()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::policy::counters::{CounterFamily, CounterKeys};
+
+    fn keys() -> (CounterKeys, CounterFamily) {
+        let keys = CounterKeys::new(&[3; 32]);
+        let family = keys.family("test");
+        (keys, family)
+    }
+
+    #[test]
+    fn exactly_as_many_calls_as_allowed_get_through_a_storm_of_threads() {
+        const CALLS: u64 = if cfg!(miri) { 40 } else { 10_000 };
+        const KEYS: u64 = 3;
+        let (counters, (keys, family)) = (SharedCounters::default(), keys());
+        let rate = Rate { calls: CALLS, period_ms: 60_000 };
+        let quota = QuotaRule { calls: CALLS, period_ms: 60_000, first_period_start_ms: 0 };
+        let let_in: [AtomicU64; 4] = Default::default();
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let (counters, keys, family, let_in) = (&counters, &keys, &family, &let_in);
+                scope.spawn(move || {
+                    for round in 0..CALLS {
+                        let key = keys.key(family, &[((thread + round) % KEYS) as u8]);
+                        // Within a window, whatever the threads' clocks say.
+                        let now_ms = i64::try_from(round % 900).unwrap();
+                        let take = Ask::Take(1);
+                        for (let_in, asked) in let_in.iter().zip([
+                            counters.rate_of_key(&key, &rate, take, now_ms),
+                            counters.rate_of_subscription(&key, &rate, take, now_ms),
+                            counters.quota_of_key(&key, &quota, take, now_ms),
+                            counters.quota_of_subscription(&key, &quota, take, now_ms),
+                        ]) {
+                            let_in.fetch_add(u64::from(asked.is_ok()), Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        // Eight threads ask for more than twice what three keys have.
+        assert_eq!(let_in.map(AtomicU64::into_inner), [KEYS * CALLS; 4]);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "a crowd takes Miri minutes")]
+    fn a_flood_of_keys_stays_within_its_room_and_takes_none_from_other_kinds() {
+        const ROOM: usize = 6400;
+        let (counters, (keys, family)) = (SharedCounters::new(ROOM), keys());
+        let rate = Rate { calls: 1, period_ms: 60_000 };
+        for name in 0..5 * ROOM as u64 {
+            let _ = counters.rate_of_key(&keys.key(&family, &name.to_le_bytes()), &rate, Ask::Take(1), 0);
+        }
+        assert_eq!(counters.rates_of_keys.keys(), ROOM);
+        for name in 0..100_u64 {
+            let key = keys.key(&family, &name.to_le_bytes());
+            assert!(counters.rate_of_subscription(&key, &rate, Ask::Take(1), 0).is_ok());
+        }
+    }
+
+    #[test]
+    fn shows_how_many_keys_there_are_and_none_of_them() {
+        let (counters, (keys, family)) = (SharedCounters::default(), keys());
+        let rule = QuotaRule { calls: 1, period_ms: 0, first_period_start_ms: 0 };
+        counters.quota_of_key(&keys.key(&family, b"ann"), &rule, Ask::Take(1), 0).unwrap();
+        assert_eq!(
+            format!("{counters:?}"),
+            "SharedCounters { rates_of_keys: 0, rates_of_subscriptions: 0, quotas_of_keys: 1, \
+             quotas_of_subscriptions: 0 }"
+        );
+    }
+}
