@@ -677,3 +677,18 @@ pub const COUNTER_LAG_MS: i64 = 1000;
 pub const COUNTER_FAMILIES_MAX: usize = 64;
 
 const _: () = assert!(COUNTER_KEYS_MAX.is_multiple_of(COUNTER_SHARDS));
+
+/// Keys of one policy that tokens are verified with. Over it: a fault at publish.
+///
+/// A token that names none of them (`kid`) is tried with all of its family: it bounds what a handshake can take of a core, to
+/// half a millisecond with RSA keys of 2048 bits.
+pub const TOKEN_KEYS_MAX: usize = 16;
+
+/// Shortest secret, in bytes, that tokens are signed with. A shorter one is refused: it can be found by trying.
+pub const TOKEN_SECRET_BYTES_MIN: usize = 16;
+
+/// Smallest modulus of an RSA key, in bytes (RFC 7518 §3.3). A smaller one is refused.
+pub const TOKEN_RSA_BYTES_MIN: usize = 2048 / 8;
+
+/// Largest modulus of an RSA key, in bytes. A larger one is refused: each token would cost a millisecond.
+pub const TOKEN_RSA_BYTES_MAX: usize = 8192 / 8;

@@ -22,6 +22,7 @@ pub mod machine;
 pub mod pipeline;
 mod policies;
 mod setting;
+pub mod token;
 
 #[cfg(test)]
 mod tests;

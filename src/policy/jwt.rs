@@ -3,7 +3,7 @@
 //! What is read is bounded by the token's length and a number of values. Whoever reads one here knows what it claims, and
 //! nothing about whether that is true.
 //!
-//! Not here: signatures, and whether a token is valid now.
+//! Not here: whether a signature is right, and whether a token is valid now (`token`).
 
 use std::sync::Arc;
 
@@ -13,6 +13,8 @@ use serde_json::Value as Json;
 
 use super::expression::DateTime;
 use crate::limits::{JWT_BYTES_MAX, JWT_VALUES_MAX};
+
+type JsonObject = serde_json::Map<String, Json>;
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +47,19 @@ pub struct Jwt {
 /// A claim: its name and its values.
 pub type Claim = (Arc<str>, Arc<[Arc<str>]>);
 
+/// A token as it is to be verified.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignedJwt<'t> {
+    /// What it says.
+    pub jwt: Jwt,
+    /// What its signature is over.
+    pub signed: &'t str,
+    /// Its signature; empty if it has none.
+    pub signature: Vec<u8>,
+    /// Whether its header asks that extensions are understood (`crit`, RFC 7515 §4.1.11).
+    pub has_critical: bool,
+}
+
 impl Jwt {
     /// Reads `token`, with or without `Bearer ` before it. `None` if it is no JWT.
     pub fn parse(token: &str) -> Option<Self> {
@@ -53,19 +68,29 @@ impl Jwt {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("Bearer ") => rest.trim_start(),
             Some(_) | None => token,
         };
-        if token.len() > JWT_BYTES_MAX {
-            return None;
-        }
-        let mut parts = token.split('.');
-        let (header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() {
-            return None;
-        }
+        let (header, payload, _signature) = parts(token)?;
+        Self::of_objects(&object(header)?, &object(payload)?)
+    }
+
+    /// Reads `token` with what it takes to verify it. `None` if it is no JWT, in its one spelling.
+    pub fn parse_signed(token: &str) -> Option<SignedJwt<'_>> {
+        let (header, payload, signature) = parts(token)?;
+        let signed = &token[..header.len() + 1 + payload.len()];
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         let header = object(header)?;
-        let payload = object(payload)?;
+        let has_critical = header.contains_key("crit");
+        Some(SignedJwt {
+            jwt: Self::of_objects(&header, &object(payload)?)?,
+            signed,
+            signature,
+            has_critical,
+        })
+    }
+
+    fn of_objects(header: &JsonObject, payload: &JsonObject) -> Option<Self> {
         let mut values = 0;
         let mut claims = Vec::with_capacity(payload.len());
-        for (name, value) in &payload {
+        for (name, value) in payload {
             let texts: Vec<Arc<str>> = match value {
                 Json::Array(elements) => elements.iter().map(text_of).collect(),
                 one @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_)) => {
@@ -78,19 +103,18 @@ impl Jwt {
             }
             claims.push((name.as_str().into(), texts.into()));
         }
-        let text =
-            |object: &serde_json::Map<String, Json>, name: &str| object.get(name)?.as_str().map(Arc::from);
+        let text = |object: &JsonObject, name: &str| object.get(name)?.as_str().map(Arc::from);
         let mut jwt = Self {
-            algorithm: text(&header, "alg"),
-            kind: text(&header, "typ"),
-            key_id: text(&header, "kid"),
+            algorithm: text(header, "alg"),
+            kind: text(header, "typ"),
+            key_id: text(header, "kid"),
             audiences: Vec::new(),
-            expiration_time: time(&payload, "exp")?,
-            issued_at: time(&payload, "iat")?,
-            not_before: time(&payload, "nbf")?,
-            id: text(&payload, "jti"),
-            issuer: text(&payload, "iss"),
-            subject: text(&payload, "sub"),
+            expiration_time: time(payload, "exp")?,
+            issued_at: time(payload, "iat")?,
+            not_before: time(payload, "nbf")?,
+            id: text(payload, "jti"),
+            issuer: text(payload, "iss"),
+            subject: text(payload, "sub"),
             claims,
         };
         jwt.audiences = jwt.claim("aud").unwrap_or_default().to_vec();
@@ -103,8 +127,18 @@ impl Jwt {
     }
 }
 
+/// The three parts of a token: header, payload, signature.
+fn parts(token: &str) -> Option<(&str, &str, &str)> {
+    if token.len() > JWT_BYTES_MAX {
+        return None;
+    }
+    let mut parts = token.split('.');
+    let three = (parts.next()?, parts.next()?, parts.next()?);
+    parts.next().is_none().then_some(three)
+}
+
 /// A part of a token: base64url of a JSON object.
-fn object(part: &str) -> Option<serde_json::Map<String, Json>> {
+fn object(part: &str) -> Option<JsonObject> {
     let bytes = URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()?;
     match serde_json::from_slice(&bytes).ok()? {
         Json::Object(object) => Some(object),
@@ -121,7 +155,7 @@ fn text_of(value: &Json) -> Arc<str> {
 }
 
 /// A claim that is a time (RFC 7519 §2, NumericDate). `None` outside: it is there and is no time, so the token is none.
-fn time(payload: &serde_json::Map<String, Json>, name: &str) -> Option<Option<DateTime>> {
+fn time(payload: &JsonObject, name: &str) -> Option<Option<DateTime>> {
     let Some(value) = payload.get(name) else { return Some(None) };
     let seconds = value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64))?;
     DateTime::from_unix_seconds(seconds).map(Some)
@@ -156,6 +190,24 @@ mod tests {
             assert_eq!(jwt.claim("ok"), Some(&["true".into()][..]));
             assert_eq!(jwt.claim("address"), Some(&[r#"{"city":"Ulm"}"#.into()][..]));
             assert_eq!(jwt.claim("Roles"), None);
+        }
+    }
+
+    #[test]
+    fn a_token_to_verify_is_one_in_its_one_spelling() {
+        let given = token(r#"{"alg":"RS256"}"#, r#"{"sub":"ann"}"#);
+        let read = Jwt::parse_signed(&given).expect("a token");
+        assert_eq!(Some(&read.jwt), Jwt::parse(&given).as_ref());
+        assert_eq!(format!("{}.c2ln", read.signed), given);
+        assert_eq!((read.signature.as_slice(), read.has_critical), (&b"sig"[..], false));
+        let unsigned = given.strip_suffix("c2ln").unwrap();
+        assert!(Jwt::parse_signed(unsigned).expect("a token").signature.is_empty());
+        assert!(Jwt::parse_signed(&token(r#"{"crit":["exp"]}"#, "{}")).expect("a token").has_critical);
+        // `c2lo` would be three bytes too, `c2l` has bits that stand for nothing.
+        for respelt in
+            [format!("Bearer {given}"), format!(" {given}"), format!("{given}="), format!("{unsigned}c2l")]
+        {
+            assert_eq!(Jwt::parse_signed(&respelt), None, "{respelt}");
         }
     }
 
