@@ -16,6 +16,7 @@ pub mod listener;
 mod opening;
 mod policies;
 pub mod policy_counters;
+pub mod policy_guards;
 mod refusal;
 mod remains;
 mod run;

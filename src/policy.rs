@@ -17,6 +17,7 @@ pub(crate) mod document;
 pub mod exchange;
 pub mod expression;
 pub mod failure;
+pub mod guards;
 pub mod jwt;
 pub mod machine;
 pub mod pipeline;

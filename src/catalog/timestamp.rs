@@ -17,6 +17,16 @@ impl Timestamp {
     pub const ALLOWED: &'static str =
         "a moment with its offset (rfc 3339) and without quotes, like 2030-01-31T12:00:00Z";
 
+    /// Reads a moment with its offset (RFC 3339).
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::from_toml(&text.parse().ok()?)
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z; fewer than none before.
+    pub fn unix_seconds(self) -> i64 {
+        self.0
+    }
+
     /// So many seconds since 1970-01-01T00:00:00Z.
     pub fn from_unix(seconds: u64) -> Self {
         Self(i64::try_from(seconds).unwrap_or(i64::MAX))

@@ -2,6 +2,7 @@
 //!
 //! Not here: counting them (`admission`, `sources`), and places of APIs, products and subscriptions, which come with a snapshot.
 
+use super::policy_guards::PolicyGuards;
 use super::refusal::Refusal;
 use super::sources::{SourceIsFull, Sources};
 use crate::admission::permit::{Permit, PermitToken};
@@ -19,6 +20,7 @@ pub struct Budgets {
     sessions_by_source: Arc<Sources>,
     openings: Arc<Places>,
     openings_by_source: Arc<Sources>,
+    guards: Arc<PolicyGuards>,
 }
 
 impl Budgets {
@@ -37,6 +39,7 @@ impl Budgets {
             sessions_by_source: by_source(limits.source_connections_max),
             openings: Places::new(openings),
             openings_by_source: by_source(limits.openings_per_source_max),
+            guards: Arc::default(),
         }
     }
 
@@ -53,6 +56,11 @@ impl Budgets {
     /// Networks of clients that hold a place of a session, as far as they are counted.
     pub fn source_networks(&self) -> usize {
         self.sessions_by_source.networks()
+    }
+
+    /// What policies count with.
+    pub(super) fn guards(&self) -> &Arc<PolicyGuards> {
+        &self.guards
     }
 
     /// The places of all openings in progress.

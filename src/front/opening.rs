@@ -327,7 +327,7 @@ impl<N: Network> Opening<N> {
         let Some(pipeline) = snapshot.policies_of(routed.api, access) else { return Ok(None) };
         let client = self.peer.ip();
         let handshake = Handshake { request, scheme: self.scheme(), client, routed, access };
-        Ok(Some(PolicyRun::begin(pipeline, snapshot, &handshake)?))
+        Ok(Some(PolicyRun::begin(pipeline, snapshot, &handshake, self.front.budgets.guards())?))
     }
 
     /// Dials and does ringgate's own handshake with the backend, while the client stays.

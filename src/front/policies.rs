@@ -3,6 +3,7 @@
 //! Not here: what policies do (`policy`), dialling and answering (`opening`).
 
 use super::answer::BackendAnswer;
+use super::policy_guards::PolicyGuards;
 use super::refusal::Refusal;
 use crate::catalog::access::Access;
 use crate::catalog::given_key::GivenKey;
@@ -12,6 +13,7 @@ use crate::http1::{RequestHead, Target};
 use crate::policy::exchange::{self, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, Outside, TICKS_PER_SECOND, TimeSpan};
 use crate::policy::failure::Failure;
+use crate::policy::guards::Guards;
 use crate::policy::machine::{Dialling, Forward, Severity, Surroundings, Turn, start};
 use crate::policy::pipeline::Pipeline;
 use crate::session::Cause;
@@ -27,6 +29,7 @@ pub(super) struct PolicyRun {
     /// `None` once the backend's part is over.
     dialling: Option<Dialling>,
     clock: Clock,
+    worker: Worker,
 }
 
 /// An answer that policies have given, or let stand.
@@ -56,6 +59,7 @@ impl PolicyRun {
         pipeline: &Arc<Pipeline>,
         snapshot: &Snapshot,
         handshake: &Handshake<'_>,
+        guards: &Arc<PolicyGuards>,
     ) -> Result<Self, Box<PolicyAnswer>> {
         let clock = Clock::now();
         let Handshake { request, scheme, client, routed, access } = *handshake;
@@ -79,8 +83,9 @@ impl PolicyRun {
             request_id: Guid::from_random(u128::from(random_bits()) << 64 | u128::from(random_bits())),
             timestamp: clock.began,
         });
-        match start(pipeline, &mut exchange, clock.moment(), &mut Worker) {
-            Turn::Dial(dialling) => Ok(Self { exchange, dialling: Some(dialling), clock }),
+        let mut worker = Worker { guards: Arc::clone(guards) };
+        match start(pipeline, &mut exchange, clock.moment(), &mut worker) {
+            Turn::Dial(dialling) => Ok(Self { exchange, dialling: Some(dialling), clock, worker }),
             turn @ (Turn::Respond(_) | Turn::PassOn) => {
                 Err(Box::new(answer_of(turn, &exchange, Cause::RefusedByPolicy)))
             }
@@ -107,7 +112,7 @@ impl PolicyRun {
         let fields = Fields::of(visible_to_policies(head.headers()));
         let response = Response::of_backend(head.status(), head.reason(), fields);
         let moment = self.clock.moment();
-        match dialling.resume(Ok(response), &mut self.exchange, moment, &mut Worker) {
+        match dialling.resume(Ok(response), &mut self.exchange, moment, &mut self.worker) {
             Turn::PassOn => {
                 answer.changed = self.exchange.response.take();
                 Ok(answer)
@@ -128,7 +133,7 @@ impl PolicyRun {
             failure.answer = Box::new(failure.answer.with_field(name, value));
         }
         let moment = self.clock.moment();
-        let turn = dialling.resume(Err(failure), &mut self.exchange, moment, &mut Worker);
+        let turn = dialling.resume(Err(failure), &mut self.exchange, moment, &mut self.worker);
         Some(Box::new(answer_of(turn, &self.exchange, refusal.cause)))
     }
 }
@@ -192,7 +197,10 @@ fn random_bits() -> u64 {
 }
 
 /// What policies of a worker get from outside.
-struct Worker;
+#[derive(Debug)]
+struct Worker {
+    guards: Arc<PolicyGuards>,
+}
 
 impl Outside for Worker {
     fn random_bits(&mut self) -> u64 {
@@ -205,6 +213,10 @@ impl Outside for Worker {
 }
 
 impl Surroundings for Worker {
+    fn guards(&self) -> Guards<'_> {
+        self.guards.now()
+    }
+
     fn log(&mut self, severity: Severity, source: &str, message: &str) {
         match severity {
             Severity::Verbose => tracing::debug!(source, message, "a policy traces"),

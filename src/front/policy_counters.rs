@@ -124,7 +124,7 @@ mod tests {
 
     fn keys() -> (CounterKeys, CounterFamily) {
         let keys = CounterKeys::new(&[3; 32]);
-        let family = keys.family("test");
+        let family = CounterFamily::new("test");
         (keys, family)
     }
 

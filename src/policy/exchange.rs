@@ -15,8 +15,10 @@ pub use response::{Body, Response};
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use super::expression::{self, Context, DateTime, Guid, TimeSpan, Variables};
+use super::counters::CounterKey;
+use super::expression::{self, Context, DateTime, Guid, Text, TimeSpan, Variables};
 use super::failure::{Failure, LastError};
+use super::guards::Deferred;
 use crate::catalog::access::Access;
 use crate::catalog::api::Api;
 use crate::catalog::product::Product;
@@ -81,6 +83,10 @@ pub struct Exchange {
     pub response: Option<Response>,
     /// What went wrong last.
     pub last_error: Option<LastError>,
+    /// Fields that the client's answer gets, whatever it is.
+    pub(crate) told: Vec<(Text, String)>,
+    /// What is counted when the answer is known, and under which key.
+    pub(crate) deferred: Vec<(Arc<dyn Deferred>, CounterKey)>,
     backend: BackendUrl,
     /// Behind the path of the backend's URL.
     rest: String,
@@ -136,6 +142,8 @@ impl Exchange {
             variables: Variables::default(),
             response: None,
             last_error: None,
+            told: Vec::new(),
+            deferred: Vec::new(),
             backend: api.backend.clone(),
             rest: arrival.rest.to_owned(),
             query: arrival.query.unwrap_or_default().to_owned(),

@@ -6,16 +6,19 @@
 //!    └──────────┴────────── failure ──────┴─────┴──► on-error ─► RESPOND
 //! ```
 //!
-//! A policy may respond anywhere, and ends the run with it. The machine knows neither sockets nor time: it ends in a bounded
+//! A policy may respond anywhere, and ends the run with it. However it ends, what policies have put off until the answer is
+//! known is done then, and what they tell the client is added. The machine knows neither sockets nor time: it ends in a bounded
 //! number of steps, since no step goes back.
 //!
 //! Not here: what the steps do (`policies`), how an answer is written (`exchange`).
 
 use std::sync::Arc;
 
+use super::exchange::fields::ExistsAction;
 use super::exchange::{Body, Exchange, Moment, Response};
 use super::expression::{Expression, Outside, Section, Value};
 use super::failure::{Failure, LastError};
+use super::guards::Guards;
 use super::pipeline::{Action, Flow, Pipeline, Step};
 pub use super::policies::forward_request::Forward;
 
@@ -23,6 +26,9 @@ pub use super::policies::forward_request::Forward;
 pub trait Surroundings: Outside {
     /// A `trace` policy's line, in bounds and on one line.
     fn log(&mut self, severity: Severity, source: &str, message: &str);
+
+    /// What handshakes are counted with.
+    fn guards(&self) -> Guards<'_>;
 
     /// A step is about to run.
     fn begins(&mut self, _step: &Step, _exchange: &Exchange) {}
@@ -135,7 +141,17 @@ struct Machine {
 }
 
 impl Machine {
-    fn go_on(mut self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn Surroundings) -> Turn {
+    fn go_on(self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn Surroundings) -> Turn {
+        let mut turn = self.advance(exchange, moment, outside);
+        match &mut turn {
+            Turn::Dial(_) => {}
+            Turn::PassOn => settle(None, exchange, moment, outside),
+            Turn::Respond(response) => settle(Some(response), exchange, moment, outside),
+        }
+        turn
+    }
+
+    fn advance(mut self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn Surroundings) -> Turn {
         let pipeline = Arc::clone(&self.pipeline);
         loop {
             let Some(step) = pipeline.steps(self.section).get(self.next) else {
@@ -218,6 +234,33 @@ fn run(step: &Step, running: &mut Running<'_>) -> Result<Ran, Failure> {
         }
         Action::Skip(skip) => Ok(Ran::On(*skip)),
         Action::Dial(forward) => forward.evaluate(running).map(Ran::Dials),
+    }
+}
+
+/// Does what was put off until the answer is known: `own`, or else the backend's, which is in the exchange.
+fn settle(
+    own: Option<&mut Response>,
+    exchange: &mut Exchange,
+    moment: Moment,
+    outside: &mut dyn Surroundings,
+) {
+    let deferred = core::mem::take(&mut exchange.deferred);
+    if let Some(own) = own.as_deref().filter(|_| !deferred.is_empty()) {
+        exchange.response = Some(own.clone());
+    }
+    for (deferred, key) in deferred {
+        let section = Section::Outbound;
+        let mut running = Running { exchange: &mut *exchange, section, moment, outside: &mut *outside };
+        if let Err(failure) = deferred.settle(&key, &mut running) {
+            outside.log(Severity::Error, "increment-condition", &failure.message);
+        }
+    }
+    let told = core::mem::take(&mut exchange.told);
+    if let Some(answer) = own.or(exchange.response.as_mut()) {
+        for (name, value) in told {
+            // Names were checked at publish; where there is no room, the client goes without.
+            let _ = answer.fields.change(&name, ExistsAction::Override, &[value]);
+        }
     }
 }
 

@@ -5,8 +5,12 @@
 pub(crate) mod authentication_basic;
 pub(crate) mod check_header;
 pub(crate) mod choose;
+mod counting;
 pub(crate) mod forward_request;
 pub(crate) mod include_fragment;
+pub(crate) mod ip_filter;
+pub(crate) mod quota;
+pub(crate) mod rate_limit;
 pub(crate) mod return_response;
 pub(crate) mod rewrite_uri;
 pub(crate) mod set_backend_service;

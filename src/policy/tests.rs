@@ -2,5 +2,6 @@
 
 mod faults;
 mod flow;
+mod guards;
 mod heads;
 mod scene;

@@ -13,6 +13,8 @@ use crate::policy::setting::{Literal, Setting};
 
 /// A compiler's state.
 pub(crate) struct Compiling<'d> {
+    /// The document's own file.
+    document: &'d str,
     /// The file that is read: the document, or a fragment that it includes.
     file: &'d str,
     source: &'d str,
@@ -27,6 +29,8 @@ pub(crate) struct Compiling<'d> {
     counted: usize,
     /// That it is too much was told.
     is_full: bool,
+    /// Policies that stand in a document once.
+    met: Vec<&'static str>,
     faults: &'d mut Vec<Fault>,
     notes: &'d mut Vec<String>,
 }
@@ -42,6 +46,7 @@ impl<'d> Compiling<'d> {
     ) -> Self {
         let place = StepPlace { policy: "", scope, section: Section::Inbound, path: "".into(), id: None };
         Self {
+            document: file,
             file,
             source,
             references,
@@ -51,6 +56,7 @@ impl<'d> Compiling<'d> {
             steps: Vec::new(),
             counted: 0,
             is_full: false,
+            met: Vec::new(),
             faults,
             notes,
         }
@@ -228,6 +234,28 @@ impl<'d> Compiling<'d> {
         self.policies(root);
         self.fragments_nested -= 1;
         (self.file, self.source) = outer;
+    }
+
+    /// The document that is compiled, by the name of its file: what is counted for a document goes by it.
+    pub(crate) fn document(&self) -> &'d str {
+        self.document
+    }
+
+    /// Refuses the policy if it stood in the document before.
+    pub(crate) fn once(&mut self, element: &Element) {
+        let policy = self.place.policy;
+        if self.met.contains(&policy) {
+            self.refuse_element(element, "once in a document");
+        }
+        self.met.push(policy);
+    }
+
+    /// Compiles with `work` what is evaluated in another section than that which it stands in.
+    pub(crate) fn put_off<T>(&mut self, section: Section, work: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = core::mem::replace(&mut self.place.section, section);
+        let made = work(self);
+        self.place.section = outer;
+        made
     }
 
     /// The fragment of that name.

@@ -10,8 +10,9 @@ use crate::policy::document::Element;
 use crate::policy::expression::Section;
 use crate::policy::pipeline::{Policy, Scope};
 use crate::policy::policies::{
-    authentication_basic, check_header, choose, forward_request, include_fragment, return_response,
-    rewrite_uri, set_backend_service, set_header, set_query_parameter, set_status, set_variable, trace,
+    authentication_basic, check_header, choose, forward_request, include_fragment, ip_filter, quota,
+    rate_limit, return_response, rewrite_uri, set_backend_service, set_header, set_query_parameter,
+    set_status, set_variable, trace,
 };
 
 /// One policy.
@@ -55,12 +56,29 @@ const INBOUND: &[Section] = &[Section::Inbound];
 const BACKEND: &[Section] = &[Section::Backend];
 const BEFORE: &[Section] = &[Section::Inbound, Section::Backend];
 const ANYWHERE: &[Section] = &Section::ALL;
+const PRODUCT: &[Scope] = &[Scope::Product];
+const BELOW_GLOBAL: &[Scope] = &[Scope::Product, Scope::Operation];
 const EVERY_SCOPE: &[Scope] = &[Scope::Global, Scope::Product, Scope::Operation];
 
 const VALUE: Shape = Shape::of_text("value");
 const SET_STATUS: Shape = Shape::new("set-status", &[required("code"), optional("reason")], &[]);
 const SET_HEADER: Shape =
     Shape::new("set-header", &[required("name"), optional("exists-action").or("override")], &[VALUE]);
+
+/// What further limits inside `rate-limit` and `quota` have: an API's, and in it an operation's.
+const LIMIT_OF_API: [AttributeRow; 4] = [
+    optional("name").fixed(),
+    optional("id").fixed(),
+    required("calls").fixed(),
+    required("renewal-period").fixed(),
+];
+const QUOTA_OF_API: [AttributeRow; 5] = [
+    optional("name").fixed(),
+    optional("id").fixed(),
+    optional("calls").fixed(),
+    optional("bandwidth").fixed(),
+    required("renewal-period").fixed(),
+];
 
 /// Every policy that ringgate has.
 static POLICIES: &[PolicyRow] = &[
@@ -117,6 +135,83 @@ static POLICIES: &[PolicyRow] = &[
         Shape::new("include-fragment", &[required("fragment-id").fixed()], &[]),
         ANYWHERE,
         Here::Nested(include_fragment::compile),
+    ),
+    row(
+        Shape::new(
+            "ip-filter",
+            &[required("action")],
+            &[
+                Shape::of_text("address"),
+                Shape::new("address-range", &[required("from").fixed(), required("to").fixed()], &[]),
+            ],
+        ),
+        INBOUND,
+        Here::Leaf(ip_filter::compile),
+    ),
+    row(
+        Shape::new(
+            "quota",
+            &[optional("calls").fixed(), optional("bandwidth").fixed(), required("renewal-period").fixed()],
+            &[Shape::new("api", &QUOTA_OF_API, &[Shape::new("operation", &QUOTA_OF_API, &[])])],
+        ),
+        INBOUND,
+        Here::Leaf(quota::compile),
+    )
+    .within(PRODUCT),
+    row(
+        Shape::new(
+            "quota-by-key",
+            &[
+                optional("calls"),
+                optional("bandwidth"),
+                required("renewal-period"),
+                required("counter-key"),
+                optional("increment-condition"),
+                optional("increment-count").or("1"),
+                optional("first-period-start").or("0001-01-01T00:00:00Z").fixed(),
+            ],
+            &[],
+        ),
+        INBOUND,
+        Here::Leaf(quota::compile_by_key),
+    ),
+    row(
+        Shape::new(
+            "rate-limit",
+            &[
+                required("calls").fixed(),
+                required("renewal-period").fixed(),
+                optional("retry-after-header-name").or("Retry-After").fixed(),
+                optional("retry-after-variable-name").fixed(),
+                optional("remaining-calls-header-name").fixed(),
+                optional("remaining-calls-variable-name").fixed(),
+                optional("total-calls-header-name").fixed(),
+            ],
+            &[Shape::new("api", &LIMIT_OF_API, &[Shape::new("operation", &LIMIT_OF_API, &[])])],
+        ),
+        INBOUND,
+        Here::Leaf(rate_limit::compile),
+    )
+    .within(BELOW_GLOBAL),
+    row(
+        Shape::new(
+            "rate-limit-by-key",
+            &[
+                required("calls"),
+                required("renewal-period"),
+                required("counter-key"),
+                optional("increment-condition"),
+                optional("increment-count").or("1"),
+                optional("retry-after-header-name").or("Retry-After").fixed(),
+                optional("retry-after-variable-name").fixed(),
+                optional("remaining-calls-header-name").fixed(),
+                optional("remaining-calls-variable-name").fixed(),
+                optional("total-calls-header-name").fixed(),
+            ],
+            &[],
+        ),
+        INBOUND,
+        Here::Leaf(rate_limit::compile_by_key),
     ),
     row(
         Shape::new("return-response", &[], &[SET_STATUS, SET_HEADER, Shape::of_text("set-body")]),
@@ -199,7 +294,6 @@ static NOT_YET: &[&str] = &[
     "get-authorization-context",
     "http-data-source",
     "invoke-dapr-binding",
-    "ip-filter",
     "limit-concurrency",
     "llm-content-safety",
     "llm-emit-token-metric",
@@ -210,10 +304,6 @@ static NOT_YET: &[&str] = &[
     "proxy",
     "publish-event",
     "publish-to-dapr",
-    "quota",
-    "quota-by-key",
-    "rate-limit",
-    "rate-limit-by-key",
     "redirect-content-urls",
     "retry",
     "send-one-way-request",
@@ -262,6 +352,13 @@ pub(super) fn suggestion(unknown: &str, section: Section) -> String {
 
 const fn row(shape: Shape, sections: &'static [Section], here: Here) -> PolicyRow {
     PolicyRow { shape, sections, scopes: EVERY_SCOPE, here }
+}
+
+impl PolicyRow {
+    /// In documents of these scopes alone.
+    const fn within(self, scopes: &'static [Scope]) -> Self {
+        Self { scopes, ..self }
+    }
 }
 
 /// An attribute that has to be there.

@@ -136,7 +136,7 @@ mod tests {
     impl Keys {
         fn new() -> Self {
             let keys = CounterKeys::new(&[7; 32]);
-            let family = keys.family("rate-limit-by-key");
+            let family = CounterFamily::new("rate-limit-by-key");
             Self(keys, family)
         }
 
@@ -194,7 +194,7 @@ mod tests {
         let keys = CounterKeys::new(&[7; 32]);
         let mut shard = Shard::<Window>::new(0);
         let mut ask = |family: usize| {
-            let family = keys.family(&family.to_string());
+            let family = CounterFamily::new(&family.to_string());
             shard.ask(&keys.key(&family, b""), &RATE, Ask::Take(1), 0)
         };
         assert!((0..COUNTER_FAMILIES_MAX).all(|family| ask(family).is_ok()));

@@ -7,11 +7,15 @@ use bytes::Bytes;
 
 use crate::catalog::access::Access;
 use crate::catalog::product::parse_product;
+use crate::catalog::subscription::{Subscription, parse_subscription};
 use crate::catalog::{Api, CatalogFiles, Fault, compile, parse_api};
+use crate::front::policy_counters::SharedCounters;
 use crate::http1::{Header, RequestHead, Target};
+use crate::policy::counters::CounterKeys;
 use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
 use crate::policy::failure::Failure;
+use crate::policy::guards::Guards;
 use crate::policy::machine::{Severity, Surroundings, Turn, start};
 
 /// A handshake, and the documents of a catalogue with one API in one product.
@@ -22,6 +26,11 @@ pub(super) struct Scene {
     client: IpAddr,
     in_product: bool,
     answer: Answer,
+    /// Those of a process: scenes that were cloned share them.
+    counters: Arc<(SharedCounters, CounterKeys)>,
+    monotonic_ms: i64,
+    now: DateTime,
+    subscription: Option<Arc<Subscription>>,
 }
 
 #[derive(Clone)]
@@ -61,6 +70,10 @@ impl Scene {
             client: Ipv4Addr::new(192, 0, 2, 7).into(),
             in_product: true,
             answer: Answer::Status(101, &[("Server", "b"), ("X-Answer", "1")]),
+            counters: Arc::new((SharedCounters::default(), CounterKeys::new(&[5; 32]))),
+            monotonic_ms: 0,
+            now: DateTime::MIN,
+            subscription: None,
         }
     }
 
@@ -88,6 +101,31 @@ impl Scene {
     pub(super) fn header(mut self, line: &str) -> Self {
         self.head.push_str(line);
         self.head.push_str("\r\n");
+        self
+    }
+
+    /// From another client.
+    pub(super) fn from(mut self, client: &str) -> Self {
+        self.client = client.parse().expect("an address");
+        self
+    }
+
+    /// So many milliseconds after the process began.
+    pub(super) fn after_ms(mut self, monotonic_ms: i64) -> Self {
+        self.monotonic_ms = monotonic_ms;
+        self
+    }
+
+    /// At a time of day, in seconds since 1970.
+    pub(super) fn at(mut self, now_s: i64) -> Self {
+        self.now = DateTime::from_unix_seconds(now_s).expect("a time");
+        self
+    }
+
+    /// In the name of a subscription.
+    pub(super) fn subscribed(mut self, name: &str, lines: &str) -> Self {
+        let text = format!("display_name = \"S\"\nscope = \"/products/starter\"\n{lines}");
+        self.subscription = Some(Arc::new(parse_subscription("s", name, &text).expect("a subscription")));
         self
     }
 
@@ -142,7 +180,7 @@ impl Scene {
         let api: Arc<Api> = Arc::new(parse_api("a", "chat", API).expect("an api"));
         let product = parse_product("p", "starter", "display_name = \"Starter\"").expect("a product");
         let product = self.in_product.then(|| Arc::new(product));
-        let access = Access { subscription: None, product: product.as_ref() };
+        let access = Access { subscription: self.subscription.as_ref(), product: product.as_ref() };
         let pipeline = snapshot.policies_of(&api, &access).expect("a pipeline");
         let request = RequestHead::parse(Bytes::from(format!("{}\r\n", self.head))).expect("a head");
         let Target::Origin { path, query } = request.target() else { panic!("a path") };
@@ -162,8 +200,12 @@ impl Scene {
             request_id: Guid([7; 16]),
             timestamp: DateTime::MIN,
         });
-        let mut outside = Recorder::default();
-        let moment = Moment { now: DateTime::MIN, elapsed: TimeSpan(0) };
+        let mut outside = Recorder {
+            counters: Arc::clone(&self.counters),
+            monotonic_ms: self.monotonic_ms,
+            log: Vec::new(),
+        };
+        let moment = Moment { now: self.now, elapsed: TimeSpan(0) };
         let mut asked = String::new();
         let mut backend = String::new();
         let mut turn = start(pipeline, &mut exchange, moment, &mut outside);
@@ -200,8 +242,9 @@ fn line(field: Header<'_>) -> String {
     format!("{}: {}\n", field.name, String::from_utf8_lossy(field.value))
 }
 
-#[derive(Default)]
 struct Recorder {
+    counters: Arc<(SharedCounters, CounterKeys)>,
+    monotonic_ms: i64,
     log: Vec<String>,
 }
 
@@ -216,6 +259,11 @@ impl Outside for Recorder {
 }
 
 impl Surroundings for Recorder {
+    fn guards(&self) -> Guards<'_> {
+        let (counters, keys) = &*self.counters;
+        Guards { counters, keys, monotonic_ms: self.monotonic_ms }
+    }
+
     fn log(&mut self, severity: Severity, source: &str, message: &str) {
         self.log.push(format!("{severity:?} {source} {message}"));
     }

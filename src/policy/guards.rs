@@ -1,0 +1,27 @@
+//! What the policies that guard count with: it is the process's, and outlives snapshots.
+//!
+//! Not here: the counts (`counters`), where they are kept (`front::policy_guards`).
+
+use super::counters::{CounterKey, CounterKeys, Counters};
+use super::failure::Failure;
+use super::machine::Running;
+
+/// What a handshake is counted with.
+#[derive(Clone, Copy, Debug)]
+pub struct Guards<'g> {
+    /// Windows and quotas.
+    pub counters: &'g dyn Counters,
+    /// Makes their keys.
+    pub keys: &'g CounterKeys,
+    /// Milliseconds of a clock that never goes back: windows go by it.
+    pub monotonic_ms: i64,
+}
+
+/// What is counted when the answer to the client is known.
+pub(crate) trait Deferred: Send + Sync {
+    /// Counts it, or does not. The answer is `context.Response`.
+    ///
+    /// # Errors
+    /// An expression threw: nothing was counted, and the answer stands.
+    fn settle(&self, key: &CounterKey, running: &mut Running<'_>) -> Result<(), Failure>;
+}
