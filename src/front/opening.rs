@@ -294,6 +294,11 @@ impl<N: Network> Opening<N> {
             return Err(HeadFault::TargetLeavesSuffix.into());
         }
         let policies = self.begin_policies(&published.snapshot, &request, &routed, &access)?;
+        // A subprotocol that was none but carried a token is chosen by nobody.
+        let offer = match &policies {
+            Some(run) => offer.narrowed_to(run.exchange().request.get_all("Sec-WebSocket-Protocol")),
+            None => offer,
+        };
         let (backend_target, backend) = match &policies {
             Some(run) => (run.exchange().target(), run.exchange().backend()),
             None => (target_of(&routed, query), &routed.api.backend),

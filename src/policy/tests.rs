@@ -5,3 +5,4 @@ mod flow;
 mod guards;
 mod heads;
 mod scene;
+mod tokens;

@@ -45,6 +45,16 @@ impl Offer {
         &self.subprotocols
     }
 
+    /// The same with no other subprotocols than those in `values`, lists as the field has them.
+    #[must_use]
+    pub fn narrowed_to<'v>(mut self, values: impl Iterator<Item = &'v str> + Clone) -> Self {
+        self.subprotocols.retain(|offered| {
+            let mut listed = values.clone().flat_map(|value| value.split(','));
+            listed.any(|protocol| protocol.trim_matches([' ', '\t']).as_bytes() == &**offered)
+        });
+        self
+    }
+
     /// The names of the extensions, in the client's order and spelling; a name may stand several times.
     pub fn extensions(&self) -> &[Bytes] {
         &self.extensions

@@ -12,7 +12,7 @@ use crate::policy::pipeline::{Policy, Scope};
 use crate::policy::policies::{
     authentication_basic, check_header, choose, forward_request, include_fragment, ip_filter, quota,
     rate_limit, return_response, rewrite_uri, set_backend_service, set_header, set_query_parameter,
-    set_status, set_variable, trace,
+    set_status, set_variable, trace, validate_jwt,
 };
 
 /// One policy.
@@ -64,6 +64,20 @@ const VALUE: Shape = Shape::of_text("value");
 const SET_STATUS: Shape = Shape::new("set-status", &[required("code"), optional("reason")], &[]);
 const SET_HEADER: Shape =
     Shape::new("set-header", &[required("name"), optional("exists-action").or("override")], &[VALUE]);
+
+const SIGNING_KEY: Shape = Shape {
+    holds_text: true,
+    ..Shape::new(
+        "key",
+        &[
+            optional("id").fixed(),
+            optional("certificate-id").fixed(),
+            optional("n").fixed(),
+            optional("e").fixed(),
+        ],
+        &[],
+    )
+};
 
 /// What further limits inside `rate-limit` and `quota` have: an API's, and in it an operation's.
 const LIMIT_OF_API: [AttributeRow; 4] = [
@@ -256,6 +270,43 @@ static POLICIES: &[PolicyRow] = &[
         ANYWHERE,
         Here::Leaf(trace::compile),
     ),
+    row(
+        Shape::new(
+            "validate-jwt",
+            &[
+                optional("header-name"),
+                optional("query-parameter-name"),
+                optional("token-value"),
+                // Ringgate's own.
+                optional("protocol-prefix"),
+                optional("failed-validation-httpcode").or("401"),
+                optional("failed-validation-error-message"),
+                optional("require-expiration-time").or("true"),
+                optional("require-scheme"),
+                optional("require-signed-tokens").or("true"),
+                optional("clock-skew").or("0"),
+                optional("output-token-variable-name").fixed(),
+            ],
+            &[
+                Shape::new("openid-config", &[required("url"), optional("validate-connectivity")], &[]),
+                Shape::new("issuer-signing-keys", &[], &[SIGNING_KEY]),
+                Shape::new("decryption-keys", &[], &[SIGNING_KEY]),
+                Shape::new("audiences", &[], &[Shape::of_text("audience")]),
+                Shape::new("issuers", &[], &[Shape::of_text("issuer")]),
+                Shape::new(
+                    "required-claims",
+                    &[],
+                    &[Shape::new(
+                        "claim",
+                        &[required("name"), optional("match").or("all"), optional("separator")],
+                        &[VALUE],
+                    )],
+                ),
+            ],
+        ),
+        INBOUND,
+        Here::Leaf(validate_jwt::compile),
+    ),
 ];
 
 /// Policies that do not apply to the opening handshake of a WebSocket API.
@@ -314,7 +365,6 @@ static NOT_YET: &[&str] = &[
     "validate-azure-ad-token",
     "validate-client-certificate",
     "validate-graphql-request",
-    "validate-jwt",
     "validate-odata-request",
     "wait",
 ];

@@ -145,7 +145,7 @@ impl Fields {
     }
 
     /// The values of `name`, in any case, in order.
-    pub fn get_all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn get_all(&self, name: &str) -> impl Iterator<Item = &str> + Clone {
         self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| &*field.text)
     }
 
@@ -192,6 +192,16 @@ impl Fields {
         // Nothing in front of the first was taken out.
         self.0.splice(at..at, made);
         Ok(())
+    }
+
+    /// Leaves these subprotocols, of those that are offered; with none, the field goes.
+    pub(crate) fn set_protocols(&mut self, protocols: &str) {
+        let is_meant = |field: &Field| field.name.eq_ignore_ascii_case("Sec-WebSocket-Protocol");
+        let mut is_first = true;
+        self.0.retain(|field| !is_meant(field) || core::mem::take(&mut is_first) && !protocols.is_empty());
+        if let Some(field) = self.0.iter_mut().find(|field| is_meant(field)) {
+            (field.text, field.came) = (protocols.into(), None);
+        }
     }
 
     /// Whether there is room for `made` in the place of the fields called `name`.

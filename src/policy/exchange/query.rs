@@ -14,6 +14,15 @@ fn has_name(pair: &str, name: &str) -> bool {
     percent_decoded(given).eq_ignore_ascii_case(name.as_bytes())
 }
 
+/// The values of the parameter `name`, decoded; what is no text then is none.
+pub(crate) fn values(query: &str, name: &str) -> impl Iterator<Item = String> {
+    let pairs = query.split('&').filter(move |pair| has_name(pair, name));
+    pairs.map(|pair| {
+        let value = pair.split_once('=').map_or("", |(_, value)| value);
+        String::from_utf8(percent_decoded(value).into_owned()).unwrap_or_default()
+    })
+}
+
 /// The query with the parameter `name` set.
 pub(crate) fn changed<V: AsRef<str>>(query: &str, name: &str, action: ExistsAction, values: &[V]) -> String {
     let pairs = || query.split('&').filter(|pair| !pair.is_empty());

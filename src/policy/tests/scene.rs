@@ -104,6 +104,12 @@ impl Scene {
         self
     }
 
+    /// Asking for another target.
+    pub(super) fn asking(mut self, target: &str) -> Self {
+        self.head = self.head.replacen("/chat/room?a=1&b=2", target, 1);
+        self
+    }
+
     /// From another client.
     pub(super) fn from(mut self, client: &str) -> Self {
         self.client = client.parse().expect("an address");
