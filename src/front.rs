@@ -24,6 +24,7 @@ pub mod socket;
 mod source_addresses;
 pub mod sources;
 mod stream;
+mod tally;
 mod truncation;
 mod turn_away;
 

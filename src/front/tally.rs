@@ -1,0 +1,207 @@
+//! How many places of each key are taken: exact across workers, and no larger than what is live.
+//!
+//! The keys are spread over shards, each a map under a lock of its own, which a front holds for one look-up. Who gives a
+//! place back never waits: it leaves the key in the shard's queue, and whoever has the lock next settles it. That may be a
+//! relay, and a relay on the same core as the front that it waited for would wait long.
+//!
+//! ```text
+//! take:       lock ── settle the queue ── count, or refuse ── unlock ── settle if something came meanwhile
+//! give back:  queue ── settle, if the lock is free
+//! ```
+//!
+//! Who queues and finds the lock taken leaves the rest to its holder, which looks into the queue after it unlocks.
+//!
+//! Not here: what a key stands for, and who gives back what was taken (`sources`, `slots`).
+
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::{BuildHasher as _, Hash};
+use std::sync::atomic::{Ordering, fence};
+use std::sync::{PoisonError, TryLockError};
+
+use crossbeam_queue::SegQueue;
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "a map that grows and shrinks cannot be shared without a lock; relays never wait for it"
+)]
+type Lock<T> = std::sync::Mutex<T>;
+
+/// Rooms of an emptied map that are kept all the same.
+const ROOM_KEPT: usize = 64;
+
+/// What is taken of all keys.
+#[derive(Debug)]
+pub(super) struct Tally<K> {
+    /// Chooses the shard. Seeded at random, as the maps are, so that no client can choose keys that meet in one.
+    hasher: RandomState,
+    shards: Vec<Shard<K>>,
+}
+
+#[derive(Debug)]
+struct Shard<K> {
+    /// Keys with at least one place taken.
+    taken: Lock<HashMap<K, u32>>,
+    /// A key for each place that came back and is not settled yet.
+    returned: SegQueue<K>,
+}
+
+impl<K: Copy + Eq + Hash> Tally<K> {
+    /// Nothing is taken of any key, in so many shards.
+    pub(super) fn new(shards: usize) -> Self {
+        let shard = || Shard { taken: Lock::default(), returned: SegQueue::new() };
+        Self { hasher: RandomState::new(), shards: (0..shards).map(|_| shard()).collect() }
+    }
+
+    /// Takes a place of `key`, unless `limit` are taken. Never one more, whoever asks at the same time.
+    pub(super) fn take(&self, key: K, limit: u32) -> bool {
+        self.shard(key).take(key, limit)
+    }
+
+    /// Gives a place of `key` back, which was taken. It waits for nobody.
+    pub(super) fn give_back(&self, key: K) {
+        self.shard(key).give_back(key);
+    }
+
+    /// Keys that have a place taken.
+    pub(super) fn keys(&self) -> usize {
+        self.shards.iter().map(|shard| shard.with_taken(|taken| taken.len())).sum()
+    }
+
+    fn shard(&self, key: K) -> &Shard<K> {
+        &self.shards[self.hasher.hash_one(key) as usize % self.shards.len()]
+    }
+}
+
+impl<K: Copy + Eq + Hash> Shard<K> {
+    /// Whether there was a place.
+    fn take(&self, key: K, limit: u32) -> bool {
+        self.with_taken(|taken| match taken.entry(key) {
+            Entry::Occupied(count) if *count.get() >= limit => false,
+            Entry::Occupied(mut count) => {
+                *count.get_mut() += 1;
+                true
+            }
+            Entry::Vacant(entry) if limit > 0 => {
+                entry.insert(1);
+                true
+            }
+            Entry::Vacant(_) => false,
+        })
+    }
+
+    fn give_back(&self, key: K) {
+        self.returned.push(key);
+        self.settle();
+    }
+
+    /// Settles what came back, unless someone else has the lock and will.
+    fn settle(&self) {
+        loop {
+            // What this thread has done, a push or an unlock, stands before its look at the other's: of one who queues
+            // and one who unlocks at the same time, at least one sees both.
+            fence(Ordering::SeqCst);
+            if self.returned.is_empty() {
+                return;
+            }
+            match self.taken.try_lock() {
+                Ok(mut taken) => self.settle_into(&mut taken),
+                Err(TryLockError::Poisoned(poisoned)) => self.settle_into(&mut poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => return,
+            }
+        }
+    }
+
+    fn settle_into(&self, taken: &mut HashMap<K, u32>) {
+        while let Some(key) = self.returned.pop() {
+            if let Entry::Occupied(mut count) = taken.entry(key) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+        // After a crowd has left, its room goes too.
+        if taken.capacity() > ROOM_KEPT.max(8 * taken.len()) {
+            taken.shrink_to(ROOM_KEPT / 2 + 2 * taken.len());
+        }
+    }
+
+    /// Works on what is taken, under the lock, with all settled that came back before; then settles what came meanwhile.
+    fn with_taken<T>(&self, work: impl FnOnce(&mut HashMap<K, u32>) -> T) -> T {
+        let result = {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            self.settle_into(&mut taken);
+            work(&mut taken)
+        };
+        self.settle();
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "a crowd takes Miri minutes")]
+    fn keys_vanish_with_their_last_place_and_give_their_room_back() {
+        let tally = Tally::new(64);
+        assert!((0..50_000).all(|key| tally.take(key, 1)));
+        assert_eq!(tally.keys(), 50_000);
+        (0..50_000).for_each(|key| tally.give_back(key));
+        assert_eq!(tally.keys(), 0);
+        for shard in &tally.shards {
+            let room = shard.taken.lock().unwrap().capacity();
+            assert!(room <= ROOM_KEPT, "{room}");
+        }
+    }
+
+    #[test]
+    fn a_place_that_comes_back_while_the_lock_is_taken_is_settled_by_its_holder() {
+        let tally = Tally::new(64);
+        assert!(tally.take(7, 1));
+        let shard = tally.shard(7);
+        shard.with_taken(|taken| {
+            // On this thread a wait for the lock would never end.
+            tally.give_back(7);
+            assert_eq!((taken.len(), shard.returned.len()), (1, 1));
+        });
+        assert!(shard.returned.is_empty(), "its holder has settled it");
+        assert_eq!(tally.keys(), 0);
+        assert!(tally.take(7, 1));
+    }
+
+    #[test]
+    fn is_exact_under_a_storm_of_threads() {
+        const LIMIT: u32 = 3;
+        const KEYS: u32 = 2;
+        const ROUNDS: u32 = if cfg!(miri) { 50 } else { 20_000 };
+        let tally = Tally::new(64);
+        let held: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (tally, held) = (&tally, &held);
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let key = (thread + round) % KEYS;
+                        if !tally.take(key, LIMIT) {
+                            continue;
+                        }
+                        let held = &held[key as usize];
+                        assert!(held.fetch_add(1, Ordering::SeqCst) < LIMIT);
+                        held.fetch_sub(1, Ordering::SeqCst);
+                        tally.give_back(key);
+                    }
+                });
+            }
+        });
+        // Nobody is left to settle anything: what is not settled by now never would be.
+        assert!(tally.shards.iter().all(|shard| shard.returned.is_empty()));
+        assert_eq!(tally.keys(), 0);
+        assert!((0..LIMIT).all(|_| tally.take(0, LIMIT)));
+        assert!(!tally.take(0, LIMIT));
+    }
+}
