@@ -20,6 +20,7 @@ pub mod policy_guards;
 mod refusal;
 mod remains;
 mod run;
+pub mod slots;
 pub mod socket;
 mod source_addresses;
 pub mod sources;

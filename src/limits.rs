@@ -347,6 +347,13 @@ pub const SOURCE_PREFIX_IPV6_DEFAULT: u64 = 64;
 /// Parts that places by source network are kept in, each under its own lock, so that handshakes seldom meet.
 pub const SOURCE_SHARDS: usize = 64;
 
+/// Parts that slots of `limit-concurrency` are kept in, each under its own lock, so that handshakes seldom meet.
+pub const SLOT_SHARDS: usize = 64;
+
+/// Slots of `limit-concurrency`, each under another key, that one session may hold. Over it: the policy fails, and the client
+/// gets a 500. Each takes some 50 bytes as long as the session lives.
+pub const SLOTS_PER_SESSION_MAX: usize = 8;
+
 /// Openings in progress at once, from the accept to the hand-over or the close. Over it: 503 (`openings_full`).
 ///
 /// Each takes a descriptor and some KiB. Raising it lets a storm of handshakes in faster, and lets more silent

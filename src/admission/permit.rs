@@ -1,19 +1,27 @@
 //! What an opening or a session holds of all that is bounded.
 
 use super::places::{Holder, HolderKind, Place};
+use super::slot::{Slot, SlotKey};
 use super::source::{SourceNetwork, SourcePlace};
 
 /// Proof of admission; dropping it gives all its places back. A session holds its until both descriptors are closed.
 ///
-/// Five words, as every session has one: a source's place is apart, because most instances do not count by source.
+/// Five words, as every session has one: what most sessions do not have, a source's place and slots, is apart.
 #[derive(Debug)]
 #[must_use = "dropping a permit gives its places back"]
 pub struct Permit {
     // They go back in this order: when the instance's place is free, the others are too.
-    source: Option<Box<SourcePlace>>,
+    further: Option<Box<Further>>,
     /// One for each kind of holder.
     held: [Option<Place>; HolderKind::ALL.len()],
     _instance: Place,
+}
+
+/// What few sessions hold.
+#[derive(Debug, Default)]
+struct Further {
+    source: Option<SourcePlace>,
+    slots: Vec<Slot>,
 }
 
 /// A permit as plain data, for a session that moves to another process: what it counts against besides the instance.
@@ -23,19 +31,31 @@ pub struct PermitToken {
     pub holders: Vec<Holder>,
     /// The network that its client came from, if it was counted.
     pub source: Option<SourceNetwork>,
+    /// What its slots are counted under.
+    pub slots: Vec<SlotKey>,
 }
 
 impl From<Place> for Permit {
     /// A permit of the instance's place alone.
     fn from(instance: Place) -> Self {
-        Self { source: None, held: [const { None }; HolderKind::ALL.len()], _instance: instance }
+        Self { further: None, held: [const { None }; HolderKind::ALL.len()], _instance: instance }
     }
 }
 
 impl Permit {
     /// The same, and a place of a source network, if there is one.
-    pub fn with_source(self, place: Option<SourcePlace>) -> Self {
-        Self { source: place.map(Box::new), ..self }
+    pub fn with_source(mut self, place: Option<SourcePlace>) -> Self {
+        if place.is_some() || self.further.is_some() {
+            self.further.get_or_insert_default().source = place;
+        }
+        self
+    }
+
+    /// Holds these slots too.
+    pub fn hold(&mut self, slots: Vec<Slot>) {
+        if !slots.is_empty() {
+            self.further.get_or_insert_default().slots.extend(slots);
+        }
     }
 
     /// The same, and a place of an API, a product or a subscription. It takes the stead of one of the same kind.
@@ -64,7 +84,8 @@ impl Permit {
                 .flatten()
                 .filter_map(|place| place.places().holder().cloned())
                 .collect(),
-            source: self.source.as_ref().map(|place| place.network()),
+            source: self.further.as_ref().and_then(|further| Some(further.source.as_ref()?.network())),
+            slots: self.further.iter().flat_map(|further| &further.slots).map(Slot::key).collect(),
         }
     }
 }
@@ -155,7 +176,11 @@ mod tests {
         let token = permit.into_token();
         assert_eq!(
             token,
-            PermitToken { holders: HolderKind::ALL.map(holder).to_vec(), source: Some(network()) }
+            PermitToken {
+                holders: HolderKind::ALL.map(holder).to_vec(),
+                source: Some(network()),
+                slots: Vec::new()
+            }
         );
         assert_eq!((instance.taken(), api.taken(), ledger.0.load(Ordering::Relaxed)), (0, 0, 1));
 

@@ -4,6 +4,7 @@
 
 use super::policy_guards::PolicyGuards;
 use super::refusal::Refusal;
+use super::slots::SharedSlots;
 use super::sources::{SourceIsFull, Sources};
 use crate::admission::permit::{Permit, PermitToken};
 use crate::admission::places::{HolderKind, Places};
@@ -68,6 +69,11 @@ impl Budgets {
         &self.openings
     }
 
+    /// Slots under keys that policies make up.
+    pub fn slots(&self) -> &SharedSlots {
+        self.guards.slots()
+    }
+
     /// Takes what an opening needs that begins with a connection from `peer`.
     pub(super) fn take_opening(&self, peer: IpAddr) -> Result<Permit, Refusal> {
         let permit = self.openings.take().ok_or_else(|| {
@@ -116,7 +122,8 @@ impl Budgets {
         places: impl IntoIterator<Item = &'p Arc<Places>>,
     ) -> Permit {
         let source = token.source.and_then(|network| self.sessions_by_source.adopt(network));
-        let permit = Permit::from(self.sessions.adopt()).with_source(source);
+        let mut permit = Permit::from(self.sessions.adopt()).with_source(source);
+        permit.hold(token.slots.iter().map(|key| self.slots().adopt(*key)).collect());
         places.into_iter().fold(permit, |permit, places| permit.with_place(places.adopt()))
     }
 }
@@ -147,6 +154,7 @@ fn no_place(places: &Places) -> Refusal {
 mod tests {
     use super::*;
     use crate::admission::places::Holder;
+    use crate::admission::slot::Slots as _;
     use crate::catalog::Name;
     use std::net::Ipv4Addr;
 
@@ -199,19 +207,23 @@ mod tests {
     fn what_is_adopted_counts_everywhere_and_is_given_back_everywhere() {
         let budgets = Budgets::new(&limits(Some(1), None), 2, 2);
         let api = places_of(HolderKind::Api, 1);
-        let session = with_places(budgets.take_session(HERE).unwrap(), [&api]).unwrap();
+        let mut session = with_places(budgets.take_session(HERE).unwrap(), [&api]).unwrap();
+        let take_slot = || budgets.slots().take_slot("ann", 1, &[]);
+        session.hold(take_slot().unwrap().into_iter().collect());
+        assert!(take_slot().is_err());
         assert_eq!(
             with_places(budgets.take_session(THERE).unwrap(), [&api]).unwrap_err().cause,
             Cause::ApiFull
         );
         let token = session.into_token();
-        assert_eq!((budgets.sessions().taken(), api.taken()), (0, 0));
+        assert_eq!((budgets.sessions().taken(), api.taken(), budgets.slots().keys()), (0, 0, 0));
         assert_eq!(token.holders.first(), api.holder());
 
         let adopted = [budgets.adopt(&token, [&api]), budgets.adopt(&token, [&api])];
         assert_eq!((budgets.sessions().taken(), api.taken()), (2, 2));
+        assert!(take_slot().is_err());
         drop(adopted);
-        assert_eq!((budgets.sessions().taken(), api.taken()), (0, 0));
+        assert_eq!((budgets.sessions().taken(), api.taken(), budgets.slots().keys()), (0, 0, 0));
         assert!(budgets.take_session(HERE).is_ok());
     }
 }

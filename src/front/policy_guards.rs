@@ -1,37 +1,49 @@
 //! What policies of an instance count with. It begins with the process and ends with it.
 //!
-//! Not here: the counters (`policy_counters`).
+//! Not here: the counters (`policy_counters`), the slots (`slots`).
 
 use super::policy_counters::SharedCounters;
+use super::slots::SharedSlots;
 use crate::policy::counters::CounterKeys;
 use crate::policy::guards::Guards;
-use std::hash::{BuildHasher as _, RandomState};
 use tokio::time::Instant;
 
-/// Counters, the secret that their keys are made under, and the clock that windows go by.
+/// Counters and slots, the secret that their keys are made under, and the clock that windows go by.
 #[derive(Debug)]
 pub struct PolicyGuards {
     counters: SharedCounters,
+    slots: SharedSlots,
     keys: CounterKeys,
     began: Instant,
 }
 
 impl Default for PolicyGuards {
     fn default() -> Self {
-        // Seeded by the kernel; what is made of it stays in the process.
-        let seed = RandomState::new();
         let mut secret = [0; 32];
-        for (index, word) in secret.chunks_exact_mut(8).enumerate() {
-            word.copy_from_slice(&seed.hash_one(index).to_le_bytes());
+        getrandom::fill(&mut secret)
+            .expect("the kernel has random bytes: maps of this process have had some");
+        Self {
+            counters: SharedCounters::default(),
+            slots: SharedSlots::new(&secret),
+            keys: CounterKeys::new(&secret),
+            began: Instant::now(),
         }
-        Self { counters: SharedCounters::default(), keys: CounterKeys::new(&secret), began: Instant::now() }
     }
 }
 
 impl PolicyGuards {
     /// What a handshake is counted with that came just now.
     pub fn now(&self) -> Guards<'_> {
-        let monotonic_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
-        Guards { counters: &self.counters, keys: &self.keys, monotonic_ms }
+        self.at(i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// What a handshake is counted with that came so many milliseconds after the process began.
+    pub fn at(&self, monotonic_ms: i64) -> Guards<'_> {
+        Guards { counters: &self.counters, slots: &self.slots, keys: &self.keys, monotonic_ms }
+    }
+
+    /// The slots of all keys.
+    pub fn slots(&self) -> &SharedSlots {
+        &self.slots
     }
 }

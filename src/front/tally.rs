@@ -63,6 +63,11 @@ impl<K: Copy + Eq + Hash> Tally<K> {
         self.shard(key).give_back(key);
     }
 
+    /// Places of `key` that are taken.
+    pub(super) fn taken(&self, key: K) -> u32 {
+        self.shard(key).with_taken(|taken| taken.get(&key).copied().unwrap_or(0))
+    }
+
     /// Keys that have a place taken.
     pub(super) fn keys(&self) -> usize {
         self.shards.iter().map(|shard| shard.with_taken(|taken| taken.len())).sum()
@@ -170,7 +175,7 @@ mod tests {
             assert_eq!((taken.len(), shard.returned.len()), (1, 1));
         });
         assert!(shard.returned.is_empty(), "its holder has settled it");
-        assert_eq!(tally.keys(), 0);
+        assert_eq!((tally.keys(), tally.taken(7)), (0, 0));
         assert!(tally.take(7, 1));
     }
 
@@ -203,5 +208,6 @@ mod tests {
         assert_eq!(tally.keys(), 0);
         assert!((0..LIMIT).all(|_| tally.take(0, LIMIT)));
         assert!(!tally.take(0, LIMIT));
+        assert_eq!(tally.taken(0), LIMIT);
     }
 }

@@ -1,17 +1,20 @@
 //! What the policies that guard count with: it is the process's, and outlives snapshots.
 //!
-//! Not here: the counts (`counters`), where they are kept (`front::policy_guards`).
+//! Not here: the counts (`counters`), where they and the slots are kept (`front::policy_guards`).
 
 use super::counters::{CounterKey, CounterKeys, Counters};
 use super::failure::Failure;
 use super::machine::Running;
+use crate::admission::slot::Slots;
 
 /// What a handshake is counted with.
 #[derive(Clone, Copy, Debug)]
 pub struct Guards<'g> {
     /// Windows and quotas.
     pub counters: &'g dyn Counters,
-    /// Makes their keys.
+    /// Places of `limit-concurrency`.
+    pub slots: &'g dyn Slots,
+    /// Makes the keys of windows and quotas.
     pub keys: &'g CounterKeys,
     /// Milliseconds of a clock that never goes back: windows go by it.
     pub monotonic_ms: i64,

@@ -151,6 +151,7 @@ impl TestInstance {
             .expect("workers that end well");
         self.is_ended = true;
         assert_eq!(held(&self.instance.observed()), [], "held by an instance that is over");
+        assert_eq!(self.instance.budgets().slots().keys(), 0, "keys with a slot taken");
         for kind in HolderKind::ALL {
             assert_eq!(self.instance.places_taken_of(kind), 0, "places of {kind:?}");
         }

@@ -9,9 +9,8 @@ use crate::catalog::access::Access;
 use crate::catalog::product::parse_product;
 use crate::catalog::subscription::{Subscription, parse_subscription};
 use crate::catalog::{Api, CatalogFiles, Fault, compile, parse_api};
-use crate::front::policy_counters::SharedCounters;
+use crate::front::policy_guards::PolicyGuards;
 use crate::http1::{Header, RequestHead, Target};
-use crate::policy::counters::CounterKeys;
 use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
 use crate::policy::failure::Failure;
@@ -27,7 +26,7 @@ pub(super) struct Scene {
     in_product: bool,
     answer: Answer,
     /// Those of a process: scenes that were cloned share them.
-    counters: Arc<(SharedCounters, CounterKeys)>,
+    guards: Arc<PolicyGuards>,
     monotonic_ms: i64,
     now: DateTime,
     subscription: Option<Arc<Subscription>>,
@@ -70,7 +69,7 @@ impl Scene {
             client: Ipv4Addr::new(192, 0, 2, 7).into(),
             in_product: true,
             answer: Answer::Status(101, &[("Server", "b"), ("X-Answer", "1")]),
-            counters: Arc::new((SharedCounters::default(), CounterKeys::new(&[5; 32]))),
+            guards: Arc::default(),
             monotonic_ms: 0,
             now: DateTime::MIN,
             subscription: None,
@@ -207,7 +206,7 @@ impl Scene {
             timestamp: DateTime::MIN,
         });
         let mut outside = Recorder {
-            counters: Arc::clone(&self.counters),
+            guards: Arc::clone(&self.guards),
             monotonic_ms: self.monotonic_ms,
             log: Vec::new(),
         };
@@ -249,7 +248,7 @@ fn line(field: Header<'_>) -> String {
 }
 
 struct Recorder {
-    counters: Arc<(SharedCounters, CounterKeys)>,
+    guards: Arc<PolicyGuards>,
     monotonic_ms: i64,
     log: Vec<String>,
 }
@@ -266,8 +265,7 @@ impl Outside for Recorder {
 
 impl Surroundings for Recorder {
     fn guards(&self) -> Guards<'_> {
-        let (counters, keys) = &*self.counters;
-        Guards { counters, keys, monotonic_ms: self.monotonic_ms }
+        self.guards.at(self.monotonic_ms)
     }
 
     fn log(&mut self, severity: Severity, source: &str, message: &str) {

@@ -1,0 +1,66 @@
+//! Slots under keys that policies make up (`limit-concurrency`): a session holds its slots until it ends.
+//!
+//! Not here: the counts themselves, which need a lock (`front::slots`), and what keys are made of (`policy`).
+
+use core::fmt;
+use std::sync::Arc;
+
+use crate::catalog::subscription_key::{KeyHash, KeyHasher};
+
+/// What slots are counted under: the keyed hash of a key. So a key of any length takes as much, no client can choose keys
+/// that meet, and none can be read out of a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SlotKey(KeyHash);
+
+impl SlotKey {
+    /// What `key` is counted under, by an instance whose secret is in `hasher`.
+    pub fn of(key: &str, hasher: &KeyHasher) -> Self {
+        Self(hasher.hash(key.as_bytes()))
+    }
+}
+
+/// Who counts slots.
+pub trait SlotLedger: fmt::Debug + Send + Sync {
+    /// Takes a slot back. Called on any thread, relays included: it does not wait for others.
+    fn give_back(&self, key: SlotKey);
+}
+
+/// One slot that is taken; dropping it gives it back.
+#[derive(Debug)]
+#[must_use = "dropping a slot gives it back"]
+pub struct Slot {
+    ledger: Arc<dyn SlotLedger>,
+    key: SlotKey,
+}
+
+impl Slot {
+    /// A slot that `ledger` has counted.
+    pub fn new(ledger: Arc<dyn SlotLedger>, key: SlotKey) -> Self {
+        Self { ledger, key }
+    }
+
+    /// What it is counted under.
+    pub fn key(&self) -> SlotKey {
+        self.key
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.ledger.give_back(self.key);
+    }
+}
+
+/// As many slots are taken under a key as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotsAreTaken;
+
+/// Who gives slots out, and counts them for all workers.
+pub trait Slots: fmt::Debug + Send + Sync {
+    /// A slot under `key`, if fewer than `limit` are taken. `None`: one of those that are `held` is under that key, and is
+    /// enough, since a session counts once.
+    ///
+    /// # Errors
+    /// There is none left.
+    fn take_slot(&self, key: &str, limit: u32, held: &[Slot]) -> Result<Option<Slot>, SlotsAreTaken>;
+}
