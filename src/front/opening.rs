@@ -351,6 +351,10 @@ impl<N: Network> Opening<N> {
             (Err(Stop::Refused(refusal)), Some(mut policies)) if !abort.is_aborted() => {
                 Err(policies.failed(&refusal).map_or(Stop::Refused(refusal), Stop::Answered))
             }
+            (Ok(opened), Some(mut policies)) => {
+                admitted.permit.hold(policies.take_slots());
+                Ok(opened)
+            }
             (result, _) => result,
         }
     }

@@ -5,6 +5,7 @@
 use super::answer::BackendAnswer;
 use super::policy_guards::PolicyGuards;
 use super::refusal::Refusal;
+use crate::admission::slot::Slot;
 use crate::catalog::access::Access;
 use crate::catalog::given_key::GivenKey;
 use crate::catalog::{Api, Routed, Snapshot};
@@ -95,6 +96,11 @@ impl PolicyRun {
     /// The request as policies have made it, and where it goes.
     pub(super) fn exchange(&self) -> &Exchange {
         &self.exchange
+    }
+
+    /// What the session that was opened holds from here on.
+    pub(super) fn take_slots(&mut self) -> Vec<Slot> {
+        self.exchange.take_slots()
     }
 
     /// What the backend is dialled with.

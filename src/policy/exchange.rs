@@ -19,6 +19,7 @@ use super::counters::CounterKey;
 use super::expression::{self, Context, DateTime, Guid, Text, TimeSpan, Variables};
 use super::failure::{Failure, LastError};
 use super::guards::Deferred;
+use crate::admission::slot::Slot;
 use crate::catalog::access::Access;
 use crate::catalog::api::Api;
 use crate::catalog::product::Product;
@@ -87,6 +88,7 @@ pub struct Exchange {
     pub(crate) told: Vec<(Text, String)>,
     /// What is counted when the answer is known, and under which key.
     pub(crate) deferred: Vec<(Arc<dyn Deferred>, CounterKey)>,
+    slots: Vec<Slot>,
     backend: BackendUrl,
     /// Behind the path of the backend's URL.
     rest: String,
@@ -144,6 +146,7 @@ impl Exchange {
             last_error: None,
             told: Vec::new(),
             deferred: Vec::new(),
+            slots: Vec::new(),
             backend: api.backend.clone(),
             rest: arrival.rest.to_owned(),
             query: arrival.query.unwrap_or_default().to_owned(),
@@ -196,6 +199,21 @@ impl Exchange {
     /// The product in whose context the handshake is.
     pub fn product(&self) -> Option<&Arc<Product>> {
         self.came.product.as_ref()
+    }
+
+    /// The slots that it holds.
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Holds a slot until it ends; the session that it opens takes it over.
+    pub(crate) fn hold(&mut self, slot: Slot) {
+        self.slots.push(slot);
+    }
+
+    /// Gives up the slots that it holds to the session that it opened.
+    pub fn take_slots(&mut self) -> Vec<Slot> {
+        core::mem::take(&mut self.slots)
     }
 
     /// The query on its way to the backend, without its `?`.

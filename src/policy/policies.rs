@@ -9,6 +9,7 @@ mod counting;
 pub(crate) mod forward_request;
 pub(crate) mod include_fragment;
 pub(crate) mod ip_filter;
+pub(crate) mod limit_concurrency;
 pub(crate) mod quota;
 pub(crate) mod rate_limit;
 pub(crate) mod return_response;

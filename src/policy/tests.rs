@@ -1,5 +1,6 @@
 //! Handshakes run through documents, and what became of them.
 
+mod concurrency;
 mod faults;
 mod flow;
 mod guards;

@@ -10,9 +10,9 @@ use crate::policy::document::Element;
 use crate::policy::expression::Section;
 use crate::policy::pipeline::{Policy, Scope};
 use crate::policy::policies::{
-    authentication_basic, check_header, choose, forward_request, include_fragment, ip_filter, quota,
-    rate_limit, return_response, rewrite_uri, set_backend_service, set_header, set_query_parameter,
-    set_status, set_variable, trace, validate_jwt,
+    authentication_basic, check_header, choose, forward_request, include_fragment, ip_filter,
+    limit_concurrency, quota, rate_limit, return_response, rewrite_uri, set_backend_service, set_header,
+    set_query_parameter, set_status, set_variable, trace, validate_jwt,
 };
 
 /// One policy.
@@ -161,6 +161,12 @@ static POLICIES: &[PolicyRow] = &[
         ),
         INBOUND,
         Here::Leaf(ip_filter::compile),
+    ),
+    row(
+        Shape::new("limit-concurrency", &[required("key"), required("max-count").fixed()], &[])
+            .with_policies(),
+        ANYWHERE,
+        Here::Nested(limit_concurrency::compile),
     ),
     row(
         Shape::new(
@@ -345,7 +351,6 @@ static NOT_YET: &[&str] = &[
     "get-authorization-context",
     "http-data-source",
     "invoke-dapr-binding",
-    "limit-concurrency",
     "llm-content-safety",
     "llm-emit-token-metric",
     "llm-semantic-cache-lookup",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::admission::slot::{Slot, Slots as _};
 use crate::catalog::access::Access;
 use crate::catalog::product::parse_product;
 use crate::catalog::subscription::{Subscription, parse_subscription};
@@ -27,6 +28,8 @@ pub(super) struct Scene {
     answer: Answer,
     /// Those of a process: scenes that were cloned share them.
     guards: Arc<PolicyGuards>,
+    /// What others hold.
+    held: Arc<Vec<Slot>>,
     monotonic_ms: i64,
     now: DateTime,
     subscription: Option<Arc<Subscription>>,
@@ -52,6 +55,8 @@ pub(super) struct Outcome {
     pub(super) log: Vec<String>,
     /// `LastError`.
     pub(super) last_error: Option<crate::policy::failure::LastError>,
+    /// Slots that it holds in the end.
+    pub(super) slots: usize,
 }
 
 const API: &str = "display_name = \"Chat\"\nurl = \"ws://backend:9001/socket\"\nsuffix = \"chat\"\n\
@@ -70,6 +75,7 @@ impl Scene {
             in_product: true,
             answer: Answer::Status(101, &[("Server", "b"), ("X-Answer", "1")]),
             guards: Arc::default(),
+            held: Arc::default(),
             monotonic_ms: 0,
             now: DateTime::MIN,
             subscription: None,
@@ -131,6 +137,13 @@ impl Scene {
     pub(super) fn subscribed(mut self, name: &str, lines: &str) -> Self {
         let text = format!("display_name = \"S\"\nscope = \"/products/starter\"\n{lines}");
         self.subscription = Some(Arc::new(parse_subscription("s", name, &text).expect("a subscription")));
+        self
+    }
+
+    /// With so many slots of a key taken by others.
+    pub(super) fn slots_taken(mut self, key: &str, count: u32) -> Self {
+        let taken = (0..count).map(|_| self.guards.slots().take_slot(key, count, &[]).expect("a slot"));
+        self.held = Arc::new(taken.flatten().collect());
         self
     }
 
@@ -205,11 +218,8 @@ impl Scene {
             request_id: Guid([7; 16]),
             timestamp: DateTime::MIN,
         });
-        let mut outside = Recorder {
-            guards: Arc::clone(&self.guards),
-            monotonic_ms: self.monotonic_ms,
-            log: Vec::new(),
-        };
+        let mut outside =
+            Recorder { guards: Arc::clone(&self.guards), monotonic_ms: self.monotonic_ms, log: Vec::new() };
         let moment = Moment { now: self.now, elapsed: TimeSpan(0) };
         let mut asked = String::new();
         let mut backend = String::new();
@@ -239,7 +249,8 @@ impl Scene {
             }
             Turn::Dial(_) => panic!("dials twice"),
         };
-        Outcome { asked, backend, answered, log: outside.log, last_error: exchange.last_error }
+        let slots = exchange.take_slots().len();
+        Outcome { asked, backend, answered, slots, log: outside.log, last_error: exchange.last_error }
     }
 }
 
