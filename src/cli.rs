@@ -10,10 +10,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use catalogue::CatalogueCommand;
+use policy::PolicyCommand;
 use subscription::SubscriptionCommand;
 
 pub mod catalogue;
 pub mod check;
+pub mod policy;
 pub mod serve;
 pub mod subscription;
 
@@ -44,6 +46,9 @@ pub enum Command {
     /// Look at a catalogue's files
     #[command(subcommand)]
     Catalogue(CatalogueCommand),
+    /// Check policy documents, or see what one does to a handshake
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Change a subscription
     #[command(subcommand)]
     Subscription(SubscriptionCommand),
@@ -56,6 +61,7 @@ impl Cli {
             Command::Serve { config } => serve::run(config.as_deref()),
             Command::Check { config } => check::run(&config),
             Command::Catalogue(command) => command.run(),
+            Command::Policy(command) => command.run(),
             Command::Subscription(command) => command.run(),
         }
     }

@@ -204,7 +204,7 @@ fn is_hidden(name: &OsStr) -> bool {
 }
 
 /// The whole of a file, or why it cannot be had; `file` is its name in faults.
-fn read_text(path: &Path, file: &str) -> Result<String, Fault> {
+pub(crate) fn read_text(path: &Path, file: &str) -> Result<String, Fault> {
     let fault = |matter: &str, allowed: &str| Fault::of_file(file, None, matter, allowed);
     let unreadable = |error: io::Error| fault(&format!("cannot be read ({})", reason(&error)), READABLE_FILE);
     // Opening a pipe would wait for its writer, so the kind comes first.

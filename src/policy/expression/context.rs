@@ -45,6 +45,13 @@ impl Variables {
         self.0.get(name)
     }
 
+    /// Names and values, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let mut all: Vec<_> = self.0.iter().map(|(name, value)| (&**name, value)).collect();
+        all.sort_unstable_by_key(|(name, _)| *name);
+        all.into_iter()
+    }
+
     /// Sets `name`, whatever it was before. Only what an expression compiled for [`Wanted::Kept`](super::Wanted) gives belongs here.
     pub fn set(&mut self, name: &str, value: Value) {
         self.0.insert(name.into(), value);

@@ -1,0 +1,41 @@
+//! `ringgate policy check|trace`: policy documents, looked at without an instance.
+//!
+//! Not here: the rules (`policy`), on which stage a document stands (`stage`).
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::catalog::Fault;
+use check::Check;
+use trace::Trace;
+
+mod check;
+mod masks;
+mod stage;
+mod steps;
+mod trace;
+
+/// What can be done with policy documents.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Name every fault of documents or fragments, with line, column and what is allowed
+    Check(Check),
+    /// Run one made-up handshake through a document and show every step; secrets are masked
+    Trace(Trace),
+}
+
+impl PolicyCommand {
+    /// Does it. Exit code 0 and what was asked for, or 1 and the faults on standard error.
+    pub fn run(&self) -> ExitCode {
+        match self {
+            Self::Check(check) => check.run(),
+            Self::Trace(trace) => trace.run(),
+        }
+    }
+}
+
+/// One line for each fault.
+fn lines(faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("{fault}\n")).collect()
+}

@@ -1,0 +1,92 @@
+//! `ringgate policy check`: every fault of policy documents and fragments.
+//!
+//! What a document refers to is looked for in its catalogue (`stage`). A fragment is in order if it is in some section, as it
+//! is for the documents that include it to say where it stands.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::lines;
+use super::stage::{MADE_UP, Stage};
+use crate::catalog::{Fault, Snapshot};
+
+/// Which documents.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// The documents
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The instance file that names the catalogue with fragments and named values. Without it: the one a document lies in
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Check {
+    /// Checks them all.
+    pub(super) fn run(&self) -> ExitCode {
+        let mut faults: Vec<Fault> = Vec::new();
+        let mut said = String::new();
+        for file in &self.files {
+            match check(file, self.config.as_deref()) {
+                Ok(notes) => said.push_str(&notes),
+                // Documents of one catalogue share its fragments, and with them their faults.
+                Err(found) => {
+                    for fault in found {
+                        if !faults.contains(&fault) {
+                            faults.push(fault);
+                        }
+                    }
+                }
+            }
+        }
+        // Who reads the output may leave early (`| head`): that changes nothing about the result.
+        let _ = io::stdout().write_all(said.as_bytes());
+        if faults.is_empty() {
+            return ExitCode::SUCCESS;
+        }
+        let (count, plural) = (faults.len(), if faults.len() == 1 { "" } else { "s" });
+        let _ = io::stderr().write_all(format!("{}{count} fault{plural}\n", lines(&faults)).as_bytes());
+        ExitCode::FAILURE
+    }
+}
+
+/// What there is to say about a document that is in order, or its faults.
+fn check(file: &Path, config: Option<&Path>) -> Result<String, Vec<Fault>> {
+    let mut stage = Stage::of(file, config, None)?;
+    let compiled = match stage.fragment().map(str::to_owned) {
+        Some(name) => in_any_section(&mut stage, &name),
+        None => compile(&stage),
+    };
+    let snapshot = compiled.map_err(|faults| stage.told(faults))?;
+    let notes = snapshot.iter().flat_map(Snapshot::notes).filter_map(|note| stage.renamed(note));
+    let notes: String = notes.map(|note| note + "\n").collect();
+    Ok(format!("{}: no faults\n{notes}", file.display()))
+}
+
+/// The catalogue, unless something else in it is at fault; or the faults of the document.
+fn compile(stage: &Stage) -> Result<Option<Snapshot>, Vec<Fault>> {
+    match stage.compile() {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(faults) => {
+            let own: Vec<Fault> = faults.into_iter().filter(|fault| stage.concerns(fault)).collect();
+            if own.is_empty() { Ok(None) } else { Err(own) }
+        }
+    }
+}
+
+/// Compiles a fragment in one section after the other. Where it is in order in none, the first says what is wrong.
+fn in_any_section(stage: &mut Stage, name: &str) -> Result<Option<Snapshot>, Vec<Fault>> {
+    stage.make_up();
+    let mut first = None;
+    for section in ["inbound", "backend", "outbound", "on-error"] {
+        let including =
+            format!("<policies><{section}><include-fragment fragment-id=\"{name}\"/></{section}></policies>");
+        stage.files.insert(&format!("policies/apis/{MADE_UP}.xml"), including);
+        match compile(stage) {
+            Ok(compiled) => return Ok(compiled),
+            Err(faults) => drop(first.get_or_insert(faults)),
+        }
+    }
+    Err(first.unwrap_or_default())
+}

@@ -1,0 +1,187 @@
+//! The catalogue that a policy document is looked at in: its own, one that is named, or a made-up one.
+//!
+//! ```text
+//! …/policies/apis/chat.xml        its own catalogue, the folder above `policies`; it stands where it stands
+//! --config FILE                   that instance's catalogue
+//! anything else                   one made-up API, in one made-up product
+//! ```
+//!
+//! A document that has no place in a catalogue is that of the API that is named, or of a made-up one; one that begins with
+//! `<fragment>` is a fragment. Nothing is written anywhere.
+//!
+//! Not here: what is a fault (`catalog`).
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::catalog::instance::catalog_folder;
+use crate::catalog::named_value::NAMED_VALUES_FILE;
+use crate::catalog::{CatalogFiles, Fault, Name, Snapshot, compile, parse_instance};
+use crate::control::store;
+
+/// The name of what is made up.
+pub(super) const MADE_UP: &str = "document";
+
+const MADE_UP_API: &str = "display_name = \"Document\"\nurl = \"ws://backend.example\"\nsuffix = \"document\"\n\
+                           products = [\"document\"]\nsubscription_required = false\n";
+
+const MADE_UP_PRODUCT: &str = "display_name = \"Document\"\n";
+
+/// A document in its catalogue.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) files: CatalogFiles,
+    /// Where the document stands in it.
+    pub(super) place: String,
+    /// The document as it was named on the command line.
+    shown: String,
+    gateway: Option<Name>,
+}
+
+impl Stage {
+    /// Puts the document of `file` where it belongs: into the place of API `api`'s, if one is named.
+    ///
+    /// # Errors
+    /// What of the files cannot be read.
+    pub(super) fn of(file: &Path, config: Option<&Path>, api: Option<&str>) -> Result<Self, Vec<Fault>> {
+        let shown = file.display().to_string();
+        let text = store::read_text(file, &shown).map_err(|fault| vec![fault])?;
+        let own = place_in_catalogue(file);
+        let (mut files, gateway) = match (config, &own) {
+            (Some(config), _) => catalogue_of(config)?,
+            (None, Some((catalogue, _))) => (store::read_catalog(catalogue), None),
+            (None, None) => (CatalogFiles::default(), None),
+        };
+        let place = match (api, own) {
+            (Some(api), _) => format!("policies/apis/{api}.xml"),
+            (None, Some((_, place))) => place,
+            (None, None) if is_fragment(&text) => format!("policies/fragments/{MADE_UP}.xml"),
+            (None, None) => format!("policies/apis/{MADE_UP}.xml"),
+        };
+        files.insert(&place, text);
+        let mut stage = Self { files, place, shown, gateway };
+        if !stage.has_owner() {
+            stage.make_up();
+        }
+        Ok(stage)
+    }
+
+    /// Whether the document is a fragment, which applies to nothing by itself.
+    pub(super) fn fragment(&self) -> Option<&str> {
+        self.place.strip_prefix("policies/fragments/")?.strip_suffix(".xml")
+    }
+
+    /// The API and the product whose document it is.
+    pub(super) fn owners(&self) -> (Option<&str>, Option<&str>) {
+        let of = |folder: &str| self.place.strip_prefix(folder)?.strip_suffix(".xml");
+        (of("policies/apis/"), of("policies/products/"))
+    }
+
+    /// Adds an API, in a product, that is nobody's.
+    pub(super) fn make_up(&mut self) {
+        self.files.insert(&format!("apis/{MADE_UP}.toml"), MADE_UP_API);
+        self.files.insert(&format!("products/{MADE_UP}.toml"), MADE_UP_PRODUCT);
+    }
+
+    /// The compiled catalogue, or every fault of it, by the catalogue's own names of its files.
+    pub(super) fn compile(&self) -> Result<Snapshot, Vec<Fault>> {
+        compile(&self.files, self.gateway.as_ref().map(Name::as_str))
+    }
+
+    /// Whether a fault is one of the document, or of what it may refer to.
+    pub(super) fn concerns(&self, fault: &Fault) -> bool {
+        let is_referred_to = fault.file.starts_with("policies/fragments/") || fault.file == NAMED_VALUES_FILE;
+        fault.file == self.place || is_referred_to
+    }
+
+    /// Faults, the document's own under the name that it was given by, and its neighbours' as seen from where it was.
+    pub(super) fn told(&self, mut faults: Vec<Fault>) -> Vec<Fault> {
+        for fault in &mut faults {
+            if fault.file == self.place {
+                fault.file.clone_from(&self.shown);
+            } else if let Some(catalogue) = self.shown.strip_suffix(&self.place) {
+                fault.file.insert_str(0, catalogue);
+            }
+        }
+        faults
+    }
+
+    /// A line about the document, under the name that it was given by; `None` for one about another.
+    pub(super) fn renamed(&self, note: &str) -> Option<String> {
+        Some(format!("{}{}", self.shown, note.strip_prefix(&self.place)?))
+    }
+
+    fn has_owner(&self) -> bool {
+        match self.owners() {
+            (Some(api), _) => api != MADE_UP || self.files.has(&format!("apis/{api}.toml")),
+            (None, Some(_)) => true,
+            (None, None) => self.fragment().is_none(),
+        }
+    }
+}
+
+/// The files of the catalogue that an instance file names, and the instance's gateway.
+fn catalogue_of(config: &Path) -> Result<(CatalogFiles, Option<Name>), Vec<Fault>> {
+    let shown = config.display().to_string();
+    let text = store::read_text(config, &shown).map_err(|fault| vec![fault])?;
+    let instance = parse_instance(&shown, &text)?;
+    let folder = catalog_folder(&text).unwrap_or(instance.catalog);
+    Ok((store::read_catalog(&store::beside(config, &folder)), instance.gateway))
+}
+
+/// The catalogue that a file lies in, and its path there; `None` for a file that is none of a catalogue's documents.
+fn place_in_catalogue(file: &Path) -> Option<(PathBuf, String)> {
+    let absolute = std::path::absolute(file).ok()?;
+    let parts: Vec<Component<'_>> = absolute.components().collect();
+    let policies = parts.iter().rposition(|part| part.as_os_str() == "policies")?;
+    let catalogue: PathBuf = parts[..policies].iter().collect();
+    let place: Vec<&str> =
+        parts[policies..].iter().map(|part| part.as_os_str().to_str()).collect::<Option<_>>()?;
+    let is_document = match place[..] {
+        ["policies", "global.xml"] => true,
+        ["policies", "apis" | "products" | "fragments", name] => name.ends_with(".xml"),
+        _ => false,
+    };
+    (is_document && catalogue.join("apis").is_dir()).then(|| (catalogue, place.join("/")))
+}
+
+/// Whether the first element of a document, behind its comments and the like, is that of a fragment.
+fn is_fragment(text: &str) -> bool {
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    loop {
+        let end = match rest {
+            _ if rest.starts_with("<!--") => "-->",
+            _ if rest.starts_with("<?") => "?>",
+            _ => return rest.starts_with("<fragment"),
+        };
+        let Some((_, behind)) = rest.split_once(end) else { return false };
+        rest = behind.trim_start();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_element_tells_a_fragment() {
+        for text in ["<fragment/>", "\u{feff}<?xml version='1.0'?>\n<!-- <policies> -->\n<fragment>"] {
+            assert!(is_fragment(text), "{text}");
+        }
+        for text in ["", "<policies/>", "<!-- <fragment/> -->", "<!-- <fragment/>", "fragment"] {
+            assert!(!is_fragment(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_document_in_a_catalogue_is_known_by_its_place() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("apis")).expect("a folder");
+        let place = |path: &str| place_in_catalogue(&folder.path().join(path)).map(|(_, place)| place);
+        for path in ["policies/global.xml", "policies/apis/a.xml", "policies/fragments/b.xml"] {
+            assert_eq!(place(path).as_deref(), Some(path));
+        }
+        for path in ["global.xml", "policies/a.xml", "policies/apis/a.txt", "policies/apis/a/b.xml"] {
+            assert_eq!(place(path), None, "{path}");
+        }
+    }
+}
