@@ -51,6 +51,11 @@ fn tls_records() {
 }
 
 #[test]
+fn policy_documents() {
+    replay("policy_document", checks::policy_document::check);
+}
+
+#[test]
 fn policy_expressions() {
     replay("expression", checks::expression::check);
 }

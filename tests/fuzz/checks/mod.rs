@@ -4,6 +4,7 @@
 
 pub mod configuration;
 pub mod expression;
+pub mod policy_document;
 pub mod request_head;
 pub mod response_head;
 pub mod scanner;
