@@ -239,3 +239,57 @@ fn the_product_of_the_subscription_decides_whose_policies_apply() {
     gateway.wait_for_rest();
     gateway.end();
 }
+
+/// What `context.LastError` says, as a header of the answer.
+const SAYS_WHY: &str = "<set-header name=\"X-Why\"><value>@(string.Join(\"/\", context.LastError.Source, context.LastError.Reason, \
+     context.LastError.Section, context.Response.StatusCode))</value></set-header>";
+
+#[test]
+fn on_error_answers_for_a_key_that_opens_nothing() {
+    let api = locked_api_file("t", closed_port(), "");
+    let document = format!(
+        "<policies><inbound><base/><return-response/></inbound><on-error><base/>{SAYS_WHY}</on-error></policies>"
+    );
+    let gateway = TestInstance::start_catalog(
+        "workers = 1",
+        &[("apis/t.toml", api.as_str()), ("policies/apis/t.xml", &document)],
+    );
+    for (lines, reason, length) in [
+        ("", "SubscriptionKeyNotFound", 152),
+        ("Ocp-Apim-Subscription-Key: two\r\n", "SubscriptionKeyInvalid", 143),
+    ] {
+        let answer = answer(&gateway, "/t", lines);
+        assert!(
+            answer.starts_with("HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\n"),
+            "{answer}"
+        );
+        assert_eq!(
+            header(&answer, "X-Why"),
+            Some(&*format!("authorization/{reason}/inbound/401")),
+            "{answer}"
+        );
+        assert_eq!(header(&answer, "Content-Length"), Some(&*length.to_string()), "{answer}");
+        let challenge = header(&answer, "WWW-Authenticate").unwrap();
+        assert!(challenge.starts_with("AzureApiManagementKey realm="), "{answer}");
+    }
+    gateway.wait_for_terminations(Cause::Key, Phase::Head, 2);
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn on_error_answers_for_an_api_that_is_full() {
+    let document = format!("<policies><on-error><base/>{SAYS_WHY}</on-error></policies>");
+    let gateway =
+        gateway_with("connections_max = 1", tungstenite_echo(), &[("policies/apis/t.xml", &document)]);
+    let mut client = ask(&gateway, "/t", "");
+    assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    let answer = answer(&gateway, "/t", "");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert_eq!(header(&answer, "X-Why"), Some("connections/ConnectionLimitExceeded/backend/503"), "{answer}");
+    assert!(header(&answer, "Retry-After").is_some(), "{answer}");
+    gateway.wait_for_terminations(Cause::ApiFull, Phase::Head, 1);
+    drop(client);
+    gateway.wait_for_rest();
+    gateway.end();
+}

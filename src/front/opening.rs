@@ -24,7 +24,7 @@ use super::socket::HangUp;
 use super::stream::{Network, Stream};
 use super::{Front, OpeningGuard};
 use crate::admission::permit::Permit;
-use crate::catalog::access::Access;
+use crate::catalog::access::{Access, KeyFault};
 use crate::catalog::given_key::GivenKey;
 use crate::catalog::given_version::given_version;
 use crate::catalog::product::Product;
@@ -285,7 +285,7 @@ impl<N: Network> Opening<N> {
             Target::Asterisk | Target::Other => (None, None),
         };
         let access = match &routed {
-            Some(routed) => check_key(&published.snapshot, routed.api, &request, query, self.scheme())?,
+            Some(routed) => self.check_key(&published.snapshot, &request, routed, query)?,
             None => Access::default(),
         };
         let offer = check_request(&request)?;
@@ -305,7 +305,10 @@ impl<N: Network> Opening<N> {
         };
         let backend_tls = published.tls.of_backend(routed.api, backend);
         let api = Arc::clone(routed.api);
-        let permit = with_places(permit, published.places.of_session(&api, &access))?;
+        let permit = match with_places(permit, published.places.of_session(&api, &access)) {
+            Ok(permit) => permit,
+            Err(refusal) => return Err(through_on_error(policies, refusal)),
+        };
         let context =
             Context { subscription: access.subscription.cloned(), product: access.product.cloned() };
         Ok(Admitted {
@@ -318,6 +321,30 @@ impl<N: Network> Opening<N> {
             offer,
             permit,
             request,
+        })
+    }
+
+    /// Decides by the subscription key; policies may have something to say to who is not let in.
+    fn check_key<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        request: &RequestHead,
+        routed: &Routed<'_>,
+        query: Option<&str>,
+    ) -> Result<Access<'s>, Stop> {
+        let given = GivenKey::find(&routed.api.key_names, request.headers(), query);
+        let now = Timestamp::from_unix(UnixTime::now().as_secs());
+        snapshot.access(routed.api, &given, now).map_err(|fault| {
+            let refusal = no_access(fault, routed.api, request, self.scheme());
+            let access = Access::default();
+            let Some(pipeline) = snapshot.policies_of(routed.api, &access) else {
+                return Stop::Refused(refusal);
+            };
+            let client = self.peer.ip();
+            let handshake = Handshake { request, scheme: self.scheme(), client, routed, access: &access };
+            let guards = self.front.budgets.guards();
+            let fault = (fault, &refusal);
+            Stop::Answered(PolicyRun::refused_by_key(pipeline, snapshot, &handshake, guards, fault))
         })
     }
 
@@ -348,8 +375,8 @@ impl<N: Network> Opening<N> {
         self.phase = phase.get();
         abort.unwatch();
         match (result, policies) {
-            (Err(Stop::Refused(refusal)), Some(mut policies)) if !abort.is_aborted() => {
-                Err(policies.failed(&refusal).map_or(Stop::Refused(refusal), Stop::Answered))
+            (Err(Stop::Refused(refusal)), policies) if !abort.is_aborted() => {
+                Err(through_on_error(policies, refusal))
             }
             (Ok(opened), Some(mut policies)) => {
                 admitted.permit.hold(policies.take_slots());
@@ -520,27 +547,22 @@ fn draining() -> Refusal {
 }
 
 /// Judges the subscription key that a request gives, or its absence, and says in whose context its session is.
-fn check_key<'a>(
-    snapshot: &'a Snapshot,
-    api: &Api,
-    request: &RequestHead,
-    query: Option<&str>,
-    scheme: &str,
-) -> Result<Access<'a>, Refusal> {
-    let given = GivenKey::find(&api.key_names, request.headers(), query);
-    let now = Timestamp::from_unix(UnixTime::now().as_secs());
-    snapshot.access(api, &given, now).map_err(|fault| {
-        let mut refusal = Refusal::of(Cause::Key, fault.message());
-        // The host and the path are the client's own words and the operator's: neither has a quote or a control character.
-        let challenge = format!(
-            "AzureApiManagementKey realm=\"{scheme}://{}/{}\",name=\"{}\",type=\"header\"",
-            request.host(),
-            api.suffix,
-            api.key_names.header
-        );
-        refusal.headers.push(("WWW-Authenticate", challenge));
-        refusal
-    })
+fn no_access(fault: KeyFault, api: &Api, request: &RequestHead, scheme: &str) -> Refusal {
+    let mut refusal = Refusal::of(Cause::Key, fault.message());
+    // The host and the path are the client's own words and the operator's: neither has a quote or a control character.
+    let challenge = format!(
+        "AzureApiManagementKey realm=\"{scheme}://{}/{}\",name=\"{}\",type=\"header\"",
+        request.host(),
+        api.suffix,
+        api.key_names.header
+    );
+    refusal.headers.push(("WWW-Authenticate", challenge));
+    refusal
+}
+
+/// What on-error makes of a refusal, where policies have begun.
+fn through_on_error(policies: Option<PolicyRun>, refusal: Refusal) -> Stop {
+    policies.and_then(|mut run| run.failed(&refusal)).map_or(Stop::Refused(refusal), Stop::Answered)
 }
 
 fn session_limits(api: &Api, reserved_bits: ReservedBits) -> SessionLimits {

@@ -6,7 +6,7 @@ use super::answer::BackendAnswer;
 use super::policy_guards::PolicyGuards;
 use super::refusal::Refusal;
 use crate::admission::slot::Slot;
-use crate::catalog::access::Access;
+use crate::catalog::access::{Access, KeyFault};
 use crate::catalog::given_key::GivenKey;
 use crate::catalog::{Api, Routed, Snapshot};
 use crate::http1::encode::visible_to_policies;
@@ -15,7 +15,7 @@ use crate::policy::exchange::{self, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, Outside, TICKS_PER_SECOND, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
-use crate::policy::machine::{Dialling, Forward, Severity, Surroundings, Turn, start};
+use crate::policy::machine::{Dialling, Forward, Severity, Surroundings, Turn, start, start_refused};
 use crate::policy::pipeline::Pipeline;
 use crate::session::Cause;
 use std::net::IpAddr;
@@ -62,13 +62,40 @@ impl PolicyRun {
         handshake: &Handshake<'_>,
         guards: &Arc<PolicyGuards>,
     ) -> Result<Self, Box<PolicyAnswer>> {
+        let mut run = Self::of(snapshot, handshake, guards);
+        let moment = run.clock.moment();
+        match start(pipeline, &mut run.exchange, moment, &mut run.worker) {
+            Turn::Dial(dialling) => Ok(Self { dialling: Some(dialling), ..run }),
+            turn @ (Turn::Respond(_) | Turn::PassOn) => {
+                Err(Box::new(answer_of(turn, &run.exchange, Cause::RefusedByPolicy)))
+            }
+        }
+    }
+
+    /// What on-error makes of a subscription key that opens nothing; no other policy runs.
+    pub(super) fn refused_by_key(
+        pipeline: &Arc<Pipeline>,
+        snapshot: &Snapshot,
+        handshake: &Handshake<'_>,
+        guards: &Arc<PolicyGuards>,
+        (fault, refusal): (KeyFault, &Refusal),
+    ) -> Box<PolicyAnswer> {
+        let mut run = Self::of(snapshot, handshake, guards);
+        let is_missing = fault == KeyFault::Missing;
+        let failure = told(Failure::of_key(is_missing, refusal.status, &refusal.message), refusal);
+        let moment = run.clock.moment();
+        let turn = start_refused(pipeline, failure, &mut run.exchange, moment, &mut run.worker);
+        Box::new(answer_of(turn, &run.exchange, refusal.cause))
+    }
+
+    fn of(snapshot: &Snapshot, handshake: &Handshake<'_>, guards: &Arc<PolicyGuards>) -> Self {
         let clock = Clock::now();
         let Handshake { request, scheme, client, routed, access } = *handshake;
         let (path, query) = match request.target() {
             Target::Origin { path, query } => (path, query),
             Target::Asterisk | Target::Other => ("", None),
         };
-        let mut exchange = Exchange::new(&exchange::Arrival {
+        let exchange = Exchange::new(&exchange::Arrival {
             headers: request.headers(),
             host: request.host(),
             scheme,
@@ -84,13 +111,7 @@ impl PolicyRun {
             request_id: Guid::from_random(u128::from(random_bits()) << 64 | u128::from(random_bits())),
             timestamp: clock.began,
         });
-        let mut worker = Worker { guards: Arc::clone(guards) };
-        match start(pipeline, &mut exchange, clock.moment(), &mut worker) {
-            Turn::Dial(dialling) => Ok(Self { exchange, dialling: Some(dialling), clock, worker }),
-            turn @ (Turn::Respond(_) | Turn::PassOn) => {
-                Err(Box::new(answer_of(turn, &exchange, Cause::RefusedByPolicy)))
-            }
-        }
+        Self { exchange, dialling: None, clock, worker: Worker { guards: Arc::clone(guards) } }
     }
 
     /// The request as policies have made it, and where it goes.
@@ -129,19 +150,29 @@ impl PolicyRun {
         }
     }
 
-    /// Goes on with the backend's failure, which on-error may answer. `None`: it was told already.
+    /// Goes on with what stands in the way of a session since the policies began: the backend's failure, or a limit. On-error may
+    /// answer it. `None`: it was told already.
     pub(super) fn failed(&mut self, refusal: &Refusal) -> Option<Box<PolicyAnswer>> {
         let dialling = self.dialling.take()?;
-        let of_cause =
-            if refusal.cause == Cause::BackendSilent { Failure::of_timeout } else { Failure::of_connection };
-        let mut failure = of_cause(refusal.status, &refusal.message);
-        for (name, value) in &refusal.headers {
-            failure.answer = Box::new(failure.answer.with_field(name, value));
-        }
+        let cause = refusal.cause;
+        let is_limit = matches!(cause, Cause::ApiFull | Cause::ProductFull | Cause::SubscriptionFull);
+        let of_cause = if is_limit {
+            Failure::of_limit
+        } else if cause == Cause::BackendSilent {
+            Failure::of_timeout
+        } else {
+            Failure::of_connection
+        };
+        let failure = told(of_cause(refusal.status, &refusal.message), refusal);
         let moment = self.clock.moment();
         let turn = dialling.resume(Err(failure), &mut self.exchange, moment, &mut self.worker);
         Some(Box::new(answer_of(turn, &self.exchange, refusal.cause)))
     }
+}
+
+/// The failure with the fields that the client is told of the refusal.
+fn told(failure: Failure, refusal: &Refusal) -> Failure {
+    refusal.headers.iter().fold(failure, |failure, (name, value)| failure.with_field(name, value))
 }
 
 /// What the client is answered where a run ends without the backend's answer.

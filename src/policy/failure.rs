@@ -3,7 +3,7 @@
 //! Not here: what is made of it (`machine`).
 
 use super::exchange::Response;
-use super::expression::Thrown;
+use super::expression::{Section, Thrown};
 use super::pipeline::Step;
 
 /// What a client is told of what is not its business.
@@ -58,6 +58,25 @@ impl Failure {
         Self::of_backend("Timeout", status, said)
     }
 
+    /// The subscription key is missing, or opens nothing.
+    pub fn of_key(is_missing: bool, status: u16, said: &str) -> Self {
+        let reason = if is_missing { "SubscriptionKeyNotFound" } else { "SubscriptionKeyInvalid" };
+        Self { source: Some("authorization"), ..Self::refused(reason, status, said) }
+    }
+
+    /// The API, the product or the subscription holds as many connections as it may. Azure API Management has no such limits;
+    /// the words are in the manner of its others.
+    pub fn of_limit(status: u16, said: &str) -> Self {
+        Self { source: Some("connections"), ..Self::refused("ConnectionLimitExceeded", status, said) }
+    }
+
+    /// The same, and a field of the client's answer.
+    #[must_use]
+    pub fn with_field(mut self, name: &str, value: &str) -> Self {
+        self.answer = Box::new(self.answer.with_field(name, value));
+        self
+    }
+
     fn of_backend(reason: &'static str, status: u16, said: &str) -> Self {
         Self { source: Some("forward-request"), ..Self::refused(reason, status, said) }
     }
@@ -72,7 +91,7 @@ pub struct LastError {
     pub reason: &'static str,
     /// Why, in words.
     pub message: String,
-    /// Whose document: `global`, `product` or `operation`.
+    /// Whose document: `global`, `product` or `operation`; empty if none was reached.
     pub scope: &'static str,
     /// In which section.
     pub section: &'static str,
@@ -83,6 +102,19 @@ pub struct LastError {
 }
 
 impl LastError {
+    /// That of a handshake that no policy has seen: it has neither a document nor a place in one.
+    pub(crate) fn before_policies(failure: &Failure) -> Self {
+        Self {
+            source: failure.source.unwrap_or_default(),
+            reason: failure.reason,
+            message: failure.message.clone(),
+            scope: "",
+            section: Section::Inbound.name(),
+            path: "".into(),
+            policy_id: None,
+        }
+    }
+
     pub(crate) fn of(failure: &Failure, step: &Step) -> Self {
         let place = &step.place;
         Self {

@@ -125,8 +125,20 @@ pub fn start(
     moment: Moment,
     outside: &mut dyn Surroundings,
 ) -> Turn {
-    let machine =
-        Machine { pipeline: Arc::clone(pipeline), section: Section::Inbound, next: 0, has_dialled: false };
+    Machine::of(pipeline).go_on(exchange, moment, outside)
+}
+
+/// Runs what `pipeline` has for a handshake that was refused before its first policy.
+pub fn start_refused(
+    pipeline: &Arc<Pipeline>,
+    failure: Failure,
+    exchange: &mut Exchange,
+    moment: Moment,
+    outside: &mut dyn Surroundings,
+) -> Turn {
+    let mut machine = Machine::of(pipeline);
+    let error = LastError::before_policies(&failure);
+    machine.enter_on_error(error, failure, exchange);
     machine.go_on(exchange, moment, outside)
 }
 
@@ -141,6 +153,10 @@ struct Machine {
 }
 
 impl Machine {
+    fn of(pipeline: &Arc<Pipeline>) -> Self {
+        Self { pipeline: Arc::clone(pipeline), section: Section::Inbound, next: 0, has_dialled: false }
+    }
+
     fn go_on(self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn Surroundings) -> Turn {
         let mut turn = self.advance(exchange, moment, outside);
         match &mut turn {
@@ -208,7 +224,11 @@ impl Machine {
             return;
         }
         let step = &pipeline.steps(self.section)[self.next - 1];
-        exchange.last_error = Some(LastError::of(&failure, step));
+        self.enter_on_error(LastError::of(&failure, step), failure, exchange);
+    }
+
+    fn enter_on_error(&mut self, error: LastError, failure: Failure, exchange: &mut Exchange) {
+        exchange.last_error = Some(error);
         exchange.response = Some(*failure.answer);
         self.enter(Section::OnError);
     }
