@@ -129,14 +129,15 @@ impl fmt::Display for Step {
         if let Some(id) = &self.place.id {
             write!(formatter, " id={id}")?;
         }
-        match &self.action {
-            Action::Run(policy) => write!(formatter, ": {}", policy.describe()),
-            Action::Unless { condition, skip } => {
-                write!(formatter, ": unless {} skip {skip}", condition.shown)
-            }
-            Action::Skip(skip) => write!(formatter, ": skip {skip}"),
-            Action::Dial(dial) => write!(formatter, ": {}", dial.describe()),
-        }
+        let what = match &self.action {
+            Action::Run(policy) => policy.describe(),
+            Action::Unless { condition, skip } => format!("unless {} skip {skip}", condition.shown),
+            Action::Skip(skip) => format!("skip {skip}"),
+            Action::Dial(dial) => dial.describe(),
+        };
+        formatter.write_str(":")?;
+        // An expression may stand on several lines of a document; a step stands on one.
+        what.lines().try_for_each(|line| write!(formatter, " {}", line.trim()))
     }
 }
 
