@@ -33,6 +33,9 @@ pub trait Surroundings: Outside {
     /// A step is about to run.
     fn begins(&mut self, _step: &Step, _exchange: &Exchange) {}
 
+    /// An expression of the step that runs gave `value`; `shown` is the expression, secrets masked.
+    fn evaluated(&mut self, _shown: &str, _value: &Value) {}
+
     /// It ran. `None`: it went on as usual.
     fn ended(&mut self, _step: &Step, _exchange: &Exchange, _how: Option<&str>) {}
 }
@@ -61,10 +64,13 @@ pub struct Running<'r> {
 }
 
 impl Running<'_> {
-    /// The value of an expression.
-    pub(crate) fn evaluate(&mut self, expression: &Expression) -> Result<Value, Failure> {
+    /// The value of an expression, which is shown as `shown`.
+    pub(crate) fn evaluate(&mut self, expression: &Expression, shown: &str) -> Result<Value, Failure> {
         let context = self.exchange.context(self.moment);
-        expression.evaluate(&context, &mut *self.outside).map_err(|thrown| Failure::thrown(&thrown))
+        let value = expression.evaluate(&context, &mut *self.outside);
+        let value = value.map_err(|thrown| Failure::thrown(&thrown))?;
+        self.outside.evaluated(shown, &value);
+        Ok(value)
     }
 
     /// The answer so far. Where there is none yet, policies make one.
@@ -249,7 +255,8 @@ fn run(step: &Step, running: &mut Running<'_>) -> Result<Ran, Failure> {
             Flow::Respond(response) => Ok(Ran::Responded(response)),
         },
         Action::Unless { condition, skip } => {
-            let holds = matches!(running.evaluate(&condition.expression)?, Value::Bool(true));
+            let holds =
+                matches!(running.evaluate(&condition.expression, &condition.shown)?, Value::Bool(true));
             Ok(Ran::On(if holds { 0 } else { *skip }))
         }
         Action::Skip(skip) => Ok(Ran::On(*skip)),

@@ -125,8 +125,8 @@ impl<T: Literal> Setting<T> {
     pub(crate) fn value(&self, running: &mut Running<'_>) -> Result<T, Failure> {
         match self {
             Self::Fixed(value, _) => Ok(value.clone()),
-            Self::Evaluated(expression, _) => {
-                let value = running.evaluate(expression)?;
+            Self::Evaluated(expression, shown) => {
+                let value = running.evaluate(expression, shown)?;
                 T::of(value).ok_or_else(|| {
                     Failure::evaluation(format!("The value of an expression is not {}.", T::ALLOWED))
                 })
@@ -136,10 +136,10 @@ impl<T: Literal> Setting<T> {
 
     /// The value for this handshake; `None` if an expression gave `null`.
     pub(crate) fn value_or_null(&self, running: &mut Running<'_>) -> Result<Option<T>, Failure> {
-        if let Self::Evaluated(expression, _) = self
+        if let Self::Evaluated(expression, shown) = self
             && T::WANTED == Wanted::Text
         {
-            return match running.evaluate(expression)? {
+            return match running.evaluate(expression, shown)? {
                 Value::Null => Ok(None),
                 value => Ok(T::of(value)),
             };

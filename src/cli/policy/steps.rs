@@ -88,6 +88,15 @@ impl Steps {
                 facts.push(Fact::of(format!("answer body {text}")));
             }
         }
+        let told = exchange.told.iter();
+        facts.extend(
+            told.map(|(name, value)| {
+                Fact::of(format!("the client's answer, whatever it is, {name}: {value}"))
+            }),
+        );
+        facts.extend(exchange.slots().iter().map(|_| Fact::of("a slot until the session ends".to_owned())));
+        let deferred = exchange.deferred.iter();
+        facts.extend(deferred.map(|_| Fact::of("a call to be counted with the answer".to_owned())));
         if let Some(error) = &exchange.last_error {
             facts.push(Fact::of(format!("last error {} {}: {}", error.source, error.reason, error.message)));
         }
@@ -132,6 +141,11 @@ impl Surroundings for Steps {
 
     fn log(&mut self, severity: Severity, source: &str, message: &str) {
         self.said.push(format!("log {severity:?} {source}: {message}"));
+    }
+
+    fn evaluated(&mut self, shown: &str, value: &Value) {
+        let one_line: Vec<&str> = shown.lines().map(str::trim).collect();
+        self.said.push(format!("{} is {}", one_line.join(" "), written(value)));
     }
 
     fn begins(&mut self, step: &Step, exchange: &Exchange) {
