@@ -163,11 +163,20 @@ async fn a_wait_that_is_dropped_loses_nothing() {
     let folder = catalogue();
     let mut watch = watch(&folder);
     fs::write(folder.path().join("catalog/apis/a.toml"), "2").unwrap();
+    // It is gathered for longer than these waits, unless the machine is slow: then one of them is told.
+    let mut changed = None;
     for _ in 0..20 {
         let waited = timeout(Duration::from_millis(1), watch.changed()).await;
-        assert!(waited.is_err(), "it is gathered for longer");
+        changed = changed.or(waited.ok());
+        if changed.is_some() {
+            break;
+        }
     }
-    assert_eq!(told(&mut watch).await, files(&["apis/a.toml"]));
+    let changed = match changed {
+        Some(changed) => changed,
+        None => told(&mut watch).await,
+    };
+    assert_eq!(changed, files(&["apis/a.toml"]));
 }
 
 #[tokio::test]
