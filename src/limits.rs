@@ -691,6 +691,12 @@ const _: () = assert!(COUNTER_KEYS_MAX.is_multiple_of(COUNTER_SHARDS));
 /// half a millisecond with RSA keys of 2048 bits.
 pub const TOKEN_KEYS_MAX: usize = 16;
 
+/// Keys of one policy that tokens are decrypted with. Over it: a fault at publish.
+///
+/// A token that names none of them is tried with all that fit: with private RSA keys of 2048 bits that takes half a millisecond
+/// for each.
+pub const TOKEN_DECRYPTION_KEYS_MAX: usize = 4;
+
 /// Shortest secret, in bytes, that tokens are signed with. A shorter one is refused: it can be found by trying.
 pub const TOKEN_SECRET_BYTES_MIN: usize = 16;
 

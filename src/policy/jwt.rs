@@ -14,7 +14,8 @@ use serde_json::Value as Json;
 use super::expression::DateTime;
 use crate::limits::{JWT_BYTES_MAX, JWT_VALUES_MAX};
 
-type JsonObject = serde_json::Map<String, Json>;
+/// A JSON object.
+pub(super) type JsonObject = serde_json::Map<String, Json>;
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +88,11 @@ impl Jwt {
         })
     }
 
+    /// What an encrypted token says that has claims in it and no token: its algorithm is that of its encryption.
+    pub(super) fn of_encrypted(header: &JsonObject, payload: &str) -> Option<Self> {
+        Self::of_objects(header, &serde_json::from_str(payload).ok()?)
+    }
+
     fn of_objects(header: &JsonObject, payload: &JsonObject) -> Option<Self> {
         let mut values = 0;
         let mut claims = Vec::with_capacity(payload.len());
@@ -138,7 +144,7 @@ fn parts(token: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// A part of a token: base64url of a JSON object.
-fn object(part: &str) -> Option<JsonObject> {
+pub(super) fn object(part: &str) -> Option<JsonObject> {
     let bytes = URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()?;
     match serde_json::from_slice(&bytes).ok()? {
         Json::Object(object) => Some(object),

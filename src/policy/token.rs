@@ -1,7 +1,7 @@
 //! Whether a token is to be believed, by the rules of a `validate-jwt` policy.
 //!
 //! ```text
-//! token ─► read ─► signature ─► lifetime ─► audience ─► issuer ─► claims ─► what it says
+//! token ─► decrypt, if it is encrypted ─► read ─► signature ─► lifetime ─► audience ─► issuer ─► claims ─► what it says
 //! ```
 //!
 //! The property to trust: what is returned was signed with one of the policy's keys, by an algorithm of that key's family,
@@ -11,11 +11,11 @@
 //! Nothing is remembered of a token: a cache of verdicts would save some 50 µs of a handshake that costs more than that, and
 //! its price is a store of credentials that attackers fill, and verdicts that outlive a key.
 //!
-//! Not here: where a token is found (`carrier`), keys that are fetched, encrypted tokens (five parts: no JWT here), what a
-//! client is answered.
+//! Not here: where a token is found (`carrier`), keys that are fetched, what a client is answered.
 
 mod algorithm;
 pub mod carrier;
+mod encrypted;
 mod keys;
 
 use core::fmt;
@@ -24,8 +24,10 @@ use std::sync::Arc;
 use super::expression::{DateTime, TICKS_PER_SECOND};
 use super::jwt::Jwt;
 use algorithm::Algorithm;
+use encrypted::{Opened, is_encrypted};
 use keys::Unverified;
 
+pub use encrypted::{DecryptionKey, DecryptionKeys};
 pub use keys::{Key, KeyFault, Keys, TooManyKeys};
 
 /// What a token must be.
@@ -33,6 +35,8 @@ pub use keys::{Key, KeyFault, Keys, TooManyKeys};
 pub struct TokenRules {
     /// Whom the policy trusts.
     pub keys: Arc<Keys>,
+    /// What opens tokens that are encrypted.
+    pub decryption_keys: Arc<DecryptionKeys>,
     /// The token is for one of these. Empty: for anybody.
     pub audiences: Vec<Arc<str>>,
     /// It is by one of these. Empty: by anybody who has a key.
@@ -52,6 +56,7 @@ impl Default for TokenRules {
     fn default() -> Self {
         Self {
             keys: Arc::default(),
+            decryption_keys: Arc::default(),
             audiences: Vec::new(),
             issuers: Vec::new(),
             required_claims: Vec::new(),
@@ -94,6 +99,8 @@ pub enum TokenFault {
     Malformed,
     /// It asks for an extension of RFC 7515.
     Critical,
+    /// It is encrypted, and no key opens it.
+    Undecryptable,
     /// It is unsigned.
     Unsigned,
     /// No key is of the family of its algorithm.
@@ -127,7 +134,12 @@ impl TokenFault {
         match self {
             Self::NotPresent => "TokenNotPresent",
             // The catalogue has no reason for a token that has not begun, nor for one without an end.
-            Self::Malformed | Self::Critical | Self::NoExpirationTime | Self::NotYetValid => "JwtInvalid",
+            // Nor has it one for a token that cannot be opened.
+            Self::Malformed
+            | Self::Critical
+            | Self::Undecryptable
+            | Self::NoExpirationTime
+            | Self::NotYetValid => "JwtInvalid",
             Self::Unsigned | Self::SignatureInvalid => "TokenSignatureInvalid",
             Self::SignatureKeyNotFound => "TokenSignatureKeyNotFound",
             Self::Expired => "TokenExpired",
@@ -150,6 +162,9 @@ impl fmt::Display for TokenFault {
             Self::NotPresent => formatter.write_str("JWT not present."),
             Self::Malformed => formatter.write_str("The token is no JWT."),
             Self::Critical => formatter.write_str("The JWT asks for an extension (crit)."),
+            Self::Undecryptable => {
+                formatter.write_str("The JWT is encrypted, and not for a known key. Access denied.")
+            }
             Self::Unsigned => formatter.write_str("The JWT has no signature. Access denied."),
             Self::SignatureKeyNotFound => {
                 formatter.write_str("No key is of the kind that the JWT is signed with. Access denied.")
@@ -186,6 +201,18 @@ impl TokenRules {
     /// # Errors
     /// The first rule that does not hold.
     pub fn judge(&self, token: &str, now_s: i64) -> Result<Jwt, TokenFault> {
+        if !is_encrypted(token) {
+            return self.judge_signed(token, now_s);
+        }
+        match self.decryption_keys.open(token)? {
+            // One that is encrypted again is no signed token.
+            Opened::Token(token) => self.judge_signed(&token, now_s),
+            Opened::Claims(_) if self.requires_signature => Err(TokenFault::Unsigned),
+            Opened::Claims(jwt) => self.judge_content(jwt, now_s),
+        }
+    }
+
+    fn judge_signed(&self, token: &str, now_s: i64) -> Result<Jwt, TokenFault> {
         let token = Jwt::parse_signed(token).ok_or(TokenFault::Malformed)?;
         // RFC 7515 §4.1.11: who does not understand an extension refuses the token. We know none.
         if token.has_critical {
@@ -193,6 +220,10 @@ impl TokenRules {
         }
         let jwt = token.jwt;
         self.judge_signature(&jwt, token.signed, &token.signature)?;
+        self.judge_content(jwt, now_s)
+    }
+
+    fn judge_content(&self, jwt: Jwt, now_s: i64) -> Result<Jwt, TokenFault> {
         self.judge_lifetime(&jwt, now_s)?;
         if !self.audiences.is_empty()
             && !jwt.audiences.iter().any(|audience| self.audiences.contains(audience))

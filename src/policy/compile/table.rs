@@ -79,6 +79,11 @@ const SIGNING_KEY: Shape = Shape {
     )
 };
 
+const DECRYPTION_KEY: Shape = Shape {
+    holds_text: true,
+    ..Shape::new("key", &[optional("id").fixed(), optional("certificate-id").fixed()], &[])
+};
+
 /// What further limits inside `rate-limit` and `quota` have: an API's, and in it an operation's.
 const LIMIT_OF_API: [AttributeRow; 4] = [
     optional("name").fixed(),
@@ -296,7 +301,7 @@ static POLICIES: &[PolicyRow] = &[
             &[
                 Shape::new("openid-config", &[required("url"), optional("validate-connectivity")], &[]),
                 Shape::new("issuer-signing-keys", &[], &[SIGNING_KEY]),
-                Shape::new("decryption-keys", &[], &[SIGNING_KEY]),
+                Shape::new("decryption-keys", &[], &[DECRYPTION_KEY]),
                 Shape::new("audiences", &[], &[Shape::of_text("audience")]),
                 Shape::new("issuers", &[], &[Shape::of_text("issuer")]),
                 Shape::new(

@@ -21,7 +21,10 @@ use crate::policy::machine::Running;
 use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Literal, Setting, Status, shown_or};
 use crate::policy::token::carrier::{token_of_header, token_of_protocols};
-use crate::policy::token::{Key, Keys, Matched, RequiredClaim, TokenFault, TokenRules};
+use crate::policy::token::{
+    DecryptionKey, DecryptionKeys, Key, KeyFault, Keys, Matched, RequiredClaim, TokenFault, TokenRules,
+    TooManyKeys,
+};
 
 struct ValidateJwt {
     source: Option<Source>,
@@ -31,7 +34,6 @@ struct ValidateJwt {
     /// `None`: what is wrong with the token says it.
     message: Option<Setting<Text>>,
     output_variable: Option<Text>,
-    keys: Arc<Keys>,
     rules: Rules,
     /// The rules, where they are the same for every handshake.
     fixed: Option<TokenRules>,
@@ -44,6 +46,8 @@ enum Source {
 }
 
 struct Rules {
+    keys: Arc<Keys>,
+    decryption_keys: Arc<DecryptionKeys>,
     requires_expiration_time: Setting<bool>,
     requires_signature: Setting<bool>,
     clock_skew: Setting<Calls>,
@@ -102,16 +106,14 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
     check_sources(compiling, element);
     let mut made = Children { is_whole: true, ..Children::default() };
     compiling.each_child(element, |compiling, child| made.compile(compiling, child));
-    let keys = match Keys::new(made.keys) {
-        Ok(keys) => Some(Arc::new(keys)),
-        Err(fault) => {
-            compiling.refuse_element(element, &format!("fewer keys: {fault}"));
-            None
-        }
-    };
+    let keys = bounded(compiling, element, Keys::new(made.keys));
+    let decryption_keys = bounded(compiling, element, DecryptionKeys::new(made.decryption_keys));
     let source = header.map(Source::Header);
     let source = source.or(parameter.map(Source::QueryParameter)).or(value.map(Source::Value));
+    let (keys, decryption_keys) = keys.zip(decryption_keys)?;
     let rules = Rules {
+        keys,
+        decryption_keys,
         requires_expiration_time: compiling.setting(element, "require-expiration-time")?,
         requires_signature: compiling.setting(element, "require-signed-tokens")?,
         clock_skew: compiling.setting(element, "clock-skew")?,
@@ -119,8 +121,10 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
         issuers: made.issuers,
         required_claims: made.required_claims,
     };
-    let keys = keys.filter(|_| made.is_whole)?;
-    let fixed = rules.fixed(&keys);
+    if !made.is_whole {
+        return None;
+    }
+    let fixed = rules.fixed();
     Some(Box::new(ValidateJwt {
         source,
         protocol_prefix,
@@ -128,10 +132,24 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
         status: compiling.setting(element, "failed-validation-httpcode")?,
         message: compiling.setting(element, "failed-validation-error-message"),
         output_variable: compiling.fixed(element, "output-token-variable-name"),
-        keys,
         rules,
         fixed,
     }))
+}
+
+/// The keys, unless they are too many.
+fn bounded<T>(
+    compiling: &mut Compiling<'_>,
+    element: &Element,
+    keys: Result<T, TooManyKeys>,
+) -> Option<Arc<T>> {
+    match keys {
+        Ok(keys) => Some(Arc::new(keys)),
+        Err(fault) => {
+            compiling.refuse_element(element, &format!("fewer keys: {fault}"));
+            None
+        }
+    }
 }
 
 /// One of the places that a token can come from, and `protocol-prefix` alone or beside it.
@@ -153,6 +171,7 @@ fn check_sources(compiling: &mut Compiling<'_>, element: &Element) {
 #[derive(Default)]
 struct Children {
     keys: Vec<Key>,
+    decryption_keys: Vec<DecryptionKey>,
     audiences: Vec<Setting<Text>>,
     issuers: Vec<Setting<Text>>,
     required_claims: Vec<Claim>,
@@ -169,7 +188,10 @@ impl Children {
                 "keys in issuer-signing-keys: ringgate does not fetch keys yet",
             ),
             "decryption-keys" => {
-                self.refuse(compiling, element, "signed tokens: ringgate does not decrypt tokens yet");
+                compiling.each_child(element, |compiling, key| match decryption_key_of(compiling, key) {
+                    Some(key) => self.decryption_keys.push(key),
+                    None => self.is_whole = false,
+                });
             }
             "issuer-signing-keys" => {
                 compiling.each_child(element, |compiling, key| match key_of(compiling, key) {
@@ -216,42 +238,58 @@ fn texts(compiling: &mut Compiling<'_>, element: &Element, into: &mut Vec<Settin
 
 fn key_of(compiling: &mut Compiling<'_>, element: &Element) -> Option<Key> {
     let id: Option<Text> = compiling.fixed(element, "id");
-    if element.attribute("certificate-id").is_some() {
-        compiling.refuse_value(
-            element,
-            "certificate-id",
-            "a certificate or a public key as the text of key: ringgate has no certificates by id yet",
-        );
-        return None;
-    }
+    refuse_certificate_id(compiling, element, "a certificate or a public key")?;
     let n: Option<Text> = compiling.fixed(element, "n");
     let e: Option<Text> = compiling.fixed(element, "e");
     let key = match (n, e) {
         (Some(n), Some(e)) => Key::of_modulus(&n, &e),
-        (None, None) => {
-            let text: Setting<Text> = compiling.text(element)?;
-            let Some(text) = text.fixed() else {
-                compiling.refuse_element(element, "a key that is no expression");
-                return None;
-            };
-            Key::of_text(text)
-        }
+        (None, None) => Key::of_text(&key_text(compiling, element)?),
         (_, _) => {
             compiling.refuse_element(element, "n and e together, or the text of a key");
             return None;
         }
     };
-    match key {
-        Ok(key) => Some(id.iter().fold(key, |key, id| key.with_id(id))),
-        Err(fault) => {
-            // It says what is wrong, and nothing of the key.
-            compiling.refuse_element(
-                element,
-                &format!("n and e, Base64 of a secret, or a certificate or a public key in PEM or Base64; this is {fault}"),
-            );
-            None
-        }
+    let allowed = "n and e, Base64 of a secret, or a certificate or a public key in PEM or Base64";
+    let key = read(compiling, element, key, allowed)?;
+    Some(id.iter().fold(key, |key, id| key.with_id(id)))
+}
+
+fn decryption_key_of(compiling: &mut Compiling<'_>, element: &Element) -> Option<DecryptionKey> {
+    let id: Option<Text> = compiling.fixed(element, "id");
+    refuse_certificate_id(compiling, element, "a private key")?;
+    let key = DecryptionKey::of_text(&key_text(compiling, element)?);
+    let key =
+        read(compiling, element, key, "Base64 of a secret, or a private RSA key (PKCS #8) in PEM or Base64")?;
+    Some(id.iter().fold(key, |key, id| key.with_id(id)))
+}
+
+fn refuse_certificate_id(compiling: &mut Compiling<'_>, element: &Element, instead: &str) -> Option<()> {
+    if element.attribute("certificate-id").is_none() {
+        return Some(());
     }
+    let allowed = format!("{instead} as the text of key: ringgate has no certificates by id yet");
+    compiling.refuse_value(element, "certificate-id", &allowed);
+    None
+}
+
+/// The text of a key, which is the same for every handshake.
+fn key_text(compiling: &mut Compiling<'_>, element: &Element) -> Option<Text> {
+    let text: Setting<Text> = compiling.text(element)?;
+    let fixed = text.fixed().cloned();
+    if fixed.is_none() {
+        compiling.refuse_element(element, "a key that is no expression");
+    }
+    fixed
+}
+
+/// A key, or a fault that says what is wrong with it and nothing of it.
+fn read<K>(
+    compiling: &mut Compiling<'_>,
+    element: &Element,
+    key: Result<K, KeyFault>,
+    allowed: &str,
+) -> Option<K> {
+    key.map_err(|fault| compiling.refuse_element(element, &format!("{allowed}; this is {fault}"))).ok()
 }
 
 impl Policy for ValidateJwt {
@@ -285,11 +323,12 @@ impl Policy for ValidateJwt {
             |settings: &[Setting<Text>]| settings.iter().map(Setting::shown).collect::<Vec<_>>().join(" ");
         let claims: Vec<String> = self.rules.required_claims.iter().map(Claim::describe).collect();
         format!(
-            "from {source} protocol {} scheme {}, {:?}, expiration time required: {}, signature required: {}, \
+            "from {source} protocol {} scheme {}, {:?}, {:?}, expiration time required: {}, signature required: {}, \
              clock skew {} s, audiences [{}], issuers [{}], claims {claims:?}, else {} {:?}, into {}",
             shown_or(self.protocol_prefix.as_ref(), "-"),
             shown_or(self.required_scheme.as_ref(), "-"),
-            self.keys,
+            self.rules.keys,
+            self.rules.decryption_keys,
             self.rules.requires_expiration_time.shown(),
             self.rules.requires_signature.shown(),
             self.rules.clock_skew.shown(),
@@ -314,7 +353,7 @@ impl ValidateJwt {
         let rules = match &self.fixed {
             Some(rules) => rules,
             None => {
-                evaluated = self.rules.evaluate(&self.keys, running)?;
+                evaluated = self.rules.evaluate(running)?;
                 &evaluated
             }
         };
@@ -373,7 +412,7 @@ fn only<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, TokenFault>
 
 impl Rules {
     /// The rules of fixed settings. `None`: some are not.
-    fn fixed(&self, keys: &Arc<Keys>) -> Option<TokenRules> {
+    fn fixed(&self) -> Option<TokenRules> {
         let text = |setting: &Setting<Text>| setting.fixed().cloned();
         let claims = self.required_claims.iter().map(|claim| {
             Some(RequiredClaim {
@@ -388,7 +427,8 @@ impl Rules {
         });
         let required_claims = claims.collect::<Option<_>>()?;
         Some(TokenRules {
-            keys: Arc::clone(keys),
+            keys: Arc::clone(&self.keys),
+            decryption_keys: Arc::clone(&self.decryption_keys),
             audiences: self.audiences.iter().map(text).collect::<Option<_>>()?,
             issuers: self.issuers.iter().map(text).collect::<Option<_>>()?,
             required_claims,
@@ -399,7 +439,7 @@ impl Rules {
     }
 
     /// The rules for this handshake.
-    fn evaluate(&self, keys: &Arc<Keys>, running: &mut Running<'_>) -> Result<TokenRules, Failure> {
+    fn evaluate(&self, running: &mut Running<'_>) -> Result<TokenRules, Failure> {
         let mut required_claims = Vec::with_capacity(self.required_claims.len());
         for claim in &self.required_claims {
             required_claims.push(RequiredClaim {
@@ -413,7 +453,8 @@ impl Rules {
             });
         }
         Ok(TokenRules {
-            keys: Arc::clone(keys),
+            keys: Arc::clone(&self.keys),
+            decryption_keys: Arc::clone(&self.decryption_keys),
             audiences: values(&self.audiences, running)?,
             issuers: values(&self.issuers, running)?,
             required_claims,

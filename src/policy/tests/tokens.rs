@@ -1,5 +1,6 @@
 //! `validate-jwt`: where tokens are found, what each rule refuses, and what the client is told.
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -212,6 +213,46 @@ fn the_token_is_there_for_policies_behind() {
 }
 
 #[test]
+fn a_token_that_is_encrypted_is_judged_by_what_is_inside() {
+    let key = STANDARD.encode(SECRET);
+    let decrypting = format!("<decryption-keys><key id=\"k\">{key}</key></decryption-keys>");
+    let show = "</validate-jwt><set-header name=\"X-User\"><value>@(((Jwt)context.Variables[\"jwt\"]).Subject)</value></set-header>";
+    let scene = |children: &str| {
+        Scene::inbound(&format!(
+            "<validate-jwt header-name=\"Authorization\" require-expiration-time=\"false\" \
+             output-token-variable-name=\"jwt\">{}{children}{show}",
+            keys()
+        ))
+    };
+    let ask = |scene: Scene, token: &str| scene.header(&format!("Authorization: Bearer {token}")).run();
+    let closed = |content: &str| {
+        let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"dir","enc":"A256GCM","cty":"JWT"}"#);
+        let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, SECRET).unwrap());
+        let mut content = content.as_bytes().to_vec();
+        let aad = Aad::from(header.as_bytes());
+        let tag =
+            key.seal_in_place_separate_tag(Nonce::assume_unique_for_key([9; 12]), aad, &mut content).unwrap();
+        let [iv, content, tag] =
+            [&[9; 12][..], &content, tag.as_ref()].map(|part| URL_SAFE_NO_PAD.encode(part));
+        format!("{header}..{iv}.{content}.{tag}")
+    };
+    let good = token(r#"{"sub":"ann"}"#);
+    for token in [closed(&good), good.clone()] {
+        let outcome = ask(scene(&decrypting), &token);
+        assert!(outcome.asked.ends_with("X-User: ann\n"), "{outcome:?}");
+    }
+    for (outcome, message) in [
+        (ask(scene(""), &closed(&good)), "The JWT is encrypted, and not for a known key. Access denied."),
+        (ask(scene(&decrypting), &closed(r#"{"sub":"ann"}"#)), "The JWT has no signature. Access denied."),
+    ] {
+        assert_eq!(outcome.answered, error("401 Unauthorized", 48, INVALID, ""));
+        assert_eq!(reason(&outcome).map(|(.., message)| message), Some(message));
+    }
+    let compiled = scene(&decrypting).compiled();
+    assert!(compiled.contains("DecryptionKeys([secret id=k])") && !compiled.contains(&key), "{compiled}");
+}
+
+#[test]
 fn no_key_shows_in_what_is_compiled_nor_in_a_fault() {
     let compiled = validate("header-name=\"Authorization\"", "").compiled();
     assert!(
@@ -246,8 +287,12 @@ fn what_is_wrong_with_a_policy_for_tokens_is_told_at_publish() {
             "does not fetch keys yet",
         ),
         (
-            "<validate-jwt header-name=\"A\"><decryption-keys><key>x</key></decryption-keys></validate-jwt>",
-            "does not decrypt",
+            "<validate-jwt header-name=\"A\"><decryption-keys><key>c2VjcmV0</key></decryption-keys></validate-jwt>",
+            "a secret of 6 bytes; one to decrypt with has",
+        ),
+        (
+            "<validate-jwt header-name=\"A\"><decryption-keys><key certificate-id=\"c\"/></decryption-keys></validate-jwt>",
+            "no certificates by id yet",
         ),
         (
             "<validate-jwt header-name=\"A\"><issuer-signing-keys><key certificate-id=\"c\"/></issuer-signing-keys></validate-jwt>",

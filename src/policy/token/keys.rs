@@ -44,6 +44,12 @@ pub enum KeyFault {
     /// PEM of a private key.
     #[error("a private key; a policy needs the public one only")]
     Private,
+    /// PEM of anything but a private key in PKCS #8.
+    #[error("PEM, but not of a PRIVATE KEY (PKCS #8)")]
+    NotPkcs8,
+    /// A secret that nothing is encrypted with.
+    #[error("a secret of {0} bytes; one to decrypt with has 16, 24, 32, 48 or 64")]
+    DecryptionSecret(usize),
     /// No certificate.
     #[error("not an X.509 certificate")]
     NotCertificate,
@@ -75,8 +81,8 @@ impl Key {
     /// It is no key.
     pub fn of_text(text: &str) -> Result<Self, KeyFault> {
         let text = text.trim();
-        if let Some(armoured) = text.strip_prefix("-----BEGIN ") {
-            return Self::of_pem(armoured);
+        if let Some((label, body)) = pem_parts(text)? {
+            return Self::of_pem(label, body);
         }
         let bytes = base64(text)?;
         // No secret is a whole certificate or a whole public key by chance, and no such thing may become a secret: it is
@@ -90,10 +96,7 @@ impl Key {
         Self::of_secret(&bytes)
     }
 
-    /// The key of what stands behind `-----BEGIN `.
-    fn of_pem(armoured: &str) -> Result<Self, KeyFault> {
-        let (label, rest) = armoured.split_once("-----").ok_or(KeyFault::NotBase64)?;
-        let (body, _) = rest.split_once("-----END ").ok_or(KeyFault::NotBase64)?;
+    fn of_pem(label: &str, body: &str) -> Result<Self, KeyFault> {
         match label {
             "CERTIFICATE" => Self::of_certificate(&base64(body)?),
             "PUBLIC KEY" => Self::of_public_key(&base64(body)?),
@@ -215,7 +218,15 @@ fn check_rsa_size(modulus_bytes: usize) -> Result<(), KeyFault> {
     }
 }
 
-fn base64(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
+/// The label of a text in PEM and what stands between its lines (RFC 7468 §2). `None`: it is not in PEM.
+pub(super) fn pem_parts(text: &str) -> Result<Option<(&str, &str)>, KeyFault> {
+    let Some(armoured) = text.strip_prefix("-----BEGIN ") else { return Ok(None) };
+    let (label, rest) = armoured.split_once("-----").ok_or(KeyFault::NotBase64)?;
+    let (body, _) = rest.split_once("-----END ").ok_or(KeyFault::NotBase64)?;
+    Ok(Some((label, body)))
+}
+
+pub(super) fn base64(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
     let text: Zeroizing<String> = Zeroizing::new(text.split_ascii_whitespace().collect());
     STANDARD.decode(text.as_bytes()).map(Zeroizing::new).map_err(|_| KeyFault::NotBase64)
 }
@@ -242,8 +253,11 @@ pub struct Keys(Vec<Key>);
 
 /// There are too many keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("more than {TOKEN_KEYS_MAX} keys")]
-pub struct TooManyKeys;
+#[error("more than {most} keys")]
+pub struct TooManyKeys {
+    /// So many there may be.
+    pub most: usize,
+}
 
 /// Why no key says that a signature is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,7 +272,8 @@ impl Keys {
     /// # Errors
     /// They are too many: a token without `kid` is tried with all of them.
     pub fn new(keys: Vec<Key>) -> Result<Self, TooManyKeys> {
-        if keys.len() > TOKEN_KEYS_MAX { Err(TooManyKeys) } else { Ok(Self(keys)) }
+        let most = TOKEN_KEYS_MAX;
+        if keys.len() > most { Err(TooManyKeys { most }) } else { Ok(Self(keys)) }
     }
 
     /// Whether one of the keys made `signature`: that with the token's `kid`, or any if none has it.
@@ -355,7 +370,7 @@ mod tests {
     fn there_are_no_more_keys_than_a_handshake_can_try() {
         let keys = |count: usize| (0..count).map(|_| Key::of_secret(&[7; 32]).unwrap()).collect();
         assert!(Keys::new(keys(TOKEN_KEYS_MAX)).is_ok());
-        assert_eq!(Keys::new(keys(TOKEN_KEYS_MAX + 1)).unwrap_err(), TooManyKeys);
+        assert_eq!(Keys::new(keys(TOKEN_KEYS_MAX + 1)).unwrap_err(), TooManyKeys { most: TOKEN_KEYS_MAX });
     }
 
     #[test]
