@@ -175,11 +175,19 @@ impl<'d> Compiling<'d> {
         self.place.policy = row.shape.name;
         self.place.id = self.id(element);
         self.shape = &row.shape;
+        let faults = self.faults.len();
         self.check_shape(element);
         match row.here {
             Here::Leaf(compile) => {
-                if let Some(policy) = compile(self, element) {
-                    self.push(Action::Run(policy));
+                match compile(self, element) {
+                    Some(policy) => {
+                        self.push(Action::Run(policy));
+                    }
+                    // A guard that is left out in silence would let everybody in.
+                    None if self.faults.len() == faults => {
+                        self.refuse_element(element, "what compiles, and this does not");
+                    }
+                    None => {}
                 }
             }
             Here::Nested(compile) => compile(self, element),
@@ -310,7 +318,13 @@ impl<'d> Compiling<'d> {
                 let given = self.substituted(text)?;
                 self.setting_of(&given, &element.name, true)
             }
-            None => T::parse("").map(|value| Setting::Fixed(value, "".into())),
+            None => {
+                let value = T::parse("");
+                if value.is_none() {
+                    self.refuse_element(element, T::ALLOWED);
+                }
+                value.map(|value| Setting::Fixed(value, "".into()))
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use crate::policy::addresses::{AddressRange, Addresses, FilterAction};
 use crate::policy::compile::Compiling;
 use crate::policy::document::Element;
-use crate::policy::expression::{Text, Wanted};
+use crate::policy::expression::Wanted;
 use crate::policy::failure::Failure;
 use crate::policy::machine::Running;
 use crate::policy::pipeline::{Flow, Policy};
@@ -17,7 +17,9 @@ struct IpFilter {
     action: Setting<FilterAction>,
     fixed: Addresses,
     /// Addresses that are expressions.
-    evaluated: Vec<Setting<Text>>,
+    evaluated: Vec<Setting<IpAddr>>,
+    /// What is listed, as it is shown.
+    shown: String,
 }
 
 impl Literal for FilterAction {
@@ -29,39 +31,51 @@ impl Literal for FilterAction {
     }
 }
 
+impl Literal for IpAddr {
+    /// Azure API Management takes no networks.
+    const ALLOWED: &'static str =
+        "an address such as 192.0.2.1 or 2001:db8::1; a network is written as an address-range";
+    const WANTED: Wanted = Wanted::Text;
+
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok()
+    }
+}
+
 pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
     let action = compiling.setting(element, "action");
-    let (mut ranges, mut evaluated) = (Vec::new(), Vec::new());
+    let (mut fixed, mut evaluated, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     let mut is_whole = true;
     if element.children.is_empty() {
         compiling.refuse_missing(element, "address", "one address or address-range, or more");
     }
     compiling.each_child(element, |compiling, child| {
-        let range = if child.name == "address" {
-            let text: Option<Setting<Text>> = compiling.text(child);
-            match &text {
-                Some(Setting::Fixed(text, _)) => AddressRange::of_one(text),
-                Some(Setting::Evaluated(..)) => return evaluated.extend(text),
-                None => return is_whole = false,
-            }
-        } else {
-            let from: Option<Text> = compiling.fixed(child, "from");
-            let to: Option<Text> = compiling.fixed(child, "to");
-            let Some((from, to)) = from.zip(to) else { return is_whole = false };
-            AddressRange::between(&from, &to)
-        };
-        match range {
-            Ok(range) => ranges.push(range),
+        if child.name == "address" {
+            let address: Option<Setting<IpAddr>> = compiling.text(child);
+            let Some(address) = address else { return is_whole = false };
+            shown.push(address.shown().to_owned());
+            return match address.fixed() {
+                Some(address) => fixed.push(AddressRange::of_one(*address)),
+                None => evaluated.push(address),
+            };
+        }
+        let from: Option<Setting<IpAddr>> = compiling.setting(child, "from");
+        let to: Option<Setting<IpAddr>> = compiling.setting(child, "to");
+        let Some((from, to)) = from.zip(to) else { return is_whole = false };
+        shown.push(format!("{}-{}", from.shown(), to.shown()));
+        let Some((from, to)) = from.fixed().zip(to.fixed()) else { return is_whole = false };
+        match AddressRange::between(*from, *to) {
+            Ok(range) => fixed.push(range),
             Err(fault) => {
-                compiling
-                    .refuse_element(child, &format!("addresses such as 192.0.2.1 and 2001:db8::1: {fault}"));
+                compiling.refuse_element(child, &format!("from and to that make a range: {fault}"));
                 is_whole = false;
             }
         }
     });
     let action = action?;
     is_whole.then(|| {
-        Box::new(IpFilter { action, fixed: ranges.into_iter().collect(), evaluated }) as Box<dyn Policy>
+        let (fixed, shown) = (fixed.into_iter().collect(), shown.join(", "));
+        Box::new(IpFilter { action, fixed, evaluated, shown }) as Box<dyn Policy>
     })
 }
 
@@ -76,19 +90,14 @@ impl Policy for IpFilter {
     }
 
     fn describe(&self) -> String {
-        let evaluated: Vec<&str> = self.evaluated.iter().map(Setting::shown).collect();
-        let between = if self.fixed.is_empty() || evaluated.is_empty() { "" } else { ", " };
-        format!("{} {}{between}{}", self.action.shown(), self.fixed, evaluated.join(", "))
+        format!("{} {}", self.action.shown(), self.shown)
     }
 }
 
 impl IpFilter {
     fn is_evaluated(&self, client: IpAddr, running: &mut Running<'_>) -> Result<bool, Failure> {
         for address in &self.evaluated {
-            let text = address.value(running)?;
-            let range = AddressRange::of_one(&text)
-                .map_err(|fault| Failure::evaluation(format!("An address of ip-filter: {fault}.")))?;
-            if range.contains(client) {
+            if AddressRange::of_one(address.value(running)?).contains(client) {
                 return Ok(true);
             }
         }

@@ -282,7 +282,20 @@ fn what_is_wrong_with_a_guard_is_told_at_publish() {
         ("<ip-filter action=\"deny\"><address>::1</address></ip-filter>", "allow or forbid"),
         (
             "<ip-filter action=\"allow\"><address>10.0.0.0/8</address></ip-filter>",
-            "`10.0.0.0/8` is a network",
+            "10.0.0.0/8: allowed is an address such as 192.0.2.1 or 2001:db8::1; a network is written as an address-range",
+        ),
+        ("<ip-filter action=\"allow\"><address/></ip-filter>", "<address>: allowed is an address"),
+        (
+            "<ip-filter action=\"allow\"><address>19\n2.0.2.1</address></ip-filter>",
+            "address = 19\\n2.0.2.1: allowed is an address",
+        ),
+        (
+            "<ip-filter action=\"allow\"><address-range from=\"10.0.0.1\" to=\"@(context.Request.IpAddress)\"/></ip-filter>",
+            "no expression",
+        ),
+        (
+            "<ip-filter action=\"allow\"><address-range from=\"10.0.0.1\" to=\"::1\"/></ip-filter>",
+            "of IPv4 or of IPv6",
         ),
         (
             "<ip-filter action=\"allow\"><address-range from=\"10.0.0.2\" to=\"10.0.0.1\"/></ip-filter>",
