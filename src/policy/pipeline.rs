@@ -7,6 +7,7 @@
 use core::fmt;
 use std::sync::Arc;
 
+use super::document::masked;
 use super::exchange::Response;
 use super::expression::{Expression, Section};
 use super::failure::Failure;
@@ -104,6 +105,8 @@ pub struct StepPlace {
     /// `choose[1]/when[2]/check-header[1]`: counted from 1 among those of the same name.
     pub(crate) path: Box<str>,
     pub(crate) id: Option<Box<str>>,
+    /// The secrets that stand in the policy, and are masked where it is shown.
+    pub(crate) secrets: Box<[Box<str>]>,
 }
 
 impl Step {
@@ -135,6 +138,7 @@ impl fmt::Display for Step {
             Action::Skip(skip) => format!("skip {skip}"),
             Action::Dial(dial) => dial.describe(),
         };
+        let what = masked(what, &self.place.secrets);
         formatter.write_str(":")?;
         // An expression may stand on several lines of a document; a step stands on one.
         what.lines().try_for_each(|line| write!(formatter, " {}", line.trim()))

@@ -6,7 +6,7 @@ use super::table::{Here, PolicyRow, Shape, policy_row, suggestion};
 use super::{Fragment, References};
 use crate::catalog::fault::{Fault, shown};
 use crate::limits::{POLICY_FRAGMENTS_NESTED_MAX, POLICY_STEPS_MAX};
-use crate::policy::document::{Element, Given, Place};
+use crate::policy::document::{Element, Given, Place, masked};
 use crate::policy::expression::{Expression, Section, Wanted};
 use crate::policy::pipeline::{Action, Condition, Scope, Step, StepPlace};
 use crate::policy::setting::{Literal, Setting};
@@ -29,6 +29,8 @@ pub(crate) struct Compiling<'d> {
     counted: usize,
     /// That it is too much was told.
     is_full: bool,
+    /// The secrets that stand in the policy that is compiled.
+    secrets: Vec<Box<str>>,
     /// Policies that stand in a document once.
     met: Vec<&'static str>,
     faults: &'d mut Vec<Fault>,
@@ -44,7 +46,14 @@ impl<'d> Compiling<'d> {
         faults: &'d mut Vec<Fault>,
         notes: &'d mut Vec<String>,
     ) -> Self {
-        let place = StepPlace { policy: "", scope, section: Section::Inbound, path: "".into(), id: None };
+        let place = StepPlace {
+            policy: "",
+            scope,
+            section: Section::Inbound,
+            path: "".into(),
+            id: None,
+            secrets: Box::default(),
+        };
         Self {
             document: file,
             file,
@@ -56,6 +65,7 @@ impl<'d> Compiling<'d> {
             steps: Vec::new(),
             counted: 0,
             is_full: false,
+            secrets: Vec::new(),
             met: Vec::new(),
             faults,
             notes,
@@ -171,6 +181,7 @@ impl<'d> Compiling<'d> {
         if !self.check_where(element, row) || !self.has_room(element) {
             return;
         }
+        let outer_secrets = core::mem::take(&mut self.secrets);
         let outer = (self.place.policy, self.place.id.take(), self.shape);
         self.place.policy = row.shape.name;
         self.place.id = self.id(element);
@@ -194,6 +205,7 @@ impl<'d> Compiling<'d> {
             Here::NotOnHandshake | Here::NotYet => {}
         }
         (self.place.policy, self.place.id, self.shape) = outer;
+        self.secrets = outer_secrets;
     }
 
     fn id(&mut self, element: &Element) -> Option<Box<str>> {
@@ -275,7 +287,8 @@ impl<'d> Compiling<'d> {
     /// Adds a step; gives its place among those of the section, for [`close`](Self::close).
     pub(crate) fn push(&mut self, action: Action) -> usize {
         self.counted += 1;
-        self.steps.push(Step { place: self.place.clone(), action });
+        let place = StepPlace { secrets: self.secrets.clone().into(), ..self.place.clone() };
+        self.steps.push(Step { place, action });
         self.steps.len() - 1
     }
 
@@ -419,14 +432,17 @@ impl<'d> Compiling<'d> {
     }
 
     fn substituted(&mut self, given: &Given) -> Option<Given> {
-        given
-            .clone()
-            .with_named_values(self.references.named_values)
-            .map_err(|(name, at)| {
+        match given.clone().with_named_values(self.references.named_values) {
+            Ok(given) => {
+                self.secrets.extend_from_slice(given.secrets());
+                Some(given)
+            }
+            Err((name, at)) => {
                 let key = format!("{{{{{name}}}}}");
                 self.refuse(at, key, Fault::UNKNOWN, "the name of a named value of this catalogue");
-            })
-            .ok()
+                None
+            }
+        }
     }
 
     fn check_shape(&mut self, element: &Element) {
@@ -502,8 +518,8 @@ impl<'d> Compiling<'d> {
             line: Some(place.line),
             column: Some(place.column),
             key,
-            value: value.to_owned(),
-            allowed: allowed.to_owned(),
+            value: masked(value.to_owned(), &self.secrets),
+            allowed: masked(allowed.to_owned(), &self.secrets),
         });
     }
 }

@@ -161,6 +161,7 @@ fn default_section(section: Section) -> Vec<Arc<Step>> {
                 section,
                 path: "forward-request[1]".into(),
                 id: None,
+                secrets: Box::default(),
             },
             action: Action::Dial(ForwardRequest::default()),
         })],

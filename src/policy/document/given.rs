@@ -54,6 +54,11 @@ impl fmt::Debug for Given {
     }
 }
 
+/// `text` with these secrets masked.
+pub(crate) fn masked(text: String, secrets: &[Box<str>]) -> String {
+    secrets.iter().fold(text, |text, secret| text.replace(&**secret, Fault::MASKED))
+}
+
 /// Text without its entities.
 pub(super) struct Unescaped {
     pub(super) text: String,
@@ -92,6 +97,11 @@ impl Given {
         of_source + (at - of_text)
     }
 
+    /// The secrets that stand in it.
+    pub(crate) fn secrets(&self) -> &[Box<str>] {
+        &self.secrets
+    }
+
     /// What was given, its secrets masked.
     pub(crate) fn shown(&self) -> String {
         self.masked(&self.text)
@@ -99,7 +109,7 @@ impl Given {
 
     /// `text`, with the secrets of this value masked.
     pub(crate) fn masked(&self, text: &str) -> String {
-        self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(&**secret, Fault::MASKED))
+        masked(text.to_owned(), &self.secrets)
     }
 
     /// The same with each `{{name}}` replaced by the named value. What stands in a value is not looked at again.

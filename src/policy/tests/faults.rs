@@ -195,3 +195,38 @@ fn no_fault_shows_a_secret() {
         assert!(!faults.is_empty() && faults.iter().all(|fault| !fault.contains("hush")), "{faults:?}");
     }
 }
+
+#[test]
+fn neither_faults_nor_notes_nor_compiled_forms_show_a_secret_wherever_it_stands() {
+    let documents = [
+        include_str!("../../../tests/fuzz/corpora/policy_document/every_policy"),
+        include_str!("../../../tests/fuzz/corpora/policy_document/guards"),
+    ];
+    // What a name, a number, an address, a moment, a status, a URL and a key can be.
+    let secrets =
+        ["hush", "7654321", "10.77.66.55", "2025-07-07T07:07:07Z", "477", "wss://hush.example:77/x"];
+    for document in documents {
+        let marks = ["=\"", "='", ">"].into_iter().flat_map(|mark| document.match_indices(mark));
+        for (start, mark) in marks.map(|(at, mark)| (at + mark.len(), mark)) {
+            let end = if mark == ">" { "<" } else { &mark[1..] };
+            let Some(length) = document[start..].find(end) else { continue };
+            let (before, behind) = (&document[..start], &document[start + length..]);
+            let changed = format!("{before}{{{{key}}}}{behind}");
+            for secret in secrets {
+                let scene = Scene::new()
+                    .file("policies/apis/chat.xml", &changed)
+                    .file("policies/fragments/common.xml", "<fragment/>")
+                    .named_values(&format!(
+                        "[key]\nvalue = \"{secret}\"\nsecret = true\n[host]\nvalue = \"h\"\n[secret]\nvalue = \"s\"\n"
+                    ));
+                let mut shown = scene.faults();
+                if shown.is_empty() {
+                    shown = scene.notes();
+                    shown.push(scene.compiled());
+                }
+                let told = shown.iter().find(|text| text.contains(secret));
+                assert_eq!(told, None, "{secret} in {changed}");
+            }
+        }
+    }
+}
