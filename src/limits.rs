@@ -450,6 +450,10 @@ pub const POLICY_FRAGMENTS_NESTED_MAX: usize = 5;
 /// Faults of one policy document that are told; the rest is found when these are mended.
 pub const POLICY_FAULTS_MAX: usize = 50;
 
+/// Faults of one policy document that are looked for, the same ones of a fragment counted wherever it is included. What comes
+/// behind them is not looked at.
+pub const POLICY_FAULTS_FOUND_MAX: usize = 20 * POLICY_FAULTS_MAX;
+
 /// Bytes that the fields of a head may have after policies have changed it, a request's target among them, and how many
 /// there may be. Over it: the policy fails, and the client gets a 500.
 pub const POLICY_FIELDS_BYTES_MAX: usize = 32 * 1024;

@@ -1,11 +1,12 @@
 //! One document on its way into steps: where the compiler stands, what it has made, and what it has found wrong.
 
 use core::fmt::Write as _;
+use std::collections::BTreeMap;
 
 use super::table::{Here, PolicyRow, Shape, policy_row, suggestion};
 use super::{Fragment, References};
 use crate::catalog::fault::{Fault, shown};
-use crate::limits::{POLICY_FRAGMENTS_NESTED_MAX, POLICY_STEPS_MAX};
+use crate::limits::{POLICY_FAULTS_FOUND_MAX, POLICY_FRAGMENTS_NESTED_MAX, POLICY_STEPS_MAX};
 use crate::policy::document::{Element, Given, Place, masked};
 use crate::policy::expression::{Expression, Section, Wanted};
 use crate::policy::pipeline::{Action, Condition, Scope, Step, StepPlace};
@@ -124,16 +125,21 @@ impl<'d> Compiling<'d> {
     /// Runs `each` for the children, with its place among those of the same name in the path.
     fn each_counted(&mut self, element: &Element, mut each: impl FnMut(&mut Self, &Element)) {
         let outer = self.place.path.clone();
-        for (index, child) in element.children.iter().enumerate() {
-            let same =
-                element.children[..index].iter().filter(|before| before.name == child.name).count() + 1;
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for child in &element.children {
+            let count = counts.entry(&child.name).or_default();
+            *count += 1;
             let mut path = String::from(&*outer);
             if !path.is_empty() {
                 path.push('/');
             }
-            write!(path, "{}[{same}]", child.name).expect("writing to a String does not fail");
+            write!(path, "{}[{count}]", child.name).expect("writing to a String does not fail");
             self.place.path = path.into();
             each(self, child);
+            // What is too much was told, and the rest is not looked at: a fragment may be large and included often.
+            if self.is_full {
+                break;
+            }
         }
         self.place.path = outer;
     }
@@ -152,6 +158,9 @@ impl<'d> Compiling<'d> {
     }
 
     fn policy(&mut self, element: &Element) {
+        if !self.has_room(element) {
+            return;
+        }
         if element.name == "base" {
             return self.refuse_element(element, "directly in a section of a document");
         }
@@ -178,7 +187,7 @@ impl<'d> Compiling<'d> {
             }
             Here::Leaf(_) | Here::Nested(_) => {}
         }
-        if !self.check_where(element, row) || !self.has_room(element) {
+        if !self.check_where(element, row) {
             return;
         }
         let outer_secrets = core::mem::take(&mut self.secrets);
@@ -512,6 +521,9 @@ impl<'d> Compiling<'d> {
     }
 
     fn refuse(&mut self, at: usize, key: String, value: &str, allowed: &str) {
+        if self.faults.len() >= POLICY_FAULTS_FOUND_MAX {
+            return;
+        }
         let place = Place::within(self.source, at);
         self.faults.push(Fault {
             file: self.file.to_owned(),

@@ -230,3 +230,23 @@ fn neither_faults_nor_notes_nor_compiled_forms_show_a_secret_wherever_it_stands(
         }
     }
 }
+
+#[test]
+fn a_large_fragment_that_is_included_often_is_refused_soon() {
+    let include = "<include-fragment fragment-id=\"f\"/>";
+    for inside in [
+        "<x/>".to_owned(),
+        "<set-header name=\"X\"><valu/></set-header>".to_owned(),
+        include.replace("\"f\"", "\"g\""),
+    ] {
+        let faults = Scene::inbound(&include.repeat(4_000))
+            .file("policies/fragments/f.xml", &format!("<fragment>{}</fragment>", inside.repeat(3_000)))
+            .file(
+                "policies/fragments/g.xml",
+                &format!("<fragment>{}</fragment>", include.replace("\"f\"", "\"h\"").repeat(3_000)),
+            )
+            .file("policies/fragments/h.xml", "<fragment/>")
+            .faults();
+        assert!(!faults.is_empty() && faults.len() <= crate::limits::POLICY_FAULTS_MAX, "{}", faults.len());
+    }
+}
