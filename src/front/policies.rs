@@ -11,6 +11,7 @@ use crate::catalog::given_key::GivenKey;
 use crate::catalog::{Api, Routed, Snapshot};
 use crate::http1::encode::visible_to_policies;
 use crate::http1::{RequestHead, Target};
+use crate::limits::POLICY_TEXT_BYTES_MAX;
 use crate::policy::exchange::{self, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, Outside, TICKS_PER_SECOND, TimeSpan};
 use crate::policy::failure::Failure;
@@ -38,7 +39,7 @@ pub(super) struct PolicyRun {
 pub(super) struct PolicyAnswer {
     pub(super) response: Response,
     pub(super) cause: Cause,
-    /// For the log: where it went wrong, if something did.
+    /// For the log: where something went wrong and why, if it did, in words of the document and of ringgate.
     pub(super) why: String,
 }
 
@@ -185,8 +186,9 @@ fn answer_of(turn: Turn, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
             return PolicyAnswer { response, cause: Cause::Bug, why: String::new() };
         }
     };
+    // Not its message, which may quote what a client sent: a document that wants that in the log says so.
     let why = exchange.last_error.as_ref().map_or_else(String::new, |error| {
-        format!("{} in {} of {}: {}: {}", error.path, error.section, error.scope, error.reason, error.message)
+        format!("{} in {} of {}: {}", error.path, error.section, error.scope, error.reason)
     });
     PolicyAnswer { response, cause, why }
 }
@@ -245,7 +247,8 @@ impl Outside for Worker {
     }
 
     fn trace(&mut self, message: &str) {
-        tracing::debug!(message, "a policy traces");
+        let text = &message[..message.floor_char_boundary(POLICY_TEXT_BYTES_MAX)];
+        tracing::debug!(text, "a policy traces");
     }
 }
 
@@ -254,11 +257,11 @@ impl Surroundings for Worker {
         self.guards.now()
     }
 
-    fn log(&mut self, severity: Severity, source: &str, message: &str) {
+    fn log(&mut self, severity: Severity, source: &str, text: &str) {
         match severity {
-            Severity::Verbose => tracing::debug!(source, message, "a policy traces"),
-            Severity::Information => tracing::info!(source, message, "a policy traces"),
-            Severity::Error => tracing::error!(source, message, "a policy traces"),
+            Severity::Verbose => tracing::debug!(source, text, "a policy traces"),
+            Severity::Information => tracing::info!(source, text, "a policy traces"),
+            Severity::Error => tracing::error!(source, text, "a policy traces"),
         }
     }
 }

@@ -279,7 +279,8 @@ fn settle(
         let section = Section::Outbound;
         let mut running = Running { exchange: &mut *exchange, section, moment, outside: &mut *outside };
         if let Err(failure) = deferred.settle(&key, &mut running) {
-            outside.log(Severity::Error, "increment-condition", &failure.message);
+            // Not its message, which may quote what a client sent.
+            outside.log(Severity::Error, "increment-condition", failure.reason);
         }
     }
     let told = core::mem::take(&mut exchange.told);
