@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use support::backend::{Backend, closed_port, switching, tungstenite_echo};
 use support::frames::client_frame;
 use support::raw::{Raw, header, request};
+use support::served::{Configuration, INSTANCE, Served};
 use support::{TestInstance, api_file, key_hash, locked_api_file};
 
 fn gateway(backend: SocketAddr, document: &str) -> TestInstance {
@@ -292,4 +293,34 @@ fn on_error_answers_for_an_api_that_is_full() {
     drop(client);
     gateway.wait_for_rest();
     gateway.end();
+}
+
+#[test]
+fn what_a_client_says_makes_no_line_of_the_log() {
+    let document = "<policies><inbound><base/>\
+         <trace source=\"guard\" severity=\"error\"><message>@(context.Request.Url.Query.GetValueOrDefault(\"a\",\"\"))</message></trace>\
+         <set-variable name=\"x\" value=\"@{ context.Trace(context.Request.Url.Query.GetValueOrDefault(&quot;a&quot;)); return 1; }\"/>\
+         <set-variable name=\"n\" value=\"@(int.Parse(context.Request.Url.Query.GetValueOrDefault(&quot;a&quot;)))\"/>\
+         </inbound></policies>";
+    let configuration = Configuration::new(INSTANCE, &api_file("t", closed_port(), ""))
+        .with_file("catalog/policies/apis/t.xml", document)
+        .with_log("debug");
+    let served = Served::start(&configuration);
+    let mut client = Raw::connect(served.address);
+    client.send(request("/t?a=said%0Aforged%1B%5B2J", "").as_bytes());
+    let answer = String::from_utf8(client.read_to_end().0).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 500 ") && !answer.contains("said"), "{answer}");
+    let mut told = Vec::new();
+    while !told.iter().any(|line: &String| line.contains("ExpressionValueEvaluationFailure")) {
+        told.push(served.next_said());
+    }
+    let of_client: Vec<&String> = told.iter().filter(|line| line.contains("forged")).collect();
+    assert_eq!(of_client.len(), 2, "the two that the document asks for: {told:#?}");
+    for line in of_client {
+        assert!(
+            line.contains("said\\") && line.contains("nforged") && line.contains("a policy traces"),
+            "{line}"
+        );
+    }
+    assert!(!told.last().unwrap().contains("said"), "{told:#?}");
 }
