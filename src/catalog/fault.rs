@@ -81,7 +81,7 @@ pub(crate) fn shown(given: &str) -> String {
 }
 
 /// Text with its control characters escaped, so that it stays on its line.
-fn escaped(characters: impl Iterator<Item = char>) -> String {
+pub(crate) fn escaped(characters: impl Iterator<Item = char>) -> String {
     let mut text = String::new();
     for character in characters {
         if character.is_control() {

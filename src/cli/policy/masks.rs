@@ -3,6 +3,7 @@
 //! Not here: what is a secret in a document's own text (`policy`).
 
 use crate::catalog::Fault;
+use crate::catalog::fault::escaped;
 use crate::http1::Header;
 
 /// Headers whose values open something.
@@ -60,15 +61,7 @@ impl Masks {
     /// `text` on one line, what is secret masked.
     pub(super) fn masked(&self, text: &str) -> String {
         let masked = self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, Fault::MASKED));
-        let mut line = String::with_capacity(masked.len());
-        for character in masked.chars() {
-            if character.is_control() {
-                line.extend(character.escape_default());
-            } else {
-                line.push(character);
-            }
-        }
-        line
+        escaped(masked.chars())
     }
 }
 

@@ -175,6 +175,25 @@ pub(super) fn put_off(counted: Arc<dyn Deferred>, key: CounterKey, running: &mut
     running.exchange.deferred.push((counted, key));
 }
 
+/// Compiles with `limit` what `element` says for all handshakes, and the further limits of APIs and operations in it.
+pub(super) fn limits<L>(
+    compiling: &mut Compiling<'_>,
+    element: &Element,
+    limit: impl Fn(&mut Compiling<'_>, &Element, Target) -> Option<L>,
+) -> Option<Vec<L>> {
+    compiling.once(element);
+    let mut limits = vec![limit(compiling, element, Target::default())];
+    compiling.each_child(element, |compiling, api| {
+        let Some(of_api) = Target::of_api(compiling, api) else { return limits.push(None) };
+        limits.push(limit(compiling, api, of_api.clone()));
+        compiling.each_child(api, |compiling, operation| {
+            let of_operation = of_api.of_operation(compiling, operation);
+            limits.push(of_operation.and_then(|target| limit(compiling, operation, target)));
+        });
+    });
+    limits.into_iter().collect()
+}
+
 /// Which API and operation a further limit is for, inside `rate-limit` and `quota`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {

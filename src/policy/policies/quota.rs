@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::counting::{Calls, Increment, QuotaPeriod, Target, put_off};
+use super::counting::{Calls, Increment, QuotaPeriod, Target, limits, put_off};
 use crate::catalog::timestamp::Timestamp;
 use crate::policy::compile::Compiling;
 use crate::policy::counters::{Ask, CounterFamily, CounterKey, Exceeded, Left, QuotaRule, span_text};
@@ -64,17 +64,7 @@ struct Limit {
 }
 
 pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
-    compiling.once(element);
-    let mut limits = vec![limit(compiling, element, Target::default())];
-    compiling.each_child(element, |compiling, api| {
-        let Some(of_api) = Target::of_api(compiling, api) else { return limits.push(None) };
-        limits.push(limit(compiling, api, of_api.clone()));
-        compiling.each_child(api, |compiling, operation| {
-            let of_operation = of_api.of_operation(compiling, operation);
-            limits.push(of_operation.and_then(|target| limit(compiling, operation, target)));
-        });
-    });
-    Some(Box::new(Quota { limits: limits.into_iter().collect::<Option<_>>()? }))
+    Some(Box::new(Quota { limits: limits(compiling, element, limit)? }))
 }
 
 fn limit(compiling: &mut Compiling<'_>, element: &Element, target: Target) -> Option<Limit> {

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use super::counting::{Calls, Increment, RatePeriod, Target, Telling, put_off};
+use super::counting::{Calls, Increment, RatePeriod, Target, Telling, limits, put_off};
 use crate::policy::compile::Compiling;
 use crate::policy::counters::{Ask, CounterFamily, CounterKey, Exceeded, Left, Rate};
 use crate::policy::document::Element;
@@ -39,18 +39,9 @@ struct Limit {
 }
 
 pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
-    compiling.once(element);
-    let mut limits = vec![limit(compiling, element, Target::default())];
-    compiling.each_child(element, |compiling, api| {
-        let Some(of_api) = Target::of_api(compiling, api) else { return limits.push(None) };
-        limits.push(limit(compiling, api, of_api.clone()));
-        compiling.each_child(api, |compiling, operation| {
-            let of_operation = of_api.of_operation(compiling, operation);
-            limits.push(of_operation.and_then(|target| limit(compiling, operation, target)));
-        });
-    });
+    let limits = limits(compiling, element, limit);
     let telling = Telling::compile(compiling, element);
-    Some(Box::new(RateLimit { limits: limits.into_iter().collect::<Option<_>>()?, telling: telling? }))
+    Some(Box::new(RateLimit { limits: limits?, telling: telling? }))
 }
 
 fn limit(compiling: &mut Compiling<'_>, element: &Element, target: Target) -> Option<Limit> {
