@@ -47,6 +47,12 @@ pub(super) fn switching() -> Vec<u8> {
     .into_bytes()
 }
 
+/// Policies in every section, which hold a slot and change nothing that anybody sees.
+const LETS_EVERYBODY_IN: &str = "<policies><inbound><base/>\
+    <limit-concurrency key=\"all\" max-count=\"1\"><set-variable name=\"a\" value=\"1\"/></limit-concurrency></inbound>\
+    <outbound><base/><set-header name=\"X-None\" exists-action=\"delete\"/></outbound>\
+    <on-error><base/><set-variable name=\"why\" value=\"@(context.LastError.Reason)\"/></on-error></policies>";
+
 /// Who takes part in an opening.
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
@@ -82,17 +88,35 @@ impl Scene {
         }
     }
 
-    /// Opens a session, or not; checks what holds for every opening.
+    /// Opens a session, or not; checks what holds for every opening. Policies that let everybody in change nothing about it.
     pub(super) fn play(&self) -> Outcome {
+        let outcome = self.play_with("");
+        let guarded = self.play_with(LETS_EVERYBODY_IN);
+        let seen = |outcome: &Outcome| {
+            (
+                outcome.termination,
+                outcome.told(),
+                outcome.early.clone(),
+                outcome.took_ms,
+                outcome.backends.len(),
+            )
+        };
+        assert_eq!(seen(&outcome), seen(&guarded), "policies that change nothing: {self:#?}");
+        outcome
+    }
+
+    /// Plays it with a policy document for the API, if there is one.
+    fn play_with(&self, document: &str) -> Outcome {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let outcome = runtime.block_on(async { timeout(Duration::from_secs(3_600), self.run()).await });
+        let run = async { timeout(Duration::from_secs(3_600), self.run(document)).await };
+        let outcome = runtime.block_on(run);
         let outcome = outcome.unwrap_or_else(|_| panic!("the opening never ends: {self:#?}"));
         outcome.check(self);
         outcome
     }
 
-    async fn run(&self) -> Outcome {
+    async fn run(&self, document: &str) -> Outcome {
         let begun = Instant::now();
         let text = format!(
             "display_name = \"T\"\nurl = \"ws://192.0.2.1:80\"\nsuffix = \"t\"\nsubscription_required = false\n\
@@ -100,6 +124,9 @@ impl Scene {
         );
         let mut files = CatalogFiles::default();
         files.insert("apis/t.toml", text);
+        if !document.is_empty() {
+            files.insert("policies/apis/t.xml", document);
+        }
         let snapshot = Arc::new(compile(&files, None).unwrap());
         let places = Registry::default().publish(&snapshot, Timestamp::from_unix(0));
         let (_publisher, published) =
@@ -144,9 +171,12 @@ impl Scene {
         };
         assert_ne!(session.is_some(), termination.is_some(), "one end, and one only: {self:#?}");
         assert_eq!(budgets.sessions().taken(), u32::from(session.is_some()), "places: {self:#?}");
+        let slots = usize::from(session.is_some() && !document.is_empty());
+        assert_eq!(budgets.slots().keys(), slots, "slots: {self:#?}");
         let early = session.as_ref().map(|session| session.early.clone().map(|bytes| bytes.to_vec()));
         drop(session);
-        assert_eq!(budgets.sessions().taken(), 0, "the permit of a session gives its place back");
+        let held = (budgets.sessions().taken(), budgets.slots().keys());
+        assert_eq!(held, (0, 0), "the permit of a session gives back what it holds");
         let backends = dialled.borrow().clone();
         Outcome { termination, early: early.unwrap_or_default(), client, backends, took_ms }
     }
