@@ -444,6 +444,12 @@ pub const POLICY_NODES_MAX: u32 = 10_000;
 /// It bounds what a fragment that is included many times can come to, and with it what a publish and a handshake cost.
 pub const POLICY_STEPS_MAX: usize = 2_000;
 
+/// Bytes that the values of a policy document may have together, named values put in, and those of a fragment counted wherever
+/// it is included. Over it: a fault.
+///
+/// It bounds what a short name for a long text, or a long fragment that is included often, can take of memory and time at a publish.
+pub const POLICY_VALUES_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// How deep fragments may include one another. Over it, as when one includes itself: a fault.
 pub const POLICY_FRAGMENTS_NESTED_MAX: usize = 5;
 

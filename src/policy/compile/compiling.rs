@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use super::table::{Here, PolicyRow, Shape, policy_row, suggestion};
 use super::{Fragment, References};
 use crate::catalog::fault::{Fault, shown};
-use crate::limits::{POLICY_FAULTS_FOUND_MAX, POLICY_FRAGMENTS_NESTED_MAX, POLICY_STEPS_MAX};
-use crate::policy::document::{Element, Given, Place, masked};
+use crate::limits::{
+    POLICY_FAULTS_FOUND_MAX, POLICY_FRAGMENTS_NESTED_MAX, POLICY_STEPS_MAX, POLICY_VALUES_BYTES_MAX,
+};
+use crate::policy::document::{Element, Given, Place, Unsubstituted, masked};
 use crate::policy::expression::{Expression, Section, Wanted};
 use crate::policy::pipeline::{Action, Condition, Scope, Step, StepPlace};
 use crate::policy::setting::{Literal, Setting};
@@ -30,6 +32,8 @@ pub(crate) struct Compiling<'d> {
     counted: usize,
     /// That it is too much was told.
     is_full: bool,
+    /// What the values that are still to come may have. `None`: that it was too much was told, and no value is looked at any more.
+    values_bytes_left: Option<usize>,
     /// The secrets that stand in the policy that is compiled.
     secrets: Vec<Box<str>>,
     /// Policies that stand in a document once.
@@ -66,6 +70,7 @@ impl<'d> Compiling<'d> {
             steps: Vec::new(),
             counted: 0,
             is_full: false,
+            values_bytes_left: Some(POLICY_VALUES_BYTES_MAX),
             secrets: Vec::new(),
             met: Vec::new(),
             faults,
@@ -441,14 +446,25 @@ impl<'d> Compiling<'d> {
     }
 
     fn substituted(&mut self, given: &Given) -> Option<Given> {
-        match given.clone().with_named_values(self.references.named_values) {
+        let room = self.values_bytes_left?;
+        match given.clone().with_named_values(self.references.named_values, room) {
             Ok(given) => {
+                self.values_bytes_left = Some(room - given.text().len());
                 self.secrets.extend_from_slice(given.secrets());
                 Some(given)
             }
-            Err((name, at)) => {
+            Err(Unsubstituted::Unknown { name, at }) => {
                 let key = format!("{{{{{name}}}}}");
                 self.refuse(at, key, Fault::UNKNOWN, "the name of a named value of this catalogue");
+                None
+            }
+            Err(Unsubstituted::TooLong) => {
+                self.values_bytes_left = None;
+                let allowed = format!(
+                    "values of at most {} MiB in a document, named values put in, and those of fragments wherever they are included",
+                    POLICY_VALUES_BYTES_MAX / 1024 / 1024
+                );
+                self.refuse(given.source_of(0), String::new(), "a value", &allowed);
                 None
             }
         }

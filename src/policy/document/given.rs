@@ -112,26 +112,40 @@ impl Given {
         masked(text.to_owned(), &self.secrets)
     }
 
-    /// The same with each `{{name}}` replaced by the named value. What stands in a value is not looked at again.
+    /// The same with each `{{name}}` replaced by the named value, in at most so many bytes. What stands in a value is not
+    /// looked at again.
     ///
     /// # Errors
-    /// The name that there is none of, and its place in the file.
-    pub(crate) fn with_named_values(mut self, values: &NamedValues) -> Result<Self, (String, usize)> {
+    /// There is no such named value, or the text would be longer.
+    pub(crate) fn with_named_values(
+        mut self,
+        values: &NamedValues,
+        bytes_max: usize,
+    ) -> Result<Self, Unsubstituted> {
+        if self.text.len() > bytes_max {
+            return Err(Unsubstituted::TooLong);
+        }
         if !self.text.contains("{{") {
             return Ok(self);
         }
         let (mut text, mut marks, mut done) = (String::new(), Vec::new(), 0);
         let mut copy = |text: &mut String, from: usize, to: usize, given: &Self| {
             marks.push((text.len(), given.source_of(from)));
-            let within = given.marks.iter().filter(|(at, _)| *at > from && *at < to);
+            let first = given.marks.partition_point(|(at, _)| *at <= from);
+            let within = given.marks[first..].iter().take_while(|(at, _)| *at < to);
             marks.extend(within.map(|(at, source)| (text.len() + at - from, *source)));
             text.push_str(&given.text[from..to]);
         };
         while let Some((start, end, name)) = next_name(&self.text, done) {
-            let value = values.get(name).ok_or_else(|| (name.to_owned(), self.source_of(start)))?;
+            let value = values
+                .get(name)
+                .ok_or_else(|| Unsubstituted::Unknown { name: name.to_owned(), at: self.source_of(start) })?;
             copy(&mut text, done, start, &self);
             text.push_str(&value.value);
-            if value.is_secret {
+            if text.len() > bytes_max {
+                return Err(Unsubstituted::TooLong);
+            }
+            if value.is_secret && !self.secrets.iter().any(|secret| **secret == *value.value) {
                 self.secrets.push(value.value.as_str().into());
             }
             done = end;
@@ -139,6 +153,20 @@ impl Given {
         copy(&mut text, done, self.text.len(), &self);
         Ok(Self { text, marks, secrets: self.secrets })
     }
+}
+
+/// Why named values were not put into a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unsubstituted {
+    /// There is none of that name, which stands `at` bytes into the file.
+    Unknown {
+        /// The name.
+        name: String,
+        /// Its place.
+        at: usize,
+    },
+    /// It would be longer than it may be.
+    TooLong,
 }
 
 /// The next `{{name}}` from `from` on: where it begins and ends, and the name. Braces around anything else are code.
@@ -218,7 +246,7 @@ mod tests {
             ("@{ if (a) {{ b(); }} }", "@{ if (a) {{ b(); }} }"),
             ("{{ host }}{{}}{{{host}}}", "{{ host }}{{}}{h&<x>}"),
         ] {
-            let given = Given::read(given, 0, given).with_named_values(&values()).expect(given);
+            let given = Given::read(given, 0, given).with_named_values(&values(), 99).expect(given);
             assert_eq!(given.text(), expected);
         }
     }
@@ -226,13 +254,27 @@ mod tests {
     #[test]
     fn a_name_without_a_value_is_told_with_its_place() {
         let given = Given::read("a {{host}} {{gone}}", 10, "a {{host}} {{gone}}");
-        assert_eq!(given.with_named_values(&values()).expect_err("gone"), ("gone".to_owned(), 21));
+        assert_eq!(
+            given.with_named_values(&values(), 99).expect_err("gone"),
+            Unsubstituted::Unknown { name: "gone".to_owned(), at: 21 }
+        );
+    }
+
+    #[test]
+    fn named_values_make_a_text_no_longer_than_it_may_be() {
+        let given = |bytes_max| {
+            Given::read("{{host}}{{host}}", 0, "{{host}}{{host}}").with_named_values(&values(), bytes_max)
+        };
+        assert_eq!(given(16).expect("a value").text(), "h&<x>h&<x>");
+        assert_eq!(given(15).expect_err("it is long before"), Unsubstituted::TooLong);
+        let short = Given::read("{{key}}{{key}}", 0, "{{key}}{{key}}").with_named_values(&values(), 14);
+        assert_eq!(short.expect("a value").secrets().len(), 1, "one secret, however often");
     }
 
     #[test]
     fn places_behind_a_named_value_or_an_entity_are_those_of_the_file() {
         let slice = "@(\"{{host}}\" + 1 &lt; 2)";
-        let given = Given::read(slice, 100, "").with_named_values(&values()).expect("a value");
+        let given = Given::read(slice, 100, "").with_named_values(&values(), 99).expect("a value");
         let text = given.text().to_owned();
         assert_eq!(text, "@(\"h&<x>\" + 1 < 2)");
         for part in ["+", "2", ")"] {
@@ -243,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        let given = Given::read("@(\"{{key}}\")", 0, "").with_named_values(&values()).expect("a value");
+        let given = Given::read("@(\"{{key}}\")", 0, "").with_named_values(&values(), 99).expect("a value");
         assert!(given.text().contains("hush"));
         assert!(!given.shown().contains("hush") && !format!("{given:?}").contains("hush"));
     }

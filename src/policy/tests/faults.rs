@@ -184,6 +184,25 @@ fn a_fragment_that_includes_itself_or_too_much_is_a_fault() {
 }
 
 #[test]
+fn short_names_of_long_texts_and_fragments_that_are_included_often_come_to_a_bounded_size() {
+    let long = format!("[a]\nvalue = \"{}\"\n", "x".repeat(4_096));
+    let many = Scene::inbound(&format!("<set-variable name=\"x\" value=\"{}\"/>", "{{a}}".repeat(100_000)));
+    let include = "<include-fragment fragment-id=\"f\"/>".repeat(900);
+    let often = Scene::inbound(&include).file(
+        "policies/fragments/f.xml",
+        &format!("<fragment><set-variable name=\"x\" value=\"{}\"/></fragment>", "x".repeat(500_000)),
+    );
+    for scene in [many.named_values(&long), often] {
+        let faults = scene.faults();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(
+            faults[0].contains(": a value: allowed is values of at most 4 MiB in a document"),
+            "{faults:?}"
+        );
+    }
+}
+
+#[test]
 fn no_fault_shows_a_secret() {
     for policies in [
         "<set-status code=\"{{key}}\"/>",
