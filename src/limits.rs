@@ -438,6 +438,9 @@ pub const POLICY_DEPTH_MAX: usize = 32;
 /// Elements, texts and comments of a policy document. Over it: a fault.
 pub const POLICY_NODES_MAX: u32 = 10_000;
 
+/// Attributes of one element of a policy document. Over it: a fault. The time to tell them apart grows with their square.
+pub const POLICY_ATTRIBUTES_MAX: usize = 64;
+
 /// Policies of one section of a policy document and the steps they come to, counted together, those of the fragments that it
 /// includes among them. Over it: a fault.
 ///

@@ -229,6 +229,11 @@ mod tests {
         assert_eq!(refused.at, 3 * crate::limits::POLICY_DEPTH_MAX);
         let many = format!("<a>{}</a>", "<b/>".repeat(POLICY_NODES_MAX as usize));
         assert_eq!(parse(&many).expect_err("too many").matter, "too many elements");
+        let attributes = |count: usize| (0..count).map(|index| format!(" a{index}='1'")).collect::<String>();
+        let most = crate::limits::POLICY_ATTRIBUTES_MAX;
+        assert!(parse(&format!("<a{}/>", attributes(most))).is_ok());
+        let refused = parse(&format!("<a{}/>", attributes(most + 1))).expect_err("too many");
+        assert_eq!(refused.matter, "too many attributes");
         let large = format!("<a>{}</a>", " ".repeat(POLICY_DOCUMENT_BYTES_MAX));
         assert_eq!(parse(&large).expect_err("too large").matter, "too large");
     }

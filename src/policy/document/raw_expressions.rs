@@ -6,7 +6,7 @@
 use super::NoDocument;
 use super::expression_end::expression_length;
 use super::given::unescaped;
-use crate::limits::POLICY_DEPTH_MAX;
+use crate::limits::{POLICY_ATTRIBUTES_MAX, POLICY_DEPTH_MAX};
 
 /// `source` with its expressions written over where they hold what XML has a meaning for.
 pub(super) fn mask(source: &str) -> Result<String, NoDocument> {
@@ -61,7 +61,7 @@ impl Scan<'_> {
 
     /// A start tag, up to behind its `>`.
     fn tag(&mut self) -> Result<(), NoDocument> {
-        let start = self.at;
+        let (start, mut attributes) = (self.at, 0);
         loop {
             let Some(found) = memchr::memchr3(b'"', b'\'', b'>', &self.source.as_bytes()[self.at..]) else {
                 self.at = self.source.len();
@@ -70,6 +70,11 @@ impl Scan<'_> {
             self.at += found + 1;
             let byte = self.source.as_bytes()[self.at - 1];
             if byte != b'>' {
+                attributes += 1;
+                if attributes > POLICY_ATTRIBUTES_MAX {
+                    let allowed = format!("at most {POLICY_ATTRIBUTES_MAX} attributes of an element");
+                    return Err(NoDocument::new(start, "too many attributes", allowed));
+                }
                 self.value(byte)?;
                 continue;
             }
