@@ -165,6 +165,24 @@ fn a_bad_change_is_refused_with_all_its_faults_and_the_catalogue_before_it_stays
 }
 
 #[test]
+fn policies_that_do_not_apply_are_told_at_each_publish_and_refused_where_they_stand_for_the_handshake() {
+    let global = "<policies><inbound><cors><allowed-origins/></cors></inbound><backend><forward-request/></backend></policies>";
+    let told = "policies/global.xml:1:20: <cors>: skipped: it does not apply to onHandshake";
+    let configuration = Configuration::new(INSTANCE, &api_file("t", tungstenite_echo(), ""))
+        .with_file("catalog/policies/global.xml", global)
+        .with_log("info");
+    let served = Served::start(&configuration);
+    served.wait_until_said(told);
+    assert_eq!(status(served.address, "/t", ""), 101);
+    let own = in_catalog(&configuration, "policies/apis/t.xml");
+    fs::create_dir_all(own.parent().unwrap()).unwrap();
+    change(&served, told, || fs::write(&own, "<policies/>").unwrap());
+    let fault = "policies/apis/t.xml:1:20: <cors>: allowed is a policy that applies to onHandshake";
+    change(&served, fault, || fs::write(&own, global).unwrap());
+    assert_eq!(status(served.address, "/t", ""), 101);
+}
+
+#[test]
 fn a_certificate_that_cannot_be_read_refuses_the_catalogue_that_names_it() {
     let configuration = Configuration::new(INSTANCE, &api_file("t", tungstenite_echo(), ""));
     let served = Served::start(&configuration);
