@@ -55,6 +55,13 @@ impl PolicyDocuments {
             return Ok(());
         }
         let (owner, documents) = match place.split_once('/') {
+            Some(("apis", below)) if below.contains('/') => {
+                let (api, _) = below.split_once('/').unwrap_or((below, ""));
+                let allowed = format!(
+                    "policies/apis/{api}.xml, which is for onHandshake: WebSocket APIs have neither a scope of the API nor other operations"
+                );
+                return Err(Fault::of_file(path, None, "not the place of a policy document", &allowed));
+            }
             Some(("products", _)) => (Some(Entity::Product), &mut self.of_products),
             Some(("apis", _)) => (Some(Entity::Api), &mut self.of_apis),
             Some(("fragments", _)) => (None, &mut self.fragments),
@@ -127,6 +134,16 @@ mod tests {
             let (_, faults) = take(&[path]);
             assert_eq!(faults.len(), 1, "{path}");
             assert!(faults[0].starts_with(&format!("{path}: ")), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_scope_of_an_api_and_no_other_operation() {
+        for path in ["policies/apis/chat/policy.xml", "policies/apis/chat/operations/send.xml"] {
+            let (_, faults) = take(&["apis/chat.toml", path]);
+            let allowed = "allowed is policies/apis/chat.xml, which is for onHandshake: WebSocket APIs have neither a scope of \
+                           the API nor other operations";
+            assert_eq!(faults, [format!("{path}: not the place of a policy document: {allowed}")]);
         }
     }
 
