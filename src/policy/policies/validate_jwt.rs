@@ -124,6 +124,9 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
     if !made.is_whole {
         return None;
     }
+    if rules.keys.is_empty() && rules.requires_signature.fixed() == Some(&true) {
+        compiling.note(element, "lets nobody in: there is no key in issuer-signing-keys");
+    }
     let fixed = rules.fixed();
     Some(Box::new(ValidateJwt {
         source,

@@ -253,6 +253,17 @@ fn a_token_that_is_encrypted_is_judged_by_what_is_inside() {
 }
 
 #[test]
+fn a_policy_without_keys_lets_nobody_in_and_that_is_said() {
+    let scene = |attributes: &str| Scene::inbound(&format!("<validate-jwt header-name=\"A\" {attributes}/>"));
+    let told =
+        "policies/apis/chat.xml:1:27: <validate-jwt>: lets nobody in: there is no key in issuer-signing-keys";
+    assert_eq!(scene("").notes(), [told]);
+    let outcome = scene("").header(&format!("A: {}", token("{}"))).run();
+    assert_eq!(reason(&outcome).map(|(_, reason, _)| reason), Some("TokenSignatureKeyNotFound"));
+    assert!(scene("require-signed-tokens=\"false\"").notes().is_empty());
+}
+
+#[test]
 fn no_key_shows_in_what_is_compiled_nor_in_a_fault() {
     let compiled = validate("header-name=\"Authorization\"", "").compiled();
     assert!(

@@ -276,6 +276,11 @@ impl Keys {
         if keys.len() > most { Err(TooManyKeys { most }) } else { Ok(Self(keys)) }
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether one of the keys made `signature`: that with the token's `kid`, or any if none has it.
     pub(super) fn verify(
         &self,
