@@ -25,8 +25,12 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 /// Folders of entities. The first must be there.
 const ENTITY_FOLDERS: [&str; 5] = ["apis", "gateways", "products", "subscriptions", "version-sets"];
 
-/// The folder of policy documents, with one folder for each scope in it.
+/// The folder of policy documents, with one folder for each scope in it. What stands deeper has no place there, and is read so
+/// that it can be refused: a document that is never run would be a rule that is never kept.
 const POLICY_FOLDER: &str = "policies";
+
+/// How deep below that folder documents are looked for: as deep as `apis/chat/operations/send`.
+const POLICY_FOLDER_DEPTH_MAX: usize = 4;
 
 /// What a file must be to be read, in the words of a fault.
 const READABLE_FILE: &str = "a regular file that this user can read";
@@ -88,9 +92,7 @@ pub fn read_catalog(catalog: &Path) -> CatalogFiles {
     for folder in ENTITY_FOLDERS {
         read_folder(catalog, folder, "toml", &mut files);
     }
-    read_folder(catalog, POLICY_FOLDER, "xml", &mut files);
-    for scope in folders_in(&catalog.join(POLICY_FOLDER)) {
-        let folder = format!("{POLICY_FOLDER}/{}", scope.display());
+    for folder in policy_folders(catalog) {
         read_folder(catalog, &folder, "xml", &mut files);
     }
     // Other files beside the folders may be anybody's: the instance file often is there.
@@ -120,10 +122,17 @@ pub fn is_catalog_file(path: &str) -> bool {
         return true;
     }
     let Some((folder, name)) = path.rsplit_once('/') else { return false };
-    let is_scope = |scope: &str| !scope.is_empty() && !scope.contains('/') && !is_hidden(OsStr::new(scope));
+    let may_hold = |below: &str| {
+        let mut parts = below.split('/');
+        parts
+            .by_ref()
+            .take(POLICY_FOLDER_DEPTH_MAX)
+            .all(|part| !part.is_empty() && !is_hidden(OsStr::new(part)))
+            && parts.next().is_none()
+    };
     let extension = match folder.strip_prefix(POLICY_FOLDER) {
         Some("") => "xml",
-        Some(rest) if rest.strip_prefix('/').is_some_and(is_scope) => "xml",
+        Some(rest) if rest.strip_prefix('/').is_some_and(may_hold) => "xml",
         Some(_) | None if ENTITY_FOLDERS.contains(&folder) => "toml",
         Some(_) | None => return false,
     };
@@ -137,10 +146,27 @@ pub fn is_catalog_folder(path: &str) -> bool {
 
 /// The folders that files of a catalogue are in, whether they are there or not.
 pub fn folders_of(catalog: &Path) -> Vec<PathBuf> {
-    let policies = catalog.join(POLICY_FOLDER);
-    let scopes = folders_in(&policies).into_iter().map(|scope| policies.join(scope));
     let entities = ENTITY_FOLDERS.iter().map(|folder| catalog.join(folder));
-    [catalog.to_owned(), policies.clone()].into_iter().chain(entities).chain(scopes).collect()
+    let policies = policy_folders(catalog).into_iter().map(|folder| catalog.join(folder));
+    std::iter::once(catalog.to_owned()).chain(entities).chain(policies).collect()
+}
+
+/// The folder of policy documents and all in it, seen from the catalogue's. What is not UTF-8 in a name becomes a character
+/// that no scope has.
+fn policy_folders(catalog: &Path) -> Vec<String> {
+    let mut found = vec![POLICY_FOLDER.to_owned()];
+    let mut begun = 0;
+    for _ in 0..POLICY_FOLDER_DEPTH_MAX {
+        let level = begun..found.len();
+        begun = found.len();
+        for index in level {
+            let inside = folders_in(&catalog.join(&found[index]));
+            let inside: Vec<String> =
+                inside.iter().map(|name| format!("{}/{}", found[index], name.display())).collect();
+            found.extend(inside);
+        }
+    }
+    found
 }
 
 /// The fault of a file that is larger than what is read.
@@ -190,8 +216,13 @@ fn names_in(folder: &Path, extension: &str) -> io::Result<Vec<OsString>> {
 /// Names of the folders in `folder`; none where it cannot be read, which reading its files has told.
 fn folders_in(folder: &Path) -> Vec<OsString> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let names = entries.flatten().map(|entry| entry.file_name());
-    names.filter(|name| !is_hidden(name) && folder.join(name).is_dir()).collect()
+    let is_folder = |entry: &fs::DirEntry| match entry.file_type() {
+        // A link may lead to one.
+        Ok(kind) => kind.is_dir() || kind.is_symlink() && entry.path().is_dir(),
+        Err(_) => false,
+    };
+    let folders = entries.flatten().filter(is_folder).map(|entry| entry.file_name());
+    folders.filter(|name| !is_hidden(name)).collect()
 }
 
 /// Whether a name has this extension, and is not hidden.
@@ -270,6 +301,23 @@ mod tests {
         assert_eq!(loaded.config.gateway.as_ref().map(Name::as_str), Some("edge"));
         assert_eq!(loaded.snapshot.served().len(), 1);
         assert_eq!(loaded.snapshot.served()[0].name.as_str(), "echo");
+    }
+
+    #[test]
+    fn a_policy_document_that_stands_too_deep_is_read_and_refused() {
+        let folder = folder(&[
+            ("ringgate.toml", b""),
+            ("catalog/apis/echo.toml", ECHO.as_bytes()),
+            ("catalog/policies/apis/echo/policy.xml", b"<policies/>"),
+            ("catalog/policies/apis/echo/operations/send/policy.xml", b"<policies/>"),
+            ("catalog/policies/apis/.echo/policy.xml", b"<policies/>"),
+        ]);
+        let faults = load_in(&folder).expect_err("it has no place");
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        for (fault, place) in faults.iter().zip(["operations/send/", ""]) {
+            let start = format!("policies/apis/echo/{place}policy.xml: not the place of a policy document");
+            assert!(fault.starts_with(&start), "{faults:?}");
+        }
     }
 
     #[test]
@@ -376,6 +424,7 @@ mod tests {
             "version-sets/a.toml",
             "policies/global.xml",
             "policies/apis/a.xml",
+            "policies/a/b/c/d/e.xml",
             "named-values.toml",
         ] {
             assert!(is_catalog_file(path), "{path}");
@@ -393,7 +442,8 @@ mod tests {
             "/apis/a.toml",
             "policies/a.toml",
             "policies/../a.xml",
-            "policies/x/y/a.xml",
+            "policies/x/.y/a.xml",
+            "policies/a/b/c/d/e/f.xml",
             "policies//a.xml",
             "policiesx/a.xml",
             "named-values.toml/a.toml",
