@@ -1,6 +1,10 @@
-//! What is not to be shown, wherever it turns up: secret named values, the subscription key, credentials in headers.
+//! What is not to be shown, wherever it turns up: secret named values, the subscription key, credentials in headers, tokens.
 //!
 //! Not here: what is a secret in a document's own text (`policy`).
+
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use crate::catalog::Fault;
 use crate::catalog::fault::escaped;
@@ -15,6 +19,11 @@ const SUBSCRIPTION_KEY: &str = "ocp-apim-subscription-key";
 
 /// Shortest credential, in bytes, that is masked beyond its own header: a shorter one is in every other line by chance.
 const CREDENTIAL_BYTES_MIN: usize = 4;
+
+/// A token in compact form, signed or encrypted: its header is the Base64 of what begins with `{"`.
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"eyJ[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*){2,4}").expect("an expression that is in order")
+});
 
 /// Texts that are masked.
 #[derive(Debug, Default)]
@@ -61,7 +70,7 @@ impl Masks {
     /// `text` on one line, what is secret masked.
     pub(super) fn masked(&self, text: &str) -> String {
         let masked = self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, Fault::MASKED));
-        escaped(masked.chars())
+        escaped(TOKEN.replace_all(&masked, Fault::MASKED).chars())
     }
 }
 
@@ -97,6 +106,19 @@ mod tests {
         masks.add("hu sh");
         masks.add("hu");
         assert_eq!(masks.masked("a=hu%20sh&b=hu sh\r\n"), "a=***&b=***\\r\\n");
+    }
+
+    #[test]
+    fn a_token_is_masked_wherever_a_client_put_it() {
+        let masks = Masks::default();
+        for (text, shown) in [
+            ("GET /a?token=eyJhbGciOiJub25lIn0.e30.&b=1", "GET /a?token=***&b=1"),
+            ("chat, bearer.eyJhbGciOiJub25lIn0.e30.c2ln, v2", "chat, bearer.***, v2"),
+            ("eyJhbGciOiJkaXIifQ..aXY.Y2lwaGVy.dGFn", "***"),
+            ("eyJust.a word", "eyJust.a word"),
+        ] {
+            assert_eq!(masks.masked(text), shown);
+        }
     }
 
     #[test]
