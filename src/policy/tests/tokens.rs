@@ -17,11 +17,11 @@ fn token_by(secret: &[u8], payload: &str) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
-fn token(payload: &str) -> String {
+pub(super) fn token(payload: &str) -> String {
     token_by(SECRET, payload)
 }
 
-fn keys() -> String {
+pub(super) fn keys() -> String {
     format!("<issuer-signing-keys><key>{}</key></issuer-signing-keys>", STANDARD.encode(SECRET))
 }
 
