@@ -1,6 +1,7 @@
 //! Handshakes run through documents, and what became of them.
 
 mod concurrency;
+mod contract;
 mod expressions;
 mod faults;
 mod flow;
