@@ -38,14 +38,27 @@ impl Literal for RatePeriod {
     }
 }
 
-/// The period of a quota, in seconds.
+/// The period of a quota of subscriptions, in seconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QuotaPeriod(pub(super) u64);
+
+/// The period of a quota by key, in seconds: Azure API Management has a least one for these alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QuotaByKeyPeriod(pub(super) u64);
 
 /// Some three thousand years: what a date can still be written for.
 const QUOTA_PERIOD_S_MAX: u64 = 100_000_000_000;
 
 impl Literal for QuotaPeriod {
+    const ALLOWED: &'static str = "a number of seconds, or 0 for a quota that is never renewed";
+    const WANTED: Wanted = Wanted::Int;
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|seconds| *seconds <= QUOTA_PERIOD_S_MAX).map(Self)
+    }
+}
+
+impl Literal for QuotaByKeyPeriod {
     const ALLOWED: &'static str = "a number of seconds, 300 or more, or 0 for a quota that is never renewed";
     const WANTED: Wanted = Wanted::Int;
 

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::counting::{Calls, Increment, QuotaPeriod, Target, limits, put_off};
+use super::counting::{Calls, Increment, QuotaByKeyPeriod, QuotaPeriod, Target, limits, put_off};
 use crate::catalog::timestamp::Timestamp;
 use crate::policy::compile::Compiling;
 use crate::policy::counters::{Ask, CounterFamily, CounterKey, Exceeded, Left, QuotaRule, span_text};
@@ -115,7 +115,7 @@ struct QuotaByKey {
 struct Counted {
     /// `None`: bandwidth alone.
     calls: Option<Setting<Calls>>,
-    period: Setting<QuotaPeriod>,
+    period: Setting<QuotaByKeyPeriod>,
     first_period_start: FirstPeriodStart,
     increment: Increment,
 }
@@ -152,7 +152,7 @@ impl Counted {
     /// `None`: nothing that is counted here is limited.
     fn rule(&self, running: &mut Running<'_>) -> Result<Option<QuotaRule>, Failure> {
         let Some(calls) = &self.calls else { return Ok(None) };
-        let (Calls(calls), QuotaPeriod(seconds)) = (calls.value(running)?, self.period.value(running)?);
+        let (Calls(calls), QuotaByKeyPeriod(seconds)) = (calls.value(running)?, self.period.value(running)?);
         let FirstPeriodStart(first_period_start_ms) = self.first_period_start;
         Ok(Some(QuotaRule { calls, period_ms: seconds * 1000, first_period_start_ms }))
     }

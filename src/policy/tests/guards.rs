@@ -337,3 +337,18 @@ fn what_is_wrong_with_a_guard_is_told_at_publish() {
         global.faults()
     );
 }
+
+#[test]
+fn a_quota_of_a_subscription_may_be_renewed_as_often_as_one_likes() {
+    let scene = |period: &str| {
+        let quota = format!("<quota calls=\"1\" renewal-period=\"{period}\"/>");
+        let document = format!("<policies><inbound><base/>{quota}</inbound></policies>");
+        Scene::new().file("policies/products/starter.xml", &document).subscribed("ann", "").at(1_735_689_600)
+    };
+    let minute = scene("60");
+    assert_eq!(let_in(&minute, 2), [true, false]);
+    assert_eq!(let_in(&minute.at(1_735_689_660), 2), [true, false]);
+    let never = scene("0");
+    assert_eq!(let_in(&never, 2), [true, false]);
+    assert_eq!(let_in(&never.at(9_000_000_000), 1), [false]);
+}
