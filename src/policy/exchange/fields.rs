@@ -38,6 +38,8 @@ pub enum FieldFault {
     Value,
     /// The name of a field that policies may not touch.
     Owned,
+    /// `Server`, which a policy may change and not take out.
+    Kept,
     /// So many or so large ones that the head would exceed its bounds.
     TooMany,
 }
@@ -51,6 +53,7 @@ impl FieldFault {
             Self::Owned => {
                 "The header belongs to the connection or to the opening handshake, and cannot be changed."
             }
+            Self::Kept => "The header Server cannot be deleted.",
             Self::TooMany => "The headers would be too many or too large.",
         }
     }
@@ -185,6 +188,9 @@ impl Fields {
             Some(joined) => vec![field(joined)],
             None => lines.into_iter().map(field).collect(),
         };
+        if made.is_empty() && first.is_some() && name.eq_ignore_ascii_case("server") {
+            return Err(FieldFault::Kept);
+        }
         self.check_room(name, &made)?;
         let at = first.unwrap_or(self.0.len());
         let is_other = |field: &Field| !field.name.eq_ignore_ascii_case(name);

@@ -219,3 +219,17 @@ fn variables_keep_what_they_are_set_to() {
                   <set-header name=\"X-V\"><value>@(context.Variables.GetValueOrDefault<int>(\"n\") + 1 + (string)context.Variables[\"t\"])</value></set-header>";
     assert!(asked(policy).ends_with("X-V: 42text\n"), "{}", asked(policy));
 }
+
+#[test]
+fn the_server_of_an_answer_is_not_deleted_however_it_is_named() {
+    for (attributes, value) in [
+        ("name='@(\"Server\" + context.Api.Version)' exists-action=\"delete\"", ""),
+        ("name=\"Server\" exists-action='@(\"delete\" + context.Api.Version)'", ""),
+        ("name=\"Server\"", "<value>@(context.User?.Id)</value>"),
+    ] {
+        let policy = format!("<set-header {attributes}>{value}</set-header>");
+        let answered = Scene::with("outbound", &policy).run().answered;
+        let is_kept = answered.contains("Server: b\n") || !answered.starts_with("passed on: 101");
+        assert!(is_kept, "{attributes}: {answered}");
+    }
+}
