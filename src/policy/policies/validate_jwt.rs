@@ -110,13 +110,21 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
     let decryption_keys = bounded(compiling, element, DecryptionKeys::new(made.decryption_keys));
     let source = header.map(Source::Header);
     let source = source.or(parameter.map(Source::QueryParameter)).or(value.map(Source::Value));
+    // Each is read before any that is at fault ends this, so that all faults are told at once.
+    let requires_expiration_time = compiling.setting(element, "require-expiration-time");
+    let requires_signature = compiling.setting(element, "require-signed-tokens");
+    let clock_skew = compiling.setting(element, "clock-skew");
+    let required_scheme = compiling.setting(element, "require-scheme");
+    let status = compiling.setting(element, "failed-validation-httpcode");
+    let message = compiling.setting(element, "failed-validation-error-message");
+    let output_variable = compiling.fixed(element, "output-token-variable-name");
     let (keys, decryption_keys) = keys.zip(decryption_keys)?;
     let rules = Rules {
         keys,
         decryption_keys,
-        requires_expiration_time: compiling.setting(element, "require-expiration-time")?,
-        requires_signature: compiling.setting(element, "require-signed-tokens")?,
-        clock_skew: compiling.setting(element, "clock-skew")?,
+        requires_expiration_time: requires_expiration_time?,
+        requires_signature: requires_signature?,
+        clock_skew: clock_skew?,
         audiences: made.audiences,
         issuers: made.issuers,
         required_claims: made.required_claims,
@@ -131,10 +139,10 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
     Some(Box::new(ValidateJwt {
         source,
         protocol_prefix,
-        required_scheme: compiling.setting(element, "require-scheme"),
-        status: compiling.setting(element, "failed-validation-httpcode")?,
-        message: compiling.setting(element, "failed-validation-error-message"),
-        output_variable: compiling.fixed(element, "output-token-variable-name"),
+        required_scheme,
+        status: status?,
+        message,
+        output_variable,
         rules,
         fixed,
     }))

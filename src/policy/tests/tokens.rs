@@ -328,3 +328,14 @@ fn what_is_wrong_with_a_policy_for_tokens_is_told_at_publish() {
         assert!(faults.len() == 1 && faults[0].contains(told), "{policy}: {faults:#?}");
     }
 }
+
+#[test]
+fn every_fault_of_a_policy_for_tokens_is_told_at_once() {
+    let faults = Scene::inbound(
+        "<validate-jwt header-name=\"A\" require-expiration-time=\"x\" require-signed-tokens=\"x\" clock-skew=\"x\" \
+         require-scheme=\"@(1 +)\" failed-validation-httpcode=\"9\" failed-validation-error-message=\"@(1 +)\" \
+         output-token-variable-name=\"@(1)\"/>",
+    )
+    .faults();
+    assert_eq!(faults.len(), 7, "{faults:#?}");
+}
