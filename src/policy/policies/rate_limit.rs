@@ -57,6 +57,8 @@ impl Policy for RateLimit {
         let Some(subscription) = running.exchange.subscription().map(Arc::clone) else {
             return Ok(Flow::Next);
         };
+        // Of several limits that which will refuse first is told.
+        let mut least: Option<(Left, u64)> = None;
         for limit in &self.limits {
             if !limit.target.has(running) {
                 continue;
@@ -65,7 +67,16 @@ impl Policy for RateLimit {
             let key = guards.keys.key(&limit.family, subscription.name.as_str().as_bytes());
             let (ask, now_ms) = (Ask::Take(1), guards.monotonic_ms);
             let asked = guards.counters.rate_of_subscription(&key, &limit.rate, ask, now_ms);
-            self.telling.tell(asked, limit.rate.calls, running, exceeded)?;
+            match asked {
+                Ok(left) if least.is_none_or(|(least, _)| left.calls < least.calls) => {
+                    least = Some((left, limit.rate.calls));
+                }
+                Ok(_) => {}
+                Err(_) => self.telling.tell(asked, limit.rate.calls, running, exceeded)?,
+            }
+        }
+        if let Some((left, total)) = least {
+            self.telling.tell(Ok(left), total, running, exceeded)?;
         }
         Ok(Flow::Next)
     }

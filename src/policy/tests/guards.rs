@@ -352,3 +352,17 @@ fn a_quota_of_a_subscription_may_be_renewed_as_often_as_one_likes() {
     assert_eq!(let_in(&never, 2), [true, false]);
     assert_eq!(let_in(&never.at(9_000_000_000), 1), [false]);
 }
+
+#[test]
+fn what_is_told_of_several_limits_is_the_least_that_is_left() {
+    let scene = Scene::inbound(
+        "<rate-limit calls=\"2\" renewal-period=\"60\" remaining-calls-header-name=\"X-Left\" \
+         remaining-calls-variable-name=\"left\" total-calls-header-name=\"X-Total\">\
+         <api id=\"chat\" calls=\"9\" renewal-period=\"60\"/></rate-limit>\
+         <set-header name=\"Left\"><value>@(context.Variables[\"left\"].ToString())</value></set-header>",
+    )
+    .subscribed("ann", "");
+    let outcome = scene.run();
+    assert!(outcome.answered.ends_with("X-Left: 1\nX-Total: 2\n"), "{}", outcome.answered);
+    assert!(outcome.asked.ends_with("Left: 1\n"), "{}", outcome.asked);
+}
