@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::exchange::fields::ExistsAction;
 use super::exchange::{Body, Exchange, Moment, Response};
 use super::expression::{Expression, Outside, Section, Value};
-use super::failure::{Failure, LastError};
+use super::failure::{Failure, INTERNAL, LastError};
 use super::guards::Guards;
 use super::pipeline::{Action, Flow, Pipeline, Step};
 pub use super::policies::forward_request::Forward;
@@ -202,6 +202,11 @@ impl Machine {
                 Ok(Ran::Responded(response)) => {
                     outside.ended(step, exchange, Some("responds"));
                     return Turn::Respond(response);
+                }
+                Ok(Ran::Dials(_)) if self.has_dialled => {
+                    let message = "A handshake is forwarded once.";
+                    outside.ended(step, exchange, Some(message));
+                    self.fail(Failure::new("ForwardedBefore", message, 500, INTERNAL), exchange);
                 }
                 Ok(Ran::Dials(forward)) => {
                     self.has_dialled = true;

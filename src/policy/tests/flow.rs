@@ -161,3 +161,23 @@ fn a_failure_within_on_error_leaves_the_first_answer() {
 fn without_documents_there_is_no_pipeline() {
     assert_eq!(Scene::new().compiled(), "");
 }
+
+#[test]
+fn a_handshake_is_forwarded_once() {
+    let twice = "<forward-request/><forward-request id=\"again\"/>";
+    for policies in [
+        format!("<limit-concurrency key=\"a\" max-count=\"5\">{twice}</limit-concurrency>"),
+        "<include-fragment fragment-id=\"twice\"/>".to_owned(),
+    ] {
+        let outcome = Scene::new()
+            .file("policies/apis/chat.xml", &format!("<policies><backend>{policies}</backend></policies>"))
+            .file("policies/fragments/twice.xml", &format!("<fragment>{twice}</fragment>"))
+            .run();
+        assert!(outcome.answered.starts_with("HTTP/1.1 500 "), "{}", outcome.answered);
+        let error = outcome.last_error.expect("an error");
+        assert_eq!(
+            (error.source, error.reason, error.policy_id.as_deref()),
+            ("forward-request", "ForwardedBefore", Some("again"))
+        );
+    }
+}
