@@ -239,7 +239,11 @@ static POLICIES: &[PolicyRow] = &[
         Here::Leaf(rate_limit::compile_by_key),
     ),
     row(
-        Shape::new("return-response", &[], &[SET_STATUS, SET_HEADER, Shape::of_text("set-body")]),
+        Shape::new(
+            "return-response",
+            &[optional("response-variable-name").fixed()],
+            &[SET_STATUS, SET_HEADER, Shape::of_text("set-body")],
+        ),
         ANYWHERE,
         Here::Leaf(return_response::compile),
     ),
@@ -249,7 +253,7 @@ static POLICIES: &[PolicyRow] = &[
         Here::Leaf(rewrite_uri::compile),
     ),
     row(
-        Shape::new(set_backend_service::NAME, &[required("base-url")], &[]),
+        Shape::new(set_backend_service::NAME, &[optional("base-url"), optional("backend-id")], &[]),
         BEFORE,
         Here::Leaf(set_backend_service::compile),
     ),

@@ -19,6 +19,11 @@ struct ReturnResponse {
 }
 
 pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
+    if element.attribute("response-variable-name").is_some() {
+        let allowed =
+            "set-status, set-header and set-body in it: nothing puts a response into a variable yet";
+        compiling.refuse_value(element, "response-variable-name", allowed);
+    }
     let (mut status, mut headers, mut body) = (None, Vec::new(), None);
     compiling.each_child(element, |compiling, child| match child.name.as_str() {
         "set-header" => headers.extend(SetHeader::compile(compiling, child)),

@@ -23,7 +23,9 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
     let template: Option<Setting<Text>> = compiling.setting(element, "template");
     if let Some(template) = template.as_ref().and_then(Setting::fixed) {
         let (path, _) = split(template);
-        if template.contains(['{', '}']) {
+        if template.contains("@(") || template.contains("@{") {
+            compiling.refuse_value(element, "template", "a path, or one expression and nothing around it");
+        } else if template.contains(['{', '}']) {
             compiling.refuse_value(element, "template", "a path without {parameters}: onHandshake has none");
         } else if leaves_suffix(&path) {
             compiling.refuse_value(

@@ -34,7 +34,13 @@ impl Literal for BackendUrl {
 }
 
 pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
-    Some(Box::new(SetBackendService { url: compiling.setting(element, "base-url")? }))
+    let url = compiling.setting(element, "base-url");
+    if element.attribute("backend-id").is_some() {
+        compiling.refuse_value(element, "backend-id", "base-url: ringgate has no backends by id yet");
+    } else if element.attribute("base-url").is_none() {
+        compiling.refuse_missing(element, "base-url", "an attribute that has to be there");
+    }
+    Some(Box::new(SetBackendService { url: url? }))
 }
 
 impl Policy for SetBackendService {

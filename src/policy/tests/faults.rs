@@ -91,6 +91,10 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
             "50: rewrite-uri template = /a/{b}: allowed is a path without {parameters}: onHandshake has none",
         ),
         (
+            "<rewrite-uri template=\"/a/@(context.Api.Id)\"/>",
+            "50: rewrite-uri template = /a/@(context.Api.Id): allowed is a path, or one expression and nothing",
+        ),
+        (
             "<rewrite-uri template=\"/a/../../b\"/>",
             "50: rewrite-uri template = /a/../../b: allowed is a path that stays below",
         ),
@@ -267,5 +271,23 @@ fn a_large_fragment_that_is_included_often_is_refused_soon() {
             .file("policies/fragments/h.xml", "<fragment/>")
             .faults();
         assert!(!faults.is_empty() && faults.len() <= crate::limits::POLICY_FAULTS_MAX, "{}", faults.len());
+    }
+}
+
+#[test]
+fn attributes_of_azure_api_management_that_are_not_here_are_named() {
+    for (policy, told) in [
+        (
+            "<set-backend-service backend-id=\"b\"/>",
+            "set-backend-service backend-id = b: allowed is base-url: ringgate has no backends by id yet",
+        ),
+        (
+            "<return-response response-variable-name=\"r\"/>",
+            "return-response response-variable-name = r: allowed is set-status, set-header and set-body in it: \
+             nothing puts a response into a variable yet",
+        ),
+    ] {
+        let faults = Scene::inbound(policy).faults();
+        assert!(faults.len() == 1 && faults[0].contains(told), "{policy}: {faults:#?}");
     }
 }
