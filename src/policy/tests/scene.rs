@@ -49,6 +49,8 @@ pub(super) struct Outcome {
     pub(super) asked: String,
     /// Where it was asked.
     pub(super) backend: String,
+    /// Milliseconds for its answer, if the policies say how many.
+    pub(super) answer_timeout_ms: Option<u64>,
     /// What the client got, head and body; `passed on: …` where that was the backend's answer.
     pub(super) answered: String,
     /// What was traced.
@@ -223,11 +225,13 @@ impl Scene {
         let moment = Moment { now: self.now, elapsed: TimeSpan(0) };
         let mut asked = String::new();
         let mut backend = String::new();
+        let mut answer_timeout_ms = None;
         let mut turn = start(pipeline, &mut exchange, moment, &mut outside);
         if let Turn::Dial(dialling) = turn {
             asked = format!("{}\n", exchange.target());
             asked.extend(exchange.request.iter().map(line));
             backend = exchange.backend().to_string();
+            answer_timeout_ms = dialling.forward.answer_timeout_ms;
             let came = match &self.answer {
                 Answer::Status(status, fields) => {
                     let fields = fields.iter().map(|(name, value)| Header { name, value: value.as_bytes() });
@@ -250,7 +254,15 @@ impl Scene {
             Turn::Dial(_) => panic!("dials twice"),
         };
         let slots = exchange.take_slots().len();
-        Outcome { asked, backend, answered, slots, log: outside.log, last_error: exchange.last_error }
+        Outcome {
+            asked,
+            backend,
+            answer_timeout_ms,
+            answered,
+            slots,
+            log: outside.log,
+            last_error: exchange.last_error,
+        }
     }
 }
 
