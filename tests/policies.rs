@@ -324,3 +324,22 @@ fn what_a_client_says_makes_no_line_of_the_log() {
     }
     assert!(!told.last().unwrap().contains("said"), "{told:#?}");
 }
+
+#[test]
+fn no_policy_hides_the_client_from_the_backend() {
+    let backend = Backend::new();
+    for (policy, expected) in [
+        ("<set-header name=\"X-Forwarded-For\" exists-action=\"delete\"/>", "127.0.0.1"),
+        ("<set-header name=\"X-Forwarded-For\"><value>10.0.0.9</value></set-header>", "10.0.0.9, 127.0.0.1"),
+        ("<set-header name=\"X-Forwarded-For\"><value/></set-header>", "127.0.0.1"),
+    ] {
+        let gateway =
+            gateway(backend.address, &format!("<policies><inbound><base/>{policy}</inbound></policies>"));
+        let client = ask(&gateway, "/t", "X-Forwarded-For: 10.0.0.1\r\n");
+        let (leg, asked) = backend.take_request();
+        assert_eq!(header(&asked, "X-Forwarded-For"), Some(expected), "{policy}: {asked}");
+        drop((client, leg));
+        gateway.wait_for_rest();
+        gateway.end();
+    }
+}

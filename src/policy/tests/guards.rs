@@ -366,3 +366,32 @@ fn what_is_told_of_several_limits_is_the_least_that_is_left() {
     assert!(outcome.answered.ends_with("X-Left: 1\nX-Total: 2\n"), "{}", outcome.answered);
     assert!(outcome.asked.ends_with("Left: 1\n"), "{}", outcome.asked);
 }
+
+#[test]
+fn further_quotas_of_an_api_count_beside_that_of_all() {
+    let scene = |inner: &str| {
+        let quota = format!("<quota calls=\"3\" renewal-period=\"3600\">{inner}</quota>");
+        let document = format!("<policies><inbound><base/>{quota}</inbound></policies>");
+        Scene::new().file("policies/products/starter.xml", &document).subscribed("ann", "")
+    };
+    let one = "calls=\"1\" renewal-period=\"3600\"";
+    for (inner, expected) in [
+        (format!("<api id=\"chat\" {one}/>"), [true, false, false, false]),
+        (format!("<api name=\"Chat\" {one}/>"), [true, false, false, false]),
+        (format!("<api id=\"other\" name=\"Chat\" {one}/>"), [true, true, true, false]),
+        (
+            format!(
+                "<api id=\"chat\" bandwidth=\"1\" renewal-period=\"3600\"><operation id=\"onHandshake\" {one}/></api>"
+            ),
+            [true, false, false, false],
+        ),
+        (
+            format!(
+                "<api id=\"chat\" calls=\"2\" renewal-period=\"3600\"><operation name=\"get\" {one}/></api>"
+            ),
+            [true, true, false, false],
+        ),
+    ] {
+        assert_eq!(let_in(&scene(&inner), 4), expected, "{inner}");
+    }
+}
