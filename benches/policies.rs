@@ -126,6 +126,7 @@ fn run(snapshot: &Snapshot, access: &Access<'_>, request: &RequestHead, worker: 
         access,
         key: "",
         client: [192, 0, 2, 1].into(),
+        certificate: None,
         gateway: "",
         request_id: Guid([7; 16]),
         timestamp: DateTime::MIN,

@@ -341,7 +341,9 @@ impl<N: Network> Opening<N> {
                 return Stop::Refused(refusal);
             };
             let client = self.peer.ip();
-            let handshake = Handshake { request, scheme: self.scheme(), client, routed, access: &access };
+            let certificate = self.certificate.as_ref();
+            let handshake =
+                Handshake { request, scheme: self.scheme(), client, certificate, routed, access: &access };
             let guards = self.front.budgets.guards();
             let fault = (fault, &refusal);
             Stop::Answered(PolicyRun::refused_by_key(pipeline, snapshot, &handshake, guards, fault))
@@ -358,7 +360,8 @@ impl<N: Network> Opening<N> {
     ) -> Result<Option<PolicyRun>, Stop> {
         let Some(pipeline) = snapshot.policies_of(routed.api, access) else { return Ok(None) };
         let client = self.peer.ip();
-        let handshake = Handshake { request, scheme: self.scheme(), client, routed, access };
+        let certificate = self.certificate.as_ref();
+        let handshake = Handshake { request, scheme: self.scheme(), client, certificate, routed, access };
         Ok(Some(PolicyRun::begin(pipeline, snapshot, &handshake, self.front.budgets.guards())?))
     }
 

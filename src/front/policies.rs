@@ -13,12 +13,13 @@ use crate::http1::encode::visible_to_policies;
 use crate::http1::{RequestHead, Target};
 use crate::limits::POLICY_TEXT_BYTES_MAX;
 use crate::policy::exchange::{self, Exchange, Fields, Moment, Response};
-use crate::policy::expression::{DateTime, Guid, Outside, TICKS_PER_SECOND, TimeSpan};
+use crate::policy::expression::{Certificate, DateTime, Guid, Outside, TICKS_PER_SECOND, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
 use crate::policy::machine::{Dialling, Forward, Severity, Surroundings, Turn, start, start_refused};
 use crate::policy::pipeline::Pipeline;
 use crate::session::Cause;
+use crate::tls::peer_certificate::PeerCertificate;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -48,6 +49,8 @@ pub(super) struct Handshake<'a> {
     pub(super) request: &'a RequestHead,
     pub(super) scheme: &'static str,
     pub(super) client: IpAddr,
+    /// What the client's certificate says, if it showed one.
+    pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) routed: &'a Routed<'a>,
     pub(super) access: &'a Access<'a>,
 }
@@ -91,7 +94,7 @@ impl PolicyRun {
 
     fn of(snapshot: &Snapshot, handshake: &Handshake<'_>, guards: &Arc<PolicyGuards>) -> Self {
         let clock = Clock::now();
-        let Handshake { request, scheme, client, routed, access } = *handshake;
+        let Handshake { request, scheme, client, certificate, routed, access } = *handshake;
         let (path, query) = match request.target() {
             Target::Origin { path, query } => (path, query),
             Target::Asterisk | Target::Other => ("", None),
@@ -108,6 +111,7 @@ impl PolicyRun {
             access,
             key: &key_of(routed.api, request, query),
             client,
+            certificate: certificate.map(facts_of),
             gateway: snapshot.gateway(),
             request_id: Guid::from_random(u128::from(random_bits()) << 64 | u128::from(random_bits())),
             timestamp: clock.began,
@@ -198,6 +202,22 @@ fn key_of(api: &Api, request: &RequestHead, query: Option<&str>) -> String {
     match GivenKey::find(&api.key_names, request.headers(), query) {
         GivenKey::Key(key) => String::from_utf8_lossy(&key).into_owned(),
         GivenKey::Nothing | GivenKey::NoKey => String::new(),
+    }
+}
+
+/// What policies see of a certificate, with the names that .NET has for it.
+fn facts_of(certificate: &PeerCertificate) -> Certificate<'_> {
+    let time = |seconds: u64| {
+        let time = i64::try_from(seconds).ok().and_then(DateTime::from_unix_seconds);
+        time.unwrap_or(DateTime::MAX)
+    };
+    Certificate {
+        thumbprint: &certificate.thumbprint_sha1,
+        subject: &certificate.subject,
+        issuer: &certificate.issuer,
+        serial_number: &certificate.serial,
+        not_before: time(certificate.not_before),
+        not_after: time(certificate.not_after),
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Arrival<'a> {
     pub key: &'a str,
     /// Who connected.
     pub client: IpAddr,
+    /// What the client's certificate says, if it showed one.
+    pub certificate: Option<expression::Certificate<'a>>,
     /// Which gateway this is.
     pub gateway: &'a str,
     /// A random id of this handshake.
@@ -115,9 +117,44 @@ struct Came {
     product: Option<Arc<Product>>,
     client: IpAddr,
     client_text: String,
+    certificate: Option<Box<Certificate>>,
     gateway: String,
     request_id: Guid,
     timestamp: DateTime,
+}
+
+/// What a certificate says.
+struct Certificate {
+    thumbprint: String,
+    subject: String,
+    issuer: String,
+    serial_number: String,
+    not_before: DateTime,
+    not_after: DateTime,
+}
+
+impl Certificate {
+    fn of(shown: &expression::Certificate<'_>) -> Self {
+        Self {
+            thumbprint: shown.thumbprint.to_owned(),
+            subject: shown.subject.to_owned(),
+            issuer: shown.issuer.to_owned(),
+            serial_number: shown.serial_number.to_owned(),
+            not_before: shown.not_before,
+            not_after: shown.not_after,
+        }
+    }
+
+    fn shown(&self) -> expression::Certificate<'_> {
+        expression::Certificate {
+            thumbprint: &self.thumbprint,
+            subject: &self.subject,
+            issuer: &self.issuer,
+            serial_number: &self.serial_number,
+            not_before: self.not_before,
+            not_after: self.not_after,
+        }
+    }
 }
 
 impl core::fmt::Debug for Exchange {
@@ -167,6 +204,7 @@ impl Exchange {
                 product: arrival.access.product.cloned(),
                 client: arrival.client,
                 client_text: arrival.client.to_canonical().to_string(),
+                certificate: arrival.certificate.as_ref().map(|shown| Box::new(Certificate::of(shown))),
                 gateway: arrival.gateway.to_owned(),
                 request_id: arrival.request_id,
                 timestamp: arrival.timestamp,
@@ -298,7 +336,7 @@ impl Exchange {
                 },
                 headers: &self.request,
                 ip_address: &came.client_text,
-                certificate: None,
+                certificate: came.certificate.as_deref().map(Certificate::shown),
                 matched_parameters: expression::NO_FIELDS,
             },
             response: self.response.as_ref().map(|response| expression::Response {

@@ -3,9 +3,11 @@
 use crate::gateway::{NAME, Secured};
 use crate::pki::{Authority, client_config, provider};
 use crate::secured::{connect, read_head, send, trusting};
-use crate::support::raw::{Raw, request};
+use crate::support::raw::{Raw, header, request};
 use crate::support::{TestInstance, api_file, wait_until};
+use ringgate::policy::expression::{DateTime, Value};
 use ringgate::session::{Cause, Phase};
+use ringgate::tls::peer_certificate::PeerCertificate;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 use std::io::{Read, Write};
@@ -65,6 +67,53 @@ fn clients_show_certificates_where_they_have_to_and_only_of_their_authority() {
         scene.gateway.wait_for_terminations(Cause::TlsFault, Phase::Head, refused);
         scene.end();
     }
+}
+
+#[test]
+fn policies_see_what_the_certificate_of_a_client_says() {
+    let clients = Authority::new("clients");
+    let mut scene = Secured::start_with("", |_, folder| {
+        std::fs::write(folder.join("clients.pem"), clients.pem()).unwrap();
+        format!(", client_auth = \"optional\", client_ca = \"{}/clients.pem\"", folder.display())
+    });
+    let api = api_file("t", crate::support::backend::closed_port(), "schemes = [\"wss\"]");
+    let members = ["Subject", "Issuer", "Thumbprint", "SerialNumber", "NotBefore", "NotAfter"];
+    let members: Vec<String> =
+        members.iter().map(|member| format!("context.Request.Certificate?.{member}")).collect();
+    let document = format!(
+        "<policies><inbound><base/><return-response><set-header name=\"X-Certificate\"><value>@(string.Join(\"|\", {}))\
+         </value></set-header></return-response></inbound></policies>",
+        members.join(", ")
+    );
+    scene.gateway.publish_catalog(&[("apis/t.toml", api.as_str()), ("policies/apis/t.xml", &document)]);
+
+    let leaf = clients.leaf(&["client"]);
+    let says = PeerCertificate::parse(&leaf.chain()[0]).unwrap();
+    let time = |seconds: u64| {
+        let time = DateTime::from_unix_seconds(seconds.try_into().unwrap()).unwrap();
+        Value::DateTime(time).written().unwrap().to_string()
+    };
+    let expected = [
+        says.subject.clone(),
+        says.issuer.clone(),
+        says.thumbprint_sha1.clone(),
+        says.serial.clone(),
+        time(says.not_before),
+        time(says.not_after),
+    ];
+    let config =
+        ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(scene.authority.roots());
+    let config = Arc::new(config.with_client_auth_cert(leaf.chain(), leaf.key_der()).unwrap());
+    for (config, expected) in
+        [(&config, expected.join("|")), (&trusting(&scene.authority), "|||||".to_owned())]
+    {
+        let mut client = connect(scene.gateway.address, config, NAME);
+        send(&mut client, request("/t", "").as_bytes());
+        let head = read_head(&mut client);
+        assert_eq!(header(&head, "X-Certificate"), Some(expected.as_str()), "{head}");
+    }
+    scene.end();
 }
 
 #[test]

@@ -208,6 +208,7 @@ impl Trace {
             access,
             key: &key,
             client: self.client,
+            certificate: None,
             gateway: "",
             request_id: Guid::from_random(1),
             timestamp: now,

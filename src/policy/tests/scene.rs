@@ -216,6 +216,7 @@ impl Scene {
             access: &access,
             key: "",
             client: self.client,
+            certificate: None,
             gateway: "edge",
             request_id: Guid([7; 16]),
             timestamp: DateTime::MIN,

@@ -114,6 +114,7 @@ fn run(snapshot: &Snapshot, text: &str, answer: fn() -> Result<Response, Failure
         access: &access,
         key: "",
         client: [192, 0, 2, 1].into(),
+        certificate: None,
         gateway: "",
         request_id: Guid([7; 16]),
         timestamp: now,
