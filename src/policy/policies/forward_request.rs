@@ -57,16 +57,25 @@ impl Literal for Milliseconds {
     }
 }
 
-/// A version of HTTP that a handshake may be sent with.
-#[derive(Clone, Copy)]
-struct HttpVersion;
+/// A version of HTTP that may be asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HttpVersion {
+    One,
+    TwoOrOne,
+    Two,
+}
 
 impl Literal for HttpVersion {
-    const ALLOWED: &'static str = "1 or 2or1, as an opening handshake is HTTP/1.1";
+    const ALLOWED: &'static str = "1, 2or1 or 2";
     const WANTED: Wanted = Wanted::Text;
 
     fn parse(text: &str) -> Option<Self> {
-        matches!(text, "1" | "2or1").then_some(Self)
+        match text {
+            "1" => Some(Self::One),
+            "2or1" => Some(Self::TwoOrOne),
+            "2" => Some(Self::Two),
+            _ => None,
+        }
     }
 }
 
@@ -77,7 +86,9 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
         compiling.refuse_value(element, "timeout-ms", "either timeout or timeout-ms");
     }
     let _: Option<Seconds> = compiling.fixed(element, "continue-timeout");
-    let _: Option<HttpVersion> = compiling.fixed(element, "http-version");
+    if compiling.fixed(element, "http-version") == Some(HttpVersion::Two) {
+        compiling.note(element, "http-version has no effect: an opening handshake is HTTP/1.1");
+    }
     let _: Option<bool> = compiling.fixed(element, "buffer-request-body");
     let _: Option<bool> = compiling.fixed(element, "buffer-response");
     if compiling.fixed(element, "follow-redirects") == Some(true) {
@@ -85,6 +96,17 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
     }
     let fails_on_error_status = compiling.fixed(element, "fail-on-error-status-code").unwrap_or_default();
     let timeout = milliseconds.or(seconds);
+    let fixed_ms = match &timeout {
+        Some(Timeout::Seconds(seconds)) => {
+            seconds.fixed().map(|Seconds(seconds)| seconds.saturating_mul(1000))
+        }
+        Some(Timeout::Milliseconds(milliseconds)) => milliseconds.fixed().map(|Milliseconds(ms)| *ms),
+        None => None,
+    };
+    if fixed_ms.is_some_and(|ms| ms > ANSWER_TIMEOUT_MS.most) {
+        let most_s = ANSWER_TIMEOUT_MS.most / 1000;
+        compiling.note(element, &format!("a time-out of more than {most_s} s is one of {most_s} s"));
+    }
     compiling.push(Action::Dial(ForwardRequest { timeout, fails_on_error_status }));
 }
 

@@ -233,3 +233,23 @@ fn the_server_of_an_answer_is_not_deleted_however_it_is_named() {
         assert!(is_kept, "{attributes}: {answered}");
     }
 }
+
+#[test]
+fn what_a_time_out_or_a_version_of_http_comes_to_on_a_handshake_is_said() {
+    let notes = |attributes: &str| {
+        let document = format!("<policies><backend><forward-request {attributes}/></backend></policies>");
+        Scene::new().file("policies/apis/chat.xml", &document).notes()
+    };
+    let note = |text: &str| vec![format!("policies/apis/chat.xml:1:20: <forward-request>: {text}")];
+    for attributes in
+        ["timeout=\"240\"", "timeout-ms=\"240000\"", "http-version=\"2or1\"", "timeout=\"@(500)\""]
+    {
+        assert_eq!(notes(attributes), Vec::<String>::new(), "{attributes}");
+    }
+    let shortened = note("a time-out of more than 240 s is one of 240 s");
+    assert_eq!((notes("timeout=\"300\""), notes("timeout-ms=\"240001\"")), (shortened.clone(), shortened));
+    assert_eq!(
+        notes("http-version=\"2\""),
+        note("http-version has no effect: an opening handshake is HTTP/1.1")
+    );
+}
