@@ -15,7 +15,7 @@
 
 use super::{Ask, Counter, CounterKey, Exceeded, Left};
 use crate::catalog::subscription_key::HashOfKeys;
-use crate::limits::{COUNTER_FAMILIES_MAX, COUNTER_SWEEP_MS};
+use crate::limits::{COUNTER_FAMILIES_MAX, COUNTER_LAG_MS, COUNTER_SWEEP_MS};
 
 /// One part of the counters of a kind.
 #[derive(Debug)]
@@ -24,7 +24,9 @@ pub struct Shard<C> {
     own: HashOfKeys<Kept<C>>,
     /// By family: what keys without a counter of their own are counted with.
     together: HashOfKeys<Kept<C>>,
-    /// There is no use in looking for counters that are over before.
+    /// When it was last looked for counters that are over.
+    swept_at_ms: i64,
+    /// There is no use in looking again before: nothing is over.
     sweep_at_ms: i64,
 }
 
@@ -38,7 +40,8 @@ struct Kept<C> {
 impl<C: Counter> Shard<C> {
     /// Room for so many keys.
     pub fn new(keys_max: usize) -> Self {
-        Self { keys_max, own: HashOfKeys::default(), together: HashOfKeys::default(), sweep_at_ms: i64::MIN }
+        let (own, together) = (HashOfKeys::default(), HashOfKeys::default());
+        Self { keys_max, own, together, swept_at_ms: i64::MIN, sweep_at_ms: i64::MIN }
     }
 
     /// Asks the counter of `key`.
@@ -61,6 +64,7 @@ impl<C: Counter> Shard<C> {
         let answer = kept.ask(rule, ask, now_ms);
         // A look, or a refusal, of what nothing was counted for needs no room.
         if now_ms < kept.over_at_ms {
+            self.sweep_at_ms = self.sweep_at_ms.min(kept.over_at_ms);
             self.own.insert(key.own, kept);
         }
         answer
@@ -82,9 +86,12 @@ impl<C: Counter> Shard<C> {
 
     /// Lets go of the counters that are over, if some may be.
     fn sweep(&mut self, now_ms: i64) {
-        if now_ms < self.sweep_at_ms {
+        // Of a clock that was set back, what was known is not true.
+        let is_set_back = now_ms < self.swept_at_ms.saturating_sub(COUNTER_LAG_MS);
+        if now_ms < self.sweep_at_ms && !is_set_back {
             return;
         }
+        self.swept_at_ms = now_ms;
         self.together.retain(|_, kept| now_ms < kept.over_at_ms);
         let mut next_ms = i64::MAX;
         self.own.retain(|_, kept| {
@@ -126,7 +133,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::limits::COUNTER_LAG_MS;
     use crate::policy::counters::{CounterFamily, CounterKeys, Quota, QuotaRule, Rate, Window};
 
     const RATE: Rate = Rate { calls: 3, period_ms: 10_000 };
@@ -187,6 +193,40 @@ mod tests {
         assert_eq!(refused.retry_after_ms, Some(19_000 - now_ms.unsigned_abs()));
         assert_eq!(shard.keys(), 1);
         assert!(shard.ask(&keys.key(1), &RATE, Ask::Take(1), 19_000).is_ok());
+    }
+
+    #[test]
+    fn every_flood_gives_its_room_back() {
+        let (keys, mut shard) = (Keys::new(), Shard::<Window>::new(50));
+        let mut now_ms = 0;
+        for flood in 0..5 {
+            for name in 0..60 {
+                let _ = shard.ask(&keys.key(100 * flood + name), &RATE, Ask::Take(1), now_ms);
+            }
+            assert_eq!(shard.keys(), 50);
+            now_ms += 20_000;
+            for _ in 0..3 {
+                shard.ask(&keys.key(1_000_000 + flood), &RATE, Ask::Take(1), now_ms).unwrap();
+            }
+            assert_eq!((shard.keys(), shard.together.len()), (1, 0), "after flood {flood}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_keeps_no_room() {
+        let (keys, mut shard) = (Keys::new(), Shard::<Quota>::new(2));
+        let rule = QuotaRule { calls: 1, period_ms: 1_000, first_period_start_ms: 0 };
+        let far_ms = 1_000_000_000;
+        for name in 0..2 {
+            shard.ask(&keys.key(name), &rule, Ask::Take(1), 0).unwrap();
+        }
+        // A wrong clock has the shard looked through; then there is the right one again.
+        shard.ask(&keys.key(2), &rule, Ask::Take(1), far_ms).unwrap();
+        for name in 3..5 {
+            let _ = shard.ask(&keys.key(name), &rule, Ask::Take(1), 10_000);
+        }
+        shard.ask(&keys.key(5), &rule, Ask::Take(1), 20_000).unwrap();
+        assert!(shard.own.contains_key(&keys.key(5).own));
     }
 
     #[test]
