@@ -119,10 +119,13 @@ pub(super) const MEMBERS: &[Member] = &[
     method(SPANS, "FromSeconds", &[Takes::A(DOUBLE)], SPAN, |_, call| span(call, SECOND)),
     method(SPANS, "FromMilliseconds", &[Takes::A(DOUBLE)], SPAN, |_, call| span(call, MILLISECOND)),
     method(SPANS, "new", &[Takes::A(INT), Takes::A(INT), Takes::A(INT)], SPAN, |_, call| {
-        let (hours, minutes, seconds) = (call.int(0)?, call.int(1)?, call.int(2)?);
-        Ok(Value::TimeSpan(TimeSpan(
-            i64::from(hours) * HOUR + i64::from(minutes) * MINUTE + i64::from(seconds) * SECOND,
-        )))
+        let units = [HOUR, MINUTE, SECOND];
+        let mut ticks = Some(0i64);
+        for (index, unit) in units.into_iter().enumerate() {
+            let part = i64::from(call.int(index)?).checked_mul(unit);
+            ticks = ticks.zip(part).and_then(|(ticks, part)| ticks.checked_add(part));
+        }
+        ticks.map(|ticks| Value::TimeSpan(TimeSpan(ticks))).ok_or_else(too_long)
     }),
     method(DAY, "ToString", &[], TEXT, |run, call| run.written(&call.on).map(Value::Text)),
     property(DAY_NAMES, DAYS[0], DAY, |_, _| Ok(Value::Inner(Inner::DayOfWeek(0)))),
@@ -166,8 +169,10 @@ fn later(call: &Call<'_>, unit: i64) -> Outcome {
     span.and_then(|span| call.on_time().ok()?.plus(span.0)).map(Value::DateTime).ok_or_else(no_date)
 }
 
+fn too_long() -> Raised {
+    Raised::new(Exception::Overflow, "TimeSpan overflowed because the duration is too long")
+}
+
 fn span(call: &Call<'_>, unit: i64) -> Outcome {
-    let too_long =
-        || Raised::new(Exception::Overflow, "TimeSpan overflowed because the duration is too long");
     TimeSpan::of(call.double(0)?, unit).map(Value::TimeSpan).ok_or_else(too_long)
 }
