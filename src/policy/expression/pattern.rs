@@ -5,6 +5,7 @@
 //! of classes). One difference stays: `$` is the very end (or the end of a line with `Multiline`), not also before a last line feed.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::value::Text;
 use crate::limits::{
@@ -28,6 +29,8 @@ pub struct Pattern {
     regex: regex::Regex,
     /// .NET's group numbers to the matcher's: .NET counts the named groups after the others.
     groups: Vec<usize>,
+    /// The named groups, and their numbers as .NET counts.
+    names: Arc<[(String, usize)]>,
 }
 
 /// One match, with the text of each group that took part.
@@ -37,7 +40,7 @@ pub struct Found {
     pub(super) is_success: bool,
     /// By .NET's numbers.
     pub(super) groups: Vec<Option<Text>>,
-    pub(super) names: Vec<(String, usize)>,
+    pub(super) names: Arc<[(String, usize)]>,
     /// Where it begins, in units of UTF-16.
     pub(super) index: i32,
 }
@@ -81,7 +84,11 @@ impl Pattern {
         let numbered =
             |is_named: bool| (0..names.len()).filter(|group| names[*group] == is_named).collect::<Vec<_>>();
         let groups = [numbered(false), numbered(true)].concat();
-        Ok(Self { text: text.into(), regex, groups })
+        let names = regex.capture_names().enumerate().filter_map(|(group, name)| {
+            Some((name?.to_owned(), groups.iter().position(|number| *number == group)?))
+        });
+        let names = names.collect();
+        Ok(Self { text: text.into(), regex, groups, names })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -94,25 +101,26 @@ impl Pattern {
 
     /// The first match; one without success if there is none.
     pub(super) fn first(&self, input: &str) -> Found {
-        let found = self.regex.captures(input).map(|captures| self.found(input, &captures));
-        found.unwrap_or(Found { is_success: false, groups: Vec::new(), names: Vec::new(), index: 0 })
+        let none = Found { is_success: false, groups: Vec::new(), names: Arc::default(), index: 0 };
+        self.all(input).next().unwrap_or(none)
     }
 
-    /// Every match, in order, at most `most`.
-    pub(super) fn all(&self, input: &str, most: usize) -> Vec<Found> {
-        self.regex.captures_iter(input).take(most).map(|captures| self.found(input, &captures)).collect()
+    /// Every match, in order.
+    pub(super) fn all<'i>(&'i self, input: &'i str) -> impl Iterator<Item = Found> + 'i {
+        let (mut counted, mut index) = (0, 0);
+        self.regex.captures_iter(input).map(move |captures| {
+            let start = captures.get(0).map_or(counted, |whole| whole.start());
+            // From the match before on: from the start each time would take the square of the time.
+            index += input[counted..start].encode_utf16().count();
+            counted = start;
+            self.found(&captures, index)
+        })
     }
 
-    fn found(&self, input: &str, captures: &regex::Captures<'_>) -> Found {
+    fn found(&self, captures: &regex::Captures<'_>, index: usize) -> Found {
         let groups =
             self.groups.iter().map(|group| captures.get(*group).map(|found| found.as_str().into())).collect();
-        let start = captures.get(0).map_or(0, |whole| whole.start());
-        let names = self.regex.capture_names().enumerate();
-        let names = names.filter_map(|(group, name)| {
-            Some((name?.to_owned(), self.groups.iter().position(|number| *number == group)?))
-        });
-        let names = names.collect();
-        Found { is_success: true, groups, names, index: input[..start].encode_utf16().count() as i32 }
+        Found { is_success: true, groups, names: Arc::clone(&self.names), index: index as i32 }
     }
 
     /// `input` between the matches.
@@ -120,33 +128,30 @@ impl Pattern {
         self.regex.split(input)
     }
 
-    /// Replaces every match; `None` when the result would have more than `bytes_max`.
+    /// Replaces every match; `None` when the result would have more than `bytes_max`, each piece of a replacement counted as
+    /// one byte at least: one that is empty takes time too.
     pub(super) fn replace<'i>(
         &self,
         input: &'i str,
         replacement: &Replacement,
         bytes_max: usize,
     ) -> Option<Cow<'i, str>> {
+        let known: Vec<_> = replacement.pieces.iter().map(|piece| self.known(piece)).collect();
         let mut made = String::new();
-        let mut behind = 0;
+        let (mut behind, mut pieces) = (0, 0);
         for captures in self.regex.captures_iter(input) {
             let Some(whole) = captures.get(0) else { continue };
             made.push_str(&input[behind..whole.start()]);
             behind = whole.end();
-            for piece in &replacement.pieces {
+            for piece in &known {
                 match piece {
-                    Piece::Text(text) => made.push_str(text),
-                    Piece::Group(number, written) => match self.groups.get(*number) {
-                        Some(group) => made.push_str(captures.get(*group).map_or("", |found| found.as_str())),
-                        None => made.push_str(written),
-                    },
-                    Piece::Named(name, written) => {
-                        let is_known = self.regex.capture_names().flatten().any(|known| known == name);
-                        let found = captures.name(name).map_or("", |found| found.as_str());
-                        made.push_str(if is_known { found } else { written });
+                    Known::Text(text) => made.push_str(text),
+                    Known::Group(group) => {
+                        made.push_str(captures.get(*group).map_or("", |found| found.as_str()));
                     }
                 }
-                if made.len() > bytes_max {
+                pieces += 1;
+                if made.len().max(pieces) > bytes_max {
                     return None;
                 }
             }
@@ -157,6 +162,26 @@ impl Pattern {
         made.push_str(&input[behind..]);
         (made.len() <= bytes_max).then_some(Cow::Owned(made))
     }
+
+    /// What a piece of a replacement is here.
+    fn known<'p>(&self, piece: &'p Piece) -> Known<'p> {
+        let (number, written) = match piece {
+            Piece::Text(text) => return Known::Text(text),
+            Piece::Group(number, written) => (Some(*number), written),
+            Piece::Named(name, written) => {
+                (self.names.iter().find(|(known, _)| known == name).map(|(_, number)| *number), written)
+            }
+        };
+        let group = number.and_then(|number| self.groups.get(number));
+        group.map_or(Known::Text(written), |group| Known::Group(*group))
+    }
+}
+
+/// A piece of a replacement, for one pattern.
+enum Known<'p> {
+    Text(&'p str),
+    /// By the matcher's number.
+    Group(usize),
 }
 
 /// What matches are replaced by: `$1`, `${name}`, `$$`, `$&` in .NET's syntax.
@@ -390,7 +415,7 @@ mod tests {
             Pattern::written_out(r"(?<scheme>\w+)://(\w+)", 0).expect("a pattern").first("wss://host");
         assert_eq!(found.groups[1].as_deref(), Some("host"));
         assert_eq!(found.groups[2].as_deref(), Some("wss"));
-        assert_eq!(found.names, [("scheme".to_owned(), 2)]);
+        assert_eq!(&*found.names, &[("scheme".to_owned(), 2)]);
     }
 
     #[test]

@@ -161,9 +161,8 @@ fn take_found(run: &mut Run<'_>, found: &Found) -> Result<(), Raised> {
 fn every(run: &mut Run<'_>, call: &Call<'_>, index: usize) -> Outcome {
     let (pattern, input) = (pattern(call, index)?, call.text(0)?);
     look(run, pattern, input)?;
-    let most = run.bytes_left() / (4 * size_of::<Value>());
     let mut values = Vec::new();
-    for found in pattern.all(input, most) {
+    for found in pattern.all(input) {
         take_found(run, &found)?;
         run.take_bytes(2 * size_of::<Value>())?;
         values.push(Value::Inner(Inner::Match(Arc::new(found))));

@@ -388,6 +388,8 @@ fn patterns() {
         ("Regex.Replace(\"john smith\", @\"(\\w+) (\\w+)\", \"$2, $1\")", "smith, john"),
         ("new Regex(\"^/chat\").IsMatch(context.Request.OriginalUrl.Path)", "True"),
         ("Regex.Matches(\"a1b22\", \"[0-9]+\").Select(m => m.Value).Last()", "22"),
+        ("string.Join(\",\", Regex.Matches(\"é1😀22\", \"[0-9]+\").Select(m => m.Index.ToString()))", "1,4"),
+        ("Regex.Replace(\"a1\", \"(?<n>[0-9])\", \"<${n}|$1|$7|${gone}>\")", "a<1|1|$7|${gone}>"),
         ("Regex.Split(\"a1b2c\", \"[0-9]\").Length", "3"),
         ("Regex.Escape(\"a.b\")", "a\\.b"),
         (
