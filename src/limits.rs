@@ -453,6 +453,11 @@ pub const POLICY_STEPS_MAX: usize = 2_000;
 /// It bounds what a short name for a long text, or a long fragment that is included often, can take of memory and time at a publish.
 pub const POLICY_VALUES_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Uses of `Regex` in one policy document, those of the fragments that it includes among them. Over it: a fault.
+///
+/// Each can take some milliseconds at a publish, and [`EXPRESSION_PATTERN_COMPILED_BYTES_MAX`] a few times.
+pub const POLICY_PATTERNS_MAX: usize = 300;
+
 /// How deep fragments may include one another. Over it, as when one includes itself: a fault.
 pub const POLICY_FRAGMENTS_NESTED_MAX: usize = 5;
 

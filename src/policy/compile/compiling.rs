@@ -7,7 +7,8 @@ use super::table::{Here, PolicyRow, Shape, policy_row, suggestion};
 use super::{Fragment, References};
 use crate::catalog::fault::{Fault, shown};
 use crate::limits::{
-    POLICY_FAULTS_FOUND_MAX, POLICY_FRAGMENTS_NESTED_MAX, POLICY_STEPS_MAX, POLICY_VALUES_BYTES_MAX,
+    POLICY_FAULTS_FOUND_MAX, POLICY_FRAGMENTS_NESTED_MAX, POLICY_PATTERNS_MAX, POLICY_STEPS_MAX,
+    POLICY_VALUES_BYTES_MAX,
 };
 use crate::policy::document::{Element, Given, Place, Unsubstituted, masked};
 use crate::policy::expression::{Expression, Section, Wanted};
@@ -34,6 +35,8 @@ pub(crate) struct Compiling<'d> {
     is_full: bool,
     /// What the values that are still to come may have. `None`: that it was too much was told, and no value is looked at any more.
     values_bytes_left: Option<usize>,
+    /// Regular expressions so far.
+    patterns: usize,
     /// The secrets that stand in the policy that is compiled.
     secrets: Vec<Box<str>>,
     /// Policies that stand in a document once.
@@ -71,6 +74,7 @@ impl<'d> Compiling<'d> {
             counted: 0,
             is_full: false,
             values_bytes_left: Some(POLICY_VALUES_BYTES_MAX),
+            patterns: 0,
             secrets: Vec::new(),
             met: Vec::new(),
             faults,
@@ -142,7 +146,7 @@ impl<'d> Compiling<'d> {
             self.place.path = path.into();
             each(self, child);
             // What is too much was told, and the rest is not looked at: a fragment may be large and included often.
-            if self.is_full {
+            if self.is_full || self.values_bytes_left.is_none() {
                 break;
             }
         }
@@ -427,11 +431,23 @@ impl<'d> Compiling<'d> {
     }
 
     fn expression(&mut self, given: &Given, key: &str, wanted: Wanted) -> Option<Expression> {
-        match Expression::compile(given.text(), wanted, self.place.section) {
+        // None is written without the name.
+        let text = given.text();
+        self.patterns += text.matches("Regex").count() - text.matches("RegexOptions").count();
+        if self.patterns > POLICY_PATTERNS_MAX {
+            // It was told, and nothing more is looked at.
+            self.values_bytes_left = None;
+            let allowed = format!(
+                "at most {POLICY_PATTERNS_MAX} regular expressions in a document, those of fragments included"
+            );
+            self.refuse(given.source_of(0), key.to_owned(), &shown(&given.shown()), &allowed);
+            return None;
+        }
+        match Expression::compile(text, wanted, self.place.section) {
             Ok(expression) => Some(expression),
             Err(faults) => {
                 for fault in faults {
-                    let allowed = format!("an expression that compiles: {}", given.masked(&fault.message));
+                    let allowed = format!("an expression that compiles: {}", given.told(&fault.message));
                     let at = given.source_of(fault.position.offset);
                     self.refuse(at, key.to_owned(), &shown(&given.shown()), &allowed);
                 }

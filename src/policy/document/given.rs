@@ -56,7 +56,10 @@ impl fmt::Debug for Given {
 
 /// `text` with these secrets masked.
 pub(crate) fn masked(text: String, secrets: &[Box<str>]) -> String {
-    secrets.iter().fold(text, |text, secret| text.replace(&**secret, Fault::MASKED))
+    // Where one secret holds another, no end of it is to be left.
+    let mut secrets: Vec<&str> = secrets.iter().map(|secret| &**secret).collect();
+    secrets.sort_unstable_by_key(|secret| core::cmp::Reverse(secret.len()));
+    secrets.into_iter().fold(text, |text, secret| text.replace(secret, Fault::MASKED))
 }
 
 /// Text without its entities.
@@ -107,8 +110,21 @@ impl Given {
         self.masked(&self.text)
     }
 
+    /// What a compiler says of this value, unless it quotes a piece of a secret: a compiler reads words, and a secret may be
+    /// several.
+    pub(crate) fn told(&self, message: &str) -> String {
+        let masked = self.masked(message);
+        let is_word_of_secret =
+            |word: &str| word.len() > 2 && self.secrets.iter().any(|secret| secret.contains(word));
+        let mut words = masked.split(|character: char| !(character.is_alphanumeric() || character == '_'));
+        if words.any(is_word_of_secret) {
+            return format!("{}, and something is wrong where its secret stands", Fault::MASKED);
+        }
+        masked
+    }
+
     /// `text`, with the secrets of this value masked.
-    pub(crate) fn masked(&self, text: &str) -> String {
+    fn masked(&self, text: &str) -> String {
         masked(text.to_owned(), &self.secrets)
     }
 

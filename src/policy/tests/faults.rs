@@ -291,3 +291,34 @@ fn attributes_of_azure_api_management_that_are_not_here_are_named() {
         assert!(faults.len() == 1 && faults[0].contains(told), "{policy}: {faults:#?}");
     }
 }
+
+#[test]
+fn no_fault_shows_a_word_of_a_secret() {
+    for secret in ["hush-hushed", "one.hushed", "one hushed", "{hushed"] {
+        for expression in ["{{key}}", "\"a\".{{key}}", "1 + {{key}}", "Regex.IsMatch(\"a\", \"(?<{{key}})\")"]
+        {
+            let value = format!("@({expression})").replace('<', "&lt;").replace('"', "&quot;");
+            let scene = Scene::inbound(&format!("<set-variable name=\"x\" value=\"{value}\"/>"));
+            let faults = scene.named_values(&format!("[key]\nvalue = '{secret}'\nsecret = true")).faults();
+            let shows = faults.iter().any(|fault| fault.contains("hush") || fault.contains("one"));
+            assert!(!faults.is_empty() && !shows, "{faults:?}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_holds_another_is_masked_as_a_whole() {
+    let policies = "<set-variable name=\"x\" value=\"{{short}} {{long}}\"/>";
+    let named = "[short]\nvalue = 'hush'\nsecret = true\n[long]\nvalue = 'hush-tail'\nsecret = true";
+    let compiled = Scene::inbound(policies).named_values(named).compiled();
+    assert!(compiled.contains("*** ***") && !compiled.contains("tail"), "{compiled}");
+}
+
+#[test]
+fn regular_expressions_are_so_many() {
+    let policy = "<set-variable name=\"x\" value=\"@(Regex.IsMatch(&quot;a&quot;, &quot;b&quot;, RegexOptions.None))\"/>";
+    let most = crate::limits::POLICY_PATTERNS_MAX;
+    assert!(Scene::inbound(&policy.repeat(most)).faults().is_empty());
+    let faults = Scene::inbound(&policy.repeat(2 * most)).faults();
+    assert!(faults.len() == 1 && faults[0].contains("at most 300 regular expressions"), "{faults:?}");
+}
