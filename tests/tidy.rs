@@ -15,7 +15,7 @@ const CORE: [&str; 7] = ["limits", "http1", "websocket", "catalog", "policy", "a
 const CORE_PARTS: [[&str; 2]; 1] = [["tls", "record"]];
 
 /// Packages that the core may use: they compute, and touch nothing.
-const PURE_PACKAGES: [&str; 16] = [
+const PURE_PACKAGES: [&str; 17] = [
     "bytes",
     "httparse",
     "thiserror",
@@ -33,6 +33,7 @@ const PURE_PACKAGES: [&str; 16] = [
     "roxmltree",
     // Expressions (`policy`): patterns, spelling, the calendar.
     "regex",
+    "regex_syntax",
     "strsim",
     "time",
     // Keys in certificates (`policy`).

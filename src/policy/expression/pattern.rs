@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use regex_syntax::hir::{Hir, HirKind};
+
 use super::value::Text;
 use crate::limits::{
     EXPRESSION_PATTERN_BYTES_MAX, EXPRESSION_PATTERN_COMPILED_BYTES_MAX, EXPRESSION_PATTERN_MADE_BYTES_MAX,
@@ -31,6 +33,8 @@ pub struct Pattern {
     groups: Vec<usize>,
     /// The named groups, and their numbers as .NET counts.
     names: Arc<[(String, usize)]>,
+    /// What it comes to with its repetitions written out: so many states may be taken along at each byte of input.
+    states: usize,
 }
 
 /// One match, with the text of each group that took part.
@@ -88,11 +92,20 @@ impl Pattern {
             Some((name?.to_owned(), groups.iter().position(|number| *number == group)?))
         });
         let names = names.collect();
-        Ok(Self { text: text.into(), regex, groups, names })
+        let ignores_space = options & IGNORE_PATTERN_WHITESPACE != 0;
+        let parsed =
+            regex_syntax::ParserBuilder::new().ignore_whitespace(ignores_space).build().parse(&translated);
+        let states = parsed.as_ref().map_or(usize::MAX, states_of);
+        Ok(Self { text: text.into(), regex, groups, names, states })
     }
 
     pub(super) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Bytes that looking through `input` counts as: a few states are taken along as fast as one.
+    pub(super) fn bytes_to_look_through(&self, input: &str) -> usize {
+        input.len().saturating_mul(1 + self.states / 4)
     }
 
     pub(super) fn is_match(&self, input: &str) -> bool {
@@ -182,6 +195,22 @@ enum Known<'p> {
     Text(&'p str),
     /// By the matcher's number.
     Group(usize),
+}
+
+/// States of a pattern. A class is one, as few of those that Unicode makes of it are taken along at once.
+fn states_of(pattern: &Hir) -> usize {
+    match pattern.kind() {
+        HirKind::Empty | HirKind::Look(_) | HirKind::Class(_) => 1,
+        HirKind::Literal(literal) => literal.0.len(),
+        HirKind::Capture(capture) => states_of(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().map(states_of).fold(0, usize::saturating_add)
+        }
+        HirKind::Repetition(repetition) => {
+            let copies = repetition.max.unwrap_or(repetition.min).max(1) as usize;
+            states_of(&repetition.sub).saturating_mul(copies)
+        }
+    }
 }
 
 /// What matches are replaced by: `$1`, `${name}`, `$$`, `$&` in .NET's syntax.
@@ -407,6 +436,23 @@ mod tests {
             let fault = Pattern::written_out(pattern, 0).expect_err(pattern);
             assert!(fault.contains(expected) && !fault.contains('\n'), "{pattern}: {fault}");
         }
+    }
+
+    #[test]
+    fn has_as_many_states_as_its_repetitions_come_to() {
+        for (pattern, states) in [
+            ("abc", 3),
+            (r"^Bearer\s+\S+$", 10),
+            (r"\p{L}+|[0-9]{2,}", 3),
+            ("a{32}", 32),
+            ("a{3,}b?", 4),
+            ("[ab]*a[ab]{1000}[cd]", 1003),
+            ("(?:(a{1,10}){20}b){3}", 603),
+        ] {
+            assert_eq!(Pattern::written_out(pattern, 0).expect(pattern).states, states, "{pattern}");
+        }
+        let spaced = Pattern::written_out("a b # c", IGNORE_PATTERN_WHITESPACE).expect("a pattern");
+        assert_eq!(spaced.states, 2);
     }
 
     #[test]

@@ -134,9 +134,9 @@ fn groups<'c>(call: &'c Call<'_>) -> Result<&'c Arc<Found>, Raised> {
     if let Value::Inner(Inner::Groups(found)) = &call.on { Ok(found) } else { Err(mistyped()) }
 }
 
-/// Steps of looking through `input`: a pattern takes as many states along as it is long.
+/// Takes the steps of looking through `input`.
 fn look(run: &mut Run<'_>, pattern: &Pattern, input: &str) -> Result<(), Raised> {
-    run.read(input.len().saturating_mul(1 + pattern.text().len() / 16))
+    run.read(pattern.bytes_to_look_through(input))
 }
 
 fn is_match(run: &mut Run<'_>, call: &Call<'_>, index: usize) -> Outcome {

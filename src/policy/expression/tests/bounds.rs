@@ -15,6 +15,8 @@ fn what_takes_too_much_is_an_exception() {
         "new string('a', 2000000000)".to_owned(),
         "context.Request.Method.PadLeft(100000).Replace(\" \", context.Request.Method.PadLeft(1000))".to_owned(),
         "Regex.Replace(context.Request.Method.PadLeft(100000), \" \", context.Request.Method.PadLeft(1000))".to_owned(),
+        // A short pattern may come to many states, and each is taken along.
+        "Regex.IsMatch(context.Request.Method.PadLeft(30000), \"[ab ]*a[ab ]{1000}[cd]\")".to_owned(),
         // Pieces that are empty take time too.
         format!("Regex.Replace(context.Request.Method.PadLeft(100000), \"(b?)\", \"{}\")", "$1".repeat(1000)),
         "context.Request.Method.PadLeft(500000).Split(' ').Length".to_owned(),
