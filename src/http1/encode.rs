@@ -57,7 +57,12 @@ fn without_hop_by_hop<'h>(
 }
 
 fn is_hop_by_hop(header: &Header<'_>) -> bool {
-    HOP_BY_HOP.iter().any(|name| header.is(name))
+    is_of_connection(header.name)
+}
+
+/// Whether a field means one connection only, and is written anew or left out on the other.
+pub(crate) fn is_of_connection(name: &str) -> bool {
+    HOP_BY_HOP.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 fn is_protected(header: &Header<'_>) -> bool {

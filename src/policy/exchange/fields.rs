@@ -6,6 +6,7 @@
 //! Not here: which fields a leg gets written anew (`http1::encode`).
 
 use crate::http1::Header;
+use crate::http1::encode::is_of_connection;
 use crate::limits::{POLICY_FIELDS_BYTES_MAX, POLICY_FIELDS_MAX};
 use crate::policy::expression;
 
@@ -88,30 +89,14 @@ const SEPARATE: [&str; 12] = [
     "retry-after",
 ];
 
-/// Fields of a connection, or of its peer's place in it.
-const OWNED: [&str; 12] = [
-    "host",
-    "connection",
-    "upgrade",
-    "keep-alive",
-    "proxy-connection",
-    "proxy-authorization",
-    "proxy-authenticate",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "content-length",
-    "http2-settings",
-];
-
 /// Fields of the opening handshake (RFC 6455 §11.3).
 const OWNED_PREFIX: &str = "sec-websocket-";
 
-/// Whether policies may read the field and not change it.
+/// Whether policies may read the field and not change it: a connection's, the handshake's, and Host.
 pub(crate) fn is_owned(name: &str) -> bool {
     let has_prefix =
         |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    has_prefix(OWNED_PREFIX) || OWNED.iter().any(|owned| name.eq_ignore_ascii_case(owned))
+    has_prefix(OWNED_PREFIX) || name.eq_ignore_ascii_case("host") || is_of_connection(name)
 }
 
 /// RFC 9110 §5.6.2.
