@@ -111,20 +111,16 @@ fn snapshot(document: &str) -> Snapshot {
 
 /// One handshake, from its parsed head to the backend's 101.
 fn run(snapshot: &Snapshot, access: &Access<'_>, request: &RequestHead, worker: &mut Worker) -> Turn {
-    let Target::Origin { path, query } = request.target() else { panic!("a path") };
+    let Target::Origin { path, .. } = request.target() else { panic!("a path") };
     let api = &snapshot.served()[0];
     let pipeline = snapshot.policies_of(api, access).expect("a pipeline");
     let mut exchange = Exchange::new(&Arrival {
-        headers: request.headers(),
-        host: request.host(),
+        request,
         scheme: "https",
-        path,
-        query,
         rest: &path[5..],
         api,
         api_path: "chat",
         access,
-        key: "",
         client: [192, 0, 2, 1].into(),
         certificate: None,
         gateway: "",

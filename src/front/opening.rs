@@ -340,13 +340,9 @@ impl<N: Network> Opening<N> {
             let Some(pipeline) = snapshot.policies_of(routed.api, &access) else {
                 return Stop::Refused(refusal);
             };
-            let client = self.peer.ip();
-            let certificate = self.certificate.as_ref();
-            let handshake =
-                Handshake { request, scheme: self.scheme(), client, certificate, routed, access: &access };
+            let handshake = self.handshake(snapshot, request, routed, &access);
             let guards = self.front.budgets.guards();
-            let fault = (fault, &refusal);
-            Stop::Answered(PolicyRun::refused_by_key(pipeline, snapshot, &handshake, guards, fault))
+            Stop::Answered(PolicyRun::refused_by_key(pipeline, &handshake, guards, (fault, &refusal)))
         })
     }
 
@@ -359,10 +355,28 @@ impl<N: Network> Opening<N> {
         access: &Access<'_>,
     ) -> Result<Option<PolicyRun>, Stop> {
         let Some(pipeline) = snapshot.policies_of(routed.api, access) else { return Ok(None) };
-        let client = self.peer.ip();
+        let handshake = self.handshake(snapshot, request, routed, access);
+        Ok(Some(PolicyRun::begin(pipeline, &handshake, self.front.budgets.guards())?))
+    }
+
+    /// What this opening is to policies.
+    fn handshake<'h>(
+        &'h self,
+        snapshot: &'h Snapshot,
+        request: &'h RequestHead,
+        routed: &'h Routed<'h>,
+        access: &'h Access<'h>,
+    ) -> Handshake<'h> {
         let certificate = self.certificate.as_ref();
-        let handshake = Handshake { request, scheme: self.scheme(), client, certificate, routed, access };
-        Ok(Some(PolicyRun::begin(pipeline, snapshot, &handshake, self.front.budgets.guards())?))
+        Handshake {
+            snapshot,
+            request,
+            scheme: self.scheme(),
+            client: self.peer.ip(),
+            certificate,
+            routed,
+            access,
+        }
     }
 
     /// Dials and does ringgate's own handshake with the backend, while the client stays.

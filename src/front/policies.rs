@@ -7,10 +7,9 @@ use super::policy_guards::PolicyGuards;
 use super::refusal::Refusal;
 use crate::admission::slot::Slot;
 use crate::catalog::access::{Access, KeyFault};
-use crate::catalog::given_key::GivenKey;
-use crate::catalog::{Api, Routed, Snapshot};
+use crate::catalog::{Routed, Snapshot};
+use crate::http1::RequestHead;
 use crate::http1::encode::visible_to_policies;
-use crate::http1::{RequestHead, Target};
 use crate::limits::POLICY_TEXT_BYTES_MAX;
 use crate::policy::exchange::{self, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{Certificate, DateTime, Guid, Outside, TICKS_PER_SECOND, TimeSpan};
@@ -46,6 +45,7 @@ pub(super) struct PolicyAnswer {
 
 /// What an opening is to policies.
 pub(super) struct Handshake<'a> {
+    pub(super) snapshot: &'a Snapshot,
     pub(super) request: &'a RequestHead,
     pub(super) scheme: &'static str,
     pub(super) client: IpAddr,
@@ -62,11 +62,10 @@ impl PolicyRun {
     /// The answer that the client gets instead.
     pub(super) fn begin(
         pipeline: &Arc<Pipeline>,
-        snapshot: &Snapshot,
         handshake: &Handshake<'_>,
         guards: &Arc<PolicyGuards>,
     ) -> Result<Self, Box<PolicyAnswer>> {
-        let mut run = Self::of(snapshot, handshake, guards);
+        let mut run = Self::of(handshake, guards);
         let moment = run.clock.moment();
         match start(pipeline, &mut run.exchange, moment, &mut run.worker) {
             Turn::Dial(dialling) => Ok(Self { dialling: Some(dialling), ..run }),
@@ -79,12 +78,11 @@ impl PolicyRun {
     /// What on-error makes of a subscription key that opens nothing; no other policy runs.
     pub(super) fn refused_by_key(
         pipeline: &Arc<Pipeline>,
-        snapshot: &Snapshot,
         handshake: &Handshake<'_>,
         guards: &Arc<PolicyGuards>,
         (fault, refusal): (KeyFault, &Refusal),
     ) -> Box<PolicyAnswer> {
-        let mut run = Self::of(snapshot, handshake, guards);
+        let mut run = Self::of(handshake, guards);
         let is_missing = fault == KeyFault::Missing;
         let failure = told(Failure::of_key(is_missing, refusal.status, &refusal.message), refusal);
         let moment = run.clock.moment();
@@ -92,24 +90,16 @@ impl PolicyRun {
         Box::new(answer_of(turn, &run.exchange, refusal.cause))
     }
 
-    fn of(snapshot: &Snapshot, handshake: &Handshake<'_>, guards: &Arc<PolicyGuards>) -> Self {
+    fn of(handshake: &Handshake<'_>, guards: &Arc<PolicyGuards>) -> Self {
         let clock = Clock::now();
-        let Handshake { request, scheme, client, certificate, routed, access } = *handshake;
-        let (path, query) = match request.target() {
-            Target::Origin { path, query } => (path, query),
-            Target::Asterisk | Target::Other => ("", None),
-        };
+        let Handshake { snapshot, request, scheme, client, certificate, routed, access } = *handshake;
         let exchange = Exchange::new(&exchange::Arrival {
-            headers: request.headers(),
-            host: request.host(),
+            request,
             scheme,
-            path,
-            query,
             rest: routed.rest,
             api: routed.api,
             api_path: &snapshot.path_of(routed.api),
             access,
-            key: &key_of(routed.api, request, query),
             client,
             certificate: certificate.map(facts_of),
             gateway: snapshot.gateway(),
@@ -195,14 +185,6 @@ fn answer_of(turn: Turn, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
         format!("{} in {} of {}: {}", error.path, error.section, error.scope, error.reason)
     });
     PolicyAnswer { response, cause, why }
-}
-
-/// The subscription key that was given. What is no text is no subscription's key either.
-fn key_of(api: &Api, request: &RequestHead, query: Option<&str>) -> String {
-    match GivenKey::find(&api.key_names, request.headers(), query) {
-        GivenKey::Key(key) => String::from_utf8_lossy(&key).into_owned(),
-        GivenKey::Nothing | GivenKey::NoKey => String::new(),
-    }
 }
 
 /// What policies see of a certificate, with the names that .NET has for it.

@@ -22,11 +22,12 @@ use super::guards::Deferred;
 use crate::admission::slot::Slot;
 use crate::catalog::access::Access;
 use crate::catalog::api::Api;
+use crate::catalog::given_key::GivenKey;
 use crate::catalog::product::Product;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::{BackendUrl, leaves_suffix};
-use crate::http1::Headers;
 use crate::http1::encode::visible_to_policies;
+use crate::http1::{RequestHead, Target};
 use crate::limits::TARGET_BYTES_MAX;
 
 /// The name and the id of the one operation of a WebSocket API.
@@ -35,17 +36,11 @@ const OPERATION: &str = "onHandshake";
 /// What an exchange is made of.
 #[derive(Clone, Copy)]
 pub struct Arrival<'a> {
-    /// The fields of the request.
-    pub headers: &'a Headers,
-    /// The authority that the client spoke to.
-    pub host: &'a str,
+    /// The request.
+    pub request: &'a RequestHead,
     /// `http` or `https`: that of the listener.
     pub scheme: &'static str,
-    /// The path that the client asked for, and its query.
-    pub path: &'a str,
-    /// The query that the client asked for.
-    pub query: Option<&'a str>,
-    /// What of the path is behind the API's suffix.
+    /// What of its path is behind the API's suffix.
     pub rest: &'a str,
     /// The API.
     pub api: &'a Arc<Api>,
@@ -53,8 +48,6 @@ pub struct Arrival<'a> {
     pub api_path: &'a str,
     /// In whose name the handshake is.
     pub access: &'a Access<'a>,
-    /// The subscription key that was given; empty if none was.
-    pub key: &'a str,
     /// Who connected.
     pub client: IpAddr,
     /// What the client's certificate says, if it showed one.
@@ -174,10 +167,14 @@ impl core::fmt::Debug for Exchange {
 impl Exchange {
     /// A handshake as it came.
     pub fn new(arrival: &Arrival<'_>) -> Self {
-        let api = arrival.api;
-        let (host, port) = split_host(arrival.host, arrival.scheme);
+        let Arrival { request, api, .. } = *arrival;
+        let (path, query) = match request.target() {
+            Target::Origin { path, query } => (path, query),
+            Target::Asterisk | Target::Other => ("", None),
+        };
+        let (host, port) = split_host(request.host(), arrival.scheme);
         let mut exchange = Self {
-            request: Fields::of(visible_to_policies(arrival.headers)),
+            request: Fields::of(visible_to_policies(request.headers())),
             variables: Variables::default(),
             response: None,
             last_error: None,
@@ -186,21 +183,21 @@ impl Exchange {
             slots: Vec::new(),
             backend: api.backend.clone(),
             rest: arrival.rest.to_owned(),
-            query: arrival.query.unwrap_or_default().to_owned(),
+            query: query.unwrap_or_default().to_owned(),
             path: String::new(),
             came: Came {
                 scheme: arrival.scheme,
                 host,
                 port,
-                path: arrival.path.to_owned(),
-                query: arrival.query.unwrap_or_default().to_owned(),
+                path: path.to_owned(),
+                query: query.unwrap_or_default().to_owned(),
                 api: Arc::clone(api),
                 api_path: arrival.api_path.to_owned(),
                 service_url: api.backend.to_string(),
                 version: api.version.as_ref().map(ToString::to_string).unwrap_or_default(),
                 revision: api.revision.to_string(),
                 subscription: arrival.access.subscription.cloned(),
-                key: arrival.key.to_owned(),
+                key: key_of(api, request, query),
                 product: arrival.access.product.cloned(),
                 client: arrival.client,
                 client_text: arrival.client.to_canonical().to_string(),
@@ -232,6 +229,11 @@ impl Exchange {
     /// The subscription whose key was given.
     pub fn subscription(&self) -> Option<&Arc<Subscription>> {
         self.came.subscription.as_ref()
+    }
+
+    /// The subscription key that was given; empty if none was.
+    pub fn key(&self) -> &str {
+        &self.came.key
     }
 
     /// The product in whose context the handshake is.
@@ -393,6 +395,14 @@ impl Exchange {
             elapsed: moment.elapsed,
             is_tracing: false,
         }
+    }
+}
+
+/// The subscription key that was given. What is no text is no subscription's key either.
+fn key_of(api: &Api, request: &RequestHead, query: Option<&str>) -> String {
+    match GivenKey::find(&api.key_names, request.headers(), query) {
+        GivenKey::Key(key) => String::from_utf8_lossy(&key).into_owned(),
+        GivenKey::Nothing | GivenKey::NoKey => String::new(),
     }
 }
 

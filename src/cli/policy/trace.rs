@@ -19,7 +19,6 @@ use super::masks::Masks;
 use super::stage::{MADE_UP, Stage};
 use super::steps::Steps;
 use crate::catalog::access::Access;
-use crate::catalog::given_key::GivenKey;
 use crate::catalog::product::Product;
 use crate::catalog::subscription::{Scope, Subscription};
 use crate::catalog::{Api, Fault, Snapshot};
@@ -174,7 +173,7 @@ impl Trace {
         let api_path = snapshot.path_of(api);
         let url = Url::parse(self.url.as_deref(), &api_path)?;
         let request = self.request(&url)?;
-        let Target::Origin { path, query } = request.target() else {
+        let Target::Origin { path, .. } = request.target() else {
             return Err(format!("{}: not a path\n", url.target));
         };
         let rest =
@@ -183,36 +182,26 @@ impl Trace {
         let Some(rest) = rest else {
             return Err(format!("{}: not a path of api {}, which is at /{api_path}\n", url.target, api.name));
         };
-        let given = GivenKey::find(&api.key_names, request.headers(), query);
-        let key = match &given {
-            GivenKey::Key(key) => String::from_utf8_lossy(key).into_owned(),
-            GivenKey::Nothing | GivenKey::NoKey => String::new(),
-        };
-        let mut masks = Masks::default();
-        masks.add(&key);
-        let secrets = snapshot.entities().named_values.values().filter(|value| value.is_secret);
-        secrets.for_each(|value| masks.add(&value.value));
-        masks.add_credentials(request.headers().iter());
-
         let now = UnixTime::now().as_secs();
         let now = i64::try_from(now).ok().and_then(DateTime::from_unix_seconds).unwrap_or(DateTime::MIN);
         let mut exchange = Exchange::new(&Arrival {
-            headers: request.headers(),
-            host: request.host(),
+            request: &request,
             scheme: url.scheme,
-            path,
-            query,
             rest,
             api,
             api_path: &api_path,
             access,
-            key: &key,
             client: self.client,
             certificate: None,
             gateway: "",
             request_id: Guid::from_random(1),
             timestamp: now,
         });
+        let mut masks = Masks::default();
+        masks.add(exchange.key());
+        let secrets = snapshot.entities().named_values.values().filter(|value| value.is_secret);
+        secrets.for_each(|value| masks.add(&value.value));
+        masks.add_credentials(request.headers().iter());
         let mut steps = Steps::new(masks, !self.no_times);
         steps.line(0, &format!("client {}: GET {} HTTP/1.1", self.client, url.target));
         write_fields(&mut steps, request.headers().iter());

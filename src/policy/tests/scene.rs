@@ -203,18 +203,14 @@ impl Scene {
         let access = Access { subscription: self.subscription.as_ref(), product: product.as_ref() };
         let pipeline = snapshot.policies_of(&api, &access).expect("a pipeline");
         let request = RequestHead::parse(Bytes::from(format!("{}\r\n", self.head))).expect("a head");
-        let Target::Origin { path, query } = request.target() else { panic!("a path") };
+        let Target::Origin { path, .. } = request.target() else { panic!("a path") };
         let mut exchange = Exchange::new(&Arrival {
-            headers: request.headers(),
-            host: request.host(),
+            request: &request,
             scheme: "https",
-            path,
-            query,
             rest: path.strip_prefix("/chat").expect("the suffix"),
             api: &api,
             api_path: "chat",
             access: &access,
-            key: "",
             client: self.client,
             certificate: None,
             gateway: "edge",

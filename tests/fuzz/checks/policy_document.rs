@@ -100,19 +100,15 @@ fn run(snapshot: &Snapshot, text: &str, answer: fn() -> Result<Response, Failure
     let head = "GET /a/room?a=1&b=%20&a=2 HTTP/1.1\r\nHost: gateway.example\r\nX-One: 1\r\nx-one: 2\r\n\
                 Cookie: a=b\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let request = RequestHead::parse(Bytes::from_static(head.as_bytes())).expect("a head");
-    let Target::Origin { path, query } = request.target() else { panic!("a path") };
+    let Target::Origin { path, .. } = request.target() else { panic!("a path") };
     let now = DateTime::from_unix_seconds(1_800_000_000).expect("a moment");
     let mut exchange = Exchange::new(&Arrival {
-        headers: request.headers(),
-        host: request.host(),
+        request: &request,
         scheme: "https",
-        path,
-        query,
         rest: &path[2..],
         api,
         api_path: "a",
         access: &access,
-        key: "",
         client: [192, 0, 2, 1].into(),
         certificate: None,
         gateway: "",
