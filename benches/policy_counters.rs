@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ringgate::front::policy_counters::SharedCounters;
-use ringgate::policy::counters::{Ask, CounterFamily, CounterKeys, Counters as _, Rate};
+use ringgate::policy::counters::{Ask, CounterFamily, CounterKeys, Counters as _, Rate, Whose};
 
 const RATE: Rate = Rate { calls: u64::MAX, period_ms: 60_000 };
 
@@ -22,7 +22,7 @@ fn policy_counters(criterion: &mut Criterion) {
     group.bench_function("a_known_key", |bencher| {
         bencher.iter(|| {
             now_ms += 1;
-            counters.rate_of_key(black_box(&key), &RATE, Ask::Take(1), now_ms)
+            counters.rate(Whose::Policies, black_box(&key), &RATE, Ask::Take(1), now_ms)
         });
     });
 
@@ -33,7 +33,7 @@ fn policy_counters(criterion: &mut Criterion) {
         bencher.iter(|| {
             name += 1;
             let key = keys.key(&family, &name.to_le_bytes());
-            counters.rate_of_key(&key, &RATE, Ask::Take(1), i64::try_from(name / 1000).unwrap_or(0))
+            counters.rate(Whose::Policies, &key, &RATE, Ask::Take(1), i64::try_from(name / 1000).unwrap_or(0))
         });
     });
 
@@ -47,7 +47,7 @@ fn policy_counters(criterion: &mut Criterion) {
                 let started = Instant::now();
                 for round in 0..rounds {
                     let now_ms = i64::try_from(round / 1000).unwrap_or(0);
-                    let _ = black_box(counters.rate_of_key(&key, &RATE, Ask::Take(1), now_ms));
+                    let _ = black_box(counters.rate(Whose::Policies, &key, &RATE, Ask::Take(1), now_ms));
                 }
                 started.elapsed()
             };

@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 
 use crate::limits::{COUNTER_KEYS_MAX, COUNTER_SHARDS};
 use crate::policy::counters::{
-    Ask, Counter, CounterKey, Counters, Exceeded, Left, Quota, QuotaRule, Rate, Shard, Window,
+    Ask, Counter, CounterKey, Counters, Exceeded, Left, Quota, QuotaRule, Rate, Shard, Whose, Window,
 };
 
 #[expect(
@@ -22,11 +22,15 @@ type Lock<T> = std::sync::Mutex<T>;
 
 /// The counters of a process. They live as long as it does, through every publish.
 pub struct SharedCounters {
-    // Each kind has its room: keys that clients make up take none from subscriptions, and short windows none from quotas.
-    rates_of_keys: Table<Window>,
-    rates_of_subscriptions: Table<Window>,
-    quotas_of_keys: Table<Quota>,
-    quotas_of_subscriptions: Table<Quota>,
+    // Short windows take no room from quotas.
+    rates: Tables<Window>,
+    quotas: Tables<Quota>,
+}
+
+/// Counters of one kind, by whose keys they are.
+struct Tables<C> {
+    of_subscriptions: Table<C>,
+    of_policies: Table<C>,
 }
 
 struct Table<C> {
@@ -36,12 +40,7 @@ struct Table<C> {
 impl SharedCounters {
     /// Counters with nothing counted, and room for so many keys of each kind.
     pub fn new(keys_max: usize) -> Self {
-        Self {
-            rates_of_keys: Table::new(keys_max),
-            rates_of_subscriptions: Table::new(keys_max),
-            quotas_of_keys: Table::new(keys_max),
-            quotas_of_subscriptions: Table::new(keys_max),
-        }
+        Self { rates: Tables::new(keys_max), quotas: Tables::new(keys_max) }
     }
 }
 
@@ -55,47 +54,57 @@ impl fmt::Debug for SharedCounters {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("SharedCounters")
-            .field("rates_of_keys", &self.rates_of_keys.keys())
-            .field("rates_of_subscriptions", &self.rates_of_subscriptions.keys())
-            .field("quotas_of_keys", &self.quotas_of_keys.keys())
-            .field("quotas_of_subscriptions", &self.quotas_of_subscriptions.keys())
+            .field("rates", &self.rates)
+            .field("quotas", &self.quotas)
             .finish()
     }
 }
 
 impl Counters for SharedCounters {
-    fn rate_of_key(&self, key: &CounterKey, rule: &Rate, ask: Ask, now_ms: i64) -> Result<Left, Exceeded> {
-        self.rates_of_keys.ask(key, rule, ask, now_ms)
-    }
-
-    fn rate_of_subscription(
+    fn rate(
         &self,
+        whose: Whose,
         key: &CounterKey,
         rule: &Rate,
         ask: Ask,
         now_ms: i64,
     ) -> Result<Left, Exceeded> {
-        self.rates_of_subscriptions.ask(key, rule, ask, now_ms)
+        self.rates.of(whose).ask(key, rule, ask, now_ms)
     }
 
-    fn quota_of_key(
+    fn quota(
         &self,
+        whose: Whose,
         key: &CounterKey,
         rule: &QuotaRule,
         ask: Ask,
         now_ms: i64,
     ) -> Result<Left, Exceeded> {
-        self.quotas_of_keys.ask(key, rule, ask, now_ms)
+        self.quotas.of(whose).ask(key, rule, ask, now_ms)
+    }
+}
+
+impl<C: Counter> Tables<C> {
+    fn new(keys_max: usize) -> Self {
+        Self { of_subscriptions: Table::new(keys_max), of_policies: Table::new(keys_max) }
     }
 
-    fn quota_of_subscription(
-        &self,
-        key: &CounterKey,
-        rule: &QuotaRule,
-        ask: Ask,
-        now_ms: i64,
-    ) -> Result<Left, Exceeded> {
-        self.quotas_of_subscriptions.ask(key, rule, ask, now_ms)
+    fn of(&self, whose: Whose) -> &Table<C> {
+        match whose {
+            Whose::Subscriptions => &self.of_subscriptions,
+            Whose::Policies => &self.of_policies,
+        }
+    }
+}
+
+/// How many keys there are, and none of them.
+impl<C: Counter> fmt::Debug for Tables<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tables")
+            .field("of_subscriptions", &self.of_subscriptions.keys())
+            .field("of_policies", &self.of_policies.keys())
+            .finish()
     }
 }
 
@@ -146,10 +155,10 @@ mod tests {
                         let now_ms = i64::try_from(round % 900).unwrap();
                         let take = Ask::Take(1);
                         for (let_in, asked) in let_in.iter().zip([
-                            counters.rate_of_key(&key, &rate, take, now_ms),
-                            counters.rate_of_subscription(&key, &rate, take, now_ms),
-                            counters.quota_of_key(&key, &quota, take, now_ms),
-                            counters.quota_of_subscription(&key, &quota, take, now_ms),
+                            counters.rate(Whose::Policies, &key, &rate, take, now_ms),
+                            counters.rate(Whose::Subscriptions, &key, &rate, take, now_ms),
+                            counters.quota(Whose::Policies, &key, &quota, take, now_ms),
+                            counters.quota(Whose::Subscriptions, &key, &quota, take, now_ms),
                         ]) {
                             let_in.fetch_add(u64::from(asked.is_ok()), Ordering::Relaxed);
                         }
@@ -168,12 +177,18 @@ mod tests {
         let (counters, (keys, family)) = (SharedCounters::new(ROOM), keys());
         let rate = Rate { calls: 1, period_ms: 60_000 };
         for name in 0..5 * ROOM as u64 {
-            let _ = counters.rate_of_key(&keys.key(&family, &name.to_le_bytes()), &rate, Ask::Take(1), 0);
+            let _ = counters.rate(
+                Whose::Policies,
+                &keys.key(&family, &name.to_le_bytes()),
+                &rate,
+                Ask::Take(1),
+                0,
+            );
         }
-        assert_eq!(counters.rates_of_keys.keys(), ROOM);
+        assert_eq!(counters.rates.of_policies.keys(), ROOM);
         for name in 0..100_u64 {
             let key = keys.key(&family, &name.to_le_bytes());
-            assert!(counters.rate_of_subscription(&key, &rate, Ask::Take(1), 0).is_ok());
+            assert!(counters.rate(Whose::Subscriptions, &key, &rate, Ask::Take(1), 0).is_ok());
         }
     }
 
@@ -181,11 +196,11 @@ mod tests {
     fn shows_how_many_keys_there_are_and_none_of_them() {
         let (counters, (keys, family)) = (SharedCounters::default(), keys());
         let rule = QuotaRule { calls: 1, period_ms: 0, first_period_start_ms: 0 };
-        counters.quota_of_key(&keys.key(&family, b"ann"), &rule, Ask::Take(1), 0).unwrap();
+        counters.quota(Whose::Policies, &keys.key(&family, b"ann"), &rule, Ask::Take(1), 0).unwrap();
         assert_eq!(
             format!("{counters:?}"),
-            "SharedCounters { rates_of_keys: 0, rates_of_subscriptions: 0, quotas_of_keys: 1, \
-             quotas_of_subscriptions: 0 }"
+            "SharedCounters { rates: Tables { of_subscriptions: 0, of_policies: 0 }, \
+             quotas: Tables { of_subscriptions: 0, of_policies: 1 } }"
         );
     }
 }

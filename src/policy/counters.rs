@@ -153,44 +153,37 @@ impl fmt::Debug for CounterKeys {
     }
 }
 
+/// Whose keys are counted. Each has its room, so that keys that clients make up take none from subscriptions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of subscriptions (`rate-limit`, `quota`).
+    Subscriptions,
+    /// Those that policies make up, possibly of what clients say (`rate-limit-by-key`, `quota-by-key`).
+    Policies,
+}
+
 /// The counters of a process, as policies have them. It is exact: shared by all workers, each key under one lock.
 pub trait Counters: fmt::Debug + Send + Sync {
-    /// Asks the window of a key that is made up by policies (`rate-limit-by-key`), at a time of the monotonic clock.
+    /// Asks the window of a key, at a time of the monotonic clock.
     ///
     /// # Errors
     /// The rule has nothing left.
-    fn rate_of_key(&self, key: &CounterKey, rule: &Rate, ask: Ask, now_ms: i64) -> Result<Left, Exceeded>;
-
-    /// Asks the window of a subscription (`rate-limit`), at a time of the monotonic clock.
-    ///
-    /// # Errors
-    /// The rule has nothing left.
-    fn rate_of_subscription(
+    fn rate(
         &self,
+        whose: Whose,
         key: &CounterKey,
         rule: &Rate,
         ask: Ask,
         now_ms: i64,
     ) -> Result<Left, Exceeded>;
 
-    /// Asks the quota of a key that is made up by policies (`quota-by-key`), at a time of day since 1970.
+    /// Asks the quota of a key, at a time of day since 1970.
     ///
     /// # Errors
     /// The rule has nothing left.
-    fn quota_of_key(
+    fn quota(
         &self,
-        key: &CounterKey,
-        rule: &QuotaRule,
-        ask: Ask,
-        now_ms: i64,
-    ) -> Result<Left, Exceeded>;
-
-    /// Asks the quota of a subscription (`quota`), at a time of day since 1970.
-    ///
-    /// # Errors
-    /// The rule has nothing left.
-    fn quota_of_subscription(
-        &self,
+        whose: Whose,
         key: &CounterKey,
         rule: &QuotaRule,
         ask: Ask,

@@ -15,10 +15,9 @@ pub use response::{Body, Response};
 use core::net::IpAddr;
 use std::sync::Arc;
 
-use super::counters::CounterKey;
 use super::expression::{self, Context, DateTime, Guid, Text, TimeSpan, Variables};
 use super::failure::{Failure, LastError};
-use super::guards::Deferred;
+use super::policies::counting::Deferred;
 use crate::admission::slot::Slot;
 use crate::catalog::access::Access;
 use crate::catalog::api::Api;
@@ -81,8 +80,8 @@ pub struct Exchange {
     pub last_error: Option<LastError>,
     /// Fields that the client's answer gets, whatever it is.
     pub(crate) told: Vec<(Text, String)>,
-    /// What is counted when the answer is known, and under which key.
-    pub(crate) deferred: Vec<(Arc<dyn Deferred>, CounterKey)>,
+    /// Calls that are counted when their answer is known.
+    pub(crate) deferred: Vec<Deferred>,
     slots: Vec<Slot>,
     backend: BackendUrl,
     /// Behind the path of the backend's URL.

@@ -2,9 +2,7 @@
 //!
 //! Not here: the counts (`counters`), where they and the slots are kept (`front::policy_guards`).
 
-use super::counters::{CounterKey, CounterKeys, Counters};
-use super::failure::Failure;
-use super::machine::Running;
+use super::counters::{CounterKeys, Counters};
 use crate::admission::slot::Slots;
 
 /// What a handshake is counted with.
@@ -18,13 +16,4 @@ pub struct Guards<'g> {
     pub keys: &'g CounterKeys,
     /// Milliseconds of a clock that never goes back: windows go by it.
     pub monotonic_ms: i64,
-}
-
-/// What is counted when the answer to the client is known.
-pub(crate) trait Deferred: Send + Sync {
-    /// Counts it, or does not. The answer is `context.Response`.
-    ///
-    /// # Errors
-    /// An expression threw: nothing was counted, and the answer stands.
-    fn settle(&self, key: &CounterKey, running: &mut Running<'_>) -> Result<(), Failure>;
 }

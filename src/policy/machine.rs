@@ -280,10 +280,10 @@ fn settle(
     if let Some(own) = own.as_deref().filter(|_| !deferred.is_empty()) {
         exchange.response = Some(own.clone());
     }
-    for (deferred, key) in deferred {
+    for call in deferred {
         let section = Section::Outbound;
         let mut running = Running { exchange: &mut *exchange, section, moment, outside: &mut *outside };
-        if let Err(failure) = deferred.settle(&key, &mut running) {
+        if let Err(failure) = call.settle(&mut running) {
             // Not its message, which may quote what a client sent.
             outside.log(Severity::Error, "increment-condition", failure.reason);
         }

@@ -5,7 +5,7 @@
 pub(crate) mod authentication_basic;
 pub(crate) mod check_header;
 pub(crate) mod choose;
-mod counting;
+pub(crate) mod counting;
 pub(crate) mod forward_request;
 pub(crate) mod include_fragment;
 pub(crate) mod ip_filter;

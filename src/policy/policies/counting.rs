@@ -1,14 +1,16 @@
-//! What `rate-limit`, `quota` and their siblings by key have in common: numbers, what a call counts as, and what is told.
+//! What `rate-limit`, `quota` and their siblings by key have in common: numbers, rules, what a call counts as and when, and
+//! what is told.
 
 use std::sync::Arc;
 
+use crate::catalog::subscription::Subscription;
 use crate::policy::compile::Compiling;
-use crate::policy::counters::{Ask, CounterKey, Exceeded, Left};
+use crate::policy::counters::{Ask, CounterFamily, CounterKey, Exceeded, Left, QuotaRule, Rate, Whose};
 use crate::policy::document::Element;
 use crate::policy::exchange::fields::{is_name, is_owned};
-use crate::policy::expression::{Section, Text, Value, Wanted};
+use crate::policy::expression::{Section, TICKS_PER_SECOND, Text, Value, Wanted};
 use crate::policy::failure::Failure;
-use crate::policy::guards::Deferred;
+use crate::policy::guards::Guards;
 use crate::policy::machine::Running;
 use crate::policy::setting::{Literal, Setting};
 
@@ -128,9 +130,7 @@ impl Telling {
         if let Some(name) = &self.retry_after_variable {
             exchange.variables.set(name, int(seconds));
         }
-        let mut failure = failure(seconds);
-        *failure.answer = failure.answer.clone().with_field(&self.retry_after_header, &seconds.to_string());
-        Err(failure)
+        Err(failure(seconds).with_field(&self.retry_after_header, &seconds.to_string()))
     }
 }
 
@@ -148,17 +148,17 @@ pub(super) struct Increment {
 
 impl Increment {
     /// Both may be about the answer, so they are compiled as what stands in outbound.
-    pub(super) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Self> {
+    pub(super) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Arc<Self>> {
         compiling.put_off(Section::Outbound, |compiling| {
             let condition = compiling.setting(element, "increment-condition");
             let is_told = element.attribute("increment-condition").is_some() && condition.is_none();
-            let count = compiling.setting(element, "increment-count");
-            (!is_told).then_some(Self { condition, count: count? })
+            let count = compiling.setting(element, "increment-count")?;
+            (!is_told).then(|| Arc::new(Self { condition, count }))
         })
     }
 
     /// What is asked when the call comes. `None`: that is known only with the answer.
-    pub(super) fn known(&self) -> Option<Ask> {
+    fn known(&self) -> Option<Ask> {
         let is_counted = self.condition.as_ref().map_or(Some(true), |condition| condition.fixed().copied());
         match (is_counted, self.count.fixed()) {
             (Some(true), Some(Calls(count))) => Some(Ask::Take(*count)),
@@ -168,7 +168,7 @@ impl Increment {
     }
 
     /// As how many the call counts, by its answer.
-    pub(super) fn by_answer(&self, running: &mut Running<'_>) -> Result<u64, Failure> {
+    fn by_answer(&self, running: &mut Running<'_>) -> Result<u64, Failure> {
         if let Some(condition) = &self.condition
             && !condition.value(running)?
         {
@@ -183,9 +183,81 @@ impl Increment {
     }
 }
 
-/// Has a call counted when its answer is known.
-pub(super) fn put_off(counted: Arc<dyn Deferred>, key: CounterKey, running: &mut Running<'_>) {
-    running.exchange.deferred.push((counted, key));
+/// What is counted by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    /// In windows of the clock that never goes back.
+    Rate(Rate),
+    /// In periods of the day's time.
+    Quota(QuotaRule),
+}
+
+impl Rule {
+    pub(super) fn ask(
+        &self,
+        whose: Whose,
+        key: &CounterKey,
+        ask: Ask,
+        running: &Running<'_>,
+    ) -> Result<Left, Exceeded> {
+        let Guards { counters, monotonic_ms, .. } = running.outside.guards();
+        match self {
+            Self::Rate(rate) => counters.rate(whose, key, rate, ask, monotonic_ms),
+            Self::Quota(quota) => {
+                let now_ms = running.moment.now.unix_ticks().div_euclid(TICKS_PER_SECOND / 1000);
+                counters.quota(whose, key, quota, ask, now_ms)
+            }
+        }
+    }
+
+    /// Counts a call of the subscription in whose name the handshake is.
+    pub(super) fn count_of_subscription(
+        &self,
+        subscription: &Subscription,
+        family: &CounterFamily,
+        running: &Running<'_>,
+    ) -> Result<Left, Exceeded> {
+        let key = running.outside.guards().keys.key(family, subscription.name.as_str().as_bytes());
+        self.ask(Whose::Subscriptions, &key, Ask::Take(1), running)
+    }
+
+    /// Counts a call under a value that policies made up: now, or when its answer is known.
+    pub(super) fn count_by_key(
+        self,
+        value: &str,
+        family: &CounterFamily,
+        increment: &Arc<Increment>,
+        running: &mut Running<'_>,
+    ) -> Result<Left, Exceeded> {
+        let key = running.outside.guards().keys.key(family, value.as_bytes());
+        let known = increment.known();
+        let asked = self.ask(Whose::Policies, &key, known.unwrap_or(Ask::Look), running);
+        if known.is_none() && asked.is_ok() {
+            let deferred = Deferred { increment: Arc::clone(increment), key, rule: self };
+            running.exchange.deferred.push(deferred);
+        }
+        asked
+    }
+}
+
+/// A call that is counted when its answer is known.
+pub(crate) struct Deferred {
+    increment: Arc<Increment>,
+    key: CounterKey,
+    rule: Rule,
+}
+
+impl Deferred {
+    /// Counts it, or does not. The answer is `context.Response`.
+    ///
+    /// # Errors
+    /// An expression threw: nothing was counted, and the answer stands.
+    pub(crate) fn settle(&self, running: &mut Running<'_>) -> Result<(), Failure> {
+        let count = self.increment.by_answer(running)?;
+        // What has happened is counted, whatever the limit.
+        let _ = self.rule.ask(Whose::Policies, &self.key, Ask::Add(count), running);
+        Ok(())
+    }
 }
 
 /// Compiles with `limit` what `element` says for all handshakes, and the further limits of APIs and operations in it.

@@ -9,14 +9,13 @@
 
 use std::sync::Arc;
 
-use super::counting::{Calls, Increment, QuotaByKeyPeriod, QuotaPeriod, Target, limits, put_off};
+use super::counting::{Calls, Increment, QuotaByKeyPeriod, QuotaPeriod, Rule, Target, limits};
 use crate::catalog::timestamp::Timestamp;
 use crate::policy::compile::Compiling;
-use crate::policy::counters::{Ask, CounterFamily, CounterKey, Exceeded, Left, QuotaRule, span_text};
+use crate::policy::counters::{CounterFamily, Exceeded, QuotaRule, span_text};
 use crate::policy::document::Element;
-use crate::policy::expression::{TICKS_PER_SECOND, Text, Wanted};
+use crate::policy::expression::{Text, Wanted};
 use crate::policy::failure::Failure;
-use crate::policy::guards::Deferred;
 use crate::policy::machine::Running;
 use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
@@ -30,13 +29,7 @@ fn refusal(exceeded: Exceeded) -> Failure {
         return Failure::refused("QuotaExceeded", 403, "Out of call volume quota.");
     };
     let message = format!("Out of call volume quota. Quota will be replenished in {}.", span_text(seconds));
-    let mut failure = Failure::refused("QuotaExceeded", 403, &message);
-    *failure.answer = failure.answer.clone().with_field("Retry-After", &seconds.to_string());
-    failure
-}
-
-fn now_ms(running: &Running<'_>) -> i64 {
-    running.moment.now.unix_ticks().div_euclid(TICKS_PER_SECOND / 1000)
+    Failure::refused("QuotaExceeded", 403, &message).with_field("Retry-After", &seconds.to_string())
 }
 
 /// Says that bytes are not counted, if they are to be; refuses a quota of nothing.
@@ -89,10 +82,8 @@ impl Policy for Quota {
             }
             let Some(calls) = limit.calls else { continue };
             let rule = QuotaRule { calls, period_ms: limit.period_ms, first_period_start_ms };
-            let now_ms = now_ms(running);
-            let guards = running.outside.guards();
-            let key = guards.keys.key(&limit.family, subscription.name.as_str().as_bytes());
-            guards.counters.quota_of_subscription(&key, &rule, Ask::Take(1), now_ms).map_err(refusal)?;
+            let asked = Rule::Quota(rule).count_of_subscription(&subscription, &limit.family, running);
+            asked.map_err(refusal)?;
         }
         Ok(Flow::Next)
     }
@@ -107,17 +98,14 @@ impl Policy for Quota {
 }
 
 struct QuotaByKey {
-    counter_key: Setting<Text>,
-    counted: Arc<Counted>,
-}
-
-/// What is counted, and how.
-struct Counted {
     /// `None`: bandwidth alone.
     calls: Option<Setting<Calls>>,
     period: Setting<QuotaByKeyPeriod>,
     first_period_start: FirstPeriodStart,
-    increment: Increment,
+    /// That of the periods, if they are the same for every handshake.
+    family: Option<CounterFamily>,
+    counter_key: Setting<Text>,
+    increment: Arc<Increment>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,62 +123,44 @@ impl Literal for FirstPeriodStart {
 pub(crate) fn compile_by_key(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
     check(compiling, element);
     let calls = compiling.setting(element, "calls");
-    let period = compiling.setting(element, "renewal-period");
+    let period: Option<Setting<QuotaByKeyPeriod>> = compiling.setting(element, "renewal-period");
     let first_period_start = compiling.fixed(element, "first-period-start");
     let counter_key = compiling.setting(element, "counter-key");
     let increment = Increment::compile(compiling, element);
-    let counted = Arc::new(Counted {
+    let (period, first_period_start) = (period?, first_period_start?);
+    Some(Box::new(QuotaByKey {
         calls,
-        period: period?,
-        first_period_start: first_period_start?,
+        family: period.fixed().map(|period| family_of(period, first_period_start)),
+        period,
+        first_period_start,
+        counter_key: counter_key?,
         increment: increment?,
-    });
-    Some(Box::new(QuotaByKey { counter_key: counter_key?, counted }))
+    }))
 }
 
-impl Counted {
-    /// `None`: nothing that is counted here is limited.
-    fn rule(&self, running: &mut Running<'_>) -> Result<Option<QuotaRule>, Failure> {
-        let Some(calls) = &self.calls else { return Ok(None) };
-        let (Calls(calls), QuotaByKeyPeriod(seconds)) = (calls.value(running)?, self.period.value(running)?);
-        let FirstPeriodStart(first_period_start_ms) = self.first_period_start;
-        Ok(Some(QuotaRule { calls, period_ms: seconds * 1000, first_period_start_ms }))
-    }
-}
-
-fn ask(key: &CounterKey, rule: &QuotaRule, ask: Ask, running: &Running<'_>) -> Result<Left, Exceeded> {
-    running.outside.guards().counters.quota_of_key(key, rule, ask, now_ms(running))
+fn family_of(
+    QuotaByKeyPeriod(seconds): &QuotaByKeyPeriod,
+    FirstPeriodStart(start): FirstPeriodStart,
+) -> CounterFamily {
+    CounterFamily::new(&format!("quota-by-key {seconds} from {start}"))
 }
 
 impl Policy for QuotaByKey {
     fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
-        let Some(rule) = self.counted.rule(running)? else { return Ok(Flow::Next) };
+        // Nothing that is counted here is limited.
+        let Some(calls) = &self.calls else { return Ok(Flow::Next) };
+        let (Calls(calls), period) = (calls.value(running)?, self.period.value(running)?);
+        let FirstPeriodStart(first_period_start_ms) = self.first_period_start;
+        let rule = Rule::Quota(QuotaRule { calls, period_ms: period.0 * 1000, first_period_start_ms });
+        let family = self.family.unwrap_or_else(|| family_of(&period, self.first_period_start));
         let value = self.counter_key.value(running)?;
-        let name = format!("quota-by-key {} from {}", rule.period_ms, rule.first_period_start_ms);
-        let key = running.outside.guards().keys.key(&CounterFamily::new(&name), value.as_bytes());
-        let known = self.counted.increment.known();
-        ask(&key, &rule, known.unwrap_or(Ask::Look), running).map_err(refusal)?;
-        if known.is_none() {
-            put_off(Arc::clone(&self.counted) as Arc<dyn Deferred>, key, running);
-        }
+        rule.count_by_key(&value, &family, &self.increment, running).map_err(refusal)?;
         Ok(Flow::Next)
     }
 
     fn describe(&self) -> String {
-        let Counted { calls, period, increment, .. } = &*self.counted;
-        let calls = calls.as_ref().map_or("any number", Setting::shown);
-        let key = self.counter_key.shown();
-        format!("{calls} in {} s by {key}, {}", period.shown(), increment.describe())
-    }
-}
-
-impl Deferred for Counted {
-    fn settle(&self, key: &CounterKey, running: &mut Running<'_>) -> Result<(), Failure> {
-        let count = self.increment.by_answer(running)?;
-        if let Some(rule) = self.rule(running)? {
-            // What has happened is counted, whatever the limit.
-            let _ = ask(key, &rule, Ask::Add(count), running);
-        }
-        Ok(())
+        let calls = self.calls.as_ref().map_or("any number", Setting::shown);
+        let (period, key) = (self.period.shown(), self.counter_key.shown());
+        format!("{calls} in {period} s by {key}, {}", self.increment.describe())
     }
 }

@@ -10,13 +10,12 @@
 
 use std::sync::Arc;
 
-use super::counting::{Calls, Increment, RatePeriod, Target, Telling, limits, put_off};
+use super::counting::{Calls, Increment, RatePeriod, Rule, Target, Telling, limits};
 use crate::policy::compile::Compiling;
-use crate::policy::counters::{Ask, CounterFamily, CounterKey, Exceeded, Left, Rate};
+use crate::policy::counters::{CounterFamily, Left, Rate};
 use crate::policy::document::Element;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::guards::Deferred;
 use crate::policy::machine::Running;
 use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::Setting;
@@ -63,10 +62,7 @@ impl Policy for RateLimit {
             if !limit.target.has(running) {
                 continue;
             }
-            let guards = running.outside.guards();
-            let key = guards.keys.key(&limit.family, subscription.name.as_str().as_bytes());
-            let (ask, now_ms) = (Ask::Take(1), guards.monotonic_ms);
-            let asked = guards.counters.rate_of_subscription(&key, &limit.rate, ask, now_ms);
+            let asked = Rule::Rate(limit.rate).count_of_subscription(&subscription, &limit.family, running);
             match asked {
                 Ok(left) if least.is_none_or(|(least, _)| left.calls < least.calls) => {
                     least = Some((left, limit.rate.calls));
@@ -90,68 +86,49 @@ impl Policy for RateLimit {
 }
 
 struct RateLimitByKey {
-    counter_key: Setting<Text>,
-    telling: Telling,
-    counted: Arc<Counted>,
-}
-
-/// What is counted, and how.
-struct Counted {
     calls: Setting<Calls>,
     period: Setting<RatePeriod>,
-    increment: Increment,
+    /// That of the period, if it is the same for every handshake.
+    family: Option<CounterFamily>,
+    counter_key: Setting<Text>,
+    increment: Arc<Increment>,
+    telling: Telling,
 }
 
 pub(crate) fn compile_by_key(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
     let calls = compiling.setting(element, "calls");
-    let period = compiling.setting(element, "renewal-period");
+    let period: Option<Setting<RatePeriod>> = compiling.setting(element, "renewal-period");
     let counter_key = compiling.setting(element, "counter-key");
     let increment = Increment::compile(compiling, element);
     let telling = Telling::compile(compiling, element);
-    let counted = Arc::new(Counted { calls: calls?, period: period?, increment: increment? });
-    Some(Box::new(RateLimitByKey { counter_key: counter_key?, telling: telling?, counted }))
+    let period = period?;
+    Some(Box::new(RateLimitByKey {
+        calls: calls?,
+        family: period.fixed().map(family_of),
+        period,
+        counter_key: counter_key?,
+        increment: increment?,
+        telling: telling?,
+    }))
 }
 
-impl Counted {
-    fn rate(&self, running: &mut Running<'_>) -> Result<Rate, Failure> {
-        let (Calls(calls), RatePeriod(seconds)) = (self.calls.value(running)?, self.period.value(running)?);
-        Ok(Rate { calls, period_ms: seconds * 1000 })
-    }
-}
-
-fn ask(key: &CounterKey, rate: &Rate, ask: Ask, running: &Running<'_>) -> Result<Left, Exceeded> {
-    let guards = running.outside.guards();
-    guards.counters.rate_of_key(key, rate, ask, guards.monotonic_ms)
+fn family_of(RatePeriod(seconds): &RatePeriod) -> CounterFamily {
+    CounterFamily::new(&format!("rate-limit-by-key {seconds}"))
 }
 
 impl Policy for RateLimitByKey {
     fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
-        let rate = self.counted.rate(running)?;
+        let (Calls(calls), period) = (self.calls.value(running)?, self.period.value(running)?);
+        let rule = Rule::Rate(Rate { calls, period_ms: period.0 * 1000 });
+        let family = self.family.unwrap_or_else(|| family_of(&period));
         let value = self.counter_key.value(running)?;
-        let family = CounterFamily::new(&format!("rate-limit-by-key {}", rate.period_ms));
-        let key = running.outside.guards().keys.key(&family, value.as_bytes());
-        let known = self.counted.increment.known();
-        let asked = ask(&key, &rate, known.unwrap_or(Ask::Look), running);
-        if known.is_none() && asked.is_ok() {
-            put_off(Arc::clone(&self.counted) as Arc<dyn Deferred>, key, running);
-        }
-        self.telling.tell(asked, rate.calls, running, exceeded)?;
+        let asked = rule.count_by_key(&value, &family, &self.increment, running);
+        self.telling.tell(asked, calls, running, exceeded)?;
         Ok(Flow::Next)
     }
 
     fn describe(&self) -> String {
-        let Counted { calls, period, increment } = &*self.counted;
-        let key = self.counter_key.shown();
-        format!("{} in {} s by {key}, {}", calls.shown(), period.shown(), increment.describe())
-    }
-}
-
-impl Deferred for Counted {
-    fn settle(&self, key: &CounterKey, running: &mut Running<'_>) -> Result<(), Failure> {
-        let count = self.increment.by_answer(running)?;
-        let rate = self.rate(running)?;
-        // What has happened is counted, whatever the limit.
-        let _ = ask(key, &rate, Ask::Add(count), running);
-        Ok(())
+        let (calls, period, key) = (self.calls.shown(), self.period.shown(), self.counter_key.shown());
+        format!("{calls} in {period} s by {key}, {}", self.increment.describe())
     }
 }
