@@ -35,6 +35,8 @@ pub mod control;
 
 pub mod observe;
 
+pub mod telemetry;
+
 pub mod daemon;
 
 pub mod cli;

@@ -627,6 +627,17 @@ pub const STATUS_DRAIN_BYTES: u64 = 64 * 1024;
 /// How long the status page waits after an accept that failed, before it tries again.
 pub const STATUS_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Entries of the log's queue: a line, or a text of several lines. Over it: dropped and counted (`log_lines_dropped`).
+pub const LOG_ENTRIES_MAX: usize = 4096;
+
+/// Bytes of the texts in the log's queue. Over it, what has no room is dropped by whole lines, and counted.
+///
+/// The queue is full only where standard error takes no more bytes. Raising it keeps more lines over a longer standstill.
+pub const LOG_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long the end of the process waits for the log to be written. What is not written by then is lost.
+pub const LOG_FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Longest policy expression, in bytes. Over it: a fault at publish.
 ///
 /// Raising it costs time at publish and nothing at a handshake, where steps count.

@@ -2,17 +2,19 @@
 
 use clap::Parser;
 use ringgate::cli::Cli;
+use ringgate::telemetry;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("RINGGATE_LOG").unwrap_or_else(|_| "info".into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
-    Cli::parse().run()
+    if let Err(error) = telemetry::start() {
+        let _ = writeln!(io::stderr(), "ringgate: cannot start the thread that writes the log: {error}");
+        return ExitCode::FAILURE;
+    }
+    let code = Cli::parse().run();
+    telemetry::finish();
+    code
 }

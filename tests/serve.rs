@@ -8,6 +8,12 @@
 
 mod support;
 
+#[path = "serve/broken_stderr.rs"]
+mod broken_stderr;
+
+#[path = "serve/log.rs"]
+mod log;
+
 use rustix::process::Signal;
 use std::fs;
 use std::net::TcpListener;

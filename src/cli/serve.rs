@@ -14,10 +14,11 @@ use crate::limits::{CATALOG_UPKEEP, DRAIN_OVERTIME_MS, TLS_FILES_LOOK, open_file
 use crate::observe::Observed;
 use crate::observe::publishes::LastPublish;
 use crate::observe::text::log_lines;
+use crate::telemetry;
 use crate::tls::files::FileFault;
 use anyhow::{Context, Result, bail};
 use rustls::pki_types::UnixTime;
-use std::io::Write;
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,7 +32,7 @@ pub fn run(config: Option<&Path>) -> ExitCode {
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ringgate: {error:#}");
+            telemetry::say(&format!("ringgate: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -84,7 +85,7 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
         .map(|listener| StatusPage::start(&handle, listener, instance.observed()))
         .transpose()
         .context("cannot serve the status page")?;
-    let _ = announce(&instance, &instance_config, status.as_ref(), &what_is_open);
+    telemetry::print(&announcement(&instance, &instance_config, status.as_ref(), &what_is_open));
     wait_for_end(&mut instance, publisher, look_requests, &mut signals, instance_config.drain_s).await
 }
 
@@ -97,15 +98,11 @@ fn bind_status(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
 }
 
-/// Writes the counters to stderr whenever it is asked to, for ever.
+/// Puts the counters into the log whenever it is asked to, for ever.
 async fn report_on_request(mut requests: Requests, observed: Observed) {
     loop {
         requests.next().await;
-        let lines = log_lines(&observed);
-        // On a thread of its own: a reader of stderr that has stopped would stop the control thread too. In one piece, so
-        // that no other line comes in between. Nobody may be there to read it: no reason to end.
-        let write = move || std::io::stderr().lock().write_all(lines.as_bytes());
-        let _ = tokio::task::spawn_blocking(write).await;
+        telemetry::say(&log_lines(&observed));
     }
 }
 
@@ -158,22 +155,22 @@ async fn wait_for_end(
     }
     // What changes from here on is of nobody's concern.
     drop(publisher);
-    eprintln!("draining for at most {drain_s} s; a second signal ends at once");
+    telemetry::say(&format!("draining for at most {drain_s} s; a second signal ends at once"));
     instance.drain();
     let patience = Duration::from_millis(drain_s * 1000 + DRAIN_OVERTIME_MS);
     loop {
         tokio::select! {
             ended = tokio::time::timeout(patience, instance.ended()) => {
                 match ended {
-                    Ok(Ok(())) => eprintln!("drained"),
+                    Ok(Ok(())) => telemetry::say("drained"),
                     Ok(Err(message)) => bail!(message),
-                    Err(_) => eprintln!("drained; openings that were still in progress are cut"),
+                    Err(_) => telemetry::say("drained; openings that were still in progress are cut"),
                 }
                 return Ok(());
             }
             request = signals.next() => match request {
                 StopRequest::AtOnce => {
-                    eprintln!("ended at once");
+                    telemetry::say("ended at once");
                     return Ok(());
                 }
                 StopRequest::Drain => {}
@@ -205,47 +202,43 @@ fn describe(config: Option<&Path>, snapshot: &Snapshot) -> Vec<String> {
         .collect()
 }
 
-/// Says what is open and how to try it.
-///
-/// # Errors
-/// Nobody reads the standard output any more, which is no reason not to serve.
-fn announce(
+/// What is open and how to try it.
+fn announcement(
     instance: &Instance,
     config: &InstanceConfig,
     status: Option<&StatusPage>,
     what_is_open: &[String],
-) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+) -> String {
+    let mut text = String::new();
+    let mut add = |line: std::fmt::Arguments<'_>| {
+        writeln!(text, "{line}").expect("writing to a String does not fail");
+    };
     let count = instance.workers();
     let (places, from) = (instance.places().limit(), instance.sessions_from());
-    writeln!(
-        out,
-        "ringgate is open: {count} worker{}, at most {places} sessions ({from})",
-        if count == 1 { "" } else { "s" }
-    )?;
+    let plural = if count == 1 { "" } else { "s" };
+    add(format_args!("ringgate is open: {count} worker{plural}, at most {places} sessions ({from})"));
     for (address, listener) in instance.addresses().iter().zip(&config.listeners) {
-        writeln!(out, "  listening on {}://{address}", listener.scheme())?;
+        add(format_args!("  listening on {}://{address}", listener.scheme()));
     }
     if let Some(status) = status {
-        writeln!(out, "  status page on http://{}/", status.address())?;
+        add(format_args!("  status page on http://{}/", status.address()));
     }
     for line in what_is_open {
-        writeln!(out, "  {line}")?;
+        add(format_args!("  {line}"));
     }
     if what_is_open.is_empty() {
-        writeln!(out, "  no API is published: put one into the catalogue's apis folder")?;
+        add(format_args!("  no API is published: put one into the catalogue's apis folder"));
     }
     if let (Some(address), Some(line), Some(listener)) =
         (instance.addresses().first(), what_is_open.first(), config.listeners.first())
     {
         let scheme = listener.scheme();
         let path = line.split(' ').next().unwrap_or("/");
-        writeln!(
-            out,
+        add(format_args!(
             "try it: npx wscat -c {scheme}://{address}{path}    or: python3 -m websockets {scheme}://{address}{path}"
-        )?;
+        ));
     }
-    out.flush()
+    text
 }
 
 /// All faults of a configuration, one a line.

@@ -44,7 +44,7 @@ impl SubscriptionCommand {
         match new_key(config, name, slot) {
             Ok(key) => print(&key),
             Err(error) => {
-                eprintln!("ringgate: {error}");
+                let _ = writeln!(io::stderr(), "ringgate: {error}");
                 ExitCode::FAILURE
             }
         }
@@ -57,7 +57,8 @@ fn print(key: &SubscriptionKey) -> ExitCode {
     match writeln!(out, "{}", key.reveal()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ringgate: the key is made and cannot be printed ({error}); make another one");
+            let matter = "the key is made and cannot be printed";
+            let _ = writeln!(io::stderr(), "ringgate: {matter} ({error}); make another one");
             ExitCode::FAILURE
         }
     }

@@ -226,8 +226,8 @@ impl Publisher {
     }
 }
 
-/// Logs a refusal with its faults, on a thread of its own: a reader of the log that has stopped would stop the control thread
-/// too.
+/// Logs a refusal with its faults, on a thread of its own: there may be a thousand of them, which takes the control thread
+/// longer than others should wait for it.
 fn log_refusal(refused: LastPublish) {
     tokio::task::spawn_blocking(move || {
         let LastPublish { revision, served, fault_count, faults, .. } = refused;

@@ -4,6 +4,7 @@ use super::counters::{About, Counters, Kind, Label, OF_WORKERS, OfWorkers};
 use super::publishes::Publishes;
 use crate::front::budgets::Budgets;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
+use crate::telemetry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -144,6 +145,15 @@ const OF_INSTANCE: &[OfInstance] = &[
             unit: "faults",
         },
         read: |observed| observed.publishes.last().map_or(0, |last| last.fault_count as u64),
+    },
+    OfInstance {
+        about: About {
+            name: "log_lines_dropped",
+            help: "Lines of the log that were dropped: standard error was not read in time, or could not be written to.",
+            kind: Kind::Counter,
+            unit: "lines",
+        },
+        read: |_| telemetry::log_lines_dropped(),
     },
 ];
 

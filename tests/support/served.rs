@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -171,6 +171,16 @@ impl Served {
     /// The next line on stderr.
     pub fn next_said(&self) -> String {
         self.said.recv_timeout(PATIENCE).expect("a line that was expected")
+    }
+
+    /// What is left to be read of what it says on stderr, once it has ended or is about to.
+    pub fn said_to_the_end(&self) -> Vec<String> {
+        let next = || match self.said.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("stderr does not end"),
+        };
+        std::iter::from_fn(next).collect()
     }
 
     /// Waits until it looks at no file of its catalogue any more, as it does at its start.

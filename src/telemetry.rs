@@ -1,0 +1,109 @@
+//! What this process tells its operator: the one log.
+//!
+//! ```text
+//! any thread ── text ─► queue (bounded, lock-free) ─► one writer thread ─► standard error
+//! ```
+//!
+//! The property to trust: whoever logs never waits, never fails and never panics, whatever standard error is: a full disk, a
+//! pipe that nobody reads, a reader that is gone. What cannot be written is dropped, counted, and told as soon as it can be.
+//!
+//! Nothing in a process that serves writes to standard error or standard output in any other way.
+//!
+//! Not here: counters (`observe`).
+
+pub mod log;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io;
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use std::thread;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+
+use crate::limits::{LOG_BYTES_MAX, LOG_ENTRIES_MAX, LOG_FLUSH_PATIENCE};
+use log::{Descriptor, Log, Room};
+
+/// The environment variable with the filter of the log.
+const FILTER_VARIABLE: &str = "RINGGATE_LOG";
+
+/// The log of this process. Absent in tests that run its parts by themselves: nothing is written then.
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Starts the log of this process: what is traced goes to standard error from here on, and so does a panic's message.
+///
+/// # Errors
+/// There is no thread for the writer.
+pub fn start() -> io::Result<()> {
+    let room = Room { entries: LOG_ENTRIES_MAX, bytes: LOG_BYTES_MAX };
+    let log = Log::start("log", Descriptor(io::stderr()), room, |_| false)?;
+    let log = LOG.get_or_init(|| log);
+    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| "info".into());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || log.writer())
+        // What it has to say about a line that it cannot format, it says by `eprintln!`.
+        .log_internal_errors(false);
+    // Fails only where another one is set already, which then stays.
+    let _ = subscriber.try_init();
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Writes what is logged so far, within a bounded time, and nothing after it. For the end of the process.
+pub fn finish() {
+    if let Some(log) = LOG.get() {
+        // Whether all of it was written: nobody is left to be told.
+        let _ = log.finish(LOG_FLUSH_PATIENCE);
+    }
+}
+
+/// Puts a text of one line or several into the log, whatever the log's filter is. Lines of others never come in between.
+///
+/// Where the queue has not enough room for all of it, its first lines are taken and the rest is dropped and counted.
+pub fn say(text: &str) {
+    if let Some(log) = LOG.get() {
+        if text.ends_with('\n') { log.push(text) } else { log.push(&format!("{text}\n")) }
+    }
+}
+
+/// Writes a text to standard output, on a thread of its own: whether anybody reads it is no concern of the caller's.
+pub fn print(text: &str) {
+    let room = Room { entries: 1, bytes: text.len() };
+    // Without a thread it cannot be written without waiting, so it is not.
+    if let Ok(log) = Log::start("stdout", Descriptor(io::stdout()), room, |_| false) {
+        log.push(text);
+        log.end();
+    }
+}
+
+/// Lines of the log that were dropped since the start of the process.
+pub fn log_lines_dropped() -> u64 {
+    LOG.get().map_or(0, Log::lines_dropped)
+}
+
+/// Logs a panic: the hook of the standard library would write to standard error by itself, and wait for it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    // Quoted: it may have been made of anything.
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let mut text = line("ERROR", &format!("thread {name} panicked at {place}: {message:?}"));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        text.push_str(&backtrace.to_string());
+    }
+    say(&text);
+}
+
+/// A line as those that are traced look, for what is told of the log itself.
+fn line(level: &str, message: &str) -> String {
+    let mut line = String::new();
+    // Without a time it still says what it has to say.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut line));
+    line.push_str(&format!(" {level:>5} ringgate::telemetry: {message}\n"));
+    line
+}
