@@ -590,9 +590,6 @@ pub const RETRY_AFTER_S: u32 = 5;
 /// Milliseconds for which a listener pauses when descriptors or memory are used up.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// Milliseconds between two log lines of a worker about such pauses.
-pub const ACCEPT_PAUSE_LOG_MS: u64 = 1_000;
-
 /// Failures after which a draining listener gives up what its queue still holds.
 pub const DRAIN_ACCEPT_FAILURES_MAX: usize = 32;
 
@@ -637,6 +634,15 @@ pub const LOG_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long the end of the process waits for the log to be written. What is not written by then is lost.
 pub const LOG_FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Times that a warning about one API is logged at once, before it counts as repeated.
+pub const REPEATS_TOLD_AT_ONCE: u32 = 3;
+
+/// How often a repeated warning is logged, with a count, and after how long a quiet one is logged at once again.
+pub const REPEATS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Pairs of a warning and an API that are counted by themselves. Over it: a warning's further APIs are counted together.
+pub const REPEATS_MAX: usize = 1024;
 
 /// Longest policy expression, in bytes. Over it: a fault at publish.
 ///

@@ -1,4 +1,4 @@
-//! What this process tells its operator: the one log.
+//! What this process tells its operator: the one log, and the warnings that traffic may provoke over and over.
 //!
 //! ```text
 //! any thread ── text ─► queue (bounded, lock-free) ─► one writer thread ─► standard error
@@ -7,11 +7,12 @@
 //! The property to trust: whoever logs never waits, never fails and never panics, whatever standard error is: a full disk, a
 //! pipe that nobody reads, a reader that is gone. What cannot be written is dropped, counted, and told as soon as it can be.
 //!
-//! Nothing in a process that serves writes to standard error or standard output in any other way.
+//! Nothing in a process that serves writes to standard error or standard output in any other way (`tests/tidy.rs` checks).
 //!
 //! Not here: counters (`observe`).
 
 pub mod log;
+pub mod repeats;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
@@ -19,6 +20,7 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::thread;
 
+use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -38,7 +40,7 @@ static LOG: OnceLock<Log> = OnceLock::new();
 /// There is no thread for the writer.
 pub fn start() -> io::Result<()> {
     let room = Room { entries: LOG_ENTRIES_MAX, bytes: LOG_BYTES_MAX };
-    let log = Log::start("log", Descriptor(io::stderr()), room, |_| false)?;
+    let log = Log::start("log", Descriptor(io::stderr()), room, tell_repeats)?;
     let log = LOG.get_or_init(|| log);
     let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| "info".into());
     let subscriber = tracing_subscriber::fmt()
@@ -84,6 +86,18 @@ pub fn log_lines_dropped() -> u64 {
     LOG.get().map_or(0, Log::lines_dropped)
 }
 
+/// Logs counts of repeated warnings that are due; all that are left at the end. Gives whether to come back soon.
+fn tell_repeats(is_ending: bool) -> bool {
+    repeats::REPEATS.tell_counts(Instant::now(), is_ending, |level, message, api, times| {
+        let api = Some(api).filter(|api| !api.is_empty());
+        if level == tracing::Level::ERROR {
+            tracing::error!(api, times, "{message}");
+        } else {
+            tracing::warn!(api, times, "{message}");
+        }
+    })
+}
+
 /// Logs a panic: the hook of the standard library would write to standard error by itself, and wait for it.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
@@ -107,3 +121,21 @@ fn line(level: &str, message: &str) -> String {
     line.push_str(&format!(" {level:>5} ringgate::telemetry: {message}\n"));
     line
 }
+
+/// Logs what traffic may provoke over and over: at a level, of an API (`None` where it is of none), a message, then fields as
+/// those of `tracing`.
+///
+/// The first few are logged at once; from then on one line every ten seconds, whose `times` says how often it happened since
+/// the line before ([`repeats`]).
+macro_rules! limited {
+    ($level:ident, $api:expr, $message:literal $(, $($fields:tt)+)?) => {{
+        let api: Option<&str> = $api;
+        if tracing::enabled!(tracing::Level::$level)
+            && let Some(told) = $crate::telemetry::repeats::happened(tracing::Level::$level, $message, api)
+        {
+            tracing::event!(tracing::Level::$level, api, times = told.times, $($($fields)+,)? $message);
+        }
+    }};
+}
+
+pub(crate) use limited;

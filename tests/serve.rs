@@ -202,6 +202,14 @@ fn a_limit_of_open_files_that_holds_no_session_is_refused_with_the_remedy() {
     }
 }
 
+/// How often a line of the log says that it happened.
+fn times(line: &str) -> u64 {
+    match line.split_once(" times=") {
+        Some((_, behind)) => behind.split(' ').next().unwrap().parse().unwrap(),
+        None => 1,
+    }
+}
+
 #[test]
 fn accepting_pauses_while_open_files_are_used_up_and_goes_on_when_they_are_back() {
     let backend = Backend::new();
@@ -218,11 +226,12 @@ fn accepting_pauses_while_open_files_are_used_up_and_goes_on_when_they_are_back(
     let mut first = Raw::connect(served.address);
     first.send(request("/t", "").as_bytes());
     read_refusal(&mut first, 503, "this instance has no open files or memory left");
-    let pauses = |line: String| line.split("pauses=").nth(1).and_then(|number| number.trim().parse().ok());
-    assert_eq!(pauses(served.wait_until_said("cannot accept connections")), Some(1));
-    // A second later all pauses since are told in one line: about ten of 100 ms.
-    let more: u32 = pauses(served.wait_until_said("cannot accept connections")).unwrap();
-    assert!((1..=12).contains(&more), "{more} pauses in a second");
+    for _ in 0..3 {
+        assert_eq!(times(&served.wait_until_said("cannot accept connections")), 1);
+    }
+    // Ten seconds later all pauses since are told in one line: of 100 ms, about a hundred.
+    let more = times(&served.wait_until_said("cannot accept connections"));
+    assert!((2..=110).contains(&more), "{more} pauses in ten seconds");
     pair.exchange();
 
     // Who comes now waits in the listener's queue.

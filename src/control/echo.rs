@@ -23,6 +23,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::limits::{ECHO_ACCEPT_PAUSE, ECHO_HANDSHAKE_TIMEOUT, ECHO_MESSAGE_BYTES_MAX};
+use crate::telemetry::limited;
 
 /// Bytes of read buffer of each connection. tungstenite allocates it at once and grows it to the size of a frame, so it
 /// is what an idle connection costs.
@@ -77,7 +78,7 @@ async fn accept_all(listener: TcpListener, places: Arc<Semaphore>) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "the echo backend cannot accept");
+                limited!(WARN, None, "the echo backend cannot accept", %error);
                 sleep(ECHO_ACCEPT_PAUSE).await;
                 continue;
             }

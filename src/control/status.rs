@@ -18,6 +18,7 @@ use crate::limits::{
 };
 use crate::observe::Observed;
 use crate::observe::text::page;
+use crate::telemetry::limited;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::net::SocketAddr;
@@ -89,7 +90,7 @@ async fn accept_all(listener: TcpListener, observed: Observed, patience: Duratio
                 sleep(STATUS_INTERVAL).await;
             }
             Err(error) => {
-                tracing::warn!(%error, "the status page cannot accept");
+                limited!(WARN, None, "the status page cannot accept", %error);
                 sleep(STATUS_ACCEPT_PAUSE).await;
             }
         }

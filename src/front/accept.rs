@@ -4,14 +4,14 @@ use super::Front;
 use super::opening::{Arrival, open};
 use super::socket::Socket;
 use super::turn_away::turn_away;
-use crate::limits::{ACCEPT_PAUSE_LOG_MS, ACCEPT_PAUSE_MS, DRAIN_ACCEPT_FAILURES_MAX};
+use crate::limits::{ACCEPT_PAUSE_MS, DRAIN_ACCEPT_FAILURES_MAX};
 use crate::observe::counters::add;
+use crate::telemetry::limited;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Accepts connections and opens a session on each. `index` is the listener's place in the configuration.
 ///
@@ -106,33 +106,11 @@ fn take(
     }
 }
 
-/// Counts a pause for lack of what it takes to accept, tells it if it is time to, and says how long it is.
+/// Counts a pause for lack of what it takes to accept, logs it, and says how long it is.
 fn begin_pause(front: &Front, error: &io::Error) -> Duration {
     add(&front.counters.accept_pauses, 1);
-    if let Some(pauses) = front.pause_log.borrow_mut().pause(Instant::now()) {
-        tracing::error!(%error, pauses, "cannot accept connections; trying again every {ACCEPT_PAUSE_MS} ms");
-    }
+    limited!(ERROR, None, "cannot accept connections", %error, try_again_after_ms = ACCEPT_PAUSE_MS);
     Duration::from_millis(ACCEPT_PAUSE_MS)
-}
-
-/// When pauses are told: the first at once, then once in a while how many there were.
-#[derive(Debug, Default)]
-pub(super) struct PauseLog {
-    told_at: Option<Instant>,
-    untold: u64,
-}
-
-impl PauseLog {
-    /// Takes note of a pause. Gives how many there were since they were told last, if it is time to tell them.
-    fn pause(&mut self, now: Instant) -> Option<u64> {
-        self.untold += 1;
-        let interval = Duration::from_millis(ACCEPT_PAUSE_LOG_MS);
-        let is_time = self.told_at.is_none_or(|told_at| now.saturating_duration_since(told_at) >= interval);
-        is_time.then(|| {
-            self.told_at = Some(now);
-            std::mem::take(&mut self.untold)
-        })
-    }
 }
 
 #[cfg(test)]
@@ -149,17 +127,5 @@ mod tests {
             let error = io::Error::from_raw_os_error(code);
             assert!(is_of_one_connection(&error) && !is_short_of_resources(&error), "{error}");
         }
-    }
-
-    #[test]
-    fn the_first_pause_is_told_at_once_and_the_next_ones_together() {
-        let mut log = PauseLog::default();
-        let start = Instant::now();
-        let mut pause_at = |ms| log.pause(start + Duration::from_millis(ms));
-        assert_eq!(pause_at(0), Some(1));
-        assert_eq!([100, 500, 999].map(&mut pause_at), [None; 3]);
-        assert_eq!(pause_at(1_000), Some(4));
-        assert_eq!(pause_at(1_100), None);
-        assert_eq!(pause_at(60_000), Some(2));
     }
 }

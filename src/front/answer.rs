@@ -4,6 +4,7 @@ use super::head_reader::{Head, NoHead, read_head};
 use super::refusal::{Refusal, shut};
 use super::socket::until;
 use super::stream::Stream;
+use crate::catalog::Name;
 use crate::http1::chunked::{ChunkedDecoder, ChunkedProgress};
 use crate::http1::encode::{
     PassedOnBody, encode_chunk, encode_passed_on_head, encode_passed_on_head_of, encode_switching_protocols,
@@ -14,6 +15,7 @@ use crate::http1::{AnswerFault, BodyLength, ResponseHead};
 use crate::limits::{HEAD_READ_BYTES, INTERIM_ANSWERS_MAX, REFUSED_BODY_BYTES_MAX};
 use crate::policy::exchange::Response;
 use crate::session::Cause;
+use crate::telemetry::limited;
 use bytes::{Bytes, BytesMut};
 use std::future::pending;
 use std::net::Shutdown;
@@ -58,61 +60,80 @@ impl BackendAnswer {
     }
 }
 
+/// Why there is no answer of a backend's that could be passed on.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// It did not come in time.
+    Silent,
+    /// It breaks this rule.
+    Wrong(String),
+}
+
+impl NoAnswer {
+    /// The refusal for the client of `api`: 504 or 502. Which rule is broken is between ringgate and the backend, and in the log.
+    pub(super) fn refusal(self, api: &Name) -> Refusal {
+        match self {
+            Self::Silent => Refusal::of(Cause::BackendSilent, "the backend did not answer in time"),
+            Self::Wrong(fault) => {
+                limited!(WARN, Some(api.as_str()), "a backend's answer is not a correct one", fault);
+                let message = "the backend's answer is not a correct opening handshake";
+                Refusal::of(Cause::BackendAnswer, message)
+            }
+        }
+    }
+}
+
+impl From<AnswerFault> for NoAnswer {
+    fn from(fault: AnswerFault) -> Self {
+        Self::Wrong(fault.to_string())
+    }
+}
+
+impl From<NoHead<AnswerFault>> for NoAnswer {
+    fn from(reason: NoHead<AnswerFault>) -> Self {
+        match reason {
+            NoHead::Faulty(fault) => fault.into(),
+            NoHead::Ended => Self::Wrong("it ended before its head was complete".to_owned()),
+            NoHead::Broken(error) => Self::Wrong(error.to_string()),
+            NoHead::Late(_) | NoHead::Stopped => Self::Silent,
+        }
+    }
+}
+
 /// Sends the request. A backend that does not take it by `deadline` is as silent as one that does not answer.
 ///
 /// # Errors
-/// The refusal for the client: 504 for a silent backend, 502 for one that breaks off.
+/// The backend is silent, or breaks off.
 pub(super) async fn send_request(
     backend: &impl Stream,
     request: Bytes,
     deadline: Instant,
-) -> Result<(), Refusal> {
+) -> Result<(), NoAnswer> {
     let (result, is_late) =
         until(backend.send_all(request), deadline, || shut(backend, Shutdown::Both)).await;
     if is_late {
-        return Err(silent());
+        return Err(NoAnswer::Silent);
     }
-    result.map_err(|error| wrong_answer(&format!("it did not take the request: {error}")))
+    result.map_err(|error| NoAnswer::Wrong(format!("it did not take the request: {error}")))
 }
 
 /// Reads the backend's answer; interim answers before it are skipped (RFC 9110 §15.2).
 ///
 /// # Errors
-/// The refusal for the client: 504 for a silent backend, 502 for one that answers wrongly.
-pub(super) async fn read_answer(backend: &impl Stream, deadline: Instant) -> Result<BackendAnswer, Refusal> {
+/// The backend is silent, or answers wrongly.
+pub(super) async fn read_answer(backend: &impl Stream, deadline: Instant) -> Result<BackendAnswer, NoAnswer> {
     let mut received = Vec::new();
     for _ in 0..=INTERIM_ANSWERS_MAX {
         let interrupt = async || shut(backend, Shutdown::Both);
         let Head { head, behind } =
-            read_head(backend, received, check_incomplete_head, deadline, pending(), interrupt)
-                .await
-                .map_err(refusal_of)?;
-        let head = ResponseHead::parse(head).map_err(|fault| wrong_answer(&fault.to_string()))?;
+            read_head(backend, received, check_incomplete_head, deadline, pending(), interrupt).await?;
+        let head = ResponseHead::parse(head)?;
         if !head.is_interim() {
             return Ok(BackendAnswer { head, changed: None, behind });
         }
         received = behind.to_vec();
     }
-    Err(wrong_answer("too many interim answers"))
-}
-
-/// The refusal for an answer that breaks a rule. The client is not told which: it is between ringgate and the backend.
-pub(super) fn wrong_answer(fault: &str) -> Refusal {
-    tracing::warn!(fault, "a backend's answer is not a correct one");
-    Refusal::of(Cause::BackendAnswer, "the backend's answer is not a correct opening handshake")
-}
-
-fn refusal_of(reason: NoHead<AnswerFault>) -> Refusal {
-    match reason {
-        NoHead::Faulty(fault) => wrong_answer(&fault.to_string()),
-        NoHead::Ended => wrong_answer("it ended before its head was complete"),
-        NoHead::Broken(error) => wrong_answer(&error.to_string()),
-        NoHead::Late(_) | NoHead::Stopped => silent(),
-    }
-}
-
-fn silent() -> Refusal {
-    Refusal::of(Cause::BackendSilent, "the backend did not answer in time")
+    Err(NoAnswer::Wrong("too many interim answers".to_owned()))
 }
 
 /// An answer that is passed on, ready to be sent.
@@ -127,13 +148,13 @@ pub(super) struct PassedOn {
 /// Reads as much of the body as is passed on and makes the client's answer of it.
 ///
 /// # Errors
-/// The refusal for the client if the body's length is contradictory.
+/// The body's length is contradictory, or its chunks are wrong.
 pub(super) async fn pass_on(
     answer: BackendAnswer,
     backend: &impl Stream,
     deadline: Instant,
-) -> Result<PassedOn, Refusal> {
-    let length = answer.head.body_length().map_err(|fault| wrong_answer(&fault.to_string()))?;
+) -> Result<PassedOn, NoAnswer> {
+    let length = answer.head.body_length()?;
     let length = if answer.has_lost_its_body() { BodyLength::None } else { length };
     let mut body = Body { received: answer.behind.to_vec(), backend, deadline };
     match length {
@@ -161,12 +182,12 @@ pub(super) async fn pass_on(
 async fn pass_on_chunked<S: Stream>(
     answer: &BackendAnswer,
     mut body: Body<'_, S>,
-) -> Result<PassedOn, Refusal> {
+) -> Result<PassedOn, NoAnswer> {
     let mut decoder = ChunkedDecoder::new();
     let mut payload = Vec::new();
     loop {
         match decoder.decode(&body.received, &mut payload) {
-            Err(fault) => return Err(wrong_answer(&fault.to_string())),
+            Err(fault) => return Err(fault.into()),
             Ok(ChunkedProgress::Done { .. }) => return Ok(of_unknown_length(answer, &payload, true)),
             Ok(ChunkedProgress::More) if payload.len() > REFUSED_BODY_BYTES_MAX => break,
             Ok(ChunkedProgress::More) => {}

@@ -5,7 +5,9 @@
 use super::channel::{Channel, NoHandshake};
 use super::refusal::{Refusal, shut};
 use super::stream::Stream;
+use crate::catalog::Name;
 use crate::session::Cause;
+use crate::telemetry::limited;
 use crate::tls::endpoint::EndpointFault;
 use crate::tls::failed_check::FailedCheck;
 use crate::tls::setup::BackendTls;
@@ -14,9 +16,10 @@ use std::net::Shutdown;
 use std::rc::Rc;
 use tokio::time::Instant;
 
-/// Does the TLS handshake with a backend.
+/// Does the TLS handshake with a backend of `api`.
 pub(super) async fn secure_backend<S: Stream>(
     stream: Rc<S>,
+    api: &Name,
     tls: &BackendTls,
     deadline: Instant,
 ) -> Result<Channel<S>, Refusal> {
@@ -25,7 +28,7 @@ pub(super) async fn secure_backend<S: Stream>(
             EndpointFault::Handshake(fault) => FailedCheck::of(fault).name(),
             EndpointFault::Record(_) | EndpointFault::Alerted(_) | EndpointFault::Exhausted(_) => "protocol",
         };
-        tracing::warn!(name = ?tls.name, check, %error, "TLS with a backend failed");
+        limited!(WARN, Some(api.as_str()), "TLS with a backend failed", name = ?tls.name, check, %error);
         Refusal::of(Cause::BackendTls, "the backend's TLS handshake failed")
     };
     let endpoint = tls.endpoint().map_err(|error| failed(&error))?;
@@ -38,7 +41,8 @@ pub(super) async fn secure_backend<S: Stream>(
             Err(Refusal::of(Cause::BackendSilent, "the backend did not finish its TLS handshake in time"))
         }
         Err(reason @ (NoHandshake::Ended | NoHandshake::Broken(_) | NoHandshake::IsPlainHttp)) => {
-            tracing::warn!(name = ?tls.name, ?reason, "TLS with a backend failed");
+            let api = Some(api.as_str());
+            limited!(WARN, api, "a backend broke off its TLS handshake", name = ?tls.name, ?reason);
             Err(Refusal::of(Cause::BackendTls, "the backend broke off its TLS handshake"))
         }
     }

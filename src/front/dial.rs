@@ -6,9 +6,10 @@ use super::refusal::{Refusal, shut};
 use super::socket::until;
 use super::source_addresses::SourceAddresses;
 use super::stream::{Network, Stream};
-use crate::catalog::{BackendHost, BackendUrl};
+use crate::catalog::{BackendHost, BackendUrl, Name};
 use crate::control::resolver::Resolver;
 use crate::session::Cause;
+use crate::telemetry::limited;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -58,7 +59,17 @@ impl<S: Stream> Abort<S> {
     }
 }
 
-/// Connects to `backend` by `deadline`.
+/// What is dialled.
+#[derive(Debug)]
+pub(super) struct Destination<'a> {
+    /// The API whose backend it is, for the log.
+    pub(super) api: &'a Name,
+    pub(super) backend: &'a BackendUrl,
+    /// Where to connect from.
+    pub(super) sources: SourceAddresses<'a>,
+}
+
+/// Connects to a backend by `deadline`.
 ///
 /// Each address gets an even share of the time that is left; IPv6 and IPv4 take turns (RFC 8305 §4).
 ///
@@ -66,15 +77,15 @@ impl<S: Stream> Abort<S> {
 /// The refusal for the client: what the last address said.
 pub(super) async fn dial<N: Network>(
     network: &N,
-    backend: &BackendUrl,
-    sources: &SourceAddresses<'_>,
+    destination: &Destination<'_>,
     resolver: &Resolver,
     deadline: Instant,
     abort: &Abort<N::Stream>,
 ) -> Result<Rc<N::Stream>, Refusal> {
-    let addresses = match &backend.host {
-        BackendHost::Ip(address) => vec![SocketAddr::new(*address, backend.port)],
-        BackendHost::Name(name) => resolve(name, backend.port, resolver, deadline, abort).await?,
+    let port = destination.backend.port;
+    let addresses = match &destination.backend.host {
+        BackendHost::Ip(address) => vec![SocketAddr::new(*address, port)],
+        BackendHost::Name(name) => resolve(name, destination, resolver, deadline, abort).await?,
     };
     let mut last = Refusal::of(Cause::BackendRefused, "the backend has no address");
     for (index, address) in addresses.iter().enumerate() {
@@ -83,7 +94,7 @@ pub(super) async fn dial<N: Network>(
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / (addresses.len() - index) as u32;
-        match connect_from_any(network, sources, *address, Instant::now() + share, abort).await {
+        match connect_from_any(network, destination, *address, Instant::now() + share, abort).await {
             Ok(socket) => return Ok(socket),
             Err(refusal) => last = refusal,
         }
@@ -94,30 +105,31 @@ pub(super) async fn dial<N: Network>(
 /// Connects from the first of the sources that has a port left, or from where the kernel chooses if there is none.
 async fn connect_from_any<N: Network>(
     network: &N,
-    sources: &SourceAddresses<'_>,
+    destination: &Destination<'_>,
     to: SocketAddr,
     deadline: Instant,
     abort: &Abort<N::Stream>,
 ) -> Result<Rc<N::Stream>, Refusal> {
-    let mut sources = sources.towards(to).into_iter();
-    let mut result = connect(network, sources.next(), to, deadline, abort).await;
+    let api = destination.api;
+    let mut sources = destination.sources.towards(to).into_iter();
+    let mut result = connect(network, api, sources.next(), to, deadline, abort).await;
     // Nothing is waited for here, but the kernel looks through all ports of an address before it says that none is left.
     while !abort.is_aborted()
         && Instant::now() < deadline
         && result.as_ref().is_err_and(|refusal| refusal.cause == Cause::NoLocalPort)
         && let Some(source) = sources.next()
     {
-        result = connect(network, Some(source), to, deadline, abort).await;
+        result = connect(network, api, Some(source), to, deadline, abort).await;
     }
     if result.as_ref().is_err_and(|refusal| refusal.cause == Cause::NoLocalPort) {
-        tracing::warn!(address = %to, "no local port is left towards a backend");
+        limited!(WARN, Some(api.as_str()), "no local port is left towards a backend", address = %to);
     }
     result
 }
 
 async fn resolve(
     name: &str,
-    port: u16,
+    destination: &Destination<'_>,
     resolver: &Resolver,
     deadline: Instant,
     abort: &Abort<impl Stream>,
@@ -126,10 +138,10 @@ async fn resolve(
     tokio::select! {
         biased;
         () = abort.aborted.notified() => Err(Refusal::of(Cause::ClientGone, "the client left")),
-        found = tokio::time::timeout_at(deadline, resolver.resolve(name, port)) => match found {
+        found = tokio::time::timeout_at(deadline, resolver.resolve(name, destination.backend.port)) => match found {
             Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(error)) => {
-                tracing::warn!(name, %error, "cannot resolve a backend");
+                limited!(WARN, Some(destination.api.as_str()), "cannot resolve a backend", name, %error);
                 Err(Refusal::of(Cause::BackendRefused, "the backend's name cannot be resolved"))
             }
             Err(_) => Err(Refusal::of(Cause::BackendSilent, "the backend's name was not resolved in time")),
@@ -139,35 +151,37 @@ async fn resolve(
 
 async fn connect<N: Network>(
     network: &N,
+    api: &Name,
     source: Option<IpAddr>,
     to: SocketAddr,
     deadline: Instant,
     abort: &Abort<N::Stream>,
 ) -> Result<Rc<N::Stream>, Refusal> {
-    let socket = network.stream_to(to, source).map_err(|error| refusal_of_socket(&error, source, to))?;
+    let socket = network.stream_to(to, source).map_err(|error| refusal_of_socket(&error, api, source, to))?;
     let socket = Rc::new(socket);
     abort.watch(&socket);
     let (result, is_late) =
         until(network.connect(&socket, to), deadline, || shut(&*socket, Shutdown::Both)).await;
     if is_late {
         // A connection that came about just then was shut down all the same.
-        tracing::warn!(address = %to, "a backend did not take a connection in time");
+        limited!(WARN, Some(api.as_str()), "a backend did not take a connection in time", address = %to);
         return Err(Refusal::of(Cause::BackendSilent, "the backend did not take the connection in time"));
     }
-    result.map(|()| socket).map_err(|error| refusal_of(&error, source, to))
+    result.map(|()| socket).map_err(|error| refusal_of(&error, api, source, to))
 }
 
 /// The refusal when there is no socket to connect with.
-fn refusal_of_socket(error: &io::Error, source: Option<IpAddr>, to: SocketAddr) -> Refusal {
+fn refusal_of_socket(error: &io::Error, api: &Name, source: Option<IpAddr>, to: SocketAddr) -> Refusal {
     // The port is chosen at the connect, so what is not available at the bind is the address itself.
     if let (Some(source), Some(libc::EADDRNOTAVAIL)) = (source, error.raw_os_error()) {
-        tracing::error!(%source, "a source address is not an address of this host");
+        limited!(ERROR, Some(api.as_str()), "a source address is not an address of this host", %source);
         return no_local_port();
     }
-    refusal_of(error, source, to)
+    refusal_of(error, api, source, to)
 }
 
-fn refusal_of(error: &io::Error, source: Option<IpAddr>, to: SocketAddr) -> Refusal {
+fn refusal_of(error: &io::Error, api: &Name, source: Option<IpAddr>, to: SocketAddr) -> Refusal {
+    let api = Some(api.as_str());
     match error.raw_os_error() {
         // Each port of this source has a connection to this backend already. Another source may have one left.
         Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
@@ -176,11 +190,11 @@ fn refusal_of(error: &io::Error, source: Option<IpAddr>, to: SocketAddr) -> Refu
         }
         // It is this instance that cannot take the session, not the backend.
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-            tracing::warn!(address = %to, %error, "cannot connect to a backend");
+            limited!(WARN, api, "too few resources to connect to a backend", address = %to, %error);
             Refusal::of(Cause::InstanceFull, "this instance has no open files or memory left")
         }
         _ => {
-            tracing::warn!(address = %to, %error, "cannot connect to a backend");
+            limited!(WARN, api, "cannot connect to a backend", address = %to, %error);
             Refusal::of(Cause::BackendRefused, "the backend cannot be reached")
         }
     }
@@ -247,7 +261,9 @@ mod tests {
                 async move { Ok(found) }
             });
             let abort = Abort::default();
-            let sources = AddressTurns::default().next(&api);
+            let turns = AddressTurns::default();
+            let destination =
+                Destination { api: &api.name, backend: &api.backend, sources: turns.next(&api) };
             let leave = async {
                 match leaves_after {
                     Some(time) => tokio::time::sleep(time).await,
@@ -259,7 +275,7 @@ mod tests {
             let begun = Instant::now();
             let deadline = begun + Duration::from_millis(api.dial_timeout_ms);
             let dialled = tokio::select! {
-                dialled = timeout(Duration::from_secs(20), dial(&Host, &api.backend, &sources, &resolver, deadline, &abort)) => dialled.unwrap(),
+                dialled = timeout(Duration::from_secs(20), dial(&Host, &destination, &resolver, deadline, &abort)) => dialled.unwrap(),
                 () = leave => unreachable!("it waits for ever"),
             };
             abort.unwatch();

@@ -11,11 +11,11 @@
 //!
 //! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`, `policy`).
 
-use super::answer::{BackendAnswer, pass_on, read_answer, send_request, wrong_answer};
+use super::answer::{BackendAnswer, NoAnswer, pass_on, read_answer, send_request};
 use super::backend_tls::secure_backend;
 use super::budgets::with_places;
 use super::channel::{Channel, NoHandshake};
-use super::dial::{Abort, dial};
+use super::dial::{Abort, Destination, dial};
 use super::head_reader::{Head, NoHead, read_head};
 use super::policies::{Handshake, PolicyAnswer, PolicyRun};
 use super::refusal::{Refusal, end_after_answer, send_last_answer, send_within, shut};
@@ -33,11 +33,12 @@ use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, FrameMode, Routed, Snapshot, leaves_suffix};
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
 use crate::http1::request::{check_incomplete_head, late_head_fault};
-use crate::http1::{AnswerFault, HeadFault, RequestHead, Target};
+use crate::http1::{HeadFault, RequestHead, Target};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::observe::counters::add;
 use crate::relay::NewSession;
 use crate::session::{Cause, Phase, SessionLimits};
+use crate::telemetry::limited;
 use crate::tls::endpoint::Endpoint;
 use crate::tls::peer_certificate::PeerCertificate;
 use crate::tls::setup::BackendTls;
@@ -143,7 +144,7 @@ pub(super) async fn open<N: Network>(
         None => Channel::plain(stream),
         Some(Ok(endpoint)) => Channel::secured(stream, endpoint),
         Some(Err(error)) => {
-            tracing::error!(%error, "TLS of a listener cannot be used");
+            limited!(ERROR, None, "TLS of a listener cannot be used", listener = arrival.listener, %error);
             return front.counters.count_termination(Cause::Bug, Phase::Head);
         }
     };
@@ -465,7 +466,8 @@ impl<N: Network> Opening<N> {
         let mut mask = [0; 4];
         let handles = (socket.into_handle(), backend.into_handle(), getrandom::fill(&mut mask));
         let (Ok(client), Ok(backend), Ok(())) = handles else {
-            tracing::error!("an operation was still in flight on a socket of an opened session");
+            let api = Some(admitted.api.name.as_str());
+            limited!(ERROR, api, "an operation was still in flight on a socket of an opened session");
             return front.counters.count_termination(Cause::Bug, Phase::Answer);
         };
         let [client_remains, backend_remains] = [client.tls, backend.tls].map(take_apart);
@@ -510,11 +512,11 @@ async fn converse<N: Network>(
 ) -> Result<Opened<N::Stream>, Stop> {
     let api = &admitted.api;
     let url = policies.as_ref().map_or(&api.backend, |run| run.exchange().backend());
-    let sources = front.address_turns.next(api);
+    let destination = Destination { api: &api.name, backend: url, sources: front.address_turns.next(api) };
     let dial_deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
-    let stream = dial(&front.network, url, &sources, &front.resolver, dial_deadline, abort).await?;
+    let stream = dial(&front.network, &destination, &front.resolver, dial_deadline, abort).await?;
     let backend = match &admitted.backend_tls {
-        Some(tls) if url.is_tls => secure_backend(stream, tls, dial_deadline).await?,
+        Some(tls) if url.is_tls => secure_backend(stream, &api.name, tls, dial_deadline).await?,
         None if url.is_tls => {
             return Err(Refusal::of(Cause::BackendTls, "the backend cannot be trusted").into());
         }
@@ -530,13 +532,14 @@ async fn converse<N: Network>(
         Some(run) => encode_request_of(run.exchange().request.iter(), target, authority, &forwarded),
         None => encode_backend_request(&admitted.request, target, authority, &forwarded),
     };
-    send_request(&backend, request.freeze(), deadline).await?;
-    let mut answer = read_answer(&backend, deadline).await?;
+    let refusal = |reason: NoAnswer| reason.refusal(&api.name);
+    send_request(&backend, request.freeze(), deadline).await.map_err(refusal)?;
+    let mut answer = read_answer(&backend, deadline).await.map_err(refusal)?;
     // Whether a 101 is a correct one is judged before policies see it.
     let agreement = match answer.head.status() {
         101 => {
-            let wrong = |fault: AnswerFault| wrong_answer(&fault.to_string());
-            Some(check_answer(&answer.head, &admitted.offer).map_err(wrong)?)
+            let agreement = check_answer(&answer.head, &admitted.offer);
+            Some(agreement.map_err(|fault| refusal(fault.into()))?)
         }
         _ => None,
     };
@@ -545,7 +548,7 @@ async fn converse<N: Network>(
     }
     match agreement {
         Some(agreement) => Ok(Opened { backend, answer, reserved_bits: agreement.reserved_bits }),
-        None => Err(Stop::PassedOn(pass_on(answer, &backend, deadline).await?)),
+        None => Err(Stop::PassedOn(pass_on(answer, &backend, deadline).await.map_err(refusal)?)),
     }
 }
 

@@ -7,7 +7,7 @@ use super::policy_guards::PolicyGuards;
 use super::refusal::Refusal;
 use crate::admission::slot::Slot;
 use crate::catalog::access::{Access, KeyFault};
-use crate::catalog::{Routed, Snapshot};
+use crate::catalog::{Api, Routed, Snapshot};
 use crate::http1::RequestHead;
 use crate::http1::encode::visible_to_policies;
 use crate::limits::POLICY_TEXT_BYTES_MAX;
@@ -106,7 +106,12 @@ impl PolicyRun {
             request_id: Guid::from_random(u128::from(random_bits()) << 64 | u128::from(random_bits())),
             timestamp: clock.began,
         });
-        Self { exchange, dialling: None, clock, worker: Worker { guards: Arc::clone(guards) } }
+        Self {
+            exchange,
+            dialling: None,
+            clock,
+            worker: Worker { api: Arc::clone(routed.api), guards: Arc::clone(guards) },
+        }
     }
 
     /// The request as policies have made it, and where it goes.
@@ -240,6 +245,7 @@ fn random_bits() -> u64 {
 /// What policies of a worker get from outside.
 #[derive(Debug)]
 struct Worker {
+    api: Arc<Api>,
     guards: Arc<PolicyGuards>,
 }
 
@@ -250,7 +256,8 @@ impl Outside for Worker {
 
     fn trace(&mut self, message: &str) {
         let text = &message[..message.floor_char_boundary(POLICY_TEXT_BYTES_MAX)];
-        tracing::debug!(text, "a policy traces");
+        let api = self.api.name.as_str();
+        tracing::debug!(api, text, "a policy traces");
     }
 }
 
@@ -260,10 +267,12 @@ impl Surroundings for Worker {
     }
 
     fn log(&mut self, severity: Severity, source: &str, text: &str) {
+        let api = self.api.name.as_str();
+        // Not limited: the document asks for each of them.
         match severity {
-            Severity::Verbose => tracing::debug!(source, text, "a policy traces"),
-            Severity::Information => tracing::info!(source, text, "a policy traces"),
-            Severity::Error => tracing::error!(source, text, "a policy traces"),
+            Severity::Verbose => tracing::debug!(api, source, text, "a policy traces"),
+            Severity::Information => tracing::info!(api, source, text, "a policy traces"),
+            Severity::Error => tracing::error!(api, source, text, "a policy traces"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One front: a tokio-uring runtime on its own thread, its listeners, and the openings in progress.
 
-use super::accept::{PauseLog, accept_until_drain};
+use super::accept::accept_until_drain;
 use super::budgets::Budgets;
 use super::socket::Socket;
 use super::source_addresses::AddressTurns;
@@ -14,7 +14,7 @@ use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::relay::{NewSession, Relays};
 use crate::tls::setup::TlsSetup;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,7 +68,6 @@ pub(super) struct Front<N: Network = Host> {
     worker: usize,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) head_timeout_ms: u64,
-    pub(super) pause_log: RefCell<PauseLog>,
     openings: Cell<usize>,
     /// Connections that were turned away and linger.
     lingering: Cell<usize>,
@@ -127,7 +126,6 @@ impl<N: Network> Front<N> {
             worker,
             counters,
             head_timeout_ms,
-            pause_log: RefCell::default(),
             openings: Cell::new(0),
             lingering: Cell::new(0),
             opening_ended: Notify::new(),

@@ -1,9 +1,12 @@
-//! What a process that serves logs of what it could not write.
+//! What a process that serves logs: repeated warnings, and what it could not write.
 
 use crate::broken_stderr::{Broken, number};
-use crate::support::backend::{Backend, Pair};
+use crate::support::backend::{Backend, Pair, closed_port};
+use crate::support::handshake::read_refusal;
+use crate::support::raw::{Raw, request};
 use crate::support::served::{Configuration, INSTANCE, Served, wait_for_exit};
 use crate::support::{PATIENCE, api_file, wait_until};
+use crate::times;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 use std::fs::{self, File};
@@ -13,8 +16,72 @@ use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+/// An opening that is refused because its backend is down.
+fn refused_opening(served: &Served, path: &str) {
+    let mut client = Raw::connect(served.address);
+    client.send(request(path, "").as_bytes());
+    read_refusal(&mut client, 502, "the backend cannot be reached");
+}
+
 fn with_status(instance: &str) -> String {
     format!("{instance}[status]\naddress = \"127.0.0.1:0\"\n")
+}
+
+#[test]
+fn a_flood_of_openings_to_dead_backends_is_told_in_a_few_lines_that_name_the_api_and_count() {
+    let configuration = Configuration::new(INSTANCE, &api_file("t", closed_port(), ""))
+        .with_api("u", &api_file("u", closed_port(), ""));
+    let mut served = Served::start(&configuration);
+    let begun = std::time::Instant::now();
+    let floods = [("/t", "api=\"t\"", 200), ("/u", "api=\"u\"", 50), ("/t", "api=\"t\"", 100)];
+    for (path, _, openings) in floods {
+        (0..openings).for_each(|_| refused_opening(&served, path));
+    }
+    served.signal(Signal::TERM);
+    assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
+    let took = begun.elapsed();
+    let said = served.said_to_the_end();
+    for (api, openings) in [("api=\"t\"", 300), ("api=\"u\"", 50)] {
+        let lines: Vec<&String> = said
+            .iter()
+            .filter(|line| line.contains("cannot connect to a backend") && line.contains(api))
+            .collect();
+        assert_eq!(lines.iter().map(|line| times(line)).sum::<u64>(), openings, "{lines:#?}");
+        assert!(lines[..3].iter().all(|line| times(line) == 1), "the first at once: {lines:#?}");
+        // Beside them one at the end, and one for every ten seconds.
+        assert!(lines.len() as u64 <= 4 + took.as_secs() / 10, "{took:?}: {lines:#?}");
+    }
+    assert_eq!(
+        said.iter()
+            .filter(|line| line.contains("cannot connect"))
+            .filter(|line| !line.contains("api="))
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn the_count_of_a_repeated_warning_is_told_though_nothing_more_happens() {
+    let served = Served::start(&Configuration::new(INSTANCE, &api_file("t", closed_port(), "")));
+    (0..8).for_each(|_| refused_opening(&served, "/t"));
+    let mut told = 0;
+    while told < 8 {
+        told += times(&served.wait_until_said("cannot connect to a backend"));
+    }
+    assert_eq!(told, 8);
+}
+
+#[test]
+fn a_backend_that_answers_wrongly_is_warned_of_with_its_api() {
+    let backend = Backend::new();
+    let served = Served::start(&Configuration::new(INSTANCE, &api_file("t", backend.address, "")));
+    let mut client = Raw::connect(served.address);
+    client.send(request("/t", "").as_bytes());
+    let (mut leg, _) = backend.take_request();
+    leg.send(b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    read_refusal(&mut client, 502, "the backend's answer is not a correct opening handshake");
+    let line = served.wait_until_said("a backend's answer is not a correct one");
+    assert!(line.contains(" WARN ") && line.contains("api=\"t\"") && line.contains("fault="), "{line}");
 }
 
 /// How many dropped lines a line of the log tells.
