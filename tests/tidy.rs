@@ -69,6 +69,25 @@ const PURE_STD_SYNC: [&str; 2] = ["Arc", "atomic"];
 const IMPURE_MACROS: [&str; 8] =
     ["print", "println", "eprint", "eprintln", "dbg", "thread_local", "include_str", "include_bytes"];
 
+/// Macros that write to standard error or output by themselves: they wait for the reader, and panic where there is none.
+const PRINTING_MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
+
+/// Modules that may name standard error and output: the log itself, and what runs once and ends.
+const MAY_NAME_STANDARD_STREAMS: [&str; 8] = [
+    "src/main.rs",
+    "src/telemetry.rs",
+    "src/cli/check.rs",
+    "src/cli/catalogue.rs",
+    "src/cli/subscription.rs",
+    "src/cli/policy/",
+    // Files of the tables and texts that these print.
+    "src/cli/policy.rs",
+    "src/cli/catalogue/",
+];
+
+/// Macros for what an operator is told.
+const TELLING_MACROS: [&str; 3] = ["info", "warn", "error"];
+
 /// What stands in the repository's top folder, besides dotfiles.
 const TOP_LEVEL: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "src", "benches", "loadtest", "tuning", "tests"];
@@ -160,9 +179,12 @@ fn end_of_string(chars: &[char], mut at: usize) -> usize {
 }
 
 fn end_of_raw_string(chars: &[char], from: usize) -> Option<usize> {
+    if chars[from] != 'r' {
+        return None;
+    }
     let quote = find(chars, from, '"');
     let hashes = chars.get(from + 1..quote)?;
-    if chars[from] != 'r' || hashes.iter().any(|char| *char != '#') {
+    if hashes.iter().any(|char| *char != '#') {
         return None;
     }
     let closing: Vec<char> = std::iter::once(&'"').chain(hashes).copied().collect();
@@ -394,6 +416,91 @@ fn the_core_imports_only_the_core_and_pure_packages() {
     let found: Vec<_> =
         files.iter().flat_map(|file| violations(&shown(file), &read(file), &packages)).collect();
     assert!(found.is_empty(), "{}", list(found));
+}
+
+/// What a file does that waits for standard error or output, or fails with it.
+fn prints(file: &str, source: &str) -> Vec<Violation> {
+    let (source, _) = without_tests(source);
+    let may_name = MAY_NAME_STANDARD_STREAMS.iter().any(|allowed| file.starts_with(allowed));
+    let tokens = tokens(source);
+    let mut found = Vec::new();
+    for (index, (token, line)) in tokens.iter().enumerate() {
+        let Some(word) = token.word() else { continue };
+        let is_macro = tokens.get(index + 1).is_some_and(|(token, _)| *token == Token::Sign('!'));
+        let is_print = is_macro && PRINTING_MACROS.contains(&word);
+        if is_print || (matches!(word, "stderr" | "stdout") && !may_name) {
+            let what = format!("`{word}` in what serves: say it by `telemetry`");
+            found.push(Violation { file: file.to_owned(), line: *line, what });
+        }
+    }
+    found
+}
+
+/// What a front tells an operator as often as clients and backends like.
+fn unlimited_warnings(file: &str, source: &str) -> Vec<Violation> {
+    let (source, _) = without_tests(source);
+    let violation = |(path, line): WrittenPath| {
+        let is_telling = path[0] == "tracing" && TELLING_MACROS.contains(&path[path.len() - 1].as_str());
+        let what = format!("`{}` in a front: use `limited!`", path.join("::"));
+        is_telling.then(|| Violation { file: file.to_owned(), line, what })
+    };
+    let (used, inline) = paths(&tokens(source));
+    used.into_iter().chain(inline).filter_map(violation).collect()
+}
+
+/// All files of the source that are not tests.
+fn source_files() -> Vec<PathBuf> {
+    let is_test = |file: &PathBuf| module_of(&shown(file)).iter().any(|part| part == "tests");
+    rust_files(&root().join("src")).into_iter().filter(|file| !is_test(file)).collect()
+}
+
+#[test]
+fn nothing_that_serves_writes_to_standard_error_or_output_but_the_log() {
+    let files = source_files();
+    let found: Vec<_> = files.iter().flat_map(|file| prints(&shown(file), &read(file))).collect();
+    assert!(found.is_empty(), "{}", list(found));
+}
+
+#[test]
+fn what_traffic_may_provoke_is_logged_within_limits() {
+    // A document asks for each line that its `trace` writes.
+    let is_front = |file: &String| file.starts_with("src/front") && file != "src/front/policies.rs";
+    let files = source_files();
+    let fronts: Vec<_> = files.iter().filter(|file| is_front(&shown(file))).collect();
+    assert!(fronts.len() > 10, "the front is not where it is looked for: {fronts:?}");
+    let found: Vec<_> =
+        fronts.iter().flat_map(|file| unlimited_warnings(&shown(file), &read(file))).collect();
+    assert!(found.is_empty(), "{}", list(found));
+}
+
+#[test]
+fn notices_what_prints_and_what_warns_without_limits() {
+    for planted in [
+        "fn say() { println!(\"said\"); }",
+        "fn say() { eprintln!(\"said\"); }",
+        "fn say() { let _ = std::io::stderr().write_all(b\"said\"); }",
+        "use std::io::{self, stdout};",
+    ] {
+        assert_eq!(prints("src/cli/serve.rs", planted).len(), 1, "{planted}");
+    }
+    assert_eq!(prints("src/cli/check.rs", "fn say() { let _ = io::stderr().write_all(b\"said\"); }"), []);
+    assert_eq!(prints("src/cli/check.rs", "fn say() { eprintln!(\"said\"); }").len(), 1);
+    assert_eq!(
+        prints("src/cli/serve.rs", "// stderr\n#[cfg(test)]\nmod tests { fn say() { println!(); } }"),
+        []
+    );
+    for planted in
+        ["fn warn() { tracing::warn!(\"so\"); }", "use tracing::{debug, error};", "use tracing::info;"]
+    {
+        assert_eq!(unlimited_warnings("src/front/dial.rs", planted).len(), 1, "{planted}");
+    }
+    assert_eq!(
+        unlimited_warnings(
+            "src/front/dial.rs",
+            "fn say() { tracing::debug!(\"so\"); limited!(WARN, None, \"so\"); }"
+        ),
+        []
+    );
 }
 
 #[test]
