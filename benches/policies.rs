@@ -228,7 +228,7 @@ fn policies(criterion: &mut Criterion) {
         let mut worker = Worker::default();
         let entities = snapshot.entities();
         let access = Access {
-            subscription: entities.subscriptions.iter().next(),
+            subscription: entities.subscriptions.first(),
             product: entities.products.values().next(),
         };
         let mut run_once = || run(black_box(&snapshot), &access, black_box(&request), &mut worker);
