@@ -8,32 +8,18 @@
 //! The property to trust: the bytes that leave on a leg are a prefix of the bytes that came from the other one, plus at
 //! most one Close frame of ringgate's own, which stands on a frame boundary and is the last thing that leaves.
 //!
-//! Each leg has an *intake* (what becomes of what it sends) and an *outlet* (what may still be sent to it):
-//!
-//! | intake | |
-//! |---|---|
-//! | `Relayed` | scanned and passed on to the other leg's outlet |
-//! | `Dropped` | scanned for its Close frame only, and dropped |
-//! | `Ignored` | dropped unread: its Close frame came, or its framing is broken |
-//! | `Over` | its FIN or reset came |
-//!
-//! | outlet | |
-//! |---|---|
-//! | `Open` | takes what the other leg sends |
-//! | `ClosingAt` | takes it to the end of the current frame; a Close frame of ours goes there |
-//! | `Closed` | a Close frame, ours or the other endpoint's, is the last thing queued |
-//! | `Finishing` | nothing more is queued; FIN when all is sent |
-//! | `Shut` | FIN is sent, or nobody takes anything any more |
-//!
-//! Invariant: a leg's intake is `Relayed` only while the other leg's outlet is `Open` or `ClosingAt`.
+//! Each leg has an intake and an outlet (`leg`).
 
+mod leg;
+
+use self::leg::{Intake, LegState, Outlet};
 use super::effect::{Effect, Effects};
 use super::termination::{Cause, Farewell, Phase, Termination};
 use super::{Leg, Moment};
 use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW, RECORD_TIMEOUT_MS};
 use crate::websocket::close::{CloseCode, CloseFrame};
 use crate::websocket::frame::{FrameFault, Sender};
-use crate::websocket::scanner::{FrameRules, Held, Scanner, Stop};
+use crate::websocket::scanner::{FrameRules, Held, Stop};
 use crate::websocket::tally::Tally;
 
 /// What a session may do and for how long: copied out of its API, so that it keeps no snapshot alive.
@@ -58,55 +44,6 @@ pub enum Gone {
     Truncated,
     /// A reset, or the connection broke.
     Reset,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Intake {
-    Relayed,
-    Dropped,
-    Ignored,
-    Over,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outlet {
-    Open,
-    ClosingAt { code: CloseCode },
-    Closed,
-    Finishing,
-    Shut,
-}
-
-#[derive(Clone, Debug)]
-struct LegState {
-    /// Scans what this leg sends.
-    scanner: Scanner,
-    intake: Intake,
-    outlet: Outlet,
-    /// Bytes queued towards this leg and not sent.
-    owed_bytes: u64,
-    /// This leg is not read because the other one is owed too much.
-    is_paused: bool,
-    close_received: bool,
-    /// This leg broke the framing rules: it cannot be understood any more.
-    is_broken: bool,
-    /// Since when a record of this leg is incomplete, while it was read.
-    cut_since: Option<Moment>,
-}
-
-impl LegState {
-    fn new(sender: Sender) -> Self {
-        Self {
-            scanner: Scanner::new(sender),
-            intake: Intake::Relayed,
-            outlet: Outlet::Open,
-            owed_bytes: 0,
-            is_paused: false,
-            close_received: false,
-            is_broken: false,
-            cut_since: None,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
