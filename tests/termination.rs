@@ -2,6 +2,7 @@
 
 use ringgate::session::Leg;
 use ringgate::session::termination::{Answer, Cause, Farewell, Phase};
+use ringgate::websocket::close::CloseCode;
 use std::fmt::Write as _;
 
 #[path = "support/golden.rs"]
@@ -20,11 +21,19 @@ fn answer(cause: Cause) -> String {
 
 fn farewell(cause: Cause, leg: Leg, by: Option<Leg>) -> String {
     match cause.farewell(leg, by) {
-        Farewell::Close(code) => format!("Close {} \"{}\"", code.number(), cause.close_reason(code)),
+        Farewell::Close(code) => close(cause, code),
+        Farewell::LastClose(code) => format!("{} if at a boundary, else a plain end", close(cause, code)),
         Farewell::AsItCame => "the Close as it came".to_owned(),
+        Farewell::PlainEnd => "a plain end".to_owned(),
+        Farewell::BareFin => "a bare FIN".to_owned(),
+        Farewell::Alert => "a TLS alert".to_owned(),
         Farewell::Reset => "a reset".to_owned(),
         Farewell::Nothing => "–".to_owned(),
     }
+}
+
+fn close(cause: Cause, code: CloseCode) -> String {
+    format!("Close {} \"{}\"", code.number(), cause.close_reason(code))
 }
 
 #[test]
@@ -63,11 +72,39 @@ fn no_close_of_ringgate_has_a_code_that_clients_reject_or_a_reason_that_is_cut()
     for cause in Cause::ALL {
         for leg in Leg::BOTH {
             for by in [None, Some(Leg::Downstream), Some(Leg::Upstream)] {
-                if let Farewell::Close(code) = cause.farewell(leg, by) {
+                if let Farewell::Close(code) | Farewell::LastClose(code) = cause.farewell(leg, by) {
                     assert!((1000..=1011).contains(&code.number()), "{}", cause.name());
                     assert!(cause.close_reason(code).len() <= 24, "{}", cause.name());
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_client_is_told_1011_for_its_backends_faults_of_framing_and_for_nothing_else() {
+    for cause in Cause::ALL {
+        let is_of_framing = matches!(cause, Cause::FrameFault | Cause::FrameTooBig | Cause::MessageTooBig);
+        let told = cause.farewell(Leg::Downstream, Some(Leg::Upstream));
+        assert_eq!(told == Farewell::Close(CloseCode::InternalError), is_of_framing, "{}", cause.name());
+        for by in [None, Some(Leg::Downstream), Some(Leg::Upstream)] {
+            let told = cause.farewell(Leg::Upstream, by);
+            assert_ne!(told, Farewell::Close(CloseCode::InternalError), "{}", cause.name());
+        }
+    }
+}
+
+#[test]
+fn what_ends_without_a_close_ends_the_other_leg_without_one() {
+    for (cause, told) in [
+        (Cause::Ended, Farewell::PlainEnd),
+        (Cause::Truncated, Farewell::BareFin),
+        (Cause::RecordFault, Farewell::BareFin),
+        (Cause::Reset, Farewell::Reset),
+        (Cause::SlowReader, Farewell::PlainEnd),
+    ] {
+        for by in Leg::BOTH {
+            assert_eq!(cause.farewell(by.other(), Some(by)), told, "{}", cause.name());
         }
     }
 }

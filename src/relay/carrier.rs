@@ -122,6 +122,11 @@ impl<S> Carrier<S> {
         self.queue.heap_bytes(pool) + self.wrapping.as_ref().map_or(0, |wrapping| wrapping.held_bytes)
     }
 
+    /// Whether bytes may be given to its socket now, past its queue: nothing is queued, or in flight.
+    pub fn takes_at_once(&self) -> bool {
+        self.queue.is_empty() && !self.queue.is_in_flight() && self.pipe.is_none() && !self.is_broken
+    }
+
     /// What the end of its stream means.
     pub fn end_of_stream(&self) -> Gone {
         let is_closed = self.wrapping.as_ref().is_none_or(|wrapping| wrapping.records.is_closed_by_peer());

@@ -444,11 +444,12 @@ impl<R: Ring> Relay<R> {
                 }
             }
             Effect::Resume { leg } => self.arm_if_wanted(index, leg),
-            Effect::Shutdown { leg } => {
+            Effect::InjectNow { to, frame } => self.say_now(index, to, frame.as_bytes()),
+            Effect::SayEnd { leg } => self.queue_end(index, leg),
+            Effect::SayEndNow { leg } => {
                 self.say_end(index, leg, Alert::CloseNotify);
-                let Some(live) = self.sessions.get_mut(index) else { return };
-                self.ring.shutdown(&live.carriers[leg as usize].socket);
             }
+            Effect::Shutdown { leg } => self.ring.shutdown(&live.carriers[leg as usize].socket),
             Effect::Discard { leg } => self.discard(index, leg),
             Effect::Reset { leg } => {
                 self.ring.reset_on_close(&live.carriers[leg as usize].socket);
@@ -684,11 +685,12 @@ impl<R: Ring> Relay<R> {
 
     fn open(&mut self, new: NewSession<R::Socket>) {
         let NewSession { sockets, early, records, sealed, limits, mask, permit } = new;
-        let session = Session::new(limits, mask, self.now);
+        let is_wrapped = records.each_ref().map(Option::is_some);
+        let session = Session::new(limits, mask, self.now).with_records(is_wrapped);
         let deadline = session.next_deadline();
         let ([client, backend], [client_records, backend_records]) = (sockets, records);
-        let is_wrapped = client_records.is_some() || backend_records.is_some();
-        self.rests_at = self.rests_at.or(is_wrapped.then(|| self.now.after_millis(TLS_REST_MS)));
+        let is_any_wrapped = is_wrapped.contains(&true);
+        self.rests_at = self.rests_at.or(is_any_wrapped.then(|| self.now.after_millis(TLS_REST_MS)));
         let carriers = [Carrier::new(client, client_records), Carrier::new(backend, backend_records)];
         let live = Live { session, carriers, in_flight: 0, permit };
         // Dropping the session closes its sockets: a table of 16 million slots is beyond every limit.

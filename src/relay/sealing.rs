@@ -165,27 +165,58 @@ impl<R: Ring> Relay<R> {
         }
     }
 
-    /// A leg cannot be understood, or told anything, any more.
+    /// A leg cannot be understood any more. The alert that says why is the last thing that it is told.
     fn end_by_fault(&mut self, index: u32, leg: Leg, alert: Alert) {
-        self.say_end(index, leg, alert);
+        let is_told = self.say_end(index, leg, alert);
+        if let Some(live) = self.sessions.get_mut(index).filter(|_| is_told) {
+            self.ring.shutdown(&live.carriers[leg as usize].socket);
+        }
         if let Some(live) = self.sessions.get_mut(index) {
             live.session.handle_record_fault(leg, self.now, &mut self.effects);
             self.apply_effects(index, Source::Nothing);
         }
     }
 
-    /// Says the last thing that there is to be said in a leg's records, if there is room for it now: nothing is in flight on
-    /// its socket, or what is will not be completed anyway.
-    pub(super) fn say_end(&mut self, index: u32, leg: Leg, alert: Alert) {
-        let Some(live) = self.sessions.get_mut(index) else { return };
+    /// Says at once the last thing that there is to be said in a leg's records, and gives whether it did: not if anything is
+    /// queued for the leg, or if nothing more is to be sent to it.
+    pub(super) fn say_end(&mut self, index: u32, leg: Leg, alert: Alert) -> bool {
+        let Some(live) = self.sessions.get_mut(index) else { return false };
         let carrier = &mut live.carriers[leg as usize];
-        let Some(wrapping) = carrier.wrapping.as_mut().filter(|_| carrier.queue.is_empty()) else { return };
+        let may_say = carrier.takes_at_once() && (alert == Alert::CloseNotify || !live.session.is_shut(leg));
+        let Some(wrapping) = carrier.wrapping.as_mut().filter(|_| may_say) else { return false };
         let mut sealed = [0; SEALED_ALERT_BYTES_MAX];
         // A key that is used up says nothing more, nor does one that has said its end.
-        if let Ok(bytes) = wrapping.records.seal_alert(alert, &mut sealed)
-            && bytes > 0
-        {
-            self.ring.send_now(&carrier.socket, &sealed[..bytes]);
+        match wrapping.records.seal_alert(alert, &mut sealed) {
+            Ok(bytes) if bytes > 0 => self.ring.send_now(&carrier.socket, &sealed[..bytes]) == bytes,
+            Ok(_) | Err(_) => false,
+        }
+    }
+
+    /// Sends a Close frame of ours at once, as far as the system takes it: there is no time for more.
+    pub(super) fn say_now(&mut self, index: u32, leg: Leg, frame: &[u8]) {
+        let sealed = self.seal_farewell(index, leg, frame);
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &live.carriers[leg as usize];
+        if carrier.takes_at_once() {
+            self.ring.send_now(&carrier.socket, &sealed);
+        }
+    }
+
+    /// Queues the end of a leg's records: it is owed like all that was queued before.
+    pub(super) fn queue_end(&mut self, index: u32, leg: Leg) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        let Some(wrapping) = &mut carrier.wrapping else { return };
+        let mut sealed = vec![0; wrapping.records.sealed_alert_bytes()];
+        match wrapping.records.seal_alert(Alert::CloseNotify, &mut sealed) {
+            Ok(bytes) if bytes > 0 => {
+                sealed.truncate(bytes);
+                live.session.handle_end_said(leg, bytes as u64);
+                carrier.queue.push_farewell(sealed.into());
+                Self::mark_ready(&mut self.ready, index, leg, carrier);
+            }
+            // The key is used up: nothing can be said on this leg any more.
+            Ok(_) | Err(_) => self.worn_out.push((index, leg)),
         }
     }
 
@@ -193,7 +224,7 @@ impl<R: Ring> Relay<R> {
     fn pay_owed(&mut self, index: u32, leg: Leg) {
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
-        if live.session.is_over() || carrier.is_discarding || carrier.queue.has_farewell() {
+        if live.session.is_shut(leg) || carrier.is_discarding || carrier.queue.has_farewell() {
             return;
         }
         let Some(wrapping) = &mut carrier.wrapping else { return };

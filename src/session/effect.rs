@@ -25,6 +25,14 @@ pub enum Effect {
         /// The frame.
         frame: CloseFrame,
     },
+    /// Send a Close frame of ringgate's own at once, as far as the system takes it: nothing is owed to that leg, and the
+    /// session is about to be over.
+    InjectNow {
+        /// Where it goes.
+        to: Leg,
+        /// The frame.
+        frame: CloseFrame,
+    },
     /// Stop reading from a leg: too much is owed to the other one.
     Pause {
         /// The leg that is not read.
@@ -35,7 +43,18 @@ pub enum Effect {
         /// The leg to read from.
         leg: Leg,
     },
-    /// All that was owed to a leg is sent: end that direction (FIN).
+    /// All that was owed to a leg whose bytes are wrapped in records is sent: queue the end of the records (close_notify), and
+    /// tell the session how much that is ([`Session::handle_end_said`](super::Session::handle_end_said)).
+    SayEnd {
+        /// The leg.
+        leg: Leg,
+    },
+    /// As [`Effect::SayEnd`], but at once, as far as the system takes it: the session is about to be over.
+    SayEndNow {
+        /// The leg.
+        leg: Leg,
+    },
+    /// All that was owed to a leg is sent: end that direction (FIN, and nothing before it).
     Shutdown {
         /// The leg.
         leg: Leg,

@@ -1,9 +1,19 @@
 //! One session from the 101 to its end.
 //!
 //! ```text
-//! Relaying --Close, FIN, fault, deadline, drain--> Closing --both legs over, or linger over--> Ended
-//!     '----------------------------reset------------------------------------------------------^
+//!                 ┌───────── Close, fault, deadline, drain, slow reader ─────────┐
+//!                 │                                                              ▼
+//!             Relaying ──FIN──► HalfClosed ──Close, fault, life, drain, ...──► Closing
+//!                 │               │    │                                         │
+//!               reset    reset ───┘    └─ both legs over,                        └─ both legs over, or linger
+//!                 ▼        ▼              or no byte for the linger time            time over, or reset
+//!                 └────────┴───────────────────┴──► Ended ◄──────────────────────┘
 //! ```
+//!
+//! *HalfClosed*: one leg has ended what it sends, which the other one is told in kind; what that one sends goes on for as
+//! long as bytes move. *Closing*: a Close frame is under way, or a leg is lost: the time that is left is fixed.
+//!
+//! The cause of a session is the first one. What comes later changes what the legs are told, and how long the end takes.
 //!
 //! The property to trust: the bytes that leave on a leg are a prefix of the bytes that came from the other one, plus at
 //! most one Close frame of ringgate's own, which stands on a frame boundary and is the last thing that leaves.
@@ -12,7 +22,7 @@
 
 mod leg;
 
-use self::leg::{Intake, LegState, Outlet};
+use self::leg::{Ending, Intake, LegState, Outlet};
 use super::effect::{Effect, Effects};
 use super::termination::{Cause, Farewell, Phase, Termination};
 use super::{Leg, Moment};
@@ -31,7 +41,8 @@ pub struct SessionLimits {
     pub idle_timeout_ms: u64,
     /// Milliseconds after which the session ends whatever it does (`longest_life`); absent for none.
     pub longest_life_ms: Option<u64>,
-    /// Milliseconds that a session has for its end: from the first Close, FIN or fault to both legs' ends.
+    /// Milliseconds that a session has for its end: from the first Close or fault to both legs' ends. When one leg has only
+    /// ended what it sends (FIN): milliseconds without a byte either way after which the session ends.
     pub linger_ms: u64,
 }
 
@@ -50,7 +61,16 @@ pub enum Gone {
 struct End {
     cause: Cause,
     by: Option<Leg>,
-    linger_until: Moment,
+    linger: Linger,
+}
+
+/// How long the end of a session may take.
+#[derive(Clone, Copy, Debug)]
+enum Linger {
+    /// A leg has ended what it sends: for as long as bytes move either way.
+    WhileBytesMove,
+    /// Until then, whatever moves.
+    Until(Moment),
 }
 
 /// The state of one session. Each call appends what is to be done to `effects`; the caller carries it out in order.
@@ -82,6 +102,15 @@ impl Session {
         }
     }
 
+    /// The bytes of these legs are wrapped in records, which say when they end.
+    #[must_use]
+    pub fn with_records(mut self, is_wrapped: [bool; 2]) -> Self {
+        for leg in Leg::BOTH {
+            self.legs[leg as usize].is_wrapped = is_wrapped[leg as usize];
+        }
+        self
+    }
+
     /// Whether `leg` is not to be read for now.
     pub fn is_paused(&self, leg: Leg) -> bool {
         self.legs[leg as usize].is_paused
@@ -92,6 +121,11 @@ impl Session {
         self.is_over
     }
 
+    /// Whether nothing more is to be sent to `leg`, not even by the records around its bytes.
+    pub fn is_shut(&self, leg: Leg) -> bool {
+        self.is_over || matches!(self.legs[leg as usize].outlet, Outlet::Shut)
+    }
+
     /// What `leg` sent so far, by kind; nothing for an opaque session.
     pub fn tally(&self, leg: Leg) -> &Tally {
         self.legs[leg as usize].scanner.tally()
@@ -99,12 +133,14 @@ impl Session {
 
     /// When [`Session::handle_deadline`] is due. It moves later by itself; earlier only with `Effect::Deadline`.
     pub fn next_deadline(&self) -> Moment {
-        if let Some(end) = &self.end {
-            return end.linger_until;
-        }
-        let idle_at = self.active_at.after_millis(self.limits.idle_timeout_ms);
+        let silence_ms = match self.end.as_ref().map(|end| end.linger) {
+            Some(Linger::Until(until)) => return until,
+            Some(Linger::WhileBytesMove) => self.limits.linger_ms.min(self.limits.idle_timeout_ms),
+            None => self.limits.idle_timeout_ms,
+        };
+        let silent_until = self.active_at.after_millis(silence_ms);
         let cut_until = Leg::BOTH.map(|leg| self.cut_until(leg));
-        cut_until.into_iter().chain([self.life_until]).flatten().fold(idle_at, Moment::min)
+        cut_until.into_iter().chain([self.life_until]).flatten().fold(silent_until, Moment::min)
     }
 
     /// When the incomplete record of a leg is late. A leg that is not read cannot finish one.
@@ -146,10 +182,10 @@ impl Session {
         self.legs[leg as usize].scanner.pass_unseen(bytes);
         self.owe(leg, bytes, effects);
         let other = leg.other();
-        if let Outlet::ClosingAt { code } = self.legs[other as usize].outlet
+        if let Outlet::ClosingAt { code, cause } = self.legs[other as usize].outlet
             && self.legs[leg as usize].scanner.is_at_boundary()
         {
-            self.inject_close(other, code, effects);
+            self.inject_close(other, code, cause, effects);
             self.settle(effects);
         }
     }
@@ -168,7 +204,7 @@ impl Session {
         if owed <= OWED_BYTES_LOW && self.legs[source as usize].is_paused {
             self.resume(source, now, effects);
         }
-        if owed == 0 && matches!(outlet, Outlet::Finishing) {
+        if owed == 0 && matches!(outlet, Outlet::Finishing(_)) {
             self.settle(effects);
         }
     }
@@ -179,9 +215,19 @@ impl Session {
             return;
         }
         match how {
-            Gone::Finished => self.handle_finished(leg, Cause::Ended, now, effects),
-            Gone::Truncated => self.handle_finished(leg, Cause::Truncated, now, effects),
+            Gone::Finished => self.end_stream(leg, Cause::Ended, now, effects),
+            Gone::Truncated => self.end_stream(leg, Cause::Truncated, now, effects),
             Gone::Reset => self.handle_reset(leg, now, effects),
+        }
+    }
+
+    /// The end of the records towards `leg`, which [`Effect::SayEnd`] asked for, is queued: so many bytes, at least one.
+    pub fn handle_end_said(&mut self, leg: Leg, bytes: u64) {
+        debug_assert!(bytes > 0, "an end of records of no bytes");
+        let state = &mut self.legs[leg as usize];
+        state.owed_bytes += bytes;
+        if matches!(state.outlet, Outlet::Saying) {
+            state.outlet = Outlet::Finishing(Ending::Bare);
         }
     }
 
@@ -193,7 +239,7 @@ impl Session {
     /// What came from `leg` ends within a record, or at the end of one.
     pub fn handle_cut(&mut self, leg: Leg, is_within_record: bool, now: Moment, effects: &mut Effects) {
         self.legs[leg as usize].cut_since = is_within_record.then_some(now);
-        if is_within_record && self.end.is_none() {
+        if is_within_record && !self.is_over && !self.is_closing() {
             effects.push(Effect::Deadline(self.next_deadline()));
         }
     }
@@ -203,8 +249,7 @@ impl Session {
         if self.is_over {
             return;
         }
-        self.begin_end(Cause::RecordFault, Some(leg), now, effects);
-        self.abandon(leg, Effect::Discard { leg }, now, effects);
+        self.abandon(leg, Cause::RecordFault, Effect::Discard { leg }, now, effects);
     }
 
     /// A deadline may have passed.
@@ -212,7 +257,7 @@ impl Session {
         if self.is_over || now < self.next_deadline() {
             return;
         }
-        if self.end.is_some() {
+        if self.is_closing() {
             self.finish(effects);
         } else if self.life_until.is_some_and(|life_until| life_until <= now) {
             self.end_by_ringgate(Cause::LongestLife, now, effects);
@@ -220,21 +265,24 @@ impl Session {
             Leg::BOTH.into_iter().find(|leg| self.cut_until(*leg).is_some_and(|until| until <= now))
         {
             self.handle_record_fault(leg, now, effects);
+        } else if self.end.is_some() {
+            // What was left of a half-closed session has fallen silent.
+            self.finish(effects);
         } else {
             self.end_by_ringgate(Cause::Idle, now, effects);
         }
     }
 
-    /// Ringgate ends the session for a reason of its own: both legs are told at their next boundary.
+    /// Ringgate ends the session for a reason of its own: each leg that can still be told is told at its next boundary.
     ///
     /// A session that is closing already goes on with that.
     pub fn end_by_ringgate(&mut self, cause: Cause, now: Moment, effects: &mut Effects) {
-        if self.end.is_some() {
+        if self.is_over || self.is_closing() {
             return;
         }
         self.begin_end(cause, None, now, effects);
         for leg in Leg::BOTH {
-            self.say_farewell(leg, effects);
+            self.tell(leg, cause, None, effects);
         }
         self.settle(effects);
     }
@@ -243,7 +291,7 @@ impl Session {
     /// of that is taken.
     pub fn handle_slow(&mut self, leg: Leg, effects: &mut Effects) {
         let source = leg.other();
-        if self.end.is_some() || self.legs[source as usize].is_paused {
+        if self.is_over || self.is_closing() || self.legs[source as usize].is_paused {
             return;
         }
         self.legs[source as usize].is_paused = true;
@@ -256,19 +304,34 @@ impl Session {
         if self.is_over {
             return;
         }
-        self.begin_end(Cause::SlowReader, Some(leg), now, effects);
-        self.abandon(leg, Effect::Reset { leg }, now, effects);
+        self.abandon(leg, Cause::SlowReader, Effect::Reset { leg }, now, effects);
     }
 
     /// Ends the session at once, whatever is owed: no time is left. `cause` counts unless there is one already.
+    ///
+    /// A leg at whose boundary nothing is owed gets the Close frame of `cause`; any other that was not told yet, a plain end.
     pub fn cut(&mut self, cause: Cause, now: Moment, effects: &mut Effects) {
         if self.is_over {
             return;
         }
-        if self.end.is_none() {
-            self.begin_end(cause, None, now, effects);
+        self.begin_end(cause, None, now, effects);
+        for leg in Leg::BOTH {
+            if let Farewell::Close(code) | Farewell::LastClose(code) = cause.farewell(leg, None)
+                && self.is_boundary_at_hand(leg)
+            {
+                let frame = self.close_frame(leg, code, cause);
+                self.legs[leg as usize].outlet = Outlet::Closed;
+                effects.push(Effect::InjectNow { to: leg, frame });
+            }
         }
         self.finish(effects);
+    }
+
+    /// Whether `leg` has been sent everything, and that up to the end of a frame.
+    fn is_boundary_at_hand(&self, leg: Leg) -> bool {
+        let (state, source) = (&self.legs[leg as usize], &self.legs[leg.other() as usize]);
+        let is_open = matches!(state.outlet, Outlet::Open) && self.limits.frames.is_some();
+        is_open && state.owed_bytes == 0 && source.scanner.is_at_boundary()
     }
 
     fn relay_bytes(&mut self, leg: Leg, bytes: &[u8], now: Moment, effects: &mut Effects) {
@@ -276,13 +339,13 @@ impl Session {
             return self.forward(leg, Held::default(), bytes.len(), effects);
         };
         let other = leg.other();
-        if let Outlet::ClosingAt { code } = self.legs[other as usize].outlet {
+        if let Outlet::ClosingAt { code, cause } = self.legs[other as usize].outlet {
             let (passing, stop) = self.legs[leg as usize].scanner.finish_frame(bytes);
             self.forward(leg, Held::default(), passing, effects);
             if let Some(Stop::Closed(code)) = stop {
                 self.handle_close_frame(leg, code, now, effects);
             } else if self.legs[leg as usize].scanner.is_at_boundary() {
-                self.inject_close(other, code, effects);
+                self.inject_close(other, code, cause, effects);
                 self.drop_bytes(leg, &bytes[passing..], effects);
                 // The leg that was just told may have been done for long.
                 self.settle(effects);
@@ -358,30 +421,28 @@ impl Session {
         let state = &mut self.legs[leg as usize];
         state.intake = Intake::Ignored;
         state.is_broken = true;
-        if self.end.is_none() {
-            let cause = match fault {
-                FrameFault::FrameTooBig(_) => Cause::FrameTooBig,
-                FrameFault::MessageTooBig(_) => Cause::MessageTooBig,
-                FrameFault::ReservedBitSet
-                | FrameFault::UnknownOpcode(_)
-                | FrameFault::NotMasked
-                | FrameFault::Masked
-                | FrameFault::LengthNotMinimal
-                | FrameFault::LengthTopBitSet
-                | FrameFault::ControlFrameTooLong
-                | FrameFault::ControlFrameFragmented
-                | FrameFault::ContinuationWithoutMessage
-                | FrameFault::MessageInsideMessage
-                | FrameFault::ClosePayloadOfOneByte
-                | FrameFault::CloseCodeNotAllowed(_) => Cause::FrameFault,
-            };
-            self.begin_end(cause, Some(leg), now, effects);
-            self.say_farewell(leg, effects);
+        let cause = match fault {
+            FrameFault::FrameTooBig(_) => Cause::FrameTooBig,
+            FrameFault::MessageTooBig(_) => Cause::MessageTooBig,
+            FrameFault::ReservedBitSet
+            | FrameFault::UnknownOpcode(_)
+            | FrameFault::NotMasked
+            | FrameFault::Masked
+            | FrameFault::LengthNotMinimal
+            | FrameFault::LengthTopBitSet
+            | FrameFault::ControlFrameTooLong
+            | FrameFault::ControlFrameFragmented
+            | FrameFault::ContinuationWithoutMessage
+            | FrameFault::MessageInsideMessage
+            | FrameFault::ClosePayloadOfOneByte
+            | FrameFault::CloseCodeNotAllowed(_) => Cause::FrameFault,
+        };
+        self.begin_end(cause, Some(leg), now, effects);
+        // The fault was found at a header, so the stream towards the other leg stands at a boundary. One of the legs may have
+        // been told something before: then it hears nothing more.
+        for told in [leg, leg.other()] {
+            self.tell(told, cause, Some(leg), effects);
         }
-        // In a session that is ending already, only the other endpoint can have ended it (this leg is still relayed):
-        // then this leg was told before.
-        // The fault was found at a header, so the outgoing stream stands at a boundary.
-        self.close_outlet(leg.other(), Self::code_for_innocent(leg.other()), effects);
         self.settle(effects);
     }
 
@@ -391,50 +452,48 @@ impl Session {
         effects.push(Effect::Resume { leg });
         if state.cut_since.is_some() {
             state.cut_since = Some(now);
-            if self.end.is_none() {
+            if !self.is_closing() {
                 effects.push(Effect::Deadline(self.next_deadline()));
             }
         }
     }
 
-    fn handle_finished(&mut self, leg: Leg, cause: Cause, now: Moment, effects: &mut Effects) {
+    /// Nothing more comes from `leg`, for `cause`: the other one is told in kind, behind all that it is owed.
+    fn end_stream(&mut self, leg: Leg, cause: Cause, now: Moment, effects: &mut Effects) {
         let state = &mut self.legs[leg as usize];
         if matches!(state.intake, Intake::Over) {
             return;
         }
         state.intake = Intake::Over;
-        let is_at_boundary = state.scanner.is_at_boundary();
         self.begin_end(cause, Some(leg), now, effects);
-        let other = leg.other();
-        match self.legs[other as usize].outlet {
-            Outlet::Open if is_at_boundary => {
-                self.close_outlet(other, Self::code_for_innocent(other), effects);
-            }
-            // Mid-frame no boundary will come any more: a plain end.
-            Outlet::Open | Outlet::ClosingAt { .. } => self.legs[other as usize].outlet = Outlet::Finishing,
-            Outlet::Closed | Outlet::Finishing | Outlet::Shut => {}
-        }
+        self.tell(leg.other(), cause, Some(leg), effects);
         self.settle(effects);
     }
 
     fn handle_reset(&mut self, leg: Leg, now: Moment, effects: &mut Effects) {
-        let other = leg.other();
-        if self.end.is_none() {
-            self.begin_end(Cause::Reset, Some(leg), now, effects);
-            for each in Leg::BOTH {
-                self.legs[each as usize].intake = Intake::Over;
-                self.legs[each as usize].outlet = Outlet::Shut;
-            }
-            effects.push(Effect::Discard { leg });
-            effects.push(Effect::Reset { leg: other });
-            return self.finish(effects);
+        let (state, other) = (&self.legs[leg as usize], &self.legs[leg.other() as usize]);
+        // It cut what it was sending.
+        let cuts_its_stream = matches!(state.intake, Intake::Relayed);
+        // It had ended that, all of which is sent, and refuses what the other leg goes on to send.
+        let refuses_the_others =
+            matches!(other.intake, Intake::Relayed) && matches!(other.outlet, Outlet::Shut);
+        if !cuts_its_stream && !refuses_the_others {
+            // The other leg gets what it is owed, the Close or the end with which this one has ended before.
+            return self.abandon(leg, Cause::Reset, Effect::Discard { leg }, now, effects);
         }
-        // The session was ending anyway.
-        self.abandon(leg, Effect::Discard { leg }, now, effects);
+        self.begin_end(Cause::Reset, Some(leg), now, effects);
+        for each in Leg::BOTH {
+            self.legs[each as usize].intake = Intake::Over;
+            self.legs[each as usize].outlet = Outlet::Shut;
+        }
+        effects.push(Effect::Discard { leg });
+        effects.push(Effect::Reset { leg: leg.other() });
+        self.finish(effects);
     }
 
-    /// `leg` is done, both ways; the other one gets what it is owed.
-    fn abandon(&mut self, leg: Leg, discard: Effect, now: Moment, effects: &mut Effects) {
+    /// `leg` is lost for `cause`, both ways: nobody takes what it is owed. The other one gets what it is owed, and is told.
+    fn abandon(&mut self, leg: Leg, cause: Cause, discard: Effect, now: Moment, effects: &mut Effects) {
+        self.begin_end(cause, Some(leg), now, effects);
         let other = leg.other();
         let state = &mut self.legs[leg as usize];
         state.outlet = Outlet::Shut;
@@ -446,54 +505,52 @@ impl Session {
         if self.legs[other as usize].is_paused {
             self.resume(other, now, effects);
         }
-        self.handle_finished(leg, Cause::Ended, now, effects);
+        self.end_stream(leg, cause, now, effects);
         self.settle(effects);
     }
 
-    /// Says to `leg` what the table says for the session's cause, at the next boundary of its stream.
-    fn say_farewell(&mut self, leg: Leg, effects: &mut Effects) {
-        let Some(end) = &self.end else { return };
-        match end.cause.farewell(leg, end.by) {
-            Farewell::Close(code) => self.close_outlet(leg, code, effects),
-            Farewell::AsItCame | Farewell::Reset | Farewell::Nothing => {}
+    /// Tells `leg` what the table says for `cause`, if it was told nothing yet.
+    fn tell(&mut self, leg: Leg, cause: Cause, by: Option<Leg>, effects: &mut Effects) {
+        match cause.farewell(leg, by) {
+            Farewell::Close(code) | Farewell::LastClose(code) => {
+                self.close_outlet(leg, code, cause, effects);
+            }
+            Farewell::PlainEnd => self.end_outlet(leg, Ending::Plain),
+            Farewell::BareFin => self.end_outlet(leg, Ending::Bare),
+            // A Close was passed on with the bytes that it came in; a reset or an alert is no matter of what is queued.
+            Farewell::AsItCame | Farewell::Alert | Farewell::Reset | Farewell::Nothing => {}
         }
     }
 
-    fn code_for_innocent(leg: Leg) -> CloseCode {
-        match leg {
-            Leg::Downstream => CloseCode::InternalError,
-            Leg::Upstream => CloseCode::GoingAway,
+    /// Ends what is sent to `leg` behind what it is owed, without a Close frame.
+    fn end_outlet(&mut self, leg: Leg, ending: Ending) {
+        if matches!(self.legs[leg as usize].outlet, Outlet::Open | Outlet::ClosingAt { .. }) {
+            self.legs[leg as usize].outlet = Outlet::Finishing(ending);
+            let source = &mut self.legs[leg.other() as usize];
+            if matches!(source.intake, Intake::Relayed) {
+                source.intake = Intake::Ignored;
+            }
         }
     }
 
     /// Ends what is sent to `leg` with a Close frame, now or at the next boundary; an opaque stream with a plain end.
-    fn close_outlet(&mut self, leg: Leg, code: CloseCode, effects: &mut Effects) {
+    fn close_outlet(&mut self, leg: Leg, code: CloseCode, cause: Cause, effects: &mut Effects) {
         if !matches!(self.legs[leg as usize].outlet, Outlet::Open) {
             return;
         }
-        let source = &mut self.legs[leg.other() as usize];
-        if self.limits.frames.is_none() {
-            self.legs[leg as usize].outlet = Outlet::Finishing;
-            if matches!(self.legs[leg.other() as usize].intake, Intake::Relayed) {
-                self.legs[leg.other() as usize].intake = Intake::Ignored;
-            }
-        } else if source.scanner.is_at_boundary() {
-            self.inject_close(leg, code, effects);
-        } else if matches!(source.intake, Intake::Relayed) {
-            self.legs[leg as usize].outlet = Outlet::ClosingAt { code };
+        let source = &self.legs[leg.other() as usize];
+        if self.limits.frames.is_some() && source.scanner.is_at_boundary() {
+            self.inject_close(leg, code, cause, effects);
+        } else if self.limits.frames.is_some() && matches!(source.intake, Intake::Relayed) {
+            self.legs[leg as usize].outlet = Outlet::ClosingAt { code, cause };
         } else {
-            self.legs[leg as usize].outlet = Outlet::Finishing;
+            self.end_outlet(leg, Ending::Plain);
         }
     }
 
     /// Queues a Close frame of ours; the outgoing stream stands at a boundary.
-    fn inject_close(&mut self, leg: Leg, code: CloseCode, effects: &mut Effects) {
-        let cause = self.end.as_ref().map_or(Cause::Bug, |end| end.cause);
-        let mask = match leg {
-            Leg::Downstream => None,
-            Leg::Upstream => Some(self.mask),
-        };
-        let frame = CloseFrame::new(code, cause.close_reason(code), mask);
+    fn inject_close(&mut self, leg: Leg, code: CloseCode, cause: Cause, effects: &mut Effects) {
+        let frame = self.close_frame(leg, code, cause);
         let state = &mut self.legs[leg as usize];
         state.outlet = Outlet::Closed;
         state.owed_bytes += frame.as_bytes().len() as u64;
@@ -504,12 +561,33 @@ impl Session {
         }
     }
 
+    fn close_frame(&self, to: Leg, code: CloseCode, cause: Cause) -> CloseFrame {
+        let mask = match to {
+            Leg::Downstream => None,
+            Leg::Upstream => Some(self.mask),
+        };
+        CloseFrame::new(code, cause.close_reason(code), mask)
+    }
+
+    /// Whether a Close frame is under way or a leg is lost: the time that is left is fixed.
+    fn is_closing(&self) -> bool {
+        matches!(self.end, Some(End { linger: Linger::Until(_), .. }))
+    }
+
+    /// The session ends for `cause`, unless it does for another one already.
     fn begin_end(&mut self, cause: Cause, by: Option<Leg>, now: Moment, effects: &mut Effects) {
-        if self.end.is_none() {
-            let linger_until = now.after_millis(self.limits.linger_ms);
-            self.end = Some(End { cause, by, linger_until });
-            effects.push(Effect::Deadline(linger_until));
+        let is_half = matches!(cause, Cause::Ended | Cause::Truncated);
+        if self.is_closing() || (is_half && self.end.is_some()) {
+            return;
         }
+        let linger = if is_half {
+            self.active_at = now;
+            Linger::WhileBytesMove
+        } else {
+            Linger::Until(now.after_millis(self.limits.linger_ms))
+        };
+        self.end.get_or_insert(End { cause, by, linger }).linger = linger;
+        effects.push(Effect::Deadline(self.next_deadline()));
     }
 
     /// Takes every step towards the end that the legs' states allow.
@@ -527,11 +605,23 @@ impl Session {
             };
             let is_done = may_finish || state.is_broken || matches!(state.intake, Intake::Over);
             if matches!(state.outlet, Outlet::Closed) && is_done {
-                state.outlet = Outlet::Finishing;
+                state.outlet = Outlet::Finishing(Ending::Plain);
             }
-            if matches!(state.outlet, Outlet::Finishing) && state.owed_bytes == 0 {
-                state.outlet = Outlet::Shut;
-                effects.push(Effect::Shutdown { leg });
+            match state.outlet {
+                Outlet::Finishing(Ending::Plain) if state.owed_bytes == 0 && state.is_wrapped => {
+                    state.outlet = Outlet::Saying;
+                    effects.push(Effect::SayEnd { leg });
+                }
+                Outlet::Finishing(_) if state.owed_bytes == 0 => {
+                    state.outlet = Outlet::Shut;
+                    effects.push(Effect::Shutdown { leg });
+                }
+                Outlet::Open
+                | Outlet::ClosingAt { .. }
+                | Outlet::Closed
+                | Outlet::Finishing(_)
+                | Outlet::Saying
+                | Outlet::Shut => {}
             }
         }
         let is_over =
@@ -541,7 +631,21 @@ impl Session {
         }
     }
 
+    /// The session is over. What was not told to a leg before is a plain end, as far as there is room for one now.
     fn finish(&mut self, effects: &mut Effects) {
+        for leg in Leg::BOTH {
+            let state = &self.legs[leg as usize];
+            let is_to_be_said = match state.outlet {
+                Outlet::Open
+                | Outlet::ClosingAt { .. }
+                | Outlet::Closed
+                | Outlet::Finishing(Ending::Plain) => true,
+                Outlet::Finishing(Ending::Bare) | Outlet::Saying | Outlet::Shut => false,
+            };
+            if is_to_be_said && state.is_wrapped && state.owed_bytes == 0 {
+                effects.push(Effect::SayEndNow { leg });
+            }
+        }
         let (cause, by) = self.end.as_ref().map_or((Cause::Bug, None), |end| (end.cause, end.by));
         self.is_over = true;
         effects.push(Effect::Ended(Termination {

@@ -90,13 +90,22 @@ pub enum Answer {
     NotBefore,
 }
 
-/// What a leg is told when a cause stands after the 101.
+/// What a leg is told when a cause stands after the 101. All but a reset and an alert come behind every byte that the leg is
+/// owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Farewell {
-    /// A Close frame with this code.
+    /// A Close frame with this code, at the next frame boundary. Where the stream ends before one: a plain end.
     Close(CloseCode),
+    /// A Close frame with this code if a boundary is at hand, else a plain end: there is no time to wait for either.
+    LastClose(CloseCode),
     /// The other endpoint's Close frame as it came.
     AsItCame,
+    /// An end in good order: FIN, under TLS a close_notify before it.
+    PlainEnd,
+    /// FIN alone. Under TLS the missing close_notify shows that more may have been to come (RFC 8446 §6.1).
+    BareFin,
+    /// A TLS alert that names the fault, and FIN.
+    Alert,
     /// A reset.
     Reset,
     /// Nothing: the leg ended by itself, or the cause does not occur after the 101.
@@ -230,30 +239,33 @@ impl Cause {
     /// Where ringgate itself ends the session, `by` is absent and the table's two columns are client and backend.
     pub fn farewell(self, leg: Leg, by: Option<Leg>) -> Farewell {
         let is_culprit = by == Some(leg);
-        // What an innocent leg hears about the other one's failing.
-        let of_the_other = match leg {
+        // A client hears of its backend's faults of framing (1011). A backend hears of a client's fault as it would of the
+        // client's end: it can do nothing about it.
+        let of_a_frame_fault = match leg {
             Leg::Downstream => Farewell::Close(CloseCode::InternalError),
-            Leg::Upstream => Farewell::Close(CloseCode::GoingAway),
+            Leg::Upstream => Farewell::PlainEnd,
         };
         match self {
-            Self::Closed if is_culprit => Farewell::Nothing,
+            Self::Closed | Self::Ended | Self::Truncated | Self::Reset if is_culprit => Farewell::Nothing,
             Self::Closed => Farewell::AsItCame,
-            Self::Ended | Self::Truncated | Self::RecordFault if is_culprit => Farewell::Nothing,
-            Self::Ended | Self::Truncated | Self::RecordFault => of_the_other,
-            Self::Reset if is_culprit => Farewell::Nothing,
+            Self::Ended => Farewell::PlainEnd,
+            Self::Truncated => Farewell::BareFin,
             Self::Reset => Farewell::Reset,
+            Self::RecordFault if is_culprit => Farewell::Alert,
+            Self::RecordFault => Farewell::BareFin,
             Self::FrameFault if is_culprit => Farewell::Close(CloseCode::ProtocolError),
             Self::FrameTooBig | Self::MessageTooBig if is_culprit => {
                 Farewell::Close(CloseCode::MessageTooBig)
             }
+            Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig => of_a_frame_fault,
             Self::SlowReader if is_culprit => Farewell::Reset,
-            Self::FrameFault | Self::FrameTooBig | Self::MessageTooBig | Self::SlowReader => of_the_other,
+            Self::SlowReader => Farewell::PlainEnd,
             Self::Idle | Self::LongestLife | Self::Drain => Farewell::Close(CloseCode::GoingAway),
             Self::Revoked => match leg {
                 Leg::Downstream => Farewell::Close(CloseCode::PolicyViolation),
                 Leg::Upstream => Farewell::Close(CloseCode::GoingAway),
             },
-            Self::Bug => of_the_other,
+            Self::Bug => Farewell::LastClose(CloseCode::GoingAway),
             Self::InstanceFull
             | Self::ApiFull
             | Self::ProductFull
@@ -276,9 +288,9 @@ impl Cause {
 
     /// The reason that goes with a Close frame of ringgate's own with this code.
     ///
-    /// A client that is told 1011 hears that the other side failed, whatever came before: "bad gateway".
+    /// 1011 goes to a client whose backend broke the rules of framing: "bad gateway".
     pub fn close_reason(self, code: CloseCode) -> &'static str {
-        if code == CloseCode::InternalError && self != Self::Bug { "bad gateway" } else { self.name() }
+        if code == CloseCode::InternalError { "bad gateway" } else { self.name() }
     }
 }
 

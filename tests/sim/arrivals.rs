@@ -118,6 +118,8 @@ fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
             is_revocable,
             opened_at: None,
             active_at: inside.now,
+            half_closed_at: None,
+            went_on: false,
             is_over: false,
         };
         let session = inside.add_session(connections, known);

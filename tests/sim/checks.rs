@@ -1,5 +1,6 @@
 //! What holds between two turns: the relay's books against the ring's and the world's.
 
+use super::connection::Connection;
 use super::operation::{InFlight, Kind};
 use super::ring::SimRing;
 use super::script::Stop;
@@ -99,9 +100,12 @@ impl Simulation {
         let mut world = self.world.borrow_mut();
         let now = world.now;
         for carrier in &carriers {
-            let session = &mut world.sessions[carrier.connection / 2];
-            session.opened_at.get_or_insert(now);
-            session.is_over |= carrier.is_over;
+            let number = carrier.connection / 2;
+            world.sessions[number].opened_at.get_or_insert(now);
+            if carrier.is_over && !world.sessions[number].is_over {
+                check_half_closed(&world, number);
+                world.sessions[number].is_over = true;
+            }
         }
         for pair in carriers.chunks(2) {
             check_progress(&world, pair);
@@ -282,6 +286,40 @@ fn check_progress(world: &World, pair: &[Carrier]) {
         assert!(!has_ended(other) || is_told, "connection {id} is not told that the other leg ended");
         assert!(!pair[other].is_paused, "connection {id} is owed nothing, and the other leg is not read");
     }
+}
+
+/// A session of which a leg had ended, and nothing else had happened, was not over before the other one had ended too, or
+/// nothing had moved for as long as it may.
+fn check_half_closed(world: &World, number: usize) {
+    let (session, now) = (&world.sessions[number], world.now);
+    let pair = [number * 2, number * 2 + 1].map(|id| &world.connections[id]);
+    let is_ended_otherwise = |connection: &Connection| {
+        connection.is_broken
+            || connection.failed_at.is_some()
+            || connection.resets_on_close
+            || connection.farewell_at.is_some()
+            || (!connection.script.is_opaque && connection.script.stop_within(connection.read).is_some())
+            || connection.wrapped.as_ref().is_some_and(|wrapped| wrapped.is_broken() || wrapped.is_given_up)
+    };
+    let life_until = session.limits.longest_life_ms.map(|life_ms| session.opened_at.unwrap_or(0) + life_ms);
+    let by_ringgate = [life_until, world.cuts_at.map(|_| 0), world.revoked_by.map(|_| 0)];
+    // An idle session that is never at a boundary is told nothing that could be seen.
+    let may_be_idle = session.limits.idle_timeout_ms < 60_000;
+    let is_by_ringgate = by_ringgate.into_iter().flatten().any(|at| at <= now) || may_be_idle;
+    let Some(half_closed_at) = session.half_closed_at else { return };
+    if is_by_ringgate || pair.into_iter().any(is_ended_otherwise) {
+        return;
+    }
+    let have_both_ended = pair.iter().all(|connection| {
+        // Under TLS it is said before the connection's own end.
+        connection.is_end_told || connection.wrapped.as_ref().is_some_and(|wrapped| wrapped.has_closed)
+    });
+    assert!(
+        have_both_ended || now >= session.active_at.max(half_closed_at) + session.limits.linger_ms,
+        "session {number} was half closed at {half_closed_at}, had bytes at {}, and is over at {now}: {:?}",
+        session.active_at,
+        session.limits
+    );
 }
 
 /// Whoever takes long is cancelled, until it holds no buffer and, when its session is over, is no more.

@@ -303,3 +303,54 @@ fn a_record_that_drips_in_has_until_its_deadline_however_often_a_byte_comes() {
         assert_eq!(simulation.terminations(Cause::RecordFault), 1);
     });
 }
+
+#[test]
+fn what_a_half_closed_session_still_moves_goes_on_beyond_its_linger_time() {
+    for is_wrapped in [false, true] {
+        let rng = &mut Rng::with_seed(5);
+        // The client ends at once, and listens on.
+        let leaves = Habits { after_script: Some(Leave::Finish), ..QUIET };
+        let mut client = Connection::new(Endpoint::new(leaves, 0), messages(Leg::Downstream, &[50]), 0);
+        let mut records = None;
+        if is_wrapped {
+            let (wrapped, of_relay) = Wrapped::pair(rng, Role::Server);
+            client.wrapped = Some(Box::new(wrapped));
+            records = Some(Box::new(of_relay) as Box<dyn ringgate::tls::record::Records>);
+        }
+        let backend = Connection::new(Endpoint::new(QUIET, 0), messages(Leg::Upstream, &[]), 0);
+        let plan =
+            Plan { connections: [client, backend], limits: LIMITS, mask: [1; 4], records: [records, None] };
+        let scenario = Scenario {
+            odds: Odds::default(),
+            buffers: 8,
+            posted_max: 4,
+            backlog_bytes_max: 64 << 20,
+            zero_copy_bytes_min: None,
+            splice_bytes_min: None,
+            arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
+        };
+        let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
+        let world = simulation.world.clone();
+        telling(&world, || {
+            simulation.turn_until("the client's end", |world| {
+                world.connections.get(BACKEND).is_some_and(|backend| backend.is_shut)
+            });
+            for count in 1..=5 {
+                let answer = messages(Leg::Upstream, &[300; 5][..count]);
+                {
+                    let mut world = simulation.world.borrow_mut();
+                    let soon = world.now + LIMITS.linger_ms - 100;
+                    world.connections[BACKEND].script = answer.clone();
+                    world.connections[BACKEND].endpoint.wake_writer(soon);
+                }
+                simulation.turn_until("a message", |world| world.connections[CLIENT].taken == answer.bytes);
+            }
+            let last_at = simulation.world.borrow().now;
+            assert!(last_at > 3 * LIMITS.linger_ms, "{last_at}");
+            simulation.turn_until("the end", |world| world.connections[CLIENT].is_closed);
+            let silence = simulation.world.borrow().now - last_at;
+            assert!((LIMITS.linger_ms..LIMITS.linger_ms + 500).contains(&silence), "{silence}");
+            simulation.run();
+        });
+    }
+}

@@ -22,8 +22,10 @@ pub struct Wrapped {
     pub is_corrupt_at: Option<usize>,
     /// It has said that nothing more comes.
     pub has_closed: bool,
-    /// The relay has said so.
+    /// The relay has said so, or that it gives up.
     pub is_told_end: bool,
+    /// The relay has given up what comes, by an alert.
+    pub is_given_up: bool,
     refreshes: u8,
     /// Of a record that has not come whole.
     incoming: Vec<u8>,
@@ -58,6 +60,7 @@ impl Wrapped {
             is_corrupt_at: None,
             has_closed: false,
             is_told_end: false,
+            is_given_up: false,
             refreshes: 0,
             incoming: Vec::new(),
         };
@@ -142,8 +145,9 @@ impl Wrapped {
                 Step::Plaintext(range) => said.extend_from_slice(&self.incoming[range]),
                 Step::Ticket(_) => {}
                 Step::Hold | Step::Done => break,
-                Step::Closed | Step::Alert(_) => {
+                step @ (Step::Closed | Step::Alert(_)) => {
                     self.is_told_end = true;
+                    self.is_given_up = matches!(step, Step::Alert(_));
                     assert_eq!(at, self.incoming.len(), "the relay sends behind its last alert");
                     break;
                 }

@@ -219,11 +219,17 @@ impl SimRing {
             }
             if !is_send && (result == 0 || (is_failure && result != -libc::ENOBUFS)) {
                 connection.is_end_told = true;
+                world.sessions[id / 2].half_closed_at.get_or_insert(now);
             }
         }
         let id = self.names.get(&name_of(token)).copied();
-        if let Some(id) = id.filter(|_| result > 0 && !is_wait) {
-            world.sessions[id / 2].active_at = world.now;
+        // The mailbox has no slot: its token looks like one of the first.
+        let moves_bytes = result > 0 && !is_wait && Token::from_bits(token).operation() != Operation::Mailbox;
+        if let Some(id) = id.filter(|_| moves_bytes) {
+            let now = world.now;
+            let session = &mut world.sessions[id / 2];
+            session.active_at = now;
+            session.went_on |= session.half_closed_at.is_some_and(|at| now > at + session.limits.linger_ms);
         }
         let chunk = buffer.and_then(|index| self.pool.take_received(index, result.max(0) as usize));
         if let Some(chunk) = &chunk {

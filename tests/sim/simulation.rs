@@ -35,6 +35,8 @@ pub struct Summary {
     pub slow_readers: u64,
     pub bytes: usize,
     pub spliced: u64,
+    /// Sessions that moved bytes for longer than their linger time after one of their legs had ended.
+    pub went_on: usize,
 }
 
 impl Simulation {
@@ -103,6 +105,7 @@ impl Simulation {
             slow_readers: self.counters.terminations_of(Cause::SlowReader, Phase::Relay),
             bytes: world.connections.iter().map(|connection| connection.taken.len()).sum(),
             spliced: count(&self.counters.spliced_bytes),
+            went_on: world.sessions.iter().filter(|session| session.went_on).count(),
         };
         drop(world);
         ManuallyDrop::into_inner(self.relay);

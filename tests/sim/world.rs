@@ -45,6 +45,10 @@ pub struct Known {
     pub opened_at: Option<u64>,
     /// When the relay was last told of bytes, either way.
     pub active_at: u64,
+    /// When it was told that one of the legs had ended what it sends.
+    pub half_closed_at: Option<u64>,
+    /// Bytes moved for longer than the linger time after that.
+    pub went_on: bool,
     /// It is of the API that may be revoked.
     pub is_revocable: bool,
     /// It has ended, as the relay says.
@@ -171,10 +175,15 @@ impl World {
             !connection.is_closed && !connection.resets_on_close,
             "connection {id} is shut down when closed"
         );
-        // Bytes of a leg that was given up are dropped.
-        let is_corrupt = source.wrapped.as_ref().is_some_and(|wrapped| wrapped.is_broken());
-        let is_given_up =
-            source.is_broken || source.failed_at.is_some() || source.resets_on_close || is_corrupt;
+        // Bytes of a leg that was given up are dropped, and so are bytes for one.
+        let is_broken_off = |connection: &Connection| {
+            connection.wrapped.as_ref().is_some_and(|wrapped| wrapped.is_broken() || wrapped.is_given_up)
+        };
+        let is_given_up = source.is_broken
+            || source.failed_at.is_some()
+            || source.resets_on_close
+            || is_broken_off(source)
+            || is_broken_off(connection);
         if !is_given_up && connection.farewell_at.is_none() && !source.script.is_opaque {
             let owed = source.script.passable(source.read);
             let sent = connection.taken.len();
@@ -183,11 +192,37 @@ impl World {
                 "connection {id} got {sent} bytes of {owed}, then an end"
             );
         }
+        self.check_said_end(id);
         let connection = &mut self.connections[id];
-        let is_told = connection.wrapped.as_ref().is_none_or(|wrapped| wrapped.is_told_end);
-        assert!(is_told || connection.is_broken, "connection {id} is shut down without a close_notify");
         connection.is_shut = true;
         connection.endpoint.wake_reader(self.now + 1);
+    }
+
+    /// A connection under TLS that is shut down was told its end (close_notify) if what it was sent is whole, and only then:
+    /// a stream that was cut must not pass for a whole one (RFC 8446 §6.1).
+    fn check_said_end(&self, id: usize) {
+        let (connection, source) = (&self.connections[id], &self.connections[id ^ 1]);
+        let Some(wrapped) = connection.wrapped.as_ref().filter(|_| !connection.is_broken) else { return };
+        let is_cut = match &source.wrapped {
+            Some(of_source) => {
+                // A broken connection may read as ended, where a send took its error.
+                let is_truncated = source.is_end_told && source.is_truncated();
+                is_truncated || of_source.is_broken() || of_source.is_given_up
+            }
+            None => false,
+        };
+        assert!(wrapped.is_told_end || is_cut, "connection {id} is shut down without a close_notify");
+        // A Close tells it more; ringgate's own end, or a reset, comes before what the other endpoint does.
+        let is_ended_otherwise = connection.farewell_at.is_some()
+            || source.script.is_opaque
+            || source.script.stop_within(source.read).is_some()
+            || source.is_broken
+            || source.resets_on_close
+            || source.failed_at.is_some();
+        assert!(
+            !wrapped.is_told_end || wrapped.is_given_up || !is_cut || is_ended_otherwise,
+            "connection {id} is told a whole stream, of which the end was cut"
+        );
     }
 
     /// The relay closes a connection.

@@ -7,6 +7,7 @@ use ringgate::observe::WorkerCounters;
 use ringgate::relay::{Mailbox, Message, NewSession, Relay, RelayLimits};
 use ringgate::ring::KernelRing;
 use ringgate::session::SessionLimits;
+use ringgate::tls::record::Records;
 use ringgate::websocket::ReservedBits;
 use ringgate::websocket::scanner::FrameRules;
 use socket2::SockRef;
@@ -58,18 +59,28 @@ impl TestRelay {
 
     /// Opens a session; gives its client and its backend. With `room`, the client's connection holds about so many bytes.
     pub fn open(&self, limits: SessionLimits, room: Option<usize>) -> (Raw, Raw) {
-        let (client, client_inside) = self.connection(room);
-        let (backend, backend_inside) = self.connection(None);
+        let [client, backend] = self.open_wrapped(limits, [room, None], [None, None]);
+        (client, backend)
+    }
+
+    /// As [`TestRelay::open`], with as much room for either connection, and with records around their bytes.
+    pub fn open_wrapped(
+        &self,
+        limits: SessionLimits,
+        rooms: [Option<usize>; 2],
+        records: [Option<Box<dyn Records>>; 2],
+    ) -> [Raw; 2] {
+        let [(client, client_inside), (backend, backend_inside)] = rooms.map(|room| self.connection(room));
         self.mailbox.push(Message::Open(Box::new(NewSession {
             sockets: [client_inside, backend_inside],
             early: [Bytes::new(), Bytes::new()],
-            records: [None, None],
+            records,
             sealed: [Vec::new(), Vec::new()],
             limits,
             mask: [0; 4],
             permit: self.places.take().unwrap(),
         })));
-        (client, backend)
+        [client, backend]
     }
 
     fn connection(&self, room: Option<usize>) -> (Raw, OwnedFd) {

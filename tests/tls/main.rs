@@ -7,9 +7,11 @@
 )]
 
 mod backends;
+mod ends;
 mod gateway;
 mod handshakes;
 mod listeners;
+mod peer;
 #[path = "../../src/tls/tests/pki.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part of this")]
 mod pki;

@@ -12,12 +12,21 @@
 //! | `Open` | takes what the other leg sends |
 //! | `ClosingAt` | takes it to the end of the current frame; a Close frame of ours goes there |
 //! | `Closed` | a Close frame, ours or the other endpoint's, is the last thing queued |
-//! | `Finishing` | nothing more is queued; FIN when all is sent |
+//! | `Finishing` | nothing more is queued; when all is sent, the stream's end is said (plain) or not (bare), then FIN |
+//! | `Saying` | all is sent, the end of the records (close_notify) is being queued; then `Finishing`, bare |
 //! | `Shut` | FIN is sent, or nobody takes anything any more |
+//!
+//! ```text
+//! Open ──Close due──► ClosingAt ──boundary──► Closed ──it is done too──► Finishing ──all sent──► Shut
+//!  │ │                    └──the other leg's end──────────────────────────►▲   │ ▲
+//!  │ └──other leg's end, or fault of a client──────────────────────────────┘   ▼ │
+//!  └──other leg's Close, or boundary at hand──► Closed                        Saying
+//! Any ──reset, nobody takes anything──► Shut
+//! ```
 //!
 //! Invariant: a leg's intake is `Relayed` only while the other leg's outlet is `Open` or `ClosingAt`.
 
-use crate::session::Moment;
+use crate::session::{Cause, Moment};
 use crate::websocket::close::CloseCode;
 use crate::websocket::frame::Sender;
 use crate::websocket::scanner::Scanner;
@@ -33,10 +42,20 @@ pub(super) enum Intake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outlet {
     Open,
-    ClosingAt { code: CloseCode },
+    ClosingAt { code: CloseCode, cause: Cause },
     Closed,
-    Finishing,
+    Finishing(Ending),
+    Saying,
     Shut,
+}
+
+/// What comes before a FIN where bytes are wrapped in records. Elsewhere there is no difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The records say that they end (close_notify).
+    Plain,
+    /// Nothing.
+    Bare,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +64,8 @@ pub(super) struct LegState {
     pub(super) scanner: Scanner,
     pub(super) intake: Intake,
     pub(super) outlet: Outlet,
+    /// Its bytes are wrapped in records, which have an end of their own.
+    pub(super) is_wrapped: bool,
     /// Bytes queued towards this leg and not sent.
     pub(super) owed_bytes: u64,
     /// This leg is not read because the other one is owed too much.
@@ -62,6 +83,7 @@ impl LegState {
             scanner: Scanner::new(sender),
             intake: Intake::Relayed,
             outlet: Outlet::Open,
+            is_wrapped: false,
             owed_bytes: 0,
             is_paused: false,
             close_received: false,

@@ -4,5 +4,6 @@ mod crossings;
 mod driver;
 mod endings;
 mod farewells;
+mod half_closed;
 mod random;
 mod records;

@@ -13,7 +13,9 @@ const BURST_BYTES: usize = 300_000;
 /// `input` is the kind of session, then events: what happens, to whom, and how much of it.
 pub fn check(input: &[u8]) {
     let mut choices = Choices(input);
-    let mut driver = Driver::new(if choices.byte() & 1 == 0 { STRICT } else { OPAQUE });
+    let kind = choices.byte();
+    let limits = if kind & 1 == 0 { STRICT } else { OPAQUE };
+    let mut driver = Driver::on(limits, [kind & 2 != 0, kind & 4 != 0]);
     let mut is_reset = [false; 2];
     while !choices.is_empty() {
         let event = choices.byte();

@@ -15,6 +15,9 @@ pub(super) const FRAME_BYTES_MAX: u64 = 2 * 1024 * 1024;
 pub(super) const MESSAGE_BYTES_MAX: u64 = 3 * 1024 * 1024;
 pub(super) const MASK: [u8; 4] = [0xa1, 0xb2, 0xc3, 0xd4];
 
+/// Bytes of a close_notify, sealed.
+const ALERT_BYTES: usize = 24;
+
 pub(super) const STRICT: SessionLimits = SessionLimits {
     frames: Some(FrameRules {
         reserved_bits: ReservedBits::None,
@@ -105,8 +108,12 @@ pub(super) struct End {
     pub(super) came: Vec<u8>,
     /// All that was queued towards it.
     pub(super) queued: Vec<u8>,
-    /// How much of that it took.
+    /// How much of that, and of the end of its records, it took.
     pub(super) sent: usize,
+    /// Bytes of the end of its records (close_notify), once that is queued.
+    said_bytes: usize,
+    /// The end of its records was queued, or sent at once.
+    pub(super) is_end_said: bool,
     /// How much of that came from the other leg, once a Close frame of ours is queued behind it.
     pub(super) farewell_at: Option<usize>,
     pub(super) is_paused: bool,
@@ -121,7 +128,7 @@ pub(super) struct End {
 
 impl End {
     pub(super) fn owed(&self) -> u64 {
-        if self.is_discarded { 0 } else { (self.queued.len() - self.sent) as u64 }
+        if self.is_discarded { 0 } else { (self.queued.len() + self.said_bytes - self.sent) as u64 }
     }
 
     /// The Close frame of ours: its code and reason.
@@ -145,8 +152,14 @@ pub(super) struct Driver {
 }
 
 impl Driver {
+    /// A session on plain connections.
     pub(super) fn new(limits: SessionLimits) -> Self {
-        let session = Session::new(limits, MASK, Moment::ZERO);
+        Self::on(limits, [false; 2])
+    }
+
+    /// A session some of whose legs are wrapped in records.
+    pub(super) fn on(limits: SessionLimits, is_wrapped: [bool; 2]) -> Self {
+        let session = Session::new(limits, MASK, Moment::ZERO).with_records(is_wrapped);
         Self {
             deadline: session.next_deadline(),
             session,
@@ -181,7 +194,10 @@ impl Driver {
 
     pub(super) fn sent(&mut self, to: Leg, bytes: u64) -> &mut Self {
         let bytes = bytes.min(self.end(to).owed());
-        if bytes > 0 {
+        if bytes > 0 && self.ended.is_some() {
+            // What an ended session owed is thrown away.
+            self.end_mut(to).is_discarded = true;
+        } else if bytes > 0 {
             self.end_mut(to).sent += bytes as usize;
             self.end_mut(to).is_slow = false;
             self.session.handle_sent(to, bytes, self.moment(), &mut self.effects);
@@ -191,7 +207,10 @@ impl Driver {
     }
 
     pub(super) fn all_sent(&mut self) -> &mut Self {
-        self.sent(Leg::Downstream, u64::MAX).sent(Leg::Upstream, u64::MAX)
+        while Leg::BOTH.iter().any(|leg| self.end(*leg).owed() > 0) {
+            self.sent(Leg::Downstream, u64::MAX).sent(Leg::Upstream, u64::MAX);
+        }
+        self
     }
 
     pub(super) fn gone(&mut self, leg: Leg, how: Gone) -> &mut Self {
@@ -304,6 +323,39 @@ impl Driver {
                     end.farewell_at = Some(end.queued.len());
                     end.queued.extend_from_slice(frame.as_bytes());
                 }
+                Effect::InjectNow { to, frame } => {
+                    assert!(!self.is_opaque, "an opaque session knows no boundary");
+                    let end = self.end_mut(to);
+                    assert!(
+                        end.is_open() && end.owed() == 0,
+                        "a last Close to {to:?}, which is owed something"
+                    );
+                    let (_, unfinished) = read_frames(&end.queued);
+                    assert_eq!(unfinished, 0, "the last Close to {to:?} stands inside a frame");
+                    end.farewell_at = Some(end.queued.len());
+                    end.queued.extend_from_slice(frame.as_bytes());
+                    end.sent = end.queued.len();
+                }
+                Effect::SayEnd { leg } => {
+                    let end = self.end_mut(leg);
+                    assert_eq!(end.owed(), 0, "the end of the records is said with bytes owed");
+                    assert!(!std::mem::replace(&mut end.is_end_said, true), "an end said twice");
+                    assert!(
+                        !end.is_shut && !end.is_discarded,
+                        "an end said to {leg:?}, which takes nothing more"
+                    );
+                    end.said_bytes = ALERT_BYTES;
+                    self.session.handle_end_said(leg, ALERT_BYTES as u64);
+                }
+                Effect::SayEndNow { leg } => {
+                    let end = self.end_mut(leg);
+                    assert_eq!(end.owed(), 0, "the end of the records is said with bytes owed");
+                    assert!(!std::mem::replace(&mut end.is_end_said, true), "an end said twice");
+                    assert!(
+                        !end.is_shut && !end.is_discarded,
+                        "an end said to {leg:?}, which takes nothing more"
+                    );
+                }
                 Effect::Pause { leg } => {
                     assert!(!std::mem::replace(&mut self.end_mut(leg).is_paused, true), "paused twice");
                 }
@@ -357,6 +409,6 @@ impl Driver {
 
 impl End {
     fn is_open(&self) -> bool {
-        self.farewell_at.is_none() && !self.is_shut && !self.is_discarded
+        self.farewell_at.is_none() && !self.is_shut && !self.is_discarded && !self.is_end_said
     }
 }

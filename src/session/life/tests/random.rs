@@ -77,8 +77,8 @@ fn any_stream(from: Leg) -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Plays the steps as sockets would: nothing comes from a leg after its FIN, and nothing but a reset is left of it.
-fn play(limits: SessionLimits, streams: [&[u8]; 2], steps: &[Step]) -> Driver {
-    let mut driver = Driver::new(limits);
+fn play(limits: SessionLimits, is_wrapped: [bool; 2], streams: [&[u8]; 2], steps: &[Step]) -> Driver {
+    let mut driver = Driver::on(limits, is_wrapped);
     let mut left = streams;
     let mut is_reset = [false; 2];
     for step in steps {
@@ -131,14 +131,15 @@ proptest! {
     })]
 
     #[test]
-    fn any_order_of_events_keeps_the_promises_and_ends_at_the_linger_deadline(
+    fn any_order_of_events_keeps_the_promises_and_ends_in_the_time_that_it_has(
         down in any_stream(Leg::Downstream),
         up in any_stream(Leg::Upstream),
         steps in prop::collection::vec(any_step(), 0..60),
         is_opaque in any::<bool>(),
+        is_wrapped in any::<[bool; 2]>(),
     ) {
         let limits = if is_opaque { OPAQUE } else { STRICT };
-        let mut driver = play(limits, [&down, &up], &steps);
+        let mut driver = play(limits, is_wrapped, [&down, &up], &steps);
         // The longest that an unfinished session can take: its idle time, then its linger.
         driver.pass(IDLE_MS);
         driver.pass(LINGER_MS);
@@ -151,9 +152,10 @@ proptest! {
         up in any_stream(Leg::Upstream),
         steps in prop::collection::vec(any_step(), 0..60),
         is_opaque in any::<bool>(),
+        is_wrapped in any::<[bool; 2]>(),
     ) {
         let limits = if is_opaque { OPAQUE } else { STRICT };
-        let mut driver = play(limits, [&down, &up], &steps);
+        let mut driver = play(limits, is_wrapped, [&down, &up], &steps);
         driver.endpoints_end();
         prop_assert!(driver.ended.is_some());
         // What still completes in the kernel changes nothing.

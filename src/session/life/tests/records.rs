@@ -1,9 +1,9 @@
 //! What the records around a session's bytes do to it: what they add, where they are cut, and what is wrong with them.
 
-use super::driver::{Driver, IDLE_MS, LINGER_MS, OPAQUE, STRICT, frame};
+use super::driver::{Driver, OPAQUE, STRICT, frame};
 use crate::limits::{OWED_BYTES_HIGH, RECORD_TIMEOUT_MS};
 use crate::session::Cause;
-use crate::session::Leg::{Downstream, Upstream};
+use crate::session::Leg::{self, Downstream, Upstream};
 use crate::session::life::Gone;
 
 #[test]
@@ -53,11 +53,43 @@ fn what_a_record_adds_is_owed_too() {
 }
 
 #[test]
-fn a_stream_that_ends_without_its_close_notify_is_told_from_a_clean_end() {
+fn a_stream_that_ends_without_its_close_notify_ends_so_on_the_other_leg_too() {
     for (how, cause) in [(Gone::Finished, Cause::Ended), (Gone::Truncated, Cause::Truncated)] {
-        let mut driver = Driver::new(STRICT);
-        driver.gone(Downstream, how).endpoints_end().pass(IDLE_MS).pass(LINGER_MS);
-        driver.assert_ended(cause, Some(Downstream));
-        assert_eq!(driver.end(Upstream).farewell().map(|(code, _)| code), Some(1001));
+        for by in Leg::BOTH {
+            let mut driver = Driver::on(STRICT, [true; 2]);
+            driver.bytes(by, &frame(by, 0x81, b"last")).gone(by, how).all_sent();
+            let other = driver.end(by.other());
+            assert!(other.is_shut);
+            assert_eq!(other.is_end_said, cause == Cause::Ended);
+            assert_eq!(other.queued, frame(by, 0x81, b"last"));
+            driver.endpoints_end();
+            driver.assert_ended(cause, Some(by));
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_records_is_owed_like_all_before_it_and_fin_comes_behind_it() {
+    let mut driver = Driver::on(STRICT, [false, true]);
+    driver.bytes(Downstream, &frame(Downstream, 0x81, b"last")).finished(Downstream);
+    let last_bytes = driver.end(Upstream).owed();
+    assert!(!driver.end(Upstream).is_end_said);
+    driver.sent(Upstream, last_bytes);
+    assert!(driver.end(Upstream).is_end_said && !driver.end(Upstream).is_shut);
+    driver.sent(Upstream, driver.end(Upstream).owed() - 1);
+    assert!(!driver.end(Upstream).is_shut);
+    driver.sent(Upstream, 1);
+    assert!(driver.end(Upstream).is_shut);
+}
+
+#[test]
+fn nothing_is_said_to_a_leg_whose_records_broke_and_the_other_one_ends_barely() {
+    for by in Leg::BOTH {
+        let mut driver = Driver::on(STRICT, [true; 2]);
+        driver.bytes(by, &frame(by, 0x81, b"owed")).record_fault(by).all_sent();
+        assert!(driver.end(by).is_discarded && !driver.end(by).is_end_said);
+        let other = driver.end(by.other());
+        assert_eq!(other.queued, frame(by, 0x81, b"owed"));
+        assert!(other.is_shut && !other.is_end_said);
     }
 }
