@@ -599,6 +599,9 @@ pub const FRONT_SUBMISSION_ENTRIES: u32 = 1024;
 /// Milliseconds beyond the drain for the last completions; what is not over by then is left to the process's end.
 pub const DRAIN_OVERTIME_MS: u64 = 2_000;
 
+/// Milliseconds for the last words of sessions when a second signal cuts them.
+pub const CUT_MS: u64 = 500;
+
 /// Sessions that a relay may have beyond the least loaded one before its front gives new ones away. Default 64.
 ///
 /// A session that is given away costs its opening a wake-up of another core and its client nothing; one that stays on a

@@ -211,6 +211,35 @@ fn times(line: &str) -> u64 {
 }
 
 #[test]
+fn a_second_signal_cuts_sessions_that_the_drain_has_not_told_yet_with_close_1001() {
+    let backend = Backend::new();
+    let instance = INSTANCE.replace("workers = 2", "workers = 1").replace("drain_s = 4", "drain_s = 60");
+    let mut served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
+    // The drain tells the first one at once, and the last one when most of its time is over.
+    let mut told = Pair::open(served.address, &backend);
+    let mut at_boundary = Pair::open(served.address, &backend);
+    let mut within_frame = Pair::open(served.address, &backend);
+    let part = &server_frame(0x82, &[3; 1000])[..500];
+    within_frame.backend.send(part);
+    within_frame.client.expect(part);
+    let close = server_frame(0x88, &close_payload(1001, "drain"));
+
+    served.signal(Signal::TERM);
+    served.wait_until_said("a second signal");
+    told.client.expect(&close);
+    served.signal(Signal::TERM);
+    assert_eq!(at_boundary.client.read_to_end(), (close, StreamEnd::Fin));
+    assert_eq!(within_frame.client.read_to_end(), (vec![], StreamEnd::Fin));
+    for pair in [&mut at_boundary, &mut within_frame] {
+        // Masked, so its length tells it: a header of 6 bytes, a code, "drain".
+        let (told, end) = pair.backend.read_to_end();
+        assert_eq!((told.len(), told[0], end), (6 + 2 + 5, 0x88, StreamEnd::Fin));
+    }
+    assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
+    served.wait_until_said("ended at once");
+}
+
+#[test]
 fn accepting_pauses_while_open_files_are_used_up_and_goes_on_when_they_are_back() {
     let backend = Backend::new();
     let instance = INSTANCE.replace("workers = 2", "workers = 1");

@@ -10,7 +10,7 @@ use crate::control::status::StatusPage;
 use crate::control::store::{self, Loaded};
 use crate::control::tls_files::TlsFiles;
 use crate::daemon::open_files::{open_files_max, raise_open_files};
-use crate::limits::{CATALOG_UPKEEP, DRAIN_OVERTIME_MS, TLS_FILES_LOOK, open_files_reserve};
+use crate::limits::{CATALOG_UPKEEP, CUT_MS, DRAIN_OVERTIME_MS, TLS_FILES_LOOK, open_files_reserve};
 use crate::observe::Observed;
 use crate::observe::publishes::LastPublish;
 use crate::observe::text::log_lines;
@@ -170,6 +170,9 @@ async fn wait_for_end(
             }
             request = signals.next() => match request {
                 StopRequest::AtOnce => {
+                    // Openings in progress are not waited for.
+                    instance.cut();
+                    let _ = tokio::time::timeout(Duration::from_millis(CUT_MS), instance.ended()).await;
                     telemetry::say("ended at once");
                     return Ok(());
                 }

@@ -359,6 +359,14 @@ impl Instance {
         }
     }
 
+    /// Cuts all sessions now: each leg gets a Close 1001 if a boundary is at hand, else a plain end.
+    pub fn cut(&self) {
+        self.draining.send_replace(true);
+        for mailbox in &self.mailboxes {
+            mailbox.push(Message::Drain { spread_ms: 0, cut_after_ms: 0 });
+        }
+    }
+
     /// Waits until all workers have ended. May be dropped and called again.
     ///
     /// # Errors
