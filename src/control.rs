@@ -2,6 +2,7 @@
 //!
 //! Not here: anything that a byte of a session waits for.
 
+pub mod binding;
 pub mod catalog_watch;
 pub mod catalog_writer;
 pub mod echo;

@@ -16,8 +16,10 @@ mod log;
 
 use rustix::process::Signal;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 use support::backend::{Backend, Pair, closed_port, tungstenite_echo};
 use support::frames::{client_frame, close_payload, server_frame};
 use support::handshake::read_refusal;
@@ -128,6 +130,24 @@ fn a_file_that_is_missing_is_named() {
     fs::remove_file(configuration.file()).unwrap();
     let said = failure(output_in_time(configuration.command()));
     assert!(said.contains("ringgate.toml"), "{said}");
+}
+
+#[test]
+fn a_port_that_is_in_use_for_a_moment_is_waited_for() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap();
+    let instance = INSTANCE.replace("127.0.0.1:0", &address.to_string());
+    let configuration = Configuration::new(&instance, &api_file("t", tungstenite_echo(), ""));
+    let mut child = configuration.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let waits = said.find(|line| line.contains("the address is in use; trying again for 1 s"));
+    assert!(waits.is_some_and(|line| line.contains(&address.to_string())));
+    drop(holder);
+    let mut announced = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(announced.any(|line| line.starts_with("try it: ")), "it serves");
+    assert!(Raw::open(address, "/t").is_silent_for(Duration::from_millis(1)));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Fault, InstanceConfig, Snapshot};
+use crate::control::binding::bind_patiently;
 use crate::control::echo::EchoBackend;
 use crate::control::instance::{Instance, StartError};
 use crate::control::publisher::{Looked, Publisher, Source};
@@ -95,7 +96,8 @@ fn now() -> Timestamp {
 
 /// The status page's listener. Bound before the workers start, so that a wrong address ends nothing that runs.
 fn bind_status(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
+    bind_patiently(address, || TcpListener::bind(address))
+        .map_err(|source| StartError::Listen { address, source })
 }
 
 /// Puts the counters into the log whenever it is asked to, for ever.

@@ -6,6 +6,7 @@ use crate::admission::places::{HolderKind, Places};
 use crate::admission::registry::Registry;
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
+use crate::control::binding::bind_patiently;
 use crate::control::resolver::Resolver;
 use crate::control::tls_files::TlsFiles;
 use crate::daemon::cores::{CoreIndex, pin_current_thread, usable_cores};
@@ -415,7 +416,8 @@ fn listen(
     let mut of_workers: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in &config.listeners {
         let failed = |source| StartError::Listen { address: listener.address, source };
-        let group = bind_group(listener.address, workers).map_err(failed)?;
+        let bind = || bind_group(listener.address, workers);
+        let group = bind_patiently(listener.address, bind).map_err(failed)?;
         let bound = group.first().map_or(Ok(listener.address), Socket::local_address).map_err(failed)?;
         addresses.push(bound);
         for (of_worker, socket) in of_workers.iter_mut().zip(group) {
