@@ -551,6 +551,7 @@ const _: () = {
     // Places are counted in 32 bits, and all of them set means that there is no limit.
     assert!(CONNECTIONS_MAX.most < u32::MAX as u64);
     assert!(OPENINGS_MAX.most < u32::MAX as u64);
+    assert!(RETRY_AFTER_S.least <= RETRY_AFTER_S.most);
     assert!(HEAD_TIMEOUT_MS.contains(HEAD_TIMEOUT_MS_DEFAULT));
     assert!(DIAL_TIMEOUT_MS.contains(DIAL_TIMEOUT_MS_DEFAULT));
     assert!(ANSWER_TIMEOUT_MS.contains(ANSWER_TIMEOUT_MS_DEFAULT));
@@ -584,8 +585,9 @@ pub const FAREWELL_DRAIN_MS: u64 = 1_000;
 /// Bytes that are read of a refused client after the answer.
 pub const FAREWELL_DRAIN_BYTES: usize = 64 * 1024;
 
-/// Seconds after which a client that was refused for lack of room is told to come again (`Retry-After`).
-pub const RETRY_AFTER_S: u32 = 5;
+/// Seconds after which a client that was refused for lack of room is told to come again (`Retry-After`): any in this range, so
+/// that those who were refused together do not come back together.
+pub const RETRY_AFTER_S: Allowed = Allowed { least: 5, most: 9, unit: "seconds" };
 
 /// Milliseconds for which a listener pauses when descriptors or memory are used up.
 pub const ACCEPT_PAUSE_MS: u64 = 100;

@@ -7,6 +7,7 @@ use crate::http1::encode::encode_refusal;
 use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS, RETRY_AFTER_S};
 use crate::session::{Cause, termination::Answer};
 use bytes::Bytes;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::Shutdown;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -36,7 +37,7 @@ impl Refusal {
         };
         let mut headers = Vec::new();
         if cause.may_be_retried() {
-            headers.push(("Retry-After", RETRY_AFTER_S.to_string()));
+            headers.push(("Retry-After", retry_after_s().to_string()));
         }
         Self { cause, status, message: message.into(), headers }
     }
@@ -61,6 +62,13 @@ impl Refusal {
             self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         encode_refusal(self.status, &headers, &self.message).freeze()
     }
+}
+
+/// Seconds after which a client that finds no room is to come again: chosen anew each time.
+fn retry_after_s() -> u64 {
+    // The system seeds a thread's first state alone, and each is another one: no call for each refusal.
+    let random: u64 = RandomState::new().hash_one(());
+    RETRY_AFTER_S.least + random % (RETRY_AFTER_S.most - RETRY_AFTER_S.least + 1)
 }
 
 /// Sends an answer that ends the connection, and closes it so that the client can read all of it.
@@ -110,4 +118,26 @@ pub(super) async fn drop_what_comes(socket: &impl Stream, deadline: Instant) -> 
 /// Ends directions of a socket. It fails only if the peer is gone, which the next operation says too.
 pub(super) fn shut(socket: &impl Stream, how: Shutdown) {
     let _ = socket.shutdown(how);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn clients_that_find_no_room_are_told_to_come_again_at_different_times() {
+        for cause in Cause::ALL.into_iter().filter(|cause| cause.may_be_retried()) {
+            let told: BTreeSet<u64> = (0..500)
+                .map(|_| {
+                    let refusal = Refusal::of(cause, "full");
+                    let [(name, seconds)] = &refusal.headers[..] else { panic!("{:?}", refusal.headers) };
+                    assert_eq!(*name, "Retry-After");
+                    seconds.parse().unwrap()
+                })
+                .collect();
+            // Each of five in 500 draws: one that never comes would be an accident of 10^-47.
+            assert_eq!(told.into_iter().collect::<Vec<_>>(), [5, 6, 7, 8, 9], "{}", cause.name());
+        }
+    }
 }

@@ -73,3 +73,8 @@ pub fn read_refusal(client: &mut Raw, status: u16, message: &str) -> String {
     assert!(client.try_send(b"late") && client.try_send(b"later"), "nobody reads behind the answer: {head}");
     head.to_owned()
 }
+
+/// Whether a head tells its client to come again, at a time that is not everybody's.
+pub fn is_to_come_again(head: &str) -> bool {
+    header(head, "Retry-After").is_some_and(|seconds| matches!(seconds.parse(), Ok(5..=9)))
+}

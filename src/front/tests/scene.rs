@@ -95,7 +95,8 @@ impl Scene {
         let seen = |outcome: &Outcome| {
             (
                 outcome.termination,
-                outcome.told(),
+                // When to come again is chosen anew each time.
+                outcome.told().lines().filter(|line| !line.starts_with("Retry-After: ")).collect::<String>(),
                 outcome.early.clone(),
                 outcome.took_ms,
                 outcome.backends.len(),
