@@ -21,6 +21,7 @@ pub mod instance;
 pub mod key_secret;
 pub mod name;
 pub mod named_value;
+pub mod network;
 pub mod parsed;
 pub mod path_escape;
 pub mod policy_documents;

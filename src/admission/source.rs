@@ -3,8 +3,10 @@
 //! Not here: the counts themselves, which need a lock (`front::sources`).
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use std::sync::Arc;
+
+use crate::catalog::network::leading_bits;
 
 /// The leading bits of an address; the others are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,17 +24,7 @@ pub struct SourcePrefixes {
 impl SourcePrefixes {
     /// The network of an address. An IPv4 address that is written as an IPv6 one (RFC 4291 §2.5.5.2) is an IPv4 address.
     pub fn network_of(&self, address: IpAddr) -> SourceNetwork {
-        SourceNetwork(match address.to_canonical() {
-            IpAddr::V4(address) => {
-                // A shift by all bits, for a prefix of none, is no shift.
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.ipv4.min(32))).unwrap_or(0);
-                Ipv4Addr::from_bits(address.to_bits() & mask).into()
-            }
-            IpAddr::V6(address) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.ipv6.min(128))).unwrap_or(0);
-                Ipv6Addr::from_bits(address.to_bits() & mask).into()
-            }
-        })
+        SourceNetwork(leading_bits(address, self.ipv4, self.ipv6))
     }
 }
 
