@@ -3,8 +3,15 @@
 //! Not here: when an opening takes its places, and the maps of source networks and of slots, which need a lock (`front`); the words
 //! of a refusal (`session::termination`).
 
+mod count;
+pub mod pending;
 pub mod permit;
 pub mod places;
 pub mod registry;
 pub mod slot;
 pub mod source;
+
+/// The atomics of `count`; `tests/loom` gives it others.
+mod atomic {
+    pub(super) use core::sync::atomic::{AtomicU64, Ordering};
+}

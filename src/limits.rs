@@ -367,6 +367,13 @@ pub const OPENINGS_MAX_DEFAULT_LEAST: u64 = 64;
 /// The part of the open files that openings get at most by default where the sessions get all the rest: a sixteenth.
 pub const OPENINGS_SHARE: u64 = 16;
 
+/// Openings that wait for a backend at once, of the whole instance or of one API: from the judged head to the hand-over or the
+/// close. Over it: 503 (`openings_full` for the instance, `backend_busy` for an API).
+///
+/// Each holds the place of the session to be. No default here: absent, an instance's are as many as [`OPENINGS_MAX`] and no
+/// more than its sessions, and an API's a part of those ([`PENDING_SHARE_PART`]).
+pub const PENDING_OPENINGS_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
+
 /// Openings in progress of one source network. Over it: 429 (`source_full`). Absent: no bound, for the same reason as
 /// [`SOURCE_CONNECTIONS_MAX`].
 pub const OPENINGS_PER_SOURCE_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
@@ -551,6 +558,7 @@ const _: () = {
     // Places are counted in 32 bits, and all of them set means that there is no limit.
     assert!(CONNECTIONS_MAX.most < u32::MAX as u64);
     assert!(OPENINGS_MAX.most < u32::MAX as u64);
+    assert!(PENDING_OPENINGS_MAX.most < u32::MAX as u64);
     assert!(RETRY_AFTER_S.least <= RETRY_AFTER_S.most);
     assert!(HEAD_TIMEOUT_MS.contains(HEAD_TIMEOUT_MS_DEFAULT));
     assert!(DIAL_TIMEOUT_MS.contains(DIAL_TIMEOUT_MS_DEFAULT));

@@ -1,11 +1,12 @@
 //! A bounded number of places, exact across threads.
 //!
 //! The property to trust: whoever takes, gives back and changes the limit at the same time, nobody is given a place
-//! while as many as the limit are taken.
+//! while as many as the limit are taken (`count`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::count::Count;
 use super::permit::Permit;
 use crate::catalog::Name;
 
@@ -38,10 +39,11 @@ pub struct Holder {
 /// So many places, shared by all workers.
 #[derive(Debug)]
 pub struct Places {
-    /// `limit << 32 | taken`: one value, so that nobody takes a place under a limit that has just been lowered.
-    state: AtomicU64,
+    count: Count,
     /// Whose they are; `None`: the instance's.
     holder: Option<Holder>,
+    /// The holder's share of the places of openings that wait for a backend. Only an API has one.
+    pending_share: Option<Arc<Self>>,
     /// Their holder is gone, or lets nobody in any more.
     is_revoked: AtomicBool,
     /// Sessions end for that. Only an API says so.
@@ -63,9 +65,11 @@ impl Places {
     }
 
     fn with(holder: Option<Holder>, limit: u32) -> Arc<Self> {
+        let is_of_api = holder.as_ref().is_some_and(|holder| holder.kind == HolderKind::Api);
         Arc::new(Self {
-            state: AtomicU64::new(state(limit, 0)),
+            count: Count::new(limit),
             holder,
+            pending_share: is_of_api.then(|| Self::new(0)),
             is_revoked: AtomicBool::new(false),
             ends_revoked: AtomicBool::new(false),
         })
@@ -78,36 +82,44 @@ impl Places {
 
     /// As [`Places::take`], for a permit that holds further places.
     pub fn take_place(self: &Arc<Self>) -> Option<Place> {
-        self.state
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |state| {
-                (taken_of(state) < limit_of(state)).then(|| state + 1)
-            })
-            .ok()
-            .map(|_| Place(Arc::clone(self)))
+        self.count.take(0).then(|| Place::taken_of(self))
     }
 
     /// Takes a place for a session that is already there, even beyond the limit: a live session is never refused.
     pub fn adopt(self: &Arc<Self>) -> Place {
-        self.state.fetch_add(1, Ordering::AcqRel);
-        Place(Arc::clone(self))
+        self.count.add();
+        Place::taken_of(self)
     }
 
     /// Places that are taken.
     pub fn taken(&self) -> u32 {
-        taken_of(self.state.load(Ordering::Acquire))
+        self.count.taken()
     }
 
     /// How many places there are.
     pub fn limit(&self) -> u32 {
-        limit_of(self.state.load(Ordering::Acquire))
+        self.count.limit()
+    }
+
+    /// Places that are free.
+    pub fn free(&self) -> u32 {
+        self.count.free()
     }
 
     /// Changes how many places there are. What is taken stays taken: with fewer places than that, the next is given
     /// when enough have come back.
     pub fn set_limit(&self, limit: u32) {
-        let change = |before| Some(state(limit, taken_of(before)));
-        // It changes at every try, so it never fails.
-        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+        self.count.set_limit(limit);
+    }
+
+    /// The count itself, for who takes of two at once.
+    pub(super) fn count(&self) -> &Count {
+        &self.count
+    }
+
+    /// The share of the places of openings that wait for a backend, if this is an API.
+    pub fn pending_share(&self) -> Option<&Arc<Self>> {
+        self.pending_share.as_ref()
     }
 
     /// Whether their holder is gone, or lets nobody in any more. Relaxed, as whoever sets it leaves a message afterwards for
@@ -137,24 +149,17 @@ impl Places {
     }
 }
 
-fn state(limit: u32, taken: u32) -> u64 {
-    u64::from(limit) << 32 | u64::from(taken)
-}
-
-fn limit_of(state: u64) -> u32 {
-    (state >> 32) as u32
-}
-
-fn taken_of(state: u64) -> u32 {
-    state as u32
-}
-
 /// One place that is taken; dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "dropping a place gives it back"]
 pub struct Place(Arc<Places>);
 
 impl Place {
+    /// The place of `places` that was taken just now.
+    pub(super) fn taken_of(places: &Arc<Places>) -> Self {
+        Self(Arc::clone(places))
+    }
+
     /// What it is a place of.
     pub fn places(&self) -> &Arc<Places> {
         &self.0
@@ -163,8 +168,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // At least this one is taken: nothing is borrowed from the limit.
-        self.0.state.fetch_sub(1, Ordering::AcqRel);
+        self.0.count.give_back();
     }
 }
 

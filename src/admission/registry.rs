@@ -9,6 +9,7 @@ use core::hash::{Hash, Hasher};
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::pending::{Lack, PendingPlaces, Shares};
 use super::places::{Holder, HolderKind, Places};
 use crate::catalog::access::Access;
 use crate::catalog::api::OnRevoke;
@@ -19,6 +20,8 @@ use crate::catalog::{Api, Name, Snapshot};
 /// The places of everything that is published or still has sessions.
 #[derive(Debug, Default)]
 pub struct Registry {
+    /// How many openings of the instance may wait for backends.
+    pending_openings_max: u32,
     known: [ByName; HolderKind::ALL.len()],
     /// When active subscriptions are over, as far as they ever are and that has not come, the first one last.
     ends: Vec<(Timestamp, Arc<Places>)>,
@@ -30,6 +33,8 @@ pub struct Registry {
 #[derive(Debug, Default)]
 pub struct PublishedPlaces {
     by_name: [ByName; HolderKind::ALL.len()],
+    /// What the APIs' shares of openings that wait for a backend come to.
+    shares: Shares,
 }
 
 /// Places by the name of their holder, which they know themselves.
@@ -60,6 +65,11 @@ impl Hash for Named {
 }
 
 impl Registry {
+    /// The registry of an instance of which so many openings may wait for backends.
+    pub fn new(pending_openings_max: u32) -> Self {
+        Self { pending_openings_max, ..Self::default() }
+    }
+
     /// The places of all that `snapshot` has, with the limits that they have from here on. What has no limit is counted all
     /// the same: the next publish may give it one.
     ///
@@ -77,6 +87,7 @@ impl Registry {
                 self.note_revoked(&places);
             }
             places.set_revoked(false);
+            published.shares.add(self.set_pending_share(&places, api.pending_openings_max));
         }
         for product in entities.products.values() {
             let limit = product.connections_max;
@@ -128,6 +139,19 @@ impl Registry {
         }
         published.by_name[kind as usize].insert(Named(Arc::clone(&places)));
         places
+    }
+
+    /// Sets an API's share of the openings that may wait for a backend, and gives it. A file may ask for more than there are.
+    fn set_pending_share(&self, places: &Places, asked: Option<u64>) -> u32 {
+        let all = self.pending_openings_max;
+        let share = match asked {
+            Some(share) => u32::try_from(share).unwrap_or(all).min(all),
+            None => Shares::default_of(all),
+        };
+        if let Some(places) = places.pending_share().filter(|places| places.limit() != share) {
+            places.set_limit(share);
+        }
+        share
     }
 
     /// Revokes the subscriptions whose end has come by `now`.
@@ -191,6 +215,24 @@ impl PublishedPlaces {
         ]
         .into_iter()
         .filter_map(|(kind, name)| self.of(kind, name?))
+    }
+
+    /// Takes what an opening of `api` needs, of `all` places, to wait for its backend. An API whose file says how many may, gets
+    /// no more; any other may borrow what the rest leave free.
+    ///
+    /// # Errors
+    /// What there is too little of.
+    pub fn take_pending(&self, all: &Arc<Places>, api: &Api) -> Result<PendingPlaces, Lack> {
+        let share = self.pending_share(api);
+        let may_borrow = api.pending_openings_max.is_none();
+        let reserve =
+            share.filter(|_| may_borrow).map(|share| self.shares.reserve(all.limit(), share.limit()));
+        PendingPlaces::take(all, share, reserve)
+    }
+
+    /// The share of `api` of the openings that may wait for a backend.
+    pub fn pending_share(&self, api: &Api) -> Option<&Arc<Places>> {
+        self.of(HolderKind::Api, &api.name)?.pending_share()
     }
 
     /// The places of one of the snapshot's entities.
@@ -345,5 +387,50 @@ mod tests {
         assert!(view.of(kind, &name("chat")).unwrap().take().is_none());
         drop(adopted);
         assert!(view.of(kind, &name("chat")).unwrap().take().is_some());
+    }
+
+    #[test]
+    fn openings_that_wait_count_in_their_apis_share_through_every_publish() {
+        let with = |apis: &[(&str, &str)]| {
+            let mut files = CatalogFiles::default();
+            for (name, lines) in apis {
+                let text = format!("display_name = \"X\"\nurl = \"ws://h\"\nsuffix = \"{name}\"\n{lines}");
+                files.insert(&format!("apis/{name}.toml"), text);
+            }
+            compile(&files, None).expect("a catalogue")
+        };
+        let all = Places::new(16);
+        let mut registry = Registry::new(16);
+        let take =
+            |snapshot: &Snapshot, view: &PublishedPlaces| view.take_pending(&all, &snapshot.served()[0]);
+
+        let two = with(&[("chat", ""), ("echo", "")]);
+        let view = registry.publish(&two, start());
+        let session = view.of(HolderKind::Api, &name("chat")).unwrap().take();
+        // Its quarter, and what the other's share does not need.
+        let mut held: Vec<_> = std::iter::from_fn(|| take(&two, &view).ok()).collect();
+        assert_eq!((held.len(), take(&two, &view).unwrap_err()), (12, Lack::OfShare));
+
+        let fewer = with(&[("chat", "pending_openings_max = 3"), ("echo", "")]);
+        let view = registry.publish(&fewer, start());
+        let share = view.pending_share(&fewer.served()[0]).unwrap();
+        assert_eq!((share.taken(), share.limit()), (12, 3));
+        held.truncate(3);
+        assert_eq!(take(&fewer, &view).unwrap_err(), Lack::OfShare);
+        held.truncate(2);
+        held.push(take(&fewer, &view).unwrap());
+
+        // It is taken out of the catalogue, and comes back alone.
+        drop(registry.publish(&with(&[]), start()));
+        let alone = with(&[("chat", "")]);
+        let view = registry.publish(&alone, start());
+        held.extend(std::iter::from_fn(|| take(&alone, &view).ok()));
+        assert_eq!((held.len(), take(&alone, &view).unwrap_err()), (16, Lack::OfShare));
+
+        let more = with(&[("chat", "pending_openings_max = 1000000")]);
+        let view = registry.publish(&more, start());
+        assert_eq!(view.pending_share(&more.served()[0]).unwrap().limit(), 16, "no more than there are");
+        drop((held, session));
+        assert_eq!(all.taken(), 0);
     }
 }

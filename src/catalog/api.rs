@@ -55,6 +55,9 @@ pub struct Api {
     pub source_addresses: Vec<IpAddr>,
     /// Most sessions at once, 1 to 10,000,000. `None`: as many as the instance holds.
     pub connections_max: Option<u64>,
+    /// Most openings that wait for its backend at once, 1 to 1,000,000. `None`: a quarter of the instance's, and what other APIs
+    /// leave of them.
+    pub pending_openings_max: Option<u64>,
     /// Milliseconds for the dial, 10 to 120,000. Default 5,000.
     pub dial_timeout_ms: u64,
     /// Milliseconds for the backend's answer, 10 to 240,000. Default 10,000.
@@ -95,6 +98,7 @@ impl Api {
             revision: limits::REVISION_DEFAULT,
             source_addresses: Vec::new(),
             connections_max: None,
+            pending_openings_max: None,
             dial_timeout_ms: limits::DIAL_TIMEOUT_MS_DEFAULT,
             answer_timeout_ms: limits::ANSWER_TIMEOUT_MS_DEFAULT,
             idle_timeout_s: limits::IDLE_TIMEOUT_S_DEFAULT,
@@ -221,6 +225,7 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
     let source_addresses =
         fields.take_texts("source_addresses", (0, limits::SOURCE_ADDRESSES_MAX), parse_source_address);
     let connections_max = fields.take_integer("connections_max", &limits::CONNECTIONS_MAX);
+    let pending_openings_max = fields.take_integer("pending_openings_max", &limits::PENDING_OPENINGS_MAX);
     let dial_timeout_ms = fields.take_integer("dial_timeout_ms", &limits::DIAL_TIMEOUT_MS);
     let answer_timeout_ms = fields.take_integer("answer_timeout_ms", &limits::ANSWER_TIMEOUT_MS);
     let idle_timeout_s = fields.take_integer("idle_timeout_s", &limits::IDLE_TIMEOUT_S);
@@ -250,6 +255,7 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
         revision: revision.unwrap_or(default.revision),
         source_addresses: source_addresses.unwrap_or_default(),
         connections_max,
+        pending_openings_max,
         dial_timeout_ms: dial_timeout_ms.unwrap_or(default.dial_timeout_ms),
         answer_timeout_ms: answer_timeout_ms.unwrap_or(default.answer_timeout_ms),
         idle_timeout_s: idle_timeout_s.unwrap_or(default.idle_timeout_s),
@@ -343,7 +349,7 @@ mod tests {
             ("Ocp-Apim-Subscription-Key", "subscription-key")
         );
         assert_eq!((api.version_set, api.version, api.revision), (None, None, 1));
-        assert_eq!(api.connections_max, None);
+        assert_eq!((api.connections_max, api.pending_openings_max), (None, None));
         assert_eq!((api.dial_timeout_ms, api.answer_timeout_ms), (5_000, 10_000));
         assert_eq!((api.idle_timeout_s, api.longest_life_s, api.linger_s), (600, None, 5));
         assert_eq!((api.frame_bytes_max, api.message_bytes_max, api.frames), (None, None, FrameMode::Strict));
@@ -356,7 +362,7 @@ mod tests {
              gateways = [\"edge\"]\nsubscription_required = false\ndial_timeout_ms = 11\nanswer_timeout_ms = 12\n\
              source_addresses = [\"10.0.0.5\", \"fd00::5\", \"::ffff:10.0.0.6\"]\n\
              idle_timeout_s = 13\nlongest_life_s = 14\nlinger_s = 15\nframe_bytes_max = 16\nmessage_bytes_max = 17\n\
-             frames = \"strict\"\nconnections_max = 18",
+             frames = \"strict\"\nconnections_max = 18\npending_openings_max = 19",
         )
         .expect("an api");
         assert_eq!(api.description, "Talk\nto each other");
@@ -369,13 +375,14 @@ mod tests {
         assert_eq!((api.dial_timeout_ms, api.answer_timeout_ms), (11, 12));
         assert_eq!((api.idle_timeout_s, api.longest_life_s, api.linger_s), (13, Some(14), 15));
         assert_eq!((api.frame_bytes_max, api.message_bytes_max), (Some(16), Some(17)));
-        assert_eq!(api.connections_max, Some(18));
+        assert_eq!((api.connections_max, api.pending_openings_max), (Some(18), Some(19)));
     }
 
     #[test]
     fn every_number_is_taken_at_its_bounds_and_refused_beyond() {
         for (key, least, most) in [
             ("connections_max", 1, 10_000_000),
+            ("pending_openings_max", 1, 1_000_000),
             ("dial_timeout_ms", 10, 120_000),
             ("answer_timeout_ms", 10, 240_000),
             ("idle_timeout_s", 1, 604_800),

@@ -49,6 +49,8 @@ pub enum Cause {
     SourceFull,
     /// The instance has as many openings in progress as it may.
     OpeningsFull,
+    /// The API has as many openings that wait for its backend as it may.
+    BackendBusy,
     /// No local port is left for a connection to the backend.
     NoLocalPort,
     /// The request was not a correct opening handshake.
@@ -114,7 +116,7 @@ pub enum Farewell {
 
 impl Cause {
     /// Every cause, in the order of the table.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Closed,
         Self::Ended,
         Self::Truncated,
@@ -134,6 +136,7 @@ impl Cause {
         Self::SubscriptionFull,
         Self::SourceFull,
         Self::OpeningsFull,
+        Self::BackendBusy,
         Self::NoLocalPort,
         Self::HeadFault,
         Self::TlsFault,
@@ -170,6 +173,7 @@ impl Cause {
             Self::SubscriptionFull => "subscription_full",
             Self::SourceFull => "source_full",
             Self::OpeningsFull => "openings_full",
+            Self::BackendBusy => "backend_busy",
             Self::NoLocalPort => "no_local_port",
             Self::HeadFault => "head_fault",
             Self::TlsFault => "tls_fault",
@@ -194,6 +198,7 @@ impl Cause {
             | Self::ProductFull
             | Self::SubscriptionFull
             | Self::OpeningsFull
+            | Self::BackendBusy
             | Self::NoLocalPort => Answer::Status(503),
             Self::SourceFull => Answer::Status(429),
             Self::HeadFault | Self::RefusedByPolicy => Answer::OfTheRule,
@@ -230,6 +235,7 @@ impl Cause {
                 | Self::SubscriptionFull
                 | Self::SourceFull
                 | Self::OpeningsFull
+                | Self::BackendBusy
                 | Self::NoLocalPort
         )
     }
@@ -272,6 +278,7 @@ impl Cause {
             | Self::SubscriptionFull
             | Self::SourceFull
             | Self::OpeningsFull
+            | Self::BackendBusy
             | Self::NoLocalPort
             | Self::HeadFault
             | Self::TlsFault

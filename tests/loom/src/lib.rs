@@ -1,14 +1,25 @@
-//! Tries every order in which pushers and a relay can take their steps around the wake-up flag (loom).
+//! Tries every order in which threads can take their steps (loom): pushers and a relay around the wake-up flag, and fronts that
+//! take places for openings of APIs that share them.
 //!
 //! Queue and event descriptor are loom's: a vector under a lock, and a counter whose reader waits. What is tried is the
-//! flag itself, the very file that the relay's mailbox is built of.
+//! flag itself, and the counts themselves: the very files that the relay's mailbox and the places are built of.
 
 #![cfg(loom)]
+
+/// What `count` takes its atomics from.
+mod atomic {
+    pub use loom::sync::atomic::{AtomicU64, Ordering};
+}
+
+#[path = "../../../src/admission/count.rs"]
+#[allow(missing_docs, unreachable_pub)]
+mod count;
 
 #[path = "../../../src/relay/wake_flag.rs"]
 #[allow(missing_docs)]
 mod wake_flag;
 
+use count::{Count, Lack, take_with_share};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use wake_flag::WakeFlag;
@@ -78,4 +89,119 @@ fn no_message_of_one_pusher_is_overlooked() {
 #[should_panic(expected = "deadlock")]
 fn a_flag_that_is_never_cleared_is_noticed() {
     every_message_is_taken(1, 2, |_| ());
+}
+
+/// Places of an instance, and the shares of two APIs of it.
+struct Places {
+    all: Count,
+    shares: [Count; 2],
+}
+
+const BORROWER: usize = 0;
+const OTHER: usize = 1;
+
+impl Places {
+    fn new(all: u32, shares: [u32; 2]) -> Arc<Self> {
+        Arc::new(Self { all: Count::new(all), shares: shares.map(Count::new) })
+    }
+
+    /// Takes a place for an API, which leaves the other one its whole share when it borrows.
+    fn take(&self, api: usize) -> Result<(), Lack> {
+        let reserve = self.shares[1 - api].limit();
+        take_with_share(&self.all, &self.shares[api], Some(reserve))
+    }
+
+    fn give_back(&self, api: usize) {
+        self.all.give_back();
+        self.shares[api].give_back();
+    }
+}
+
+/// Tries the orders in which threads are interrupted twice at most. Those of three threads are too many to try all.
+fn model_of_three(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+}
+
+#[test]
+fn an_api_gets_its_share_whatever_two_fronts_borrow_for_another_meanwhile() {
+    model_of_three(|| {
+        let places = Places::new(3, [1, 1]);
+        let borrowers: Vec<_> = (0..2)
+            .map(|_| {
+                let places = Arc::clone(&places);
+                thread::spawn(move || (0..2).filter(|_| places.take(BORROWER).is_ok()).count() as u32)
+            })
+            .collect();
+        assert_eq!(places.take(OTHER), Ok(()), "its share is its own");
+        let borrowed: u32 = borrowers.into_iter().map(|thread| thread.join().unwrap()).sum();
+        // With the other's place among those that are taken, the borrower has its own share at least.
+        assert!((1..=2).contains(&borrowed), "{borrowed}");
+        assert_eq!((places.all.taken(), places.shares[BORROWER].taken()), (1 + borrowed, borrowed));
+    });
+}
+
+#[test]
+fn what_comes_back_is_there_again_and_nothing_of_a_refusal_stays() {
+    model_of_three(|| {
+        let places = Places::new(2, [1, 1]);
+        let threads: Vec<_> = [BORROWER, BORROWER, OTHER]
+            .map(|api| {
+                let places = Arc::clone(&places);
+                thread::spawn(move || {
+                    let is_taken = places.take(api).is_ok();
+                    assert!(places.all.taken() <= 2);
+                    if is_taken {
+                        places.give_back(api);
+                    }
+                })
+            })
+            .into();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!((places.all.taken(), places.shares.each_ref().map(Count::taken)), (0, [0, 0]));
+        assert_eq!((places.take(BORROWER), places.take(OTHER)), (Ok(()), Ok(())));
+    });
+}
+
+#[test]
+fn a_limit_that_is_lowered_meanwhile_is_never_exceeded_by_who_comes_after() {
+    model_of_three(|| {
+        let count = Arc::new(Count::new(2));
+        let takers: Vec<_> = (0..2)
+            .map(|_| {
+                let count = Arc::clone(&count);
+                thread::spawn(move || count.take(0))
+            })
+            .collect();
+        count.set_limit(1);
+        let taken = count.taken();
+        // From here on only the first one may come.
+        assert!(!count.take(0) || taken == 0);
+        for thread in takers {
+            thread.join().unwrap();
+        }
+        assert!(count.taken() <= taken.max(1));
+        assert_eq!(count.free(), 0);
+    });
+}
+
+#[test]
+#[should_panic(expected = "its share is its own")]
+fn a_borrower_that_leaves_nothing_is_noticed() {
+    loom::model(|| {
+        let places = Places::new(2, [1, 1]);
+        let borrower = {
+            let places = Arc::clone(&places);
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let _ = take_with_share(&places.all, &places.shares[BORROWER], Some(0));
+                }
+            })
+        };
+        assert_eq!(places.take(OTHER), Ok(()), "its share is its own");
+        borrower.join().unwrap();
+    });
 }

@@ -116,6 +116,7 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
         | Cause::SubscriptionFull
         | Cause::SourceFull
         | Cause::OpeningsFull
+        | Cause::BackendBusy
         | Cause::NoLocalPort
         | Cause::HeadFault
         | Cause::TlsFault
