@@ -17,6 +17,7 @@ mod opening;
 mod policies;
 pub mod policy_counters;
 pub mod policy_guards;
+mod readers;
 mod refusal;
 mod remains;
 mod run;

@@ -149,19 +149,19 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// Open files of one session: the client's socket and the backend's.
 pub const OPEN_FILES_PER_SESSION: u64 = 2;
 
-/// Open files of one opening that holds no place of a session: its client's socket. A backend is dialled only by an
-/// opening with a place, whose two descriptors are those of the session to be.
+/// Open files of one opening that reads a request head: its client's socket. One that waits for its backend takes none: it has
+/// the place of the session to be until its sockets are closed or handed over, and with it that session's two.
 pub const OPEN_FILES_PER_OPENING: u64 = 1;
 
 /// Open files that are never given to sessions: logs, catalogue, admin API, look-ups, the control runtime.
 const OPEN_FILES_RESERVE: u64 = 256;
 
-/// Open files per worker that are never given to sessions: its listeners, rings, wake-ups, the pipes of its relay, and the
-/// connections that were turned away and linger.
+/// Open files per worker that are never given to sessions: its listeners, rings, wake-ups, the pipes of its relay, the
+/// connections that were turned away and linger, and those that give way.
 const OPEN_FILES_RESERVE_PER_WORKER: u64 = 128;
 
 /// Open files that an instance of `workers` keeps back from its sessions and openings. Checked at the start: what the
-/// limit of open files leaves beyond this holds every session with two of them and every opening with one.
+/// limit of open files leaves beyond this holds every session with two of them and every opening that reads a head with one.
 pub const fn open_files_reserve(workers: usize) -> u64 {
     OPEN_FILES_RESERVE + OPEN_FILES_RESERVE_PER_WORKER * workers as u64
 }
@@ -354,7 +354,8 @@ pub const SLOT_SHARDS: usize = 64;
 /// gets a 500. Each takes some 50 bytes as long as the session lives.
 pub const SLOTS_PER_SESSION_MAX: usize = 8;
 
-/// Openings in progress at once, from the accept to the hand-over or the close. Over it: 503 (`openings_full`).
+/// Openings that read a request head at once, from the accept until it is judged, or until the close if it is refused. Over it:
+/// 503 (`openings_full`), or the one that has waited longest gives way.
 ///
 /// Each takes a descriptor and some KiB. Raising it lets a storm of handshakes in faster, and lets more silent
 /// connections stay until `head_timeout_ms`.
@@ -374,6 +375,10 @@ pub const OPENINGS_SHARE: u64 = 16;
 /// more than its sessions, and an API's a part of those ([`PENDING_SHARE_PART`]).
 pub const PENDING_OPENINGS_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
 
+/// Openings of one worker that have given their place to a newcomer and are not closed yet: mostly for a turn of its loop. Over
+/// it, newcomers are turned away.
+pub const GIVING_WAY_MAX: usize = 32;
+
 /// Openings in progress of one source network. Over it: 429 (`source_full`). Absent: no bound, for the same reason as
 /// [`SOURCE_CONNECTIONS_MAX`].
 pub const OPENINGS_PER_SOURCE_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
@@ -383,7 +388,8 @@ pub const OPENINGS_PER_SOURCE_MAX: Allowed = Allowed { least: 1, most: 1_000_000
 pub const TURNED_AWAY_LINGERING_MAX: usize = 32;
 
 const _: () = assert!(
-    (TURNED_AWAY_LINGERING_MAX + 2 * SPLICE_PIPES_PER_RELAY) as u64 <= OPEN_FILES_RESERVE_PER_WORKER * 3 / 4
+    (TURNED_AWAY_LINGERING_MAX + GIVING_WAY_MAX + 2 * SPLICE_PIPES_PER_RELAY) as u64
+        <= OPEN_FILES_RESERVE_PER_WORKER * 3 / 4
 );
 
 /// Bytes that are read of a connection that is turned away, without waiting, before it is closed.

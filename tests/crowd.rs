@@ -34,8 +34,9 @@ fn two_thousand_sessions_get_their_own_messages_back() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let backend = runtime.block_on(tokio_echo());
     let api = support::api_file("t", backend, "");
-    // They may all be in progress at once, on a slow machine.
-    let gateway = TestInstance::start_with("workers = 2\n[limits]\nopenings_max = 2000", &[("t", &api)]);
+    // They may all be in progress at once, on a slow machine, and are of one network.
+    let limits = "[limits]\nopenings_max = 2000\ntrusted_networks = [\"127.0.0.1\"]";
+    let gateway = TestInstance::start_with(&format!("workers = 2\n{limits}"), &[("t", &api)]);
     let url = format!("ws://{}/t", gateway.address);
     runtime.block_on(async {
         let all_open = std::sync::Arc::new(tokio::sync::Barrier::new(SESSIONS));

@@ -313,6 +313,8 @@ fn an_api_that_is_full_still_tells_a_wrong_request_what_is_wrong_with_it() {
 }
 
 const OPENINGS_FULL: &str = "this instance has as many openings in progress as it may (openings_max = 3)";
+/// With these lines one address may have all places of openings that read a head.
+const ONE_SOURCE: &str = "trusted_networks = [\"127.0.0.0/8\"]\nhead_timeout_ms = 120000";
 const OPENINGS_OF_SOURCE_FULL: &str =
     "your network has as many openings in progress as it may (openings_per_source_max = 2)";
 
@@ -326,7 +328,7 @@ fn is_turned_away(client: &mut Raw, status: u16, message: &str) {
 fn connections_that_say_nothing_hold_no_more_than_openings_max() {
     let backend = Backend::new();
     let gateway = TestInstance::start_with(
-        "workers = 1\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &format!("workers = 1\n[limits]\nopenings_max = 3\n{ONE_SOURCE}"),
         &[("t", &api_file("t", backend.address, ""))],
     );
     let mut silent: Vec<Raw> = (0..3).map(|_| Raw::connect(gateway.address)).collect();
@@ -359,7 +361,7 @@ fn a_session_goes_on_while_openings_are_full_and_more_are_turned_away() {
     const TURNED_AWAY: u64 = 200;
     let backend = Backend::new();
     let gateway = TestInstance::start_with(
-        "workers = 1\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &format!("workers = 1\n[limits]\nopenings_max = 3\n{ONE_SOURCE}"),
         &[("t", &api_file("t", backend.address, ""))],
     );
     let mut pair = Pair::open(gateway.address, &backend);
@@ -385,43 +387,307 @@ fn a_session_goes_on_while_openings_are_full_and_more_are_turned_away() {
     gateway.end();
 }
 
+/// Many clients at once, from threads, that send whole heads for `path`.
+fn ask_all_at_once(gateway: &TestInstance, path: &str, count: usize) -> Vec<Raw> {
+    thread::scope(|scope| {
+        let asking: Vec<_> = (0..count).map(|_| scope.spawn(|| ask(gateway, path))).collect();
+        asking.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// A client that has sent a whole head for `path`.
+fn ask(gateway: &TestInstance, path: &str) -> Raw {
+    let mut client = Raw::connect(gateway.address);
+    client.send(request(path, "").as_bytes());
+    client
+}
+
+/// The clients that were not told anything yet, and how many were.
+fn who_still_waits(mut clients: Vec<Raw>) -> (Vec<Raw>, usize) {
+    let told = clients.extract_if(.., |client| !client.is_silent_for(Duration::from_millis(100))).count();
+    (clients, told)
+}
+
+/// Answers openings that wait, and sees that each becomes a session.
+fn answer(waiting: Vec<(Raw, String)>, clients: &mut [Raw]) -> Vec<Raw> {
+    assert_eq!(waiting.len(), clients.len());
+    let answered = waiting.into_iter().map(|(mut session, head)| {
+        session.send(switching(&head, "").as_bytes());
+        session
+    });
+    let sessions = answered.collect();
+    for client in clients {
+        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    }
+    sessions
+}
+
 #[test]
 fn all_workers_together_have_no_more_openings_than_openings_max() {
     let backend = Backend::new();
     let gateway = TestInstance::start_with(
-        "workers = 2\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &format!("workers = 2\n[limits]\nopenings_max = 3\n{ONE_SOURCE}"),
+        &[("t", &api_file("t", backend.address, ""))],
+    );
+    for round in 1..=2 {
+        let connecting = Barrier::new(10);
+        let clients: Vec<Raw> = thread::scope(|scope| {
+            let connect = || {
+                connecting.wait();
+                Raw::connect(gateway.address)
+            };
+            let threads: Vec<_> = (0..10).map(|_| scope.spawn(connect)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 7 * round);
+        gateway.wait_for_openings(3);
+        drop(clients);
+        gateway.wait_for_rest();
+    }
+    gateway.end();
+}
+
+/// What is told where the instance has so many openings waiting as it may, and where an API has used up its share.
+fn pending_full(limit: u32) -> String {
+    format!(
+        "this instance has as many openings waiting for backends as it may (pending_openings_max = {limit})"
+    )
+}
+
+fn backend_busy(limit: u32) -> String {
+    format!(
+        "this API has used up its share of openings that wait for a backend (pending_openings_max = {limit})"
+    )
+}
+
+#[test]
+fn all_workers_together_have_no_more_openings_of_an_api_waiting_than_its_file_says() {
+    let (backend, other) = (Backend::new(), CountingBackend::start());
+    let gateway = TestInstance::start_with(
+        "workers = 2",
+        &[
+            ("t", &api_file("t", backend.address, "pending_openings_max = 3\nanswer_timeout_ms = 60000")),
+            ("other", &api_file("other", other.address, UNHURRIED)),
+        ],
+    );
+    for round in 1..=2 {
+        // The backend keeps those that get through waiting for its answer.
+        let (mut clients, told) = who_still_waits(ask_all_at_once(&gateway, "/t", RUSHING));
+        assert_eq!((clients.len(), told), (3, RUSHING - 3));
+        gateway.wait_for_terminations(
+            Cause::BackendBusy,
+            Phase::Head,
+            round * (RUSHING as u64 - 3) + round - 1,
+        );
+        let mut refused = ask(&gateway, "/t");
+        is_turned_away(&mut refused, 503, &backend_busy(3));
+        drop(refused);
+        gateway.wait_for_openings(3);
+        // Another API is not in the way, and this one is not in its.
+        close(Raw::open(gateway.address, "/other"));
+        let waiting: Vec<_> = (0..3).map(|_| backend.take_request()).collect();
+        let sessions = answer(waiting, &mut clients);
+        // Sessions wait for nothing: as many as come get in, one after the other.
+        let more = Pair::open(gateway.address, &backend);
+        drop((clients, sessions, more));
+        gateway.wait_for_rest();
+    }
+    gateway.end();
+}
+
+#[test]
+fn an_api_borrows_what_the_others_leave_and_never_what_their_shares_need() {
+    let (slow, other) = (Backend::new(), Backend::new());
+    let waits = "answer_timeout_ms = 60000";
+    let gateway = TestInstance::start_with(
+        "workers = 2\n[limits]\npending_openings_max = 8",
+        &[("t", &api_file("t", slow.address, waits)), ("other", &api_file("other", other.address, waits))],
+    );
+    // Its own quarter, and all but the other's.
+    let (mut clients, told) = who_still_waits(ask_all_at_once(&gateway, "/t", RUSHING));
+    assert_eq!((clients.len(), told), (6, RUSHING - 6));
+    is_turned_away(&mut ask(&gateway, "/t"), 503, &backend_busy(2));
+    let (others, told) = who_still_waits(ask_all_at_once(&gateway, "/other", 5));
+    assert_eq!((others.len(), told), (2, 3), "its own quarter is left");
+    is_turned_away(&mut ask(&gateway, "/other"), 503, &backend_busy(2));
+    gateway.wait_for_terminations(Cause::BackendBusy, Phase::Head, RUSHING as u64 - 6 + 3 + 2);
+
+    // What comes back goes to whoever has not used up its share.
+    let waiting: Vec<_> = (0..6).map(|_| slow.take_request()).collect();
+    let sessions = answer(waiting, &mut clients);
+    gateway.wait_for_openings(2);
+    let (borrowing, told) = who_still_waits(ask_all_at_once(&gateway, "/other", 5));
+    assert_eq!((borrowing.len(), told), (4, 1), "the other one borrows as well");
+    drop((clients, sessions, others, borrowing));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn an_instance_has_no_more_openings_waiting_than_it_may_whatever_its_apis_may() {
+    let backend = Backend::new();
+    let api =
+        |suffix| api_file(suffix, backend.address, "pending_openings_max = 2\nanswer_timeout_ms = 60000");
+    let gateway = TestInstance::start_with(
+        "workers = 2\n[limits]\npending_openings_max = 3",
+        &[("t", &api("t")), ("other", &api("other"))],
+    );
+    let clients = [ask(&gateway, "/t"), ask(&gateway, "/t"), ask(&gateway, "/other")];
+    let waiting: Vec<_> = clients.iter().map(|_| backend.take_request()).collect();
+    is_turned_away(&mut ask(&gateway, "/other"), 503, &pending_full(3));
+    is_turned_away(&mut ask(&gateway, "/t"), 503, &backend_busy(2));
+    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 1);
+    gateway.wait_for_terminations(Cause::BackendBusy, Phase::Head, 1);
+    drop((clients, waiting));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_publish_changes_how_many_openings_may_wait_and_those_that_do_go_on_counting() {
+    let backend = Backend::new();
+    let api = |limit: u32| {
+        let lines = format!("pending_openings_max = {limit}\nanswer_timeout_ms = 60000");
+        api_file("t", backend.address, &lines)
+    };
+    let mut gateway = TestInstance::start_with("workers = 2", &[("t", &api(3))]);
+    // One by one, so that the backend's ends are in the order of the clients.
+    let (mut clients, mut waiting): (Vec<Raw>, Vec<_>) =
+        (0..3).map(|_| (ask(&gateway, "/t"), backend.take_request())).unzip();
+    gateway.publish(&[("t", &api(2))]);
+    is_turned_away(&mut ask(&gateway, "/t"), 503, &backend_busy(2));
+    let mut sessions = answer(waiting.split_off(2), &mut clients[2..]);
+    gateway.wait_for_openings(2);
+    is_turned_away(&mut ask(&gateway, "/t"), 503, &backend_busy(2));
+    gateway.publish(&[("t", &api(3))]);
+    clients.push(ask(&gateway, "/t"));
+    waiting.push(backend.take_request());
+    sessions.extend(waiting.into_iter().map(|(raw, _)| raw));
+    drop((clients, sessions));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn openings_that_read_a_head_and_openings_that_wait_for_a_backend_take_no_place_of_each_other() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        &format!("workers = 1\n[limits]\nopenings_max = 2\npending_openings_max = 5\n{ONE_SOURCE}"),
         &[("t", &api_file("t", backend.address, "answer_timeout_ms = 60000"))],
     );
-    // Whole heads, from threads; the backend keeps those that get through waiting for its answer.
-    let mut clients: Vec<Raw> = thread::scope(|scope| {
-        let connecting: Vec<_> = (0..10)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut client = Raw::connect(gateway.address);
-                    client.send(request("/t", "").as_bytes());
-                    client
-                })
-            })
-            .collect();
-        connecting.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    let waiting: Vec<_> = (0..3).map(|_| backend.take_request()).collect();
-    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 7);
-    let told = clients.extract_if(.., |client| !client.is_silent_for(Duration::from_millis(100)));
-    assert_eq!(told.count(), 7);
-    let mut sessions = Vec::new();
-    for (mut session, head) in waiting {
-        session.send(switching(&head, "").as_bytes());
-        sessions.push(session);
+    let places = || {
+        let budgets = gateway.instance.budgets();
+        (budgets.openings().taken(), budgets.pending().taken())
+    };
+    // More wait for the backend than may read a head, because none does both.
+    let mut clients = Vec::new();
+    let mut waiting = Vec::new();
+    for count in 1..=5 {
+        clients.push(ask(&gateway, "/t"));
+        waiting.push(backend.take_request());
+        assert_eq!(places(), (0, count));
     }
-    for client in &mut clients {
-        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
-    }
-    gateway.wait_for_openings(0);
-    let silent: Vec<Raw> = (0..3).map(|_| Raw::connect(gateway.address)).collect();
-    gateway.wait_for_openings(3);
-    is_turned_away(&mut Raw::connect(gateway.address), 503, OPENINGS_FULL);
+    let silent: Vec<Raw> = (0..2).map(|_| Raw::connect(gateway.address)).collect();
+    wait_until("two that read a head", || places() == (2, 5));
+    is_turned_away(&mut Raw::connect(gateway.address), 503, &OPENINGS_FULL.replace('3', "2"));
+    let sessions = answer(waiting, &mut clients);
+    wait_until("none that waits", || places() == (2, 0));
     drop((silent, sessions, clients));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn an_opening_whose_backend_failed_keeps_its_places_until_its_connection_is_closed() {
+    let gateway = TestInstance::start_with("workers = 1", &[("t", &api_file("t", closed_port(), ""))]);
+    let places = || {
+        let instance = &gateway.instance;
+        (
+            instance.places().taken(),
+            instance.budgets().openings().taken(),
+            instance.budgets().pending().taken(),
+        )
+    };
+    let mut refused = ask(&gateway, "/t");
+    assert!(refused.read_head().starts_with("HTTP/1.1 502 "));
+    // Its descriptor is one of those that the session would have had.
+    assert_eq!(places(), (1, 0, 1));
+    drop(refused);
+    wait_until("places that came back", || places() == (0, 0, 0));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+const SHARE_OF_SOURCE_USED_UP: &str =
+    "your network has its share of the openings whose requests are awaited (of openings_max = 8)";
+
+#[test]
+fn a_source_network_reads_no_more_heads_than_stay_free_for_the_others() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_max = 8\nhead_timeout_ms = 120000\nsource_prefix_ipv4 = 24",
+        &[("t", &api_file("t", backend.address, ""))],
+    );
+    // Both are of 127.0.0.0/24.
+    let mut silent: Vec<Raw> =
+        [HERE, THERE, HERE, THERE].map(|from| Raw::connect_from(from, gateway.address)).into();
+    gateway.wait_for_openings(4);
+    for from in [HERE, THERE] {
+        let mut client = Raw::connect_from(from, gateway.address);
+        is_turned_away(&mut client, 429, SHARE_OF_SOURCE_USED_UP);
+    }
+    gateway.wait_for_terminations(Cause::SourceFull, Phase::Head, 2);
+    // Others get in, and hold no more than what is left for them then.
+    let mut other = Raw::connect_from(ELSEWHERE, gateway.address);
+    other.send(request("/t", "").as_bytes());
+    let session = backend.take_session();
+    assert!(other.read_head().starts_with("HTTP/1.1 101 "));
+    gateway.wait_for_openings(4);
+    silent.extend((0..2).map(|_| Raw::connect_from(ELSEWHERE, gateway.address)));
+    gateway.wait_for_openings(6);
+    is_turned_away(&mut Raw::connect_from(ELSEWHERE, gateway.address), 429, SHARE_OF_SOURCE_USED_UP);
+    // What leaves is free again.
+    silent.truncate(2);
+    gateway.wait_for_openings(2);
+    let pair = Pair::open(gateway.address, &backend);
+    drop((silent, other, session, pair));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn where_all_openings_are_taken_the_one_that_waited_longest_gives_way_to_a_network_that_has_none() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start_with(
+        "workers = 1\n[limits]\nopenings_max = 3\nhead_timeout_ms = 120000",
+        &[("t", &api_file("t", backend.address, ""))],
+    );
+    let connect = |host| Raw::connect_from([127, 0, 0, host].into(), gateway.address);
+    let given_way = || gateway.instance.counters().sum(|worker| &worker.openings_given_way);
+    let mut silent = Vec::new();
+    for host in 1..=3 {
+        silent.push(connect(host));
+        gateway.wait_for_openings(u32::from(host));
+    }
+    // Half a head is none.
+    silent[0].send(&request("/t", "").as_bytes()[..40]);
+    // A network that has a place makes nobody give way.
+    is_turned_away(&mut connect(2), 503, OPENINGS_FULL);
+    assert_eq!(given_way(), 0);
+
+    let mut polite = connect(4);
+    let mut first = silent.remove(0);
+    let (told, _) = first.read_to_end();
+    assert!(told.starts_with(b"HTTP/1.1 503 "), "{}", told.escape_ascii());
+    polite.send(request("/t", "").as_bytes());
+    let session = backend.take_session();
+    assert!(polite.read_head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(given_way(), 1);
+    gateway.wait_for_openings(2);
+    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 2);
+    // The others wait on.
+    assert!(silent.iter_mut().all(|client| client.is_silent_for(Duration::from_millis(50))));
+    drop((first, silent, polite, session));
     gateway.wait_for_rest();
     gateway.end();
 }

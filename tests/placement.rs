@@ -57,7 +57,7 @@ impl Workers {
         let mut files = CatalogFiles::default();
         files.insert("apis/t.toml", api_file("t", backend.address, ""));
         let snapshot = compile(&files, None).unwrap();
-        let places = Registry::default().publish(&snapshot, Timestamp::from_unix(0));
+        let places = Registry::new(1000).publish(&snapshot, Timestamp::from_unix(0));
         let published =
             Arc::new(Published { snapshot: Arc::new(snapshot), places, tls: TlsSetup::default() });
         let (published, published_to_fronts) = watch::channel(published);

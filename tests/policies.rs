@@ -296,6 +296,23 @@ fn on_error_answers_for_an_api_that_is_full() {
 }
 
 #[test]
+fn on_error_answers_for_an_api_whose_backend_is_busy() {
+    let document = format!("<policies><on-error><base/>{SAYS_WHY}</on-error></policies>");
+    let backend = Backend::new();
+    let files = [("policies/apis/t.xml", &*document)];
+    let gateway = gateway_with("pending_openings_max = 1", backend.address, &files);
+    let waiting = (ask(&gateway, "/t", ""), backend.take_request());
+    let answer = answer(&gateway, "/t", "");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert_eq!(header(&answer, "X-Why"), Some("connections/ConnectionLimitExceeded/backend/503"), "{answer}");
+    assert!(header(&answer, "Retry-After").is_some(), "{answer}");
+    gateway.wait_for_terminations(Cause::BackendBusy, Phase::Head, 1);
+    drop(waiting);
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
 fn what_a_client_says_makes_no_line_of_the_log() {
     let document = "<policies><inbound><base/>\
          <trace source=\"guard\" severity=\"error\"><message>@(context.Request.Url.Query.GetValueOrDefault(\"a\",\"\"))</message></trace>\

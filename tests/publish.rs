@@ -306,7 +306,7 @@ fn publishing_in_a_loop_loses_no_session_and_no_handshake() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let backend = runtime.block_on(tokio_echo());
     let mut gateway = TestInstance::start_with(
-        "workers = 2\n[limits]\nopenings_max = 4000",
+        "workers = 2\n[limits]\nopenings_max = 4000\ntrusted_networks = [\"127.0.0.1\"]",
         &[("t", &api_file("t", backend, ""))],
     );
     let url: Arc<str> = format!("ws://{}/t", gateway.address).into();

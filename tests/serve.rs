@@ -297,7 +297,7 @@ fn a_flood_of_connections_beyond_openings_max_keeps_few_open_files() {
     /// Connections of a worker that were turned away and linger, and one that is just accepted.
     const PASSING: usize = 32 + 1;
     let instance = INSTANCE.replace("workers = 2", "workers = 1")
-        + "[limits]\nopenings_max = 8\nhead_timeout_ms = 120000\n";
+        + "[limits]\nopenings_max = 8\ntrusted_networks = [\"127.0.0.1\"]\nhead_timeout_ms = 120000\n";
     let backend = Backend::new();
     let served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
     // Once it carries a session, it has all the files that it works with.

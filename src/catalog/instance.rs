@@ -10,6 +10,7 @@ use core::net::SocketAddr;
 use super::fault::Fault;
 use super::fields::{Document, Fields};
 use super::name::Name;
+use super::network::{Network, TRUSTED_NETWORKS_MAX};
 use super::tier::{TierUnits, parse_tier};
 use super::tls::{ListenerTls, take_listener_tls};
 use crate::limits;
@@ -67,7 +68,7 @@ impl ListenerConfig {
 }
 
 /// The bounds of one instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceLimits {
     /// The preset for the most sessions at once. `None`: none.
     pub tier: Option<TierUnits>,
@@ -79,8 +80,12 @@ pub struct InstanceLimits {
     pub source_prefix_ipv4: u64,
     /// Leading bits of an IPv6 address that make its source network, 16 to 128. Default 64.
     pub source_prefix_ipv6: u64,
-    /// Most openings in progress at once, 1 to 1,000,000. `None`: 4,096, or what the open-file limit leaves.
+    /// At most 64 networks that no limit by source holds for. Default none.
+    pub trusted_networks: Vec<Network>,
+    /// Most openings that read a request head at once, 1 to 1,000,000. `None`: 4,096, or what the open-file limit leaves.
     pub openings_max: Option<u64>,
+    /// Most openings that wait for a backend at once, 1 to 1,000,000. `None`: as many as read a head, and no more than sessions.
+    pub pending_openings_max: Option<u64>,
     /// Most openings in progress at once of one source network, 1 to 1,000,000. `None`: any.
     pub openings_per_source_max: Option<u64>,
     /// Milliseconds a client has for its request head, 100 to 120,000. Default 10,000.
@@ -116,7 +121,9 @@ impl Default for InstanceLimits {
             source_connections_max: None,
             source_prefix_ipv4: limits::SOURCE_PREFIX_IPV4_DEFAULT,
             source_prefix_ipv6: limits::SOURCE_PREFIX_IPV6_DEFAULT,
+            trusted_networks: Vec::new(),
             openings_max: None,
+            pending_openings_max: None,
             openings_per_source_max: None,
             head_timeout_ms: limits::HEAD_TIMEOUT_MS_DEFAULT,
             backlog_mib_max: limits::BACKLOG_MIB_MAX_DEFAULT,
@@ -262,7 +269,11 @@ fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
         source_prefix_ipv6: fields
             .take_integer("source_prefix_ipv6", &limits::SOURCE_PREFIX_IPV6)
             .unwrap_or(default.source_prefix_ipv6),
+        trusted_networks: fields
+            .take_texts("trusted_networks", (0, TRUSTED_NETWORKS_MAX), Network::parse)
+            .unwrap_or_default(),
         openings_max: fields.take_integer("openings_max", &limits::OPENINGS_MAX),
+        pending_openings_max: fields.take_integer("pending_openings_max", &limits::PENDING_OPENINGS_MAX),
         openings_per_source_max: fields
             .take_integer("openings_per_source_max", &limits::OPENINGS_PER_SOURCE_MAX),
         head_timeout_ms: fields
@@ -328,7 +339,8 @@ mod tests {
             [[listeners]]\naddress = \"0.0.0.0:0\"\n[[listeners]]\naddress = \"[::1]:8080\"\n\
             [status]\naddress = \"[::1]:9900\"\n\
             [limits]\ntier = \"standard\"\nunits = 3\nconnections_max = 5000\nsource_connections_max = 7\n\
-            source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\nopenings_max = 9\nopenings_per_source_max = 8\n\
+            source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\ntrusted_networks = [\"10.0.0.0/8\", \"fd00::1\"]\n\
+            openings_max = 9\npending_openings_max = 6\nopenings_per_source_max = 8\n\
             head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n\
             [keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
@@ -347,7 +359,11 @@ mod tests {
                     source_connections_max: Some(7),
                     source_prefix_ipv4: 24,
                     source_prefix_ipv6: 48,
+                    trusted_networks: ["10.0.0.0/8", "fd00::1"]
+                        .map(|text| Network::parse(text).expect("a network"))
+                        .to_vec(),
                     openings_max: Some(9),
+                    pending_openings_max: Some(6),
                     openings_per_source_max: Some(8),
                     head_timeout_ms: 100,
                     backlog_mib_max: 16,
@@ -369,6 +385,7 @@ mod tests {
             ("[limits]\n", "source_prefix_ipv4", 8, 32),
             ("[limits]\n", "source_prefix_ipv6", 16, 128),
             ("[limits]\n", "openings_max", 1, 1_000_000),
+            ("[limits]\n", "pending_openings_max", 1, 1_000_000),
             ("[limits]\n", "openings_per_source_max", 1, 1_000_000),
             ("[limits]\n", "head_timeout_ms", 100, 120_000),
             ("[limits]\ntier = \"developer\"\n", "units", 1, 1),
@@ -496,6 +513,26 @@ mod tests {
         assert!(parse("[status]\naddress = \"10.0.0.1:9900\"\nbeyond_loopback = false").is_err());
         assert!(parse("[status]\naddress = \"localhost:9900\"\nbeyond_loopback = true").is_err());
         assert!(parse("[status]").expect_err("no address")[0].contains("status.address is missing"));
+    }
+
+    #[test]
+    fn sixty_four_trusted_networks_are_the_most_and_each_is_checked() {
+        let networks = |count: usize| -> String {
+            let list: Vec<_> = (0..count).map(|index| format!("10.0.{index}.0/24")).collect();
+            format!("[limits]\ntrusted_networks = {list:?}")
+        };
+        assert!(parse(&networks(0)).is_ok() && parse(&networks(64)).is_ok());
+        assert_eq!(parse(&networks(65)).expect_err("too many").len(), 1);
+        let faults =
+            parse("[limits]\ntrusted_networks = [\"10.0.0.0/8\", \"10.0.0.1/8\", \"::1\", \"::1/128\"]");
+        assert_eq!(
+            faults.expect_err("two faults"),
+            [
+                format!("ringgate.toml:2: limits.trusted_networks[1] = \"10.0.0.1/8\": allowed is {}", Network::ALLOWED),
+                "ringgate.toml:2: limits.trusted_networks[3] = \"::1/128\": allowed is a list of 0 to 64 texts, each once"
+                    .to_owned(),
+            ]
+        );
     }
 
     #[test]

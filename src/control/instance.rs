@@ -122,7 +122,7 @@ impl Instance {
         let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));
         let (addresses, listeners) = listen(config, workers)?;
-        let mut registry = Registry::default();
+        let mut registry = Registry::new(budgets.pending().limit());
         log_notes(&snapshot);
         let published = publication(&mut registry, snapshot, &tls, now());
         let (published, published_to_fronts) = watch::channel(published);

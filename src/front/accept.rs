@@ -90,9 +90,9 @@ fn take(
     match accepted {
         Ok((socket, peer)) => {
             add(&front.counters.connections_accepted, 1);
-            match front.budgets.take_opening(peer.ip()) {
-                Ok(permit) => {
-                    let opening = front.begin_opening(permit);
+            match front.take_opening(peer.ip()) {
+                Ok(places) => {
+                    let opening = front.begin_opening(places);
                     tokio_uring::spawn(open(Rc::clone(front), socket, Arrival { peer, listener }, opening));
                 }
                 Err(refusal) => turn_away(front, socket, peer, &refusal),

@@ -6,13 +6,22 @@ use super::policy_guards::PolicyGuards;
 use super::refusal::Refusal;
 use super::slots::SharedSlots;
 use super::sources::{SourceIsFull, Sources};
+use crate::admission::pending::{Lack, PendingPlaces};
 use crate::admission::permit::{Permit, PermitToken};
-use crate::admission::places::{HolderKind, Places};
-use crate::admission::source::SourcePrefixes;
-use crate::catalog::InstanceLimits;
+use crate::admission::places::{HolderKind, Place, Places};
+use crate::admission::registry::PublishedPlaces;
+use crate::admission::source::{SourcePlace, SourcePrefixes};
+use crate::catalog::network::Network;
+use crate::catalog::{Api, InstanceLimits};
 use crate::session::Cause;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+/// The part of the places to read a head that a source network may hold however few are free: where none is, others give way.
+/// One place is always such a part.
+///
+/// Lowering it lets a network have more openings beside a flood from very many, and each of those make more others give way.
+const SMALL_PART: u32 = 64;
 
 /// All that openings and sessions of an instance are counted against, but what the catalogue has. Shared by its fronts.
 #[derive(Clone, Debug)]
@@ -20,8 +29,39 @@ pub struct Budgets {
     sessions: Arc<Places>,
     sessions_by_source: Arc<Sources>,
     openings: Arc<Places>,
+    /// Openings that read a head, by the network of their clients.
+    readers_by_source: Arc<Sources>,
+    pending: Arc<Places>,
     openings_by_source: Arc<Sources>,
+    /// Whose clients are counted by no source.
+    trusted: Arc<[Network]>,
     guards: Arc<PolicyGuards>,
+}
+
+/// The place of an opening that reads a head; dropping it gives it back.
+#[derive(Debug)]
+#[must_use = "dropping it gives the place back"]
+pub(super) struct ReadingPlace {
+    _instance: Place,
+    /// `None`: the client's network is trusted.
+    of_network: Option<SourcePlace>,
+}
+
+impl ReadingPlace {
+    /// Whether a newcomer may be given it.
+    pub(super) fn may_be_given_away(&self) -> bool {
+        self.of_network.is_some()
+    }
+}
+
+/// What an opening holds from its accept on.
+#[derive(Debug)]
+#[must_use = "dropping it gives the places back"]
+pub(super) struct OpeningPlaces {
+    /// Until its head is judged.
+    pub(super) reading: ReadingPlace,
+    /// Until it is over, where openings are counted by source.
+    pub(super) of_source: Option<SourcePlace>,
 }
 
 impl Budgets {
@@ -35,11 +75,17 @@ impl Budgets {
         let by_source = |limit: Option<u64>| {
             Sources::new(limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)), prefixes)
         };
+        let pending = limits.pending_openings_max.unwrap_or(u64::from(openings));
+        let pending = u32::try_from(pending).unwrap_or(u32::MAX).min(sessions);
         Self {
             sessions: Places::new(sessions),
             sessions_by_source: by_source(limits.source_connections_max),
             openings: Places::new(openings),
+            readers_by_source: by_source(None),
+            // Each has the place of a session, too: more than those would be a share of nothing.
+            pending: Places::new(pending),
             openings_by_source: by_source(limits.openings_per_source_max),
+            trusted: limits.trusted_networks.as_slice().into(),
             guards: Arc::default(),
         }
     }
@@ -64,9 +110,19 @@ impl Budgets {
         &self.guards
     }
 
-    /// The places of all openings in progress.
+    /// The places of openings that read a head.
     pub fn openings(&self) -> &Arc<Places> {
         &self.openings
+    }
+
+    /// The places of openings that wait for a backend.
+    pub fn pending(&self) -> &Arc<Places> {
+        &self.pending
+    }
+
+    /// Openings in progress, of either kind. One that goes from the first to the second counts twice for a moment.
+    pub fn openings_taken(&self) -> u32 {
+        self.openings.taken() + self.pending.taken()
     }
 
     /// Slots under keys that policies make up.
@@ -74,16 +130,28 @@ impl Budgets {
         self.guards.slots()
     }
 
-    /// Takes what an opening needs that begins with a connection from `peer`.
-    pub(super) fn take_opening(&self, peer: IpAddr) -> Result<Permit, Refusal> {
-        let permit = self.openings.take().ok_or_else(|| {
-            let limit = self.openings.limit();
-            Refusal::of(
-                Cause::OpeningsFull,
-                format!("this instance has as many openings in progress as it may (openings_max = {limit})"),
-            )
-        })?;
-        let place = self.openings_by_source.take(peer).map_err(|SourceIsFull { limit }| {
+    /// Takes what an opening needs to read its head, that begins with a connection from `peer`.
+    ///
+    /// Beyond a small part of these places, a source network holds no more than stay free, so that some are left for the others
+    /// however many it asks for. Where all are taken, one with less than that part gets a place that `make_room` finds.
+    pub(super) fn take_opening(
+        &self,
+        peer: IpAddr,
+        make_room: impl FnOnce() -> Option<ReadingPlace>,
+    ) -> Result<OpeningPlaces, Refusal> {
+        if self.is_trusted(peer) {
+            let instance = self.openings.take_place().ok_or_else(|| self.openings_full())?;
+            let reading = ReadingPlace { _instance: instance, of_network: None };
+            return Ok(OpeningPlaces { reading, of_source: None });
+        }
+        let free = self.openings.take_place();
+        let few = (self.openings.limit() / SMALL_PART).max(1);
+        let most = if free.is_some() { few.max(self.openings.free().saturating_add(1)) } else { few };
+        let of_network = self.readers_by_source.take_up_to(peer, most);
+        let Some(of_network) = of_network else {
+            return Err(if free.is_some() { self.reads_too_much() } else { self.openings_full() });
+        };
+        let of_source = self.openings_by_source.take(peer).map_err(|SourceIsFull { limit }| {
             Refusal::of(
                 Cause::SourceFull,
                 format!(
@@ -91,7 +159,61 @@ impl Budgets {
                 ),
             )
         })?;
-        Ok(permit.with_source(place))
+        let instance = match free {
+            Some(place) => place,
+            None => make_room().ok_or_else(|| self.openings_full())?._instance,
+        };
+        Ok(OpeningPlaces {
+            reading: ReadingPlace { _instance: instance, of_network: Some(of_network) },
+            of_source,
+        })
+    }
+
+    /// What an opening is told for which there is no place to read its head.
+    pub(super) fn openings_full(&self) -> Refusal {
+        let limit = self.openings.limit();
+        Refusal::of(
+            Cause::OpeningsFull,
+            format!("this instance has as many openings in progress as it may (openings_max = {limit})"),
+        )
+    }
+
+    fn reads_too_much(&self) -> Refusal {
+        let limit = self.openings.limit();
+        Refusal::of(
+            Cause::SourceFull,
+            format!(
+                "your network has its share of the openings whose requests are awaited (of openings_max = {limit})"
+            ),
+        )
+    }
+
+    fn is_trusted(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(peer))
+    }
+
+    /// Takes what an opening of `api` needs to wait for its backend.
+    pub(super) fn take_pending(
+        &self,
+        published: &PublishedPlaces,
+        api: &Api,
+    ) -> Result<PendingPlaces, Refusal> {
+        published.take_pending(&self.pending, api).map_err(|lack| match lack {
+            Lack::OfAll => {
+                let limit = self.pending.limit();
+                let message = format!(
+                    "this instance has as many openings waiting for backends as it may (pending_openings_max = {limit})"
+                );
+                Refusal::of(Cause::OpeningsFull, message)
+            }
+            Lack::OfShare => {
+                let limit = published.pending_share(api).map_or(0, |share| share.limit());
+                let message = format!(
+                    "this API has used up its share of openings that wait for a backend (pending_openings_max = {limit})"
+                );
+                Refusal::of(Cause::BackendBusy, message)
+            }
+        })
     }
 
     /// Takes what a session from `peer` needs of the instance, whatever API it will be of.
@@ -103,6 +225,9 @@ impl Budgets {
                 format!("this instance holds as many connections as it may (connections_max = {limit})"),
             )
         })?;
+        if self.is_trusted(peer) {
+            return Ok(permit);
+        }
         let place = self.sessions_by_source.take(peer).map_err(|SourceIsFull { limit }| {
             Refusal::of(
                 Cause::SourceFull,
@@ -193,14 +318,15 @@ mod tests {
     fn a_refusal_for_the_source_keeps_no_place_of_the_instance() {
         let budgets = Budgets::new(&limits(Some(1), Some(1)), 2, 2);
         let _session = budgets.take_session(HERE).unwrap();
-        let _opening = budgets.take_opening(HERE).unwrap();
-        for refusal in [budgets.take_session(HERE).unwrap_err(), budgets.take_opening(HERE).unwrap_err()] {
+        let take_opening = |peer| budgets.take_opening(peer, || None);
+        let _opening = take_opening(HERE).unwrap();
+        for refusal in [budgets.take_session(HERE).unwrap_err(), take_opening(HERE).unwrap_err()] {
             assert_eq!((refusal.cause, refusal.status), (Cause::SourceFull, 429));
         }
         assert_eq!((budgets.sessions().taken(), budgets.openings().taken()), (1, 1));
-        let _others = (budgets.take_session(THERE).unwrap(), budgets.take_opening(THERE).unwrap());
+        let _others = (budgets.take_session(THERE).unwrap(), take_opening(THERE).unwrap());
         assert_eq!(budgets.take_session(THERE).unwrap_err().cause, Cause::InstanceFull);
-        assert_eq!(budgets.take_opening(THERE).unwrap_err().cause, Cause::OpeningsFull);
+        assert_eq!(take_opening(THERE).unwrap_err().cause, Cause::OpeningsFull);
     }
 
     #[test]
@@ -225,5 +351,131 @@ mod tests {
         drop(adopted);
         assert_eq!((budgets.sessions().taken(), api.taken(), budgets.slots().keys()), (0, 0, 0));
         assert!(budgets.take_session(HERE).is_ok());
+    }
+
+    /// As many openings of clients at these addresses as get in, each address as often as it can.
+    fn fill(budgets: &Budgets, peers: impl IntoIterator<Item = IpAddr>) -> Vec<Vec<OpeningPlaces>> {
+        let all_of = |peer| std::iter::from_fn(|| budgets.take_opening(peer, || None).ok()).collect();
+        peers.into_iter().map(all_of).collect()
+    }
+
+    fn client(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(0x0a00_0000 + number).into()
+    }
+
+    fn counts(held: &[Vec<OpeningPlaces>]) -> Vec<usize> {
+        held.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_source_network_holds_no_more_places_of_readers_than_stay_free() {
+        let budgets = Budgets::of(100, 64);
+        let mut held = fill(&budgets, [client(1), client(2), client(3), client(1)]);
+        assert_eq!(counts(&held), [32, 16, 8, 0]);
+        assert_eq!(budgets.openings().free(), 8);
+        let refusal = budgets.take_opening(client(1), || panic!("there are places")).unwrap_err();
+        assert_eq!((refusal.cause, refusal.status), (Cause::SourceFull, 429));
+        // What leaves gives the others more.
+        drop(held.remove(0));
+        assert_eq!(counts(&fill(&budgets, [client(4)])), [20]);
+        // And everyone behind one address gets in where nobody else asks.
+        let budgets = Budgets::of(100, 64);
+        for _ in 0..1_000 {
+            drop(budgets.take_opening(client(1), || None).unwrap());
+        }
+        assert_eq!(budgets.readers_by_source.networks(), 0, "nothing is kept of who has left");
+    }
+
+    #[test]
+    fn the_only_place_goes_to_whoever_comes_first() {
+        let budgets = Budgets::of(100, 1);
+        let held = fill(&budgets, [client(1)]);
+        assert_eq!(counts(&held), [1]);
+        assert_eq!(budgets.take_opening(client(1), || None).unwrap_err().cause, Cause::OpeningsFull);
+        assert_eq!(budgets.take_opening(client(2), || None).unwrap_err().cause, Cause::OpeningsFull);
+    }
+
+    #[test]
+    fn clients_of_one_ipv6_network_have_one_share() {
+        let budgets = Budgets::of(100, 16);
+        let peers = (1..100).map(|host: u16| format!("2001:db8::{host:x}").parse().unwrap());
+        let held = fill(&budgets, peers);
+        assert_eq!(counts(&held).iter().sum::<usize>(), 8);
+        assert!(budgets.take_opening("2001:db8:0:1::1".parse().unwrap(), || None).is_ok());
+    }
+
+    #[test]
+    fn where_all_places_are_taken_a_network_without_one_gets_one_that_is_given_away() {
+        let budgets = Budgets::of(100, 4);
+        let mut held: Vec<_> =
+            (0..4).map(|number| budgets.take_opening(client(number), || None).unwrap()).collect();
+        assert_eq!(budgets.openings().free(), 0);
+        // One that holds a place makes nobody give way.
+        let refusal = budgets.take_opening(client(1), || panic!("it has a place")).unwrap_err();
+        assert_eq!(refusal.cause, Cause::OpeningsFull);
+        assert_eq!(budgets.take_opening(client(9), || None).unwrap_err().cause, Cause::OpeningsFull);
+        let oldest = held.remove(0).reading;
+        held.push(budgets.take_opening(client(9), || Some(oldest)).unwrap());
+        assert_eq!((budgets.openings().taken(), budgets.readers_by_source.networks()), (4, 4));
+        // The one that gave way has none, and is a newcomer again.
+        let oldest = held.remove(0).reading;
+        held.push(budgets.take_opening(client(0), || Some(oldest)).unwrap());
+        drop(held);
+        assert_eq!((budgets.openings().taken(), budgets.readers_by_source.networks()), (0, 0));
+    }
+
+    #[test]
+    fn a_network_gets_a_small_part_of_the_places_however_few_are_free() {
+        let budgets = Budgets::of(1_000, 256);
+        let take = |number| budgets.take_opening(client(number), || panic!("some are free")).unwrap();
+        let mut held: Vec<_> = (0..253).map(take).collect();
+        held.extend((0..3).map(|_| take(8)));
+        assert_eq!(budgets.openings().free(), 0);
+        for has in 1..4 {
+            let oldest = held.remove(100).reading;
+            let taken = budgets.take_opening(client(7), || Some(oldest));
+            held.push(taken.unwrap_or_else(|_| panic!("it has {has} of 256")));
+        }
+        for number in [7, 8] {
+            let taken = budgets.take_opening(client(number), || panic!("it has a 64th"));
+            assert_eq!(taken.unwrap_err().cause, Cause::OpeningsFull);
+        }
+    }
+
+    #[test]
+    fn no_limit_by_source_holds_for_a_trusted_network() {
+        let trusted = ["10.0.0.0/24", "2001:db8::/32"].map(|text| Network::parse(text).unwrap()).to_vec();
+        let limits = InstanceLimits { trusted_networks: trusted, ..limits(Some(1), Some(1)) };
+        let budgets = Budgets::new(&limits, 8, 8);
+        let peers = [client(1), "::ffff:10.0.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        for peer in peers {
+            let held = fill(&budgets, [peer]);
+            assert_eq!(counts(&held), [8], "{peer}");
+            let refusal =
+                budgets.take_opening(peer, || panic!("a balancer makes nobody give way")).unwrap_err();
+            assert_eq!(refusal.cause, Cause::OpeningsFull);
+            assert!(!held[0][0].reading.may_be_given_away());
+            let sessions: Vec<_> = (0..8).map(|_| budgets.take_session(peer).unwrap()).collect();
+            assert_eq!(sessions.len(), 8);
+        }
+        let other = client(0x100);
+        let _held = (budgets.take_session(other).unwrap(), budgets.take_opening(other, || None).unwrap());
+        assert_eq!(budgets.take_session(other).unwrap_err().cause, Cause::SourceFull);
+        assert_eq!(budgets.take_opening(other, || None).unwrap_err().cause, Cause::SourceFull);
+    }
+
+    #[test]
+    fn as_many_openings_wait_as_read_a_head_unless_the_file_says_otherwise_and_no_more_than_sessions() {
+        for (asked, sessions, openings, pending) in
+            [(None, 9, 4, 4), (None, 3, 4, 3), (Some(2), 9, 4, 2), (Some(6), 9, 4, 6), (Some(99), 9, 4, 9)]
+        {
+            let limits = InstanceLimits { pending_openings_max: asked, ..InstanceLimits::default() };
+            let budgets = Budgets::new(&limits, sessions, openings);
+            assert_eq!(
+                (budgets.openings().limit(), budgets.pending().limit()),
+                (openings, pending),
+                "{asked:?}"
+            );
+        }
     }
 }

@@ -9,6 +9,9 @@
 //!
 //! The client gets its 101 only after the backend has given one. A client that leaves meanwhile ends the dial.
 //!
+//! The further places are those of API, product and subscription, and one to wait for the backend, which takes the stead of the
+//! one to read a head. A policy that waits for an answer of its own is to have it before.
+//!
 //! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`, `policy`).
 
 use super::answer::{BackendAnswer, NoAnswer, pass_on, read_answer, send_request};
@@ -20,10 +23,10 @@ use super::head_reader::{Head, NoHead, read_head};
 use super::policies::{Handshake, PolicyAnswer, PolicyRun};
 use super::refusal::{Refusal, end_after_answer, send_last_answer, send_within, shut};
 use super::remains::{behind, take_apart};
+use super::run::Waiting;
 use super::socket::HangUp;
 use super::stream::{Network, Stream};
 use super::{Front, OpeningGuard};
-use crate::admission::permit::Permit;
 use crate::catalog::access::{Access, KeyFault};
 use crate::catalog::given_key::GivenKey;
 use crate::catalog::given_version::given_version;
@@ -64,6 +67,8 @@ enum Stop {
     PassedOn(super::answer::PassedOn),
     /// Nothing more is sent: the client has left, or would not understand it.
     Unsaid(Cause),
+    /// Its place was given to a newcomer.
+    GaveWay,
 }
 
 impl From<Refusal> for Stop {
@@ -93,7 +98,7 @@ pub(super) struct Arrival {
     pub(super) listener: usize,
 }
 
-/// One opening in progress. Its own place is its guard's, and goes back when its sockets are closed or handed over.
+/// One opening in progress. Its places are its guard's, and go back when its sockets are closed or handed over.
 struct Opening<N: Network> {
     front: Rc<Front<N>>,
     socket: Channel<N::Stream>,
@@ -102,6 +107,7 @@ struct Opening<N: Network> {
     /// What the client's certificate says, if it showed one.
     certificate: Option<PeerCertificate>,
     phase: Phase,
+    guard: OpeningGuard<N>,
 }
 
 /// What the head of a request came to.
@@ -115,7 +121,6 @@ struct Admitted {
     /// `None`: no policy applies, and nothing is paid for any.
     policies: Option<PolicyRun>,
     offer: Offer,
-    permit: Permit,
 }
 
 /// In whose name a session is.
@@ -148,14 +153,11 @@ pub(super) async fn open<N: Network>(
             return front.counters.count_termination(Cause::Bug, Phase::Head);
         }
     };
-    let mut opening = Opening { front, socket, peer: arrival.peer, certificate: None, phase: Phase::Head };
+    let peer = arrival.peer;
+    let mut opening = Opening { front, socket, peer, certificate: None, phase: Phase::Head, guard };
     let result = opening.run().await;
     let (cause, phase) = match result {
-        Ok(session) => {
-            opening.hand_over(session);
-            drop(guard);
-            return;
-        }
+        Ok(session) => return opening.hand_over(session),
         Err(Stop::Refused(refusal)) => {
             tracing::debug!(
                 peer = %opening.peer,
@@ -186,10 +188,12 @@ pub(super) async fn open<N: Network>(
             (Cause::BackendAnswer, Phase::Answer)
         }
         Err(Stop::Unsaid(cause)) => (cause, opening.phase),
+        Err(Stop::GaveWay) => {
+            opening.say_that_it_gave_way();
+            (Cause::OpeningsFull, opening.phase)
+        }
     };
     opening.front.counters.count_termination(cause, phase);
-    drop(opening);
-    drop(guard);
 }
 
 impl<N: Network> Opening<N> {
@@ -198,7 +202,11 @@ impl<N: Network> Opening<N> {
         let deadline = Instant::now() + Duration::from_millis(self.front.head_timeout_ms);
         self.secure(deadline).await?;
         let head = self.read_request(deadline).await?;
-        let mut admitted = self.admit(head)?;
+        if self.guard.reader().has_given_way() {
+            return Err(Stop::GaveWay);
+        }
+        let (mut admitted, waiting) = self.admit(head)?;
+        self.guard.wait_for_backend(waiting);
         let opened = self.open_backend(&mut admitted).await?;
         let answer = opened.answer.encode_switching_protocols().freeze();
         send_within(&self.socket, answer).await.map_err(|_| Stop::Unsaid(Cause::ClientGone))?;
@@ -207,7 +215,7 @@ impl<N: Network> Opening<N> {
 
     /// Does the TLS handshake, if the listener has TLS.
     async fn secure(&mut self, deadline: Instant) -> Result<(), Stop> {
-        let stop = self.front.drain_begun();
+        let stop = self.is_to_stop();
         let interrupt = async || {
             let _ = self.socket.cancel_all().await;
         };
@@ -226,6 +234,7 @@ impl<N: Network> Opening<N> {
                 Err(Stop::Unsaid(Cause::TlsFault))
             }
             NoHandshake::Late => Err(Stop::Unsaid(Cause::TlsFault)),
+            NoHandshake::Stopped if self.guard.reader().has_given_way() => Err(Stop::GaveWay),
             NoHandshake::Stopped => Err(Stop::Unsaid(Cause::Drain)),
             NoHandshake::Ended | NoHandshake::Broken(_) => Err(Stop::Unsaid(Cause::ClientGone)),
         }
@@ -254,7 +263,7 @@ impl<N: Network> Opening<N> {
     }
 
     async fn read_request(&self, deadline: Instant) -> Result<Head, Stop> {
-        let stop = self.front.drain_begun();
+        let stop = self.is_to_stop();
         // Cancelled, not shut down: behind the refusal the socket has to be read for a while.
         let interrupt = async || {
             let _ = self.socket.cancel_all().await;
@@ -263,14 +272,40 @@ impl<N: Network> Opening<N> {
             |reason| match reason {
                 NoHead::Faulty(fault) => fault.into(),
                 NoHead::Late(received) => late_head_fault(&received).into(),
+                NoHead::Stopped if self.guard.reader().has_given_way() => Stop::GaveWay,
                 NoHead::Stopped => draining().into(),
                 NoHead::Ended | NoHead::Broken(_) => Stop::Unsaid(Cause::ClientGone),
             },
         )
     }
 
+    /// Completes when the request is not to be awaited any longer: the drain begins, or a newcomer has got the place.
+    async fn is_to_stop(&self) {
+        tokio::select! {
+            biased;
+            () = self.front.drain_begun() => {}
+            () = self.front.readers.gives_way(self.guard.reader()) => {}
+        }
+    }
+
+    /// Says at once, or not at all, that the place was given to a newcomer: nothing may be awaited without one.
+    fn say_that_it_gave_way(&self) {
+        let refusal = self.front.budgets.openings_full();
+        tracing::debug!(
+            peer = %self.peer,
+            cause = refusal.cause.name(),
+            phase = self.phase.name(),
+            "an opening gave way to a newcomer: it had waited longest for its request"
+        );
+        if !self.socket.is_secured() {
+            // What does not fit, nobody reads.
+            let _ = self.socket.send_now(&refusal.encode());
+        }
+        shut(&self.socket, Shutdown::Write);
+    }
+
     /// Judges a request: everything that needs no backend.
-    fn admit(&self, head: Head) -> Result<Admitted, Stop> {
+    fn admit(&self, head: Head) -> Result<(Admitted, Waiting), Stop> {
         let request = RequestHead::parse(head.head)?;
         if self.front.is_draining() {
             return Err(draining().into());
@@ -306,13 +341,16 @@ impl<N: Network> Opening<N> {
         };
         let backend_tls = published.tls.of_backend(routed.api, backend);
         let api = Arc::clone(routed.api);
-        let permit = match with_places(permit, published.places.of_session(&api, &access)) {
-            Ok(permit) => permit,
+        let taken = with_places(permit, published.places.of_session(&api, &access)).and_then(|permit| {
+            Ok(Waiting::new(permit, self.front.budgets.take_pending(&published.places, &api)?))
+        });
+        let waiting = match taken {
+            Ok(waiting) => waiting,
             Err(refusal) => return Err(through_on_error(policies, refusal)),
         };
         let context =
             Context { subscription: access.subscription.cloned(), product: access.product.cloned() };
-        Ok(Admitted {
+        let admitted = Admitted {
             behind: head.behind,
             api,
             context,
@@ -320,9 +358,9 @@ impl<N: Network> Opening<N> {
             backend_tls,
             policies,
             offer,
-            permit,
             request,
-        })
+        };
+        Ok((admitted, waiting))
     }
 
     /// Decides by the subscription key; policies may have something to say to who is not let in.
@@ -397,7 +435,7 @@ impl<N: Network> Opening<N> {
                 Err(through_on_error(policies, refusal))
             }
             (Ok(opened), Some(mut policies)) => {
-                admitted.permit.hold(policies.take_slots());
+                self.guard.hold(policies.take_slots());
                 Ok(opened)
             }
             (result, _) => result,
@@ -461,11 +499,12 @@ impl<N: Network> Opening<N> {
 
     /// Gives both sockets to the relay, and all bytes that came behind either head.
     fn hand_over(self, (admitted, opened): (Admitted, Opened<N::Stream>)) {
-        let Self { front, socket, peer, .. } = self;
+        let Self { front, socket, peer, mut guard, .. } = self;
         let Opened { backend, answer, reserved_bits } = opened;
         let mut mask = [0; 4];
-        let handles = (socket.into_handle(), backend.into_handle(), getrandom::fill(&mut mask));
-        let (Ok(client), Ok(backend), Ok(())) = handles else {
+        let permit = guard.take_permit();
+        let handles = (socket.into_handle(), backend.into_handle(), getrandom::fill(&mut mask), permit);
+        let (Ok(client), Ok(backend), Ok(()), Some(permit)) = handles else {
             let api = Some(admitted.api.name.as_str());
             limited!(ERROR, api, "an operation was still in flight on a socket of an opened session");
             return front.counters.count_termination(Cause::Bug, Phase::Answer);
@@ -489,7 +528,7 @@ impl<N: Network> Opening<N> {
             sealed: [client_remains.received, backend_remains.received],
             limits: session_limits(&admitted.api, reserved_bits),
             mask,
-            permit: admitted.permit,
+            permit,
         });
     }
 }

@@ -155,7 +155,14 @@ impl PolicyRun {
     pub(super) fn failed(&mut self, refusal: &Refusal) -> Option<Box<PolicyAnswer>> {
         let dialling = self.dialling.take()?;
         let cause = refusal.cause;
-        let is_limit = matches!(cause, Cause::ApiFull | Cause::ProductFull | Cause::SubscriptionFull);
+        let is_limit = matches!(
+            cause,
+            Cause::ApiFull
+                | Cause::ProductFull
+                | Cause::SubscriptionFull
+                | Cause::BackendBusy
+                | Cause::OpeningsFull
+        );
         let of_cause = if is_limit {
             Failure::of_limit
         } else if cause == Cause::BackendSilent {

@@ -1,12 +1,17 @@
 //! One front: a tokio-uring runtime on its own thread, its listeners, and the openings in progress.
 
 use super::accept::accept_until_drain;
-use super::budgets::Budgets;
+use super::budgets::{Budgets, OpeningPlaces};
+use super::readers::{Reader, Readers};
+use super::refusal::Refusal;
 use super::socket::Socket;
 use super::source_addresses::AddressTurns;
 use super::stream::{Handle, Host, Network};
+use crate::admission::pending::PendingPlaces;
 use crate::admission::permit::Permit;
 use crate::admission::registry::PublishedPlaces;
+use crate::admission::slot::Slot;
+use crate::admission::source::SourcePlace;
 use crate::catalog::Snapshot;
 use crate::control::resolver::Resolver;
 use crate::limits::TURNED_AWAY_LINGERING_MAX;
@@ -15,6 +20,7 @@ use crate::observe::counters::add;
 use crate::relay::{NewSession, Relays};
 use crate::tls::setup::TlsSetup;
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,6 +74,7 @@ pub(super) struct Front<N: Network = Host> {
     worker: usize,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) head_timeout_ms: u64,
+    pub(super) readers: Readers,
     openings: Cell<usize>,
     /// Connections that were turned away and linger.
     lingering: Cell<usize>,
@@ -78,12 +85,56 @@ pub(super) struct Front<N: Network = Host> {
 #[derive(Debug)]
 pub(super) struct OpeningGuard<N: Network = Host> {
     front: Rc<Front<N>>,
-    _permit: Permit,
+    reader: Rc<Reader>,
+    /// From the judged head on, instead of the reader's place.
+    waiting: Option<Waiting>,
+    _of_source: Option<SourcePlace>,
+}
+
+/// What an opening holds that waits for its backend.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The places of the session to be: they have the descriptors of both sockets.
+    permit: Permit,
+    _pending: PendingPlaces,
+}
+
+impl Waiting {
+    /// What a session of `permit` is to be opened with.
+    pub(super) fn new(permit: Permit, pending: PendingPlaces) -> Self {
+        Self { permit, _pending: pending }
+    }
+}
+
+impl<N: Network> OpeningGuard<N> {
+    /// The opening, as long as its request is awaited.
+    pub(super) fn reader(&self) -> &Rc<Reader> {
+        &self.reader
+    }
+
+    /// The head is judged: from here on the opening waits for its backend, and another one may read a head.
+    pub(super) fn wait_for_backend(&mut self, waiting: Waiting) {
+        self.waiting = Some(waiting);
+        self.reader.give_back();
+    }
+
+    /// The session will hold these slots.
+    pub(super) fn hold(&mut self, slots: Vec<Slot>) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.permit.hold(slots);
+        }
+    }
+
+    /// What the session holds, if the opening has got so far.
+    pub(super) fn take_permit(&mut self) -> Option<Permit> {
+        self.waiting.take().map(|waiting| waiting.permit)
+    }
 }
 
 impl<N: Network> Drop for OpeningGuard<N> {
     fn drop(&mut self) {
         let front = &self.front;
+        front.readers.end(&self.reader);
         front.openings.set(front.openings.get() - 1);
         front.counters.openings.store(front.openings.get() as u64, Ordering::Relaxed);
         front.opening_ended.notify_waiters();
@@ -126,6 +177,7 @@ impl<N: Network> Front<N> {
             worker,
             counters,
             head_timeout_ms,
+            readers: Readers::default(),
             openings: Cell::new(0),
             lingering: Cell::new(0),
             opening_ended: Notify::new(),
@@ -149,10 +201,25 @@ impl<N: Network> Front<N> {
         let _ = draining.wait_for(|is_draining| *is_draining).await;
     }
 
-    pub(super) fn begin_opening(self: &Rc<Self>, permit: Permit) -> OpeningGuard<N> {
+    /// Takes what an opening from `peer` needs to read its head. Where all is taken, one that still waits for its own gives way.
+    pub(super) fn take_opening(&self, peer: IpAddr) -> Result<OpeningPlaces, Refusal> {
+        self.budgets.take_opening(peer, || {
+            let place = self.readers.make_room()?;
+            add(&self.counters.openings_given_way, 1);
+            Some(place)
+        })
+    }
+
+    pub(super) fn begin_opening(self: &Rc<Self>, places: OpeningPlaces) -> OpeningGuard<N> {
         self.openings.set(self.openings.get() + 1);
         self.counters.openings.store(self.openings.get() as u64, Ordering::Relaxed);
-        OpeningGuard { front: Rc::clone(self), _permit: permit }
+        let OpeningPlaces { reading, of_source } = places;
+        OpeningGuard {
+            front: Rc::clone(self),
+            reader: self.readers.begin(reading),
+            waiting: None,
+            _of_source: of_source,
+        }
     }
 
     /// Lets one more connection linger that was turned away, if not too many do.

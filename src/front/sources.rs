@@ -38,12 +38,13 @@ impl Sources {
     /// Its network has all its places taken.
     pub fn take(self: &Arc<Self>, address: IpAddr) -> Result<Option<SourcePlace>, SourceIsFull> {
         let Some(limit) = self.limit else { return Ok(None) };
+        self.take_up_to(address, limit).map(Some).ok_or(SourceIsFull { limit })
+    }
+
+    /// Takes a place for a client at `address` if its network has fewer than `limit`, whatever all networks may have.
+    pub(super) fn take_up_to(self: &Arc<Self>, address: IpAddr, limit: u32) -> Option<SourcePlace> {
         let network = self.prefixes.network_of(address);
-        if self.tally.take(network, limit) {
-            Ok(Some(self.place(network)))
-        } else {
-            Err(SourceIsFull { limit })
-        }
+        self.tally.take(network, limit).then(|| self.place(network))
     }
 
     /// Takes a place for a session that is already there, even beyond the limit; `None` if places are not counted.

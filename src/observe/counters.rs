@@ -81,6 +81,8 @@ worker_counters! {
     pub accept_pauses: AtomicU64, Counter of "pauses";
     /// Openings in progress.
     pub openings: AtomicU64, Gauge of "openings";
+    /// Openings that gave their place to a newcomer: all were taken, and they had waited longest for their requests.
+    pub openings_given_way: AtomicU64, Counter of "openings";
     /// TLS handshakes that were completed with clients.
     pub tls_handshakes: AtomicU64, Counter of "handshakes";
     /// Those of them that resumed an earlier connection.

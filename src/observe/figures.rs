@@ -59,7 +59,7 @@ const OF_INSTANCE: &[OfInstance] = &[
     OfInstance {
         about: About {
             name: "opening_places_taken",
-            help: "Places of openings that are taken, from the accept to the hand-over or the close.",
+            help: "Places of openings that read a request head, from the accept until it is judged.",
             kind: Kind::Gauge,
             unit: "places",
         },
@@ -68,11 +68,29 @@ const OF_INSTANCE: &[OfInstance] = &[
     OfInstance {
         about: About {
             name: "opening_places_limit",
-            help: "Places of openings that there are (openings_max).",
+            help: "Places of openings that read a head that there are (openings_max).",
             kind: Kind::Gauge,
             unit: "places",
         },
         read: |observed| u64::from(observed.budgets.openings().limit()),
+    },
+    OfInstance {
+        about: About {
+            name: "pending_places_taken",
+            help: "Places of openings that wait for a backend, from the judged head to the hand-over or the close.",
+            kind: Kind::Gauge,
+            unit: "places",
+        },
+        read: |observed| u64::from(observed.budgets.pending().taken()),
+    },
+    OfInstance {
+        about: About {
+            name: "pending_places_limit",
+            help: "Places of openings that wait for a backend that there are (pending_openings_max).",
+            kind: Kind::Gauge,
+            unit: "places",
+        },
+        read: |observed| u64::from(observed.budgets.pending().limit()),
     },
     OfInstance {
         about: About {
@@ -259,6 +277,7 @@ mod tests {
                 ("places_taken", alone(1, &[])),
                 ("places_limit", alone(7, &[])),
                 ("opening_places_limit", alone(5, &[])),
+                ("pending_places_limit", alone(5, &[])),
                 ("lookups_limit", alone(64, &[])),
                 ("lookup_waiters", alone(2, &[])),
                 ("lookup_waiters_limit", alone(65_536, &[])),

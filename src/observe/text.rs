@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_log_has_what_is_not_0_with_each_workers_part() {
-        let start = "counters that are not 0:\n  places_limit 9\n  opening_places_limit 5\n  lookups_limit 64\n  lookup_waiters_limit 65536\n";
+        let start = "counters that are not 0:\n  places_limit 9\n  opening_places_limit 5\n  pending_places_limit 5\n  lookups_limit 64\n  lookup_waiters_limit 65536\n";
         let end = "end of counters\n";
         let one = "  parked 4\n  terminations{cause=\"idle\",phase=\"relay\"} 2\n";
         assert_eq!(log_lines(&observed(1)), [start, one, end].concat());

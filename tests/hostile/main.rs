@@ -11,6 +11,7 @@
 )]
 
 mod broken_frames;
+mod bulkheads;
 mod confusion;
 mod floods;
 mod lying_backends;

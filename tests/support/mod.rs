@@ -132,13 +132,13 @@ impl TestInstance {
         wait_until("an instance at rest", || {
             self.instance.counters().is_at_rest()
                 && self.instance.places().taken() == 0
-                && self.instance.budgets().openings().taken() == 0
+                && self.instance.budgets().openings_taken() == 0
         });
     }
 
     /// Waits until exactly so many openings are in progress.
     pub fn wait_for_openings(&self, count: u32) {
-        wait_until(&format!("{count} openings"), || self.instance.budgets().openings().taken() == count);
+        wait_until(&format!("{count} openings"), || self.instance.budgets().openings_taken() == count);
     }
 
     /// Drains it, waits for its end, and looks whether all that it held is given back.

@@ -3,7 +3,7 @@
 use crate::gateway::{NAME, Secured};
 use crate::pki::{Authority, client_config, provider};
 use crate::secured::{connect, read_head, send, trusting};
-use crate::support::raw::{Raw, header, request};
+use crate::support::raw::{Raw, StreamEnd, header, request};
 use crate::support::{TestInstance, api_file, wait_until};
 use ringgate::policy::expression::{DateTime, Value};
 use ringgate::session::{Cause, Phase};
@@ -13,6 +13,7 @@ use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A client that can show a certificate.
@@ -242,12 +243,19 @@ fn a_handshake_that_is_not_over_in_time_ends_wherever_it_stops() {
 fn handshakes_in_progress_count_as_openings() {
     let scene =
         Secured::start_with("[limits]\nopenings_max = 2\nhead_timeout_ms = 120000", |_, _| String::new());
-    let silent = [(); 2].map(|()| Raw::connect(scene.gateway.address));
+    let connect = |host| Raw::connect_from([127, 0, 0, host].into(), scene.gateway.address);
+    let mut silent = [1, 2].map(connect);
     scene.gateway.wait_for_openings(2);
-    let mut third = Raw::connect(scene.gateway.address);
+    // Of a network that has a place already: it is told in plain text, which no TLS client takes for an answer.
+    let mut third = connect(1);
     third.read_to_end();
     scene.gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 1);
-    drop((silent, third));
+    // Of a network that has none: the handshake that has waited longest gives way, and is told nothing.
+    let mut fourth = connect(3);
+    assert_eq!(silent[0].read_to_end(), (Vec::new(), StreamEnd::Fin));
+    scene.gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 2);
+    assert!(fourth.is_silent_for(Duration::from_millis(50)), "it has the place");
+    drop((silent, third, fourth));
     scene.end();
 }
 

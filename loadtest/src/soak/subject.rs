@@ -207,7 +207,8 @@ fn instance(plan: &SoakPlan, address: SocketAddr, status: SocketAddr) -> String 
          [limits]\nconnections_max = {sessions}\nsource_connections_max = {sessions}\nopenings_max = {openings}\n\
          openings_per_source_max = {openings}\n",
         plan.workers,
-        openings = plan.churn.at_once + 512,
+        // One network has half of them at most while their requests are awaited, and all clients are of one.
+        openings = 2 * (plan.churn.at_once + 512),
     )
 }
 

@@ -129,11 +129,11 @@ impl Scene {
             files.insert("policies/apis/t.xml", document);
         }
         let snapshot = Arc::new(compile(&files, None).unwrap());
-        let places = Registry::default().publish(&snapshot, Timestamp::from_unix(0));
+        let budgets = Budgets::of(1, 1);
+        let places = Registry::new(budgets.pending().limit()).publish(&snapshot, Timestamp::from_unix(0));
         let (_publisher, published) =
             watch::channel(Arc::new(Published { snapshot, places, tls: TlsSetup::default() }));
         let (drain, draining) = watch::channel(false);
-        let budgets = Budgets::of(1, 1);
         let mailbox = Mailbox::new().unwrap();
         let counters = Arc::<WorkerCounters>::default();
         let network = ScriptedNetwork::new(self.backends.clone());
@@ -152,7 +152,7 @@ impl Scene {
         let (front, _) = Front::new(network, parts);
         let peer = SocketAddr::from(([192, 0, 2, 9], 40_000));
         let (socket, client) = Scripted::accepted(self.client.clone());
-        let guard = front.begin_opening(budgets.take_opening(peer.ip()).unwrap());
+        let guard = front.begin_opening(front.take_opening(peer.ip()).unwrap());
         let begin_drain = async {
             if let Some(drains_at) = self.drains_at {
                 sleep(Duration::from_millis(drains_at)).await;
@@ -164,7 +164,7 @@ impl Scene {
             Instant::now().duration_since(begun).as_millis() as u64
         };
         let (took_ms, ()) = tokio::join!(opening, begin_drain);
-        assert_eq!(budgets.openings().taken(), 0, "an opening that is over keeps its place: {self:#?}");
+        assert_eq!(budgets.openings_taken(), 0, "an opening that is over keeps its place: {self:#?}");
         let termination = only_termination(&counters);
         let session: Option<Box<NewSession<Rc<Connection>>>> = match mailbox.take() {
             Some(Message::Open(session)) => Some(session),
