@@ -8,6 +8,8 @@ extern crate self as ringgate;
 
 pub mod limits;
 
+pub mod files;
+
 // The shell that opens sessions, and the core that it asks.
 pub mod front;
 

@@ -27,7 +27,7 @@ pub const TRAILER_BYTES_MAX: usize = 8 * 1024;
 pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
 
 /// Largest file of certificates, keys or authorities, in bytes. Over it: a fault that names the file.
-pub const TLS_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const TLS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Milliseconds after which records that were not used drop what can be made of their keys again (some 150 ns), or twice as
 /// many. Lowering it saves memory of sessions that say little; raising it saves that time where they say something now and then.

@@ -8,15 +8,15 @@
 //! Not here: what is derived from the secret (`catalog::key_secret`).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::store::reason;
 use crate::catalog::key_secret::{KeySecret, SECRET_BYTES};
 use crate::catalog::{Fault, Snapshot};
+use crate::files::{read_small, reason};
 use crate::limits::KEY_FILE_BYTES_MAX;
 
 /// Bits of a mode that let anybody but the owner in.
@@ -32,23 +32,16 @@ const ALLOWED: &str = "a regular file that this user, and nobody else, can read 
 pub fn read(path: &Path) -> Result<Option<KeySecret>, Fault> {
     let fault =
         |matter: &str, allowed: &str| Fault::of_file(&path.display().to_string(), None, matter, allowed);
-    let unreadable = |error: &io::Error| fault(&format!("cannot be read ({})", reason(error)), ALLOWED);
-    // Opening a pipe would wait for its writer, so the kind comes first.
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => {}
-        Ok(_) => return Err(fault("not a regular file", ALLOWED)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(&error)),
+    let read = match read_small(path, KEY_FILE_BYTES_MAX) {
+        Ok(read) => read,
+        Err(why) if why.is_absent() => return Ok(None),
+        Err(why) => return Err(fault(&why.to_string(), ALLOWED)),
+    };
+    if read.mode & FOR_OTHERS != 0 {
+        return Err(fault(&format!("open to others (mode {:03o})", read.mode & 0o777), ALLOWED));
     }
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
-    let mode = file.metadata().map_err(|error| unreadable(&error))?.mode();
-    if mode & FOR_OTHERS != 0 {
-        return Err(fault(&format!("open to others (mode {:03o})", mode & 0o777), ALLOWED));
-    }
-    // Of its full size from the start: growing would leave parts of the secret behind.
-    let mut text = Zeroizing::new(String::with_capacity(KEY_FILE_BYTES_MAX as usize + 1));
-    file.take(KEY_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
-    KeySecret::parse(&text).map(Some).map_err(|allowed| fault("not a secret", &allowed))
+    let text = str::from_utf8(&read.bytes).unwrap_or("");
+    KeySecret::parse(text).map(Some).map_err(|allowed| fault("not a secret", &allowed))
 }
 
 /// Reads the secret that a catalogue's keys were hashed under, which must be there.
@@ -123,7 +116,7 @@ fn write_and_link(secret: &KeySecret, hidden: &Path, path: &Path) -> io::Result<
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
 
@@ -167,14 +160,20 @@ mod tests {
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("a mode");
         assert!(read(&path).is_ok());
-        for (contents, matter) in [("s3cret", "not a secret"), (&"0".repeat(300), "not a secret")] {
+        for (contents, matter) in [("s3cret", "not a secret"), (&"0".repeat(300), "is larger than 256 bytes")]
+        {
             let path = folder.path().join("other.key");
             fs::write(&path, contents).expect("a file");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a mode");
             let fault = read(&path).expect_err("no secret").to_string();
             assert!(fault.contains(matter) && !fault.contains("s3cret"), "{fault}");
         }
-        assert!(read(folder.path()).expect_err("a folder").to_string().contains("not a regular file"));
+        assert!(
+            read(folder.path())
+                .expect_err("a folder")
+                .to_string()
+                .contains("is a folder and not a regular file")
+        );
     }
 
     #[test]

@@ -11,8 +11,8 @@
 
 use core::net::SocketAddr;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::instance::catalog_folder;
@@ -20,6 +20,7 @@ use crate::catalog::named_value::NAMED_VALUES_FILE;
 use crate::catalog::{
     CatalogFiles, Fault, InstanceConfig, Name, Revision, Snapshot, compile, parse_instance,
 };
+use crate::files::{Unreadable, read_small, reason};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// Folders of entities. The first must be there.
@@ -236,28 +237,17 @@ fn is_hidden(name: &OsStr) -> bool {
 
 /// The whole of a file, or why it cannot be had; `file` is its name in faults.
 pub(crate) fn read_text(path: &Path, file: &str) -> Result<String, Fault> {
-    let fault = |matter: &str, allowed: &str| Fault::of_file(file, None, matter, allowed);
-    let unreadable = |error: io::Error| fault(&format!("cannot be read ({})", reason(&error)), READABLE_FILE);
-    // Opening a pipe would wait for its writer, so the kind comes first.
-    if !fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(fault("not a regular file", READABLE_FILE));
-    }
-    let mut bytes = Vec::new();
-    let mut reader = File::open(path).map_err(unreadable)?.take(CONFIG_FILE_BYTES_MAX + 1);
-    let bytes_read = reader.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes_read as u64 > CONFIG_FILE_BYTES_MAX {
-        return Err(too_large(file));
-    }
-    String::from_utf8(bytes).map_err(|error| {
+    let mut read = read_small(path, CONFIG_FILE_BYTES_MAX).map_err(|why| match why {
+        Unreadable::TooLarge(_) => too_large(file),
+        Unreadable::System(_) | Unreadable::NotRegular(_) => {
+            Fault::of_file(file, None, &why.to_string(), READABLE_FILE)
+        }
+    })?;
+    String::from_utf8(std::mem::take(&mut *read.bytes)).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
         Fault::of_file(file, Some(line), "not utf-8", "text in utf-8")
     })
-}
-
-/// The system's reason, in lower case as messages are.
-pub(super) fn reason(error: &io::Error) -> String {
-    error.to_string().to_lowercase()
 }
 
 #[cfg(test)]
@@ -378,7 +368,7 @@ mod tests {
             "apis/e.toml:1: linger_s = 0",
             "apis/e.toml:4: suffix = \"echo\": allowed is a suffix that no other api has, and apis/d.toml",
             "apis/e.toml:5: frames = 1",
-            "apis/f.toml: not a regular file",
+            "apis/f.toml: is a folder and not a regular file",
             "apis/g\u{fffd}.toml: not the name of an api",
         ];
         assert_eq!(faults.len(), starts.len(), "{faults:#?}");

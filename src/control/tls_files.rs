@@ -15,6 +15,7 @@ use crate::tls::setup::TlsSetup;
 use crate::tls::ticket_keys::TicketRing;
 use rustls::pki_types::UnixTime;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -169,7 +170,10 @@ fn load_system() -> SystemAuthorities {
 }
 
 fn no_random_bytes(error: getrandom::Error) -> FileFault {
-    FileFault { file: PathBuf::from("/dev/random"), matter: Matter::Unreadable(error.into()) }
+    FileFault {
+        file: PathBuf::from("/dev/random"),
+        matter: Matter::Unreadable(io::Error::from(error).into()),
+    }
 }
 
 fn warn(warnings: &[String]) {

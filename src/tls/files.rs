@@ -1,13 +1,15 @@
 //! Certificates, keys and authorities in files: read whole, and looked at again.
 //!
-//! A file has changed when its time, size, inode or device has: that sees a file written anew, one renamed over it, and a
-//! link that points elsewhere. Who reads first notes what is there *before* reading, so that no change is missed.
+//! A file has changed when its time of change, size, inode or device has: that sees a file written anew, one renamed over it, a
+//! link that points elsewhere, and one that this user has come to be allowed to read. Who reads first notes what is there
+//! *before* reading, so that no change is missed. One that the system could not read for a reason that may pass is read again
+//! at the next look.
 //!
 //! Not here: when to look (the control thread), what is done with what was read.
 
 use core::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,10 +19,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use zeroize::Zeroizing;
 
 use super::peer_certificate::PeerCertificate;
 use crate::catalog::tls::CertificateFiles;
+use crate::files::{SmallFile, Unreadable, read_small};
 use crate::limits::TLS_FILE_BYTES_MAX;
 
 /// What is wrong with a file.
@@ -35,12 +37,9 @@ pub struct FileFault {
 /// What can be wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Matter {
-    /// It cannot be read.
-    #[error("cannot be read: {0}")]
-    Unreadable(io::Error),
-    /// It is larger than [`TLS_FILE_BYTES_MAX`].
-    #[error("is larger than {TLS_FILE_BYTES_MAX} bytes")]
-    TooLarge,
+    /// It was not read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// It is not PEM.
     #[error("is not pem: {0}")]
     NotPem(pem::Error),
@@ -82,33 +81,57 @@ struct Stamp {
     device: u64,
 }
 
-impl Stamp {
-    /// `None`: there is no such file, or it cannot be looked at.
-    fn of(path: &Path) -> Option<Self> {
-        let metadata = fs::metadata(path).ok()?;
-        Some(Self {
-            seconds: metadata.mtime(),
-            nanoseconds: metadata.mtime_nsec(),
-            bytes: metadata.size(),
-            inode: metadata.ino(),
-            device: metadata.dev(),
-        })
+/// What was seen of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// It was there, in this state.
+    As(Stamp),
+    /// It was not there, or this user may not know.
+    Absent,
+    /// The system could not tell, for a reason that may pass.
+    Unknown,
+}
+
+impl Seen {
+    fn of(path: &Path) -> Self {
+        match fs::metadata(path) {
+            // Not the time of modification: that stays when the file is opened to this user.
+            Ok(metadata) => Self::As(Stamp {
+                seconds: metadata.ctime(),
+                nanoseconds: metadata.ctime_nsec(),
+                bytes: metadata.size(),
+                inode: metadata.ino(),
+                device: metadata.dev(),
+            }),
+            Err(error) if may_pass(&error) => Self::Unknown,
+            Err(_) => Self::Absent,
+        }
     }
+}
+
+/// Whether the system may say otherwise later, though nothing has changed about the file.
+fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    !matches!(error.kind(), NotFound | PermissionDenied | NotADirectory)
 }
 
 /// Files that were read, as they were before.
 #[derive(Clone, Debug, Default)]
-pub struct WatchedFiles(Vec<(PathBuf, Option<Stamp>)>);
+pub struct WatchedFiles(Vec<(PathBuf, Seen)>);
 
 impl WatchedFiles {
-    /// Whether any of them is not as it was. Looks at each; reads none.
+    /// Whether any of them is not as it was, or was not seen. Looks at each; reads none.
     pub fn have_changed(&self) -> bool {
-        self.0.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+        self.0.iter().any(|(path, seen)| *seen == Seen::Unknown || Seen::of(path) != *seen)
     }
 
-    /// Notes a file that is about to be read.
-    fn note(&mut self, path: &Path) {
-        self.0.push((path.to_owned(), Stamp::of(path)));
+    /// Reads a file, and notes it as it was before.
+    fn read(&mut self, path: &Path) -> Result<SmallFile, Unreadable> {
+        let seen = Seen::of(path);
+        let read = read_small(path, TLS_FILE_BYTES_MAX);
+        let is_to_be_read_again = matches!(&read, Err(Unreadable::System(error)) if may_pass(error));
+        self.0.push((path.to_owned(), if is_to_be_read_again { Seen::Unknown } else { seen }));
+        read
     }
 }
 
@@ -170,9 +193,9 @@ impl<'a> Reader<'a> {
         &mut self,
         name: &str,
     ) -> (PathBuf, Result<Vec<CertificateDer<'static>>, FileFault>) {
-        let (file, bytes) = self.read(name);
-        let certificates = bytes.and_then(|bytes| {
-            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        let (file, read) = self.read(name);
+        let certificates = read.and_then(|read| {
+            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read.bytes).collect();
             let certificates = certificates.map_err(|error| fault(&file, Matter::NotPem(error)))?;
             if certificates.is_empty() { Err(fault(&file, Matter::NoCertificate)) } else { Ok(certificates) }
         });
@@ -180,9 +203,9 @@ impl<'a> Reader<'a> {
     }
 
     fn read_key(&mut self, name: &str) -> (PathBuf, Result<PrivateKeyDer<'static>, FileFault>) {
-        let (file, bytes) = self.read(name);
-        let key = bytes.and_then(|bytes| {
-            PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
+        let (file, read) = self.read(name);
+        let key = read.and_then(|read| {
+            PrivateKeyDer::from_pem_slice(&read.bytes).map_err(|error| {
                 let is_absent = matches!(error, pem::Error::NoItemsFound);
                 fault(&file, if is_absent { Matter::NoKey } else { Matter::NotPem(error) })
             })
@@ -190,24 +213,11 @@ impl<'a> Reader<'a> {
         (file, key)
     }
 
-    fn read(&mut self, name: &str) -> (PathBuf, Result<Zeroizing<Vec<u8>>, FileFault>) {
+    fn read(&mut self, name: &str) -> (PathBuf, Result<SmallFile, FileFault>) {
         let path = self.folder.join(name);
-        self.watched.note(&path);
-        let bytes = read_bounded(&path).map_err(|matter| fault(&path, matter));
-        (path, bytes)
+        let read = self.watched.read(&path).map_err(|why| fault(&path, why.into()));
+        (path, read)
     }
-}
-
-fn read_bounded(path: &Path) -> Result<Zeroizing<Vec<u8>>, Matter> {
-    let file = File::open(path).map_err(Matter::Unreadable)?;
-    let metadata = file.metadata().map_err(Matter::Unreadable)?;
-    if !metadata.is_file() {
-        return Err(Matter::Unreadable(io::Error::other("not a regular file")));
-    }
-    // Whole at once: a vector that grows leaves copies of a key behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(TLS_FILE_BYTES_MAX.min(metadata.len() as usize + 1)));
-    file.take(TLS_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(Matter::Unreadable)?;
-    if bytes.len() > TLS_FILE_BYTES_MAX { Err(Matter::TooLarge) } else { Ok(bytes) }
 }
 
 fn fault(file: &Path, matter: Matter) -> FileFault {

@@ -310,6 +310,17 @@ fn a_link_that_points_elsewhere_is_a_change() {
     assert!(!listener.has_changed());
 }
 
+/// A deployment that forgot the mode of a file mends it: its contents and its time of modification stay.
+#[test]
+fn a_file_whose_mode_alone_changes_is_read_again() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("authority"));
+    let listener = load(tls(vec![authority.leaf(&["a.example"]).write(folder.path(), "server")]), &folder);
+    assert!(!listener.has_changed());
+    fs::set_permissions(folder.path().join("server.key"), fs::Permissions::from_mode(0o400)).expect("a mode");
+    assert!(listener.has_changed());
+}
+
 #[test]
 fn says_what_is_wrong_with_each_file() {
     let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("authority"));
@@ -321,15 +332,15 @@ fn says_what_is_wrong_with_each_file() {
     write("wrong", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     write("key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     write("locked", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
-    write("large", &" ".repeat(crate::limits::TLS_FILE_BYTES_MAX + 1));
+    write("large", &" ".repeat(crate::limits::TLS_FILE_BYTES_MAX as usize + 1));
     let faults_of = |tls: ListenerTls| -> Vec<String> {
         let faults = TlsListener::load(tls, folder.path(), ring(), now()).expect_err("at fault");
         let folder = format!("{}/", folder.path().display());
         faults.iter().map(|fault| fault.to_string().replace(&folder, "")).collect()
     };
     for (chain, key, fault) in [
-        ("missing", "good.key", "missing cannot be read: No such file or directory (os error 2)"),
-        (".", "good.key", ". cannot be read: not a regular file"),
+        ("missing", "good.key", "missing cannot be read (no such file or directory (os error 2))"),
+        (".", "good.key", ". is a folder and not a regular file"),
         ("empty", "good.key", "empty has no certificate"),
         ("text", "good.key", "text has no certificate"),
         ("good.key", "good.key", "good.key has no certificate"),
