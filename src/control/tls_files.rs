@@ -92,7 +92,10 @@ impl TlsFiles {
             }
             let system = self.system.get_or_insert_with(load_system).clone();
             match TlsBackend::load(api.tls.clone(), &self.folder, &system) {
-                Ok(backend) => drop(read.insert(api.name.clone(), backend)),
+                Ok(backend) => {
+                    warn(backend.warnings());
+                    read.insert(api.name.clone(), backend);
+                }
                 Err(found) => faults.extend(found),
             }
         }
@@ -122,7 +125,10 @@ impl TlsFiles {
         }
         for backend in self.backends.values_mut().filter(|backend| backend.has_changed()) {
             match backend.reload() {
-                Ok(()) => is_new = true,
+                Ok(()) => {
+                    warn(backend.warnings());
+                    is_new = true;
+                }
                 Err(faults) => keep_old(&faults),
             }
         }

@@ -60,7 +60,14 @@ pub struct TlsBackend {
     folder: PathBuf,
     system: SystemAuthorities,
     watched: WatchedFiles,
+    read: Read,
+}
+
+/// What was read of a backend's files.
+#[derive(Clone, Debug)]
+struct Read {
     config: Arc<ClientConfig>,
+    warnings: Vec<String>,
 }
 
 impl TlsBackend {
@@ -69,9 +76,9 @@ impl TlsBackend {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn load(tls: BackendTls, folder: &Path, system: &SystemAuthorities) -> Result<Self, Vec<FileFault>> {
-        let (watched, config) = read(&tls, folder, system);
-        let config = config?;
-        Ok(Self { tls, folder: folder.to_owned(), system: system.clone(), watched, config })
+        let (watched, read) = read(&tls, folder, system);
+        let read = read?;
+        Ok(Self { tls, folder: folder.to_owned(), system: system.clone(), watched, read })
     }
 
     /// Whether it is what an operator says by `tls`.
@@ -81,7 +88,12 @@ impl TlsBackend {
 
     /// What connections are made with from here on. It keeps the tickets of earlier ones.
     pub fn config(&self) -> &Arc<ClientConfig> {
-        &self.config
+        &self.read.config
+    }
+
+    /// What an operator should know: private keys that others can read.
+    pub fn warnings(&self) -> &[String] {
+        &self.read.warnings
     }
 
     /// Whether any of the files is not as it was when it was last read, whatever came of that.
@@ -94,9 +106,9 @@ impl TlsBackend {
     /// # Errors
     /// Everything that is wrong with them; the old configuration stays, until they change once more.
     pub fn reload(&mut self) -> Result<(), Vec<FileFault>> {
-        let (watched, config) = read(&self.tls, &self.folder, &self.system);
+        let (watched, read) = read(&self.tls, &self.folder, &self.system);
         self.watched = watched;
-        self.config = config?;
+        self.read = read?;
         Ok(())
     }
 }
@@ -118,7 +130,7 @@ fn read(
     tls: &BackendTls,
     folder: &Path,
     system: &SystemAuthorities,
-) -> (WatchedFiles, Result<Arc<ClientConfig>, Vec<FileFault>>) {
+) -> (WatchedFiles, Result<Read, Vec<FileFault>>) {
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let mut reader = Reader::new(folder);
     let mut faults = Vec::new();
@@ -146,7 +158,7 @@ fn read(
         None => config.with_no_client_auth(),
     };
     config.alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
-    (reader.watched, Ok(Arc::new(config)))
+    (reader.watched, Ok(Read { config: Arc::new(config), warnings: reader.warnings }))
 }
 
 fn chain_verifier(

@@ -150,11 +150,13 @@ pub struct Pair {
 pub(super) struct Reader<'a> {
     folder: &'a Path,
     pub(super) watched: WatchedFiles,
+    /// What an operator should know of them, though they can be used.
+    pub(super) warnings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(folder: &'a Path) -> Self {
-        Self { folder, watched: WatchedFiles::default() }
+        Self { folder, watched: WatchedFiles::default(), warnings: Vec::new() }
     }
 
     pub(super) fn read_pair(
@@ -204,6 +206,9 @@ impl<'a> Reader<'a> {
 
     fn read_key(&mut self, name: &str) -> (PathBuf, Result<PrivateKeyDer<'static>, FileFault>) {
         let (file, read) = self.read(name);
+        let mode = read.as_ref().map_or(0, |read| read.mode);
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        self.warnings.extend(warning_of_mode(&file, mode, credentials.as_deref()));
         let key = read.and_then(|read| {
             PrivateKeyDer::from_pem_slice(&read.bytes).map_err(|error| {
                 let is_absent = matches!(error, pem::Error::NoItemsFound);
@@ -220,6 +225,58 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What there is to say of the mode of a private key's file: whoever else can read it can pass for its owner. A warning and no
+/// fault, since a group of those who need keys is usual (`ssl-cert` of Debian).
+///
+/// The files in the folder of systemd's credentials are left alone: what their mode shows for the group is the mask of an access
+/// control list, which lets the user of the service in.
+fn warning_of_mode(file: &Path, mode: u32, credentials: Option<&Path>) -> Option<String> {
+    let by_group = mode & 0o060 != 0 && !credentials.is_some_and(|folder| file.starts_with(folder));
+    let whom = match (by_group, mode & 0o006 != 0) {
+        (_, true) => "every user of this host",
+        (true, false) => "its group",
+        (false, false) => return None,
+    };
+    Some(format!(
+        "{}: this private key is open to {whom} (mode {mode:04o}); restrict it to its owner (chmod 600), or pass it as a systemd credential",
+        file.display()
+    ))
+}
+
 fn fault(file: &Path, matter: Matter) -> FileFault {
     FileFault { file: file.to_owned(), matter }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_others_can_read_or_write_is_worth_a_warning() {
+        let credentials = Some(Path::new("/run/credentials/ringgate.service"));
+        let of = |file: &str, mode| warning_of_mode(Path::new(file), mode, credentials);
+        for mode in [0o600, 0o400, 0o700, 0o611] {
+            assert_eq!(of("own.key", mode), None, "{mode:o}");
+        }
+        for (mode, whom) in [
+            (0o640, "its group (mode 0640)"),
+            (0o620, "its group (mode 0620)"),
+            (0o644, "every user of this host (mode 0644)"),
+            (0o604, "every user of this host (mode 0604)"),
+            (0o602, "every user of this host (mode 0602)"),
+        ] {
+            let warning = of("own.key", mode).expect("a warning");
+            assert!(warning.starts_with("own.key: ") && warning.contains(whom), "{warning}");
+            assert!(warning.contains("chmod 600"), "{warning}");
+        }
+    }
+
+    #[test]
+    fn the_group_in_the_mode_of_a_systemd_credential_is_the_user_of_the_service() {
+        let credentials = Path::new("/run/credentials/ringgate.service");
+        let file = credentials.join("own.key");
+        assert_eq!(warning_of_mode(&file, 0o440, Some(credentials)), None);
+        assert!(warning_of_mode(&file, 0o444, Some(credentials)).is_some());
+        assert!(warning_of_mode(&file, 0o440, None).is_some());
+    }
 }

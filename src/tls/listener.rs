@@ -68,7 +68,7 @@ impl TlsListener {
         &self.config
     }
 
-    /// What an operator should know of the certificates: those that are not valid, or not yet.
+    /// What an operator should know: certificates that are not valid, or not yet, and private keys that others can read.
     pub fn warnings(&self) -> &[String] {
         &self.read.warnings
     }
@@ -129,7 +129,11 @@ fn read(
         certificates: Arc::new(CertificateSet::new(&pairs)),
         verifier: authorities.map_or_else(WebPkiClientVerifier::no_client_auth, |(_, verifier)| verifier),
         binding,
-        warnings: pairs.iter().filter_map(|pair| warning(pair, now)).collect(),
+        warnings: reader
+            .warnings
+            .into_iter()
+            .chain(pairs.iter().filter_map(|pair| warning(pair, now)))
+            .collect(),
     };
     (reader.watched, Ok(read))
 }

@@ -230,6 +230,12 @@ fn says_what_is_wrong_with_the_files_of_an_api() {
     let tls = BackendTls { ca: Some("ca.pem".to_owned()), certificate: Some(missing), pin: None };
     let faults = TlsBackend::load(tls, folder.path(), &SystemAuthorities::of(authority.roots()));
     assert_eq!(faults.expect_err("two files are missing").len(), 2);
+    // One that can be used, and read by others.
+    let pair = authority.leaf(&["a.example"]).write(folder.path(), "shown");
+    let key = folder.path().join("shown.key");
+    fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("a mode");
+    let backend = load(BackendTls { certificate: Some(pair), ..BackendTls::default() }, &folder, &authority);
+    assert!(backend.warnings()[0].contains("shown.key: this private key is open to its group (mode 0640)"));
     let none = SystemAuthorities::of(Arc::new(rustls::RootCertStore::empty()));
     let faults =
         TlsBackend::load(BackendTls::default(), folder.path(), &none).expect_err("nobody is trusted");

@@ -315,10 +315,23 @@ fn a_link_that_points_elsewhere_is_a_change() {
 fn a_file_whose_mode_alone_changes_is_read_again() {
     use std::os::unix::fs::PermissionsExt as _;
     let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("authority"));
-    let listener = load(tls(vec![authority.leaf(&["a.example"]).write(folder.path(), "server")]), &folder);
-    assert!(!listener.has_changed());
-    fs::set_permissions(folder.path().join("server.key"), fs::Permissions::from_mode(0o400)).expect("a mode");
-    assert!(listener.has_changed());
+    let pair = authority.leaf(&["a.example"]).write(folder.path(), "server");
+    let mut listener = load(tls(vec![pair]), &folder);
+    let mut change = |mode| {
+        assert!(!listener.has_changed());
+        let key = folder.path().join("server.key");
+        fs::set_permissions(key, fs::Permissions::from_mode(mode)).expect("a mode");
+        assert!(listener.has_changed());
+        listener.reload(now()).expect("a pair");
+        listener.warnings().to_vec()
+    };
+    let warnings = change(0o644);
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].contains("server.key: this private key is open to every user of this host (mode 0644)"),
+        "{warnings:?}"
+    );
+    assert_eq!(change(0o600), [""; 0]);
 }
 
 #[test]

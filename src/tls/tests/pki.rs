@@ -103,7 +103,10 @@ impl Leaf {
     pub(crate) fn write(&self, folder: &Path, name: &str) -> CertificateFiles {
         let files = CertificateFiles { chain: format!("{name}.pem"), key: format!("{name}.key") };
         std::fs::write(folder.join(&files.chain), self.certificate.pem()).expect("a file");
-        std::fs::write(folder.join(&files.key), self.key.serialize_pem()).expect("a file");
+        let key = folder.join(&files.key);
+        std::fs::write(&key, self.key.serialize_pem()).expect("a file");
+        // A key that others can read is worth a warning.
+        std::fs::set_permissions(key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
         files
     }
 
