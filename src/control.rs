@@ -8,6 +8,7 @@ pub mod catalog_writer;
 pub mod echo;
 pub mod instance;
 pub mod key_file;
+pub mod looker;
 pub mod publisher;
 pub mod resolver;
 pub mod signals;

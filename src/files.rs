@@ -8,6 +8,8 @@
 //!
 //! Not here: what is in the files, and the words of their faults (`catalog`, `tls`).
 
+pub mod watchdog;
+
 use core::fmt;
 use std::fs::{self, FileType, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -98,6 +100,7 @@ impl fmt::Display for Kind {
 /// # Errors
 /// Why it was not read.
 pub fn read_small(path: &Path, bytes_max: u64) -> Result<SmallFile, Unreadable> {
+    let _attempt = watchdog::attempt(path)?;
     // The kind comes before the open, since some devices act when they are opened.
     check(&fs::metadata(path)?, bytes_max)?;
     // It may be another file by now.

@@ -217,6 +217,13 @@ impl Allowed {
 /// Largest configuration file, in bytes, that is read. Over it: a fault, and the file is not looked at.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// How long the file system may take over one step (a look, an open with its read, a folder's names) while an instance serves.
+/// Over it, what is asked for hangs: the thread is left to wait for it, and another one goes on with everything else.
+pub const FILE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most threads that are left to wait for file systems that do not answer. Over it, no file is looked at until one comes back.
+pub const HANGING_MAX: usize = 8;
+
 /// Workers of an instance. No default here: absent, there is one for each core that the process may use.
 pub const WORKERS: Allowed = Allowed { least: 1, most: 256, unit: "workers" };
 

@@ -13,6 +13,7 @@ use ringgate::catalog::key_secret::KeySecret;
 use ringgate::catalog::timestamp::Timestamp;
 use ringgate::catalog::{CatalogFiles, Snapshot, compile};
 use ringgate::session::{Cause, Phase};
+use ringgate::tls::setup::TlsSetup;
 use rustix::process::Signal;
 use std::fs;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use support::{TestInstance, api_file, key_hash, locked_api_file, subscription_fi
 const IN_TIME: Duration = Duration::from_secs(1);
 
 const PUBLISHED: &str = "published the catalogue";
+const UNCHANGED: &str = "catalogue unchanged; still serving revision ";
 const REFUSED: &str = "refused the catalogue";
 
 /// Makes a change, and waits until it is told what became of it.
@@ -50,8 +52,13 @@ fn status(gateway: SocketAddr, path: &str, lines: &str) -> u16 {
 
 fn status_page(served: &Served) -> String {
     let mut client = Raw::connect(served.status_address());
-    client.send(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     String::from_utf8(client.read_to_end().0).unwrap()
+}
+
+/// The revision that the status page begins with.
+fn revision(page: &str) -> &str {
+    &page.split("# catalogue: revision ").nth(1).unwrap()[..16]
 }
 
 fn in_catalog(configuration: &Configuration, path: &str) -> std::path::PathBuf {
@@ -160,7 +167,6 @@ fn a_bad_change_is_refused_with_all_its_faults_and_the_catalogue_before_it_stays
     });
     let page = status_page(&served);
     assert!(page.contains("\ncatalogue_publishes 2\n") && page.contains("\ncatalogue_faults 0\n"), "{page}");
-    let revision = |page: &str| page.split("# catalogue: revision ").nth(1).unwrap()[..16].to_owned();
     assert_eq!(revision(&page), revision(&first), "the same files are the same revision");
 }
 
@@ -196,14 +202,43 @@ fn a_certificate_that_cannot_be_read_refuses_the_catalogue_that_names_it() {
 }
 
 #[test]
-fn sighup_has_everything_looked_at_at_once_and_says_what_came_of_it() {
-    let configuration = Configuration::new(INSTANCE, &api_file("t", tungstenite_echo(), ""));
+fn sighup_has_everything_looked_at_at_once_and_without_a_change_publishes_nothing_and_says_so() {
+    let instance = format!("{INSTANCE}[status]\naddress = \"127.0.0.1:0\"\n");
+    let configuration = Configuration::new(&instance, &api_file("t", tungstenite_echo(), ""));
     let served = Served::start(&configuration);
-    change(&served, PUBLISHED, || served.signal(Signal::HUP));
+    let first = status_page(&served);
+    for _ in 0..3 {
+        let told = change(&served, UNCHANGED, || served.signal(Signal::HUP));
+        assert!(told.ends_with(revision(&first)), "{told}");
+    }
+    let page = status_page(&served);
+    assert!(page.contains("\ncatalogue_publishes 1\n") && page.contains(" was published "), "{page}");
     let path = in_catalog(&configuration, "apis/u.toml");
     change(&served, REFUSED, || fs::write(&path, "=").unwrap());
     change(&served, REFUSED, || served.signal(Signal::HUP));
     assert_eq!(status(served.address, "/t", ""), 101);
+    // Back to what is served: that is told as a publish, since what was said last is that it was refused.
+    change(&served, PUBLISHED, || fs::remove_file(&path).unwrap());
+    change(&served, UNCHANGED, || served.signal(Signal::HUP));
+}
+
+/// The catalogue's files are the same then, and the keys in them are others.
+#[test]
+fn sighup_takes_up_another_secret_of_keys() {
+    const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
+    let secrets = ["11", "22"].map(|digits| digits.repeat(32));
+    let hash = KeySecret::parse(&secrets[1]).unwrap().hasher().text_of(KEY);
+    let subscription = format!("display_name = \"Acme\"\nscope = \"/apis\"\nprimary_key_hash = \"{hash}\"\n");
+    let configuration = Configuration::new(INSTANCE, &locked_api_file("t", tungstenite_echo(), ""))
+        .with_file("catalog/subscriptions/acme.toml", &subscription)
+        .with_secret_file("ringgate.key", &secrets[0]);
+    let served = Served::start(&configuration);
+    let line = format!("Ocp-Apim-Subscription-Key: {}\r\n", str::from_utf8(KEY).unwrap());
+    change(&served, UNCHANGED, || served.signal(Signal::HUP));
+    assert_eq!(status(served.address, "/t", &line), 401);
+    fs::write(configuration.folder().join("ringgate.key"), &secrets[1]).unwrap();
+    change(&served, PUBLISHED, || served.signal(Signal::HUP));
+    assert_eq!(status(served.address, "/t", &line), 101);
 }
 
 #[test]
@@ -262,12 +297,12 @@ fn no_session_and_no_opening_in_progress_keeps_a_catalogue_alive() {
     let mut gateway = TestInstance::start(closed_port(), "");
     let first = snapshot(backend.address);
     let held = Arc::downgrade(&first);
-    gateway.instance.publish(first).unwrap();
+    gateway.instance.publish(first, TlsSetup::default());
     let mut pair = Pair::open(gateway.address, &backend);
     let mut waiting = Raw::connect(gateway.address);
     waiting.send(request("/t", "").as_bytes());
     let dialled = backend.take_request();
-    gateway.instance.publish(snapshot(closed_port())).unwrap();
+    gateway.instance.publish(snapshot(closed_port()), TlsSetup::default());
     wait_until("a catalogue that is freed", || {
         gateway.instance.let_go_of_retired();
         held.strong_count() == 0

@@ -20,7 +20,7 @@ use super::product::Product;
 pub use super::routing::Routed;
 use super::routing::Routes;
 use super::subscription::{Scope, Subscription};
-use super::subscription_key::{HashOfKeys, KeyHasher};
+use super::subscription_key::{HashOfKeys, KeyHash, KeyHasher};
 use super::suffix::published_path;
 use super::timestamp::Timestamp;
 use super::version_set::{VersionScheme, VersionSet};
@@ -100,6 +100,11 @@ impl Snapshot {
     #[must_use]
     pub fn with_key_hasher(self, key_hasher: KeyHasher) -> Self {
         Self { key_hasher: Some(key_hasher), ..self }
+    }
+
+    /// Tells the secret that keys are hashed under from others. `None`: there is none.
+    pub fn secret_mark(&self) -> Option<KeyHash> {
+        self.key_hasher.as_ref().map(KeyHasher::mark)
     }
 
     /// Whether any subscription has a key, so that keys have to be hashed.

@@ -188,6 +188,11 @@ impl KeyHasher {
         KeyHash(hash)
     }
 
+    /// Tells hashers under one secret from those under another.
+    pub fn mark(&self) -> KeyHash {
+        self.hash(b"")
+    }
+
     /// The keyed hash of a key that means something only with what `above` is the hash of.
     pub fn hash_under(&self, above: &KeyHash, key: &[u8]) -> KeyHash {
         let mut context = hmac::Context::with_key(&self.0);

@@ -1,32 +1,32 @@
 //! `ringgate serve`: runs an instance until it is told to stop.
 
 use crate::catalog::timestamp::Timestamp;
-use crate::catalog::{Fault, InstanceConfig, Snapshot};
+use crate::catalog::{InstanceConfig, Snapshot};
 use crate::control::binding::bind_patiently;
 use crate::control::echo::EchoBackend;
 use crate::control::instance::{Instance, StartError};
-use crate::control::publisher::{Looked, Publisher, Source};
+use crate::control::looker::{Found, Start};
+use crate::control::publisher::Publisher;
 use crate::control::signals::{Requests, StopRequest, StopSignals};
 use crate::control::status::StatusPage;
-use crate::control::store::{self, Loaded};
-use crate::control::tls_files::TlsFiles;
+use crate::control::store;
 use crate::daemon::open_files::{open_files_max, raise_open_files};
-use crate::limits::{CATALOG_UPKEEP, CUT_MS, DRAIN_OVERTIME_MS, TLS_FILES_LOOK, open_files_reserve};
+use crate::files::watchdog::Watchdog;
+use crate::limits::{CATALOG_UPKEEP, CUT_MS, DRAIN_OVERTIME_MS, FILE_PATIENCE, open_files_reserve};
 use crate::observe::Observed;
 use crate::observe::publishes::LastPublish;
 use crate::observe::text::log_lines;
 use crate::telemetry;
-use crate::tls::files::FileFault;
 use anyhow::{Context, Result, bail};
 use rustls::pki_types::UnixTime;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior};
 
 /// Runs the instance of a configuration file, or the built-in echo API without one.
 pub fn run(config: Option<&Path>) -> ExitCode {
@@ -57,29 +57,32 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
     let report_requests = Requests::for_reports().context("cannot catch signals")?;
     let look_requests = Requests::for_looks().context("cannot catch signals")?;
     // The echo backend lives as long as the instance does.
-    let (loaded, echo) = match config {
-        Some(file) => (store::load(file).map_err(Faults)?, None),
+    let (start, echo) = match config {
+        Some(file) => {
+            let start = tokio::select! {
+                start = read_in_time(file.to_owned()) => start?,
+                _ = signals.next() => {
+                    tracing::info!("ended before it had read its files");
+                    return Ok(());
+                }
+            };
+            (start, None)
+        }
         None => {
             let echo = start_echo(&handle).context("cannot start the built-in echo backend")?;
-            (store::built_in(echo.address()), Some(echo))
+            (Start::built_in(store::built_in(echo.address()), UnixTime::now())?, Some(echo))
         }
     };
-    let Loaded { config: instance_config, snapshot, revision } = loaded;
-    let source = config.map(|file| Source::of(file, &instance_config));
-    let snapshot = match &source {
-        Some(source) => source.with_keys(snapshot).map_err(|fault| Faults(vec![fault]))?,
-        None => snapshot,
-    };
-    let snapshot = Arc::new(snapshot);
-    let folder = config.and_then(Path::parent).unwrap_or(Path::new(""));
-    let tls = TlsFiles::load(&instance_config, &snapshot, folder, UnixTime::now()).map_err(FileFaults)?;
-    let what_is_open = describe(config, &snapshot);
+    let Start { config: instance_config, source, served } = start;
+    let what_is_open = describe(config, &served.snapshot);
     let status_listener = instance_config.status.map(bind_status).transpose()?;
     let echo_files = if echo.is_some() { echo_connections_max() } else { 0 };
-    let mut instance = Instance::start(&instance_config, snapshot, tls, &handle, echo_files)?;
+    let snapshot = served.snapshot.clone();
+    let mut instance = Instance::start(&instance_config, snapshot, served.setup(), &handle, echo_files)?;
+    let revision = served.revision;
     let first = LastPublish { at: now(), revision, served: revision, fault_count: 0, faults: Vec::new() };
     instance.publishes().note(first);
-    let publisher = source.map(|source| Publisher::start(source, revision));
+    let publisher = source.map(|source| Publisher::start(source, served));
     handle.spawn(report_on_request(report_requests, instance.observed()));
     // The page is served for as long as the instance lives, its drain included.
     let status = status_listener
@@ -88,6 +91,26 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
         .context("cannot serve the status page")?;
     telemetry::print(&announcement(&instance, &instance_config, status.as_ref(), &what_is_open));
     wait_for_end(&mut instance, publisher, look_requests, &mut signals, instance_config.drain_s).await
+}
+
+/// Reads all files of an instance, on a thread of its own: signals are heard meanwhile.
+///
+/// # Errors
+/// What is wrong with the files, or that one of them does not answer.
+async fn read_in_time(file: PathBuf) -> Result<Start> {
+    let (sender, mut start) = oneshot::channel();
+    let mut watchdog = Watchdog::default();
+    let read = move || drop(sender.send(Start::read(&file, UnixTime::now())));
+    watchdog.spawn("files", read).context("cannot start a thread")?;
+    let mut looks = tokio::time::interval(CATALOG_UPKEEP);
+    loop {
+        tokio::select! {
+            start = &mut start => return Ok(start.context("the look at the files broke")??),
+            _ = looks.tick() => if let Some(path) = watchdog.look(Instant::now()) {
+                bail!("{} does not answer for {} s", path.display(), FILE_PATIENCE.as_secs());
+            }
+        }
+    }
 }
 
 fn now() -> Timestamp {
@@ -127,8 +150,6 @@ async fn wait_for_end(
     signals: &mut StopSignals,
     drain_s: u64,
 ) -> Result<()> {
-    let mut looks = tokio::time::interval(TLS_FILES_LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut upkeep = tokio::time::interval(CATALOG_UPKEEP);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -138,14 +159,16 @@ async fn wait_for_end(
                 bail!("all workers ended by themselves");
             }
             _ = signals.next() => break,
-            _ = looks.tick() => instance.look_at_tls_files(UnixTime::now()),
             _ = upkeep.tick() => {
                 instance.end_revoked(now());
                 instance.let_go_of_retired();
-            }
-            looked = looked(&mut publisher) => {
                 if let Some(publisher) = &mut publisher {
-                    publisher.publish(looked, instance, now());
+                    publisher.look_after(instance, Instant::now());
+                }
+            }
+            found = found(&mut publisher) => {
+                if let Some(publisher) = &mut publisher {
+                    publisher.publish(found, instance, now());
                 }
             }
             () = look_requests.next() => {
@@ -184,10 +207,10 @@ async fn wait_for_end(
     }
 }
 
-/// What a look at the catalogue's files came to; for ever in coming where there are none.
-async fn looked(publisher: &mut Option<Publisher>) -> Looked {
+/// What a look at the files has found; for ever in coming where there are none.
+async fn found(publisher: &mut Option<Publisher>) -> Found {
     match publisher {
-        Some(publisher) => publisher.looked().await,
+        Some(publisher) => publisher.found().await,
         None => std::future::pending().await,
     }
 }
@@ -244,36 +267,4 @@ fn announcement(
         ));
     }
     text
-}
-
-/// All faults of a configuration, one a line.
-#[derive(Debug)]
-struct Faults(Vec<Fault>);
-
-impl std::error::Error for Faults {}
-
-impl std::fmt::Display for Faults {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "the configuration is not correct")?;
-        for fault in &self.0 {
-            write!(formatter, "\n  {fault}")?;
-        }
-        Ok(())
-    }
-}
-
-/// All that is wrong with files of certificates, one a line.
-#[derive(Debug)]
-struct FileFaults(Vec<FileFault>);
-
-impl std::error::Error for FileFaults {}
-
-impl std::fmt::Display for FileFaults {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "the files of certificates cannot be used")?;
-        for fault in &self.0 {
-            write!(formatter, "\n  {fault}")?;
-        }
-        Ok(())
-    }
 }

@@ -8,7 +8,9 @@
 //! not tell, is found by a look at everything, which is asked for at once where something is known to be missed, and else at an
 //! interval. Folders are watched before they are looked at.
 //!
-//! Not here: reading the files (`store`), what becomes of a change (`publisher`).
+//! It asks the file system, which may not answer: it is for the thread that looks at the files.
+//!
+//! Not here: reading the files (`store`), what becomes of a change (`looker`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -23,7 +25,8 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until};
 
-use super::store::{folders_of, is_catalog_file, is_catalog_folder};
+use super::store::{folders_of, is_catalog_file, is_catalog_folder, metadata};
+use crate::files::watchdog::attempt;
 use crate::limits::{
     CATALOG_EVENTS_BYTES, CATALOG_GATHER_MAX, CATALOG_LINKS_MAX, CATALOG_LOOK_INTERVAL, CATALOG_QUIET,
 };
@@ -221,6 +224,7 @@ impl Watches {
         let mut by_number: BTreeMap<i32, Vec<Watched>> = BTreeMap::new();
         for (folder, names) in way_to(catalog) {
             let names_move = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVE | WatchFlags::ONLYDIR;
+            let Ok(_attempt) = attempt(&folder) else { continue };
             match inotify::add_watch(&inotify, &folder, names_move | WatchFlags::MASK_ADD) {
                 Ok(number) => by_number.entry(number).or_default().push(Watched::Way(names)),
                 // A folder above may be closed to this user: then only the look at the interval sees it led elsewhere.
@@ -237,6 +241,7 @@ impl Watches {
                 | WatchFlags::DELETE_SELF
                 | WatchFlags::MOVE_SELF
                 | WatchFlags::ONLYDIR;
+            let Ok(_attempt) = attempt(&folder) else { continue };
             match inotify::add_watch(&inotify, &folder, changes | WatchFlags::MASK_ADD) {
                 Ok(number) => {
                     let below = folder.strip_prefix(catalog).unwrap_or(Path::new("")).to_string_lossy();
@@ -292,11 +297,11 @@ impl Watched {
 /// Whether a file that has just come is likely to be written still: that it is closed will be told. A link is whole when it
 /// comes, and nobody closes it.
 fn is_being_written(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 1)
+    metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 1)
 }
 
 fn is_link(path: &Path) -> bool {
-    path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink())
+    metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
 /// Each folder in which a name on the way to `path` stands, with these names; links are followed as the kernel does.
@@ -312,7 +317,7 @@ fn way_to(path: &Path) -> BTreeMap<PathBuf, BTreeSet<OsString>> {
         }
         let next = at.join(&part);
         way.entry(at.clone()).or_default().insert(part);
-        match std::fs::read_link(&next) {
+        match attempt(&next).and_then(|_attempt| std::fs::read_link(&next)) {
             Ok(target) if links < CATALOG_LINKS_MAX => {
                 links += 1;
                 if target.is_absolute() {

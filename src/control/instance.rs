@@ -8,7 +8,6 @@ use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
 use crate::control::binding::bind_patiently;
 use crate::control::resolver::Resolver;
-use crate::control::tls_files::TlsFiles;
 use crate::daemon::cores::{CoreIndex, pin_current_thread, usable_cores};
 use crate::daemon::open_files::{Asked, TooManySessions, fit, raise_open_files};
 use crate::daemon::scheduling::{give_way, shorten_slice};
@@ -23,7 +22,7 @@ use crate::observe::{Counters, Observed};
 use crate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
 use crate::ring::probe::{ProbeError, probe};
 use crate::ring::{KernelRing, RingError};
-use crate::tls::files::FileFault;
+use crate::tls::setup::TlsSetup;
 use rustls::pki_types::UnixTime;
 use std::io;
 use std::net::SocketAddr;
@@ -91,7 +90,8 @@ pub struct Instance {
     published: watch::Sender<Arc<Published>>,
     /// Catalogues before that one, which openings in progress may still hold.
     retired: Vec<Arc<Published>>,
-    tls: TlsFiles,
+    /// Where what takes long is done.
+    control: Handle,
     draining: watch::Sender<bool>,
     drain_s: u64,
     ends: mpsc::UnboundedReceiver<ThreadEnd>,
@@ -107,7 +107,7 @@ impl Instance {
     pub fn start(
         config: &InstanceConfig,
         snapshot: Arc<Snapshot>,
-        tls: TlsFiles,
+        tls: TlsSetup,
         control: &Handle,
         other_open_files: u64,
     ) -> Result<Self, StartError> {
@@ -124,7 +124,7 @@ impl Instance {
         let (addresses, listeners) = listen(config, workers)?;
         let mut registry = Registry::new(budgets.pending().limit());
         log_notes(&snapshot);
-        let published = publication(&mut registry, snapshot, &tls, now());
+        let published = publication(&mut registry, snapshot, tls, now());
         let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
         let (end_sender, ends) = mpsc::unbounded_channel();
@@ -141,7 +141,7 @@ impl Instance {
             mailboxes: Vec::new(),
             published,
             retired: Vec::new(),
-            tls,
+            control: control.clone(),
             draining,
             drain_s: config.drain_s,
             ends,
@@ -299,19 +299,24 @@ impl Instance {
         self.sessions_from
     }
 
+    /// The catalogue that is served.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.published.borrow().snapshot)
+    }
+
     /// Gives the workers another catalogue; openings in progress end under the one they began with.
     ///
     /// Sessions go on counting against their APIs, products and subscriptions. One whose limit is lower now keeps those it has,
     /// and gets no more until enough have ended. Those that are of what is revoked end, where their API says so.
-    ///
-    /// # Errors
-    /// What is wrong with files that the new one names; then the old one stays.
-    pub fn publish(&mut self, snapshot: Arc<Snapshot>) -> Result<(), Vec<FileFault>> {
-        self.tls.take_up(&snapshot)?;
+    pub fn publish(&mut self, snapshot: Arc<Snapshot>, tls: TlsSetup) {
         log_notes(&snapshot);
-        self.publish_again(snapshot);
+        self.replace(snapshot, tls);
         self.end_revoked(now());
-        Ok(())
+    }
+
+    /// Gives the workers other certificates or ticket keys for the same catalogue. Open sessions do not notice.
+    pub fn publish_tls(&mut self, tls: TlsSetup) {
+        self.replace(self.snapshot(), tls);
     }
 
     /// Ends the sessions that are of what was revoked by a publish, or of a subscription whose end has come by `now`, where
@@ -325,25 +330,21 @@ impl Instance {
         }
     }
 
-    /// Looks whether files of certificates have changed, and takes up those that have. Open sessions do not notice.
-    pub fn look_at_tls_files(&mut self, now: UnixTime) {
-        if self.tls.look(now) {
-            let snapshot = Arc::clone(&self.published.borrow().snapshot);
-            self.publish_again(snapshot);
-        }
-    }
-
-    fn publish_again(&mut self, snapshot: Arc<Snapshot>) {
-        let published = publication(&mut self.registry, snapshot, &self.tls, now());
+    fn replace(&mut self, snapshot: Arc<Snapshot>, tls: TlsSetup) {
+        let published = publication(&mut self.registry, snapshot, tls, now());
         self.retired.push(self.published.send_replace(published));
         self.let_go_of_retired();
     }
 
-    /// Frees the catalogues that no opening holds any more: here, because the last holder frees, and a large one would keep
-    /// a front from its other openings for as long as that takes.
+    /// Frees the catalogues that no opening holds any more: on a thread that may take long, because the last holder frees, and
+    /// a large one would keep a front from its other openings for as long as that takes, and the control thread from signals.
     pub fn let_go_of_retired(&mut self) {
         // No front gets one anew: only openings that began under it hold it.
-        self.retired.retain(|retired| Arc::strong_count(retired) > 1);
+        let is_held = |retired: &mut Arc<Published>| Arc::strong_count(retired) > 1;
+        let released: Vec<_> = self.retired.extract_if(.., |retired| !is_held(retired)).collect();
+        if !released.is_empty() {
+            self.control.spawn_blocking(move || drop(released));
+        }
     }
 
     /// Takes no more connections, and ends all sessions within the configured `drain_s`.
@@ -399,10 +400,9 @@ fn log_notes(snapshot: &Snapshot) {
 fn publication(
     registry: &mut Registry,
     snapshot: Arc<Snapshot>,
-    tls: &TlsFiles,
+    tls: TlsSetup,
     now: Timestamp,
 ) -> Arc<Published> {
-    let tls = tls.setup(&snapshot);
     let places = registry.publish(&snapshot, now);
     Arc::new(Published { snapshot, places, tls })
 }

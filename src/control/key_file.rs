@@ -15,6 +15,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use crate::catalog::key_secret::{KeySecret, SECRET_BYTES};
+use crate::catalog::subscription_key::KeyHasher;
 use crate::catalog::{Fault, Snapshot};
 use crate::files::{read_small, reason};
 use crate::limits::KEY_FILE_BYTES_MAX;
@@ -59,7 +60,18 @@ pub fn read_needed(path: &Path) -> Result<KeySecret, Fault> {
 /// # Errors
 /// As [`read_needed`].
 pub fn with_keys(snapshot: Snapshot, path: &Path) -> Result<Snapshot, Fault> {
-    if snapshot.has_keys() { Ok(snapshot.with_key_hasher(read_needed(path)?.hasher())) } else { Ok(snapshot) }
+    Ok(match hasher_of(&snapshot, path)? {
+        Some(hasher) => snapshot.with_key_hasher(hasher),
+        None => snapshot,
+    })
+}
+
+/// What the keys of a snapshot are hashed with, by the secret in the file at `path`. `None`: no subscription has a key.
+///
+/// # Errors
+/// As [`read_needed`].
+pub fn hasher_of(snapshot: &Snapshot, path: &Path) -> Result<Option<KeyHasher>, Fault> {
+    snapshot.has_keys().then(|| read_needed(path).map(|secret| secret.hasher())).transpose()
 }
 
 /// Reads the secret, or makes one of random bytes where there is no such file.

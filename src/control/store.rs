@@ -20,6 +20,7 @@ use crate::catalog::named_value::NAMED_VALUES_FILE;
 use crate::catalog::{
     CatalogFiles, Fault, InstanceConfig, Name, Revision, Snapshot, compile, parse_instance,
 };
+use crate::files::watchdog::attempt;
 use crate::files::{Unreadable, read_small, reason};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
@@ -90,6 +91,8 @@ pub fn beside(config: &Path, named: &str) -> PathBuf {
 /// Every file of a catalogue that may be an entity or a policy document. What cannot be read is in it with its fault.
 pub fn read_catalog(catalog: &Path) -> CatalogFiles {
     let mut files = CatalogFiles::default();
+    // The folder first: where its file system does not answer, the rest is not asked for.
+    let _ = metadata(catalog);
     for folder in ENTITY_FOLDERS {
         read_folder(catalog, folder, "toml", &mut files);
     }
@@ -97,7 +100,7 @@ pub fn read_catalog(catalog: &Path) -> CatalogFiles {
         read_folder(catalog, &folder, "xml", &mut files);
     }
     // Other files beside the folders may be anybody's: the instance file often is there.
-    if fs::symlink_metadata(catalog.join(NAMED_VALUES_FILE)).is_ok() {
+    if metadata(&catalog.join(NAMED_VALUES_FILE)).is_ok() {
         read_file(catalog, NAMED_VALUES_FILE, &mut files);
     }
     files
@@ -109,7 +112,7 @@ pub fn read_again(catalog: &Path, path: &str, files: &mut CatalogFiles) {
     if !is_catalog_file(path) {
         return;
     }
-    match fs::symlink_metadata(catalog.join(path)) {
+    match metadata(&catalog.join(path)) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             files.remove(path);
         }
@@ -202,8 +205,15 @@ fn read_file(catalog: &Path, path: impl AsRef<Path>, files: &mut CatalogFiles) {
     }
 }
 
+/// What there is under a name, a link too.
+pub(super) fn metadata(path: &Path) -> io::Result<fs::Metadata> {
+    let _attempt = attempt(path)?;
+    fs::symlink_metadata(path)
+}
+
 /// Names of what stands in `folder` with this extension. Hidden files are left alone.
 fn names_in(folder: &Path, extension: &str) -> io::Result<Vec<OsString>> {
+    let _attempt = attempt(folder)?;
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
@@ -216,6 +226,7 @@ fn names_in(folder: &Path, extension: &str) -> io::Result<Vec<OsString>> {
 
 /// Names of the folders in `folder`; none where it cannot be read, which reading its files has told.
 fn folders_in(folder: &Path) -> Vec<OsString> {
+    let Ok(_attempt) = attempt(folder) else { return Vec::new() };
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let is_folder = |entry: &fs::DirEntry| match entry.file_type() {
         // A link may lead to one.

@@ -3,7 +3,9 @@
 //! What connections are made with is immutable and goes to the fronts with a publication: files that were written anew, a
 //! catalogue that was, and ticket keys that were turned make another one. What open sessions have is their own.
 //!
-//! Not here: when to look (the instance's owner), what is in the files (`tls`).
+//! It asks the file system, which may not answer: it is for the thread that looks at the files.
+//!
+//! Not here: when to look (`looker`), what is in the files (`tls`).
 
 use crate::catalog::tls::ListenerTls;
 use crate::catalog::{Api, InstanceConfig, Name, Snapshot};
@@ -19,8 +21,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// TLS of everything that has it, as it was read last.
-#[derive(Debug)]
+/// TLS of everything that has it, as it was read last. A copy shares what was read.
+#[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// The folder of the instance file, from which names of files are seen.
     folder: PathBuf,
@@ -29,10 +31,12 @@ pub struct TlsFiles {
     /// Read when a backend needs them first.
     system: Option<SystemAuthorities>,
     tickets: Option<TicketKeys>,
+    /// What the last look has said of files that cannot be used.
+    told: Vec<String>,
 }
 
 /// The keys of clients' tickets, and since when the newest seals them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct TicketKeys {
     ring: Arc<TicketRing>,
     turned_at: UnixTime,
@@ -55,6 +59,7 @@ impl TlsFiles {
             backends: BTreeMap::new(),
             system: None,
             tickets: None,
+            told: Vec::new(),
         };
         let mut faults = Vec::new();
         for listener in &config.listeners {
@@ -90,7 +95,7 @@ impl TlsFiles {
             if self.backends.get(&api.name).is_some_and(|backend| backend.is_of(&api.tls)) {
                 continue;
             }
-            let system = self.system.get_or_insert_with(load_system).clone();
+            let system = self.system()?;
             match TlsBackend::load(api.tls.clone(), &self.folder, &system) {
                 Ok(backend) => {
                     warn(backend.warnings());
@@ -109,10 +114,19 @@ impl TlsFiles {
         Ok(())
     }
 
+    fn system(&mut self) -> Result<SystemAuthorities, Vec<FileFault>> {
+        if let Some(system) = &self.system {
+            return Ok(system.clone());
+        }
+        let (system, warnings) = SystemAuthorities::load().map_err(|fault| vec![fault])?;
+        warn(&warnings);
+        Ok(self.system.insert(system).clone())
+    }
+
     /// Looks at the files again, reads those that have changed, and turns the ticket keys when they are due. Gives whether
     /// there is anything new to publish. What cannot be used is logged, and the old one stays.
     pub fn look(&mut self, now: UnixTime) -> bool {
-        let mut is_new = false;
+        let (mut is_new, mut faults) = (false, Vec::new());
         for listener in self.listeners.iter_mut().flatten().filter(|listener| listener.has_changed()) {
             match listener.reload(now) {
                 Ok(()) => {
@@ -120,7 +134,7 @@ impl TlsFiles {
                     warn(listener.warnings());
                     is_new = true;
                 }
-                Err(faults) => keep_old(&faults),
+                Err(found) => faults.extend(found),
             }
         }
         for backend in self.backends.values_mut().filter(|backend| backend.has_changed()) {
@@ -129,10 +143,20 @@ impl TlsFiles {
                     warn(backend.warnings());
                     is_new = true;
                 }
-                Err(faults) => keep_old(&faults),
+                Err(found) => faults.extend(found),
             }
         }
+        self.tell(&faults);
         is_new | self.turn_tickets(now)
+    }
+
+    /// Logs what cannot be used. A file that is looked at again and again is told once.
+    fn tell(&mut self, faults: &[FileFault]) {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        for fault in faults.iter().filter(|fault| !self.told.contains(fault)) {
+            tracing::error!("{fault}: what was read before stays in use");
+        }
+        self.told = faults;
     }
 
     fn turn_tickets(&mut self, now: UnixTime) -> bool {
@@ -169,12 +193,6 @@ impl TlsFiles {
     }
 }
 
-fn load_system() -> SystemAuthorities {
-    let (system, warnings) = SystemAuthorities::load();
-    warn(&warnings);
-    system
-}
-
 fn no_random_bytes(error: getrandom::Error) -> FileFault {
     FileFault {
         file: PathBuf::from("/dev/random"),
@@ -185,11 +203,5 @@ fn no_random_bytes(error: getrandom::Error) -> FileFault {
 fn warn(warnings: &[String]) {
     for warning in warnings {
         tracing::warn!("{warning}");
-    }
-}
-
-fn keep_old(faults: &[FileFault]) {
-    for fault in faults {
-        tracing::error!("{fault}: what was read before stays in use");
     }
 }

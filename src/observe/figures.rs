@@ -173,6 +173,15 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |_| telemetry::log_lines_dropped(),
     },
+    OfInstance {
+        about: About {
+            name: "files_hanging",
+            help: "Files and folders that are not looked at, because their file systems do not answer.",
+            kind: Kind::Gauge,
+            unit: "paths",
+        },
+        read: |observed| observed.publishes.hanging(),
+    },
 ];
 
 /// One name of the list, and every number that stands under it.

@@ -32,6 +32,7 @@ pub struct Publishes {
     published: AtomicU64,
     refused: AtomicU64,
     last: watch::Sender<Option<Arc<LastPublish>>>,
+    hanging: watch::Sender<Vec<String>>,
 }
 
 impl Publishes {
@@ -40,6 +41,16 @@ impl Publishes {
         let count = if last.fault_count == 0 { &self.published } else { &self.refused };
         count.fetch_add(1, Ordering::Relaxed);
         self.last.send_replace(Some(Arc::new(last)));
+    }
+
+    /// Files and folders whose file systems do not answer.
+    pub fn note_hanging(&self, paths: Vec<String>) {
+        self.hanging.send_replace(paths);
+    }
+
+    /// How many such there are.
+    pub fn hanging(&self) -> u64 {
+        self.hanging.borrow().len() as u64
     }
 
     /// How many were given to the workers, the one of the start included.
@@ -57,8 +68,15 @@ impl Publishes {
         self.last.borrow().clone()
     }
 
-    /// The last one in lines, each behind `prefix`; nothing if there was none.
+    /// The last one and what hangs in lines, each behind `prefix`; nothing if there was none.
     pub fn describe(&self, prefix: &str) -> String {
+        let hanging = self.hanging.borrow();
+        let hanging =
+            hanging.iter().map(|path| format!("{prefix}{path} does not answer: it cannot be looked at\n"));
+        hanging.fold(self.describe_last(prefix), |text, line| text + &line)
+    }
+
+    fn describe_last(&self, prefix: &str) -> String {
         let Some(last) = self.last() else { return String::new() };
         let LastPublish { at, revision, served, fault_count: count, faults } = last.as_ref();
         if *count == 0 {
@@ -109,5 +127,10 @@ mod tests {
             publishes.describe("").ends_with("  a.toml:1: x\n  and 11 more, which `ringgate check` names\n")
         );
         assert_eq!((publishes.published(), publishes.refused()), (1, 2));
+        publishes.note_hanging(vec!["/net/a.pem".to_owned()]);
+        assert!(
+            publishes.describe("# ").ends_with("\n# /net/a.pem does not answer: it cannot be looked at\n")
+        );
+        assert_eq!(publishes.hanging(), 1);
     }
 }

@@ -23,6 +23,11 @@ use super::listener::ALPN_HTTP_1_1;
 use super::peer_certificate::PeerCertificate;
 use crate::catalog::BackendHost;
 use crate::catalog::tls::BackendTls;
+use crate::files::Unreadable;
+use crate::files::watchdog::attempt;
+
+/// The files of the system's authorities, as faults name them.
+const SYSTEM_STORE: &str = "the system's store";
 
 /// The system's authorities.
 #[derive(Clone, Debug)]
@@ -31,7 +36,14 @@ pub struct SystemAuthorities(Arc<RootCertStore>);
 impl SystemAuthorities {
     /// Reads them, and says what could not be read. `SSL_CERT_FILE` and `SSL_CERT_DIR` say where they are if it is not where the
     /// system has them.
-    pub fn load() -> (Self, Vec<String>) {
+    ///
+    /// # Errors
+    /// Their file system does not answer.
+    pub fn load() -> Result<(Self, Vec<String>), FileFault> {
+        let store = || PathBuf::from(SYSTEM_STORE);
+        let attempt = attempt(Path::new(SYSTEM_STORE));
+        let _attempt =
+            attempt.map_err(|error| FileFault { file: store(), matter: Unreadable::from(error).into() })?;
         let found = rustls_native_certs::load_native_certs();
         let mut warnings: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
         let mut roots = RootCertStore::empty();
@@ -39,7 +51,7 @@ impl SystemAuthorities {
         if ignored > 0 {
             warnings.push(format!("{ignored} certificates of the system's authorities are malformed"));
         }
-        (Self(Arc::new(roots)), warnings)
+        Ok((Self(Arc::new(roots)), warnings))
     }
 
     /// These and no others: for a test.
@@ -54,7 +66,7 @@ impl SystemAuthorities {
 }
 
 /// TLS towards the backends of one API, as its files say.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TlsBackend {
     tls: BackendTls,
     folder: PathBuf,
@@ -141,7 +153,7 @@ fn read(
                 .map_err(|matter| FileFault { file: folder.join(name), matter })
         }),
         (None, None) => chain_verifier(system.0.clone(), &provider)
-            .map_err(|matter| FileFault { file: PathBuf::from("the system's store"), matter }),
+            .map_err(|matter| FileFault { file: PathBuf::from(SYSTEM_STORE), matter }),
     };
     let verifier: Option<Arc<dyn ServerCertVerifier>> = verifier.map_err(|fault| faults.push(fault)).ok();
     let pair = tls.certificate.as_ref().map(|files| reader.read_pair(files, &provider)).transpose();

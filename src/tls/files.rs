@@ -22,6 +22,7 @@ use rustls::sign::CertifiedKey;
 
 use super::peer_certificate::PeerCertificate;
 use crate::catalog::tls::CertificateFiles;
+use crate::files::watchdog::attempt;
 use crate::files::{SmallFile, Unreadable, read_small};
 use crate::limits::TLS_FILE_BYTES_MAX;
 
@@ -94,7 +95,7 @@ enum Seen {
 
 impl Seen {
     fn of(path: &Path) -> Self {
-        match fs::metadata(path) {
+        match attempt(path).and_then(|_attempt| fs::metadata(path)) {
             // Not the time of modification: that stays when the file is opened to this user.
             Ok(metadata) => Self::As(Stamp {
                 seconds: metadata.ctime(),

@@ -24,7 +24,7 @@ use crate::catalog::tls::{ClientAuth, ListenerTls, MinVersion};
 pub(super) const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
 /// What was read of a listener's files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Read {
     certificates: Arc<CertificateSet>,
     verifier: Arc<dyn ClientCertVerifier>,
@@ -34,7 +34,7 @@ struct Read {
 }
 
 /// A listener's TLS.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TlsListener {
     tls: ListenerTls,
     folder: PathBuf,

@@ -55,6 +55,7 @@ pub struct TestInstance {
     pub instance: Instance,
     pub address: SocketAddr,
     runtime: Runtime,
+    tls: TlsFiles,
     accounts: Accounts,
     is_ended: bool,
 }
@@ -91,10 +92,11 @@ impl TestInstance {
         let accounts = Accounts::open(backends(&snapshot));
         let tls = TlsFiles::load(&config, &snapshot, Path::new(""), UnixTime::now());
         let tls = tls.expect("correct files of certificates");
-        let instance = Instance::start(&config, snapshot.into(), tls, runtime.handle(), 0)
+        let setup = tls.setup(&snapshot);
+        let instance = Instance::start(&config, snapshot.into(), setup, runtime.handle(), 0)
             .expect("an instance that starts");
         let address = instance.addresses()[0];
-        Self { instance, address, runtime, accounts, is_ended: false }
+        Self { instance, address, runtime, tls, accounts, is_ended: false }
     }
 
     /// Gives it another catalogue: API files by name.
@@ -104,7 +106,18 @@ impl TestInstance {
 
     /// Gives it another catalogue: any files, by path.
     pub fn publish_catalog(&mut self, files: &[(impl AsRef<str>, &str)]) {
-        self.instance.publish(snapshot(files).into()).expect("correct files of certificates");
+        let snapshot = snapshot(files);
+        self.tls.take_up(&snapshot).expect("correct files of certificates");
+        let setup = self.tls.setup(&snapshot);
+        self.instance.publish(snapshot.into(), setup);
+    }
+
+    /// Looks at its files of certificates, and takes up those that have changed.
+    pub fn look_at_tls_files(&mut self) {
+        if self.tls.look(UnixTime::now()) {
+            let setup = self.tls.setup(&self.instance.snapshot());
+            self.instance.publish_tls(setup);
+        }
     }
 
     /// How often an opening or a session ended with a cause in a phase.

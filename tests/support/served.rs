@@ -132,7 +132,14 @@ impl Served {
 
     /// With a stderr of the test's own, unless it is [`Stdio::piped`].
     pub fn start_with_stderr(configuration: &Configuration, stderr: Stdio) -> Self {
-        let mut child = configuration.command().stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut command = configuration.command();
+        command.stderr(stderr);
+        Self::start_command(configuration, command)
+    }
+
+    /// By a command of the test's own, which becomes the process that serves. Its stderr is piped unless it says otherwise.
+    pub fn start_command(configuration: &Configuration, mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut announced: Vec<String> = Vec::new();
         while !announced.last().is_some_and(|line| line.starts_with("try it: ")) {
@@ -186,7 +193,7 @@ impl Served {
     /// Waits until it looks at no file of its catalogue any more, as it does at its start.
     pub fn wait_for_looks(&self) {
         self.signal(Signal::HUP);
-        self.wait_until_said("published the catalogue");
+        self.wait_until_said("catalogue unchanged; still serving revision ");
     }
 
     /// The numbers of its open files.

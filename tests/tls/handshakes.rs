@@ -296,7 +296,7 @@ fn certificates_that_were_written_anew_are_shown_to_new_clients_and_open_session
         let path = |name: &str| scene.folder.path().join(format!("{name}.{end}"));
         std::fs::rename(path("next"), path("own")).unwrap();
     }
-    scene.gateway.instance.look_at_tls_files(rustls::pki_types::UnixTime::now());
+    scene.gateway.look_at_tls_files();
     wait_until("the new certificate", || is_let_in(&scene, &trusting(&fresh)));
     assert!(
         !is_let_in(&scene, &Arc::new(client_config(&provider(), &scene.authority))),
@@ -307,7 +307,7 @@ fn certificates_that_were_written_anew_are_shown_to_new_clients_and_open_session
     session.expect(&message);
     // A pair that does not fit changes nothing.
     std::fs::write(scene.folder.path().join("own.key"), fresh.leaf(&[NAME]).key.serialize_pem()).unwrap();
-    scene.gateway.instance.look_at_tls_files(rustls::pki_types::UnixTime::now());
+    scene.gateway.look_at_tls_files();
     assert!(is_let_in(&scene, &trusting(&fresh)), "what was read before stays in use");
     drop((client, session));
     scene.end();
@@ -334,7 +334,7 @@ fn certificates_change_under_a_storm_of_handshakes_and_no_client_notices() {
     });
     for round in 0..20u8 {
         scene.authority.leaf(&[NAME]).write(scene.folder.path(), "own");
-        scene.gateway.instance.look_at_tls_files(rustls::pki_types::UnixTime::now());
+        scene.gateway.look_at_tls_files();
         let message = crate::support::frames::client_frame(0x82, &[round; 100]);
         send(&mut client, &message);
         session.expect(&message);

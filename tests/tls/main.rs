@@ -8,6 +8,7 @@
 
 mod backends;
 mod ends;
+mod files;
 mod gateway;
 mod handshakes;
 mod listeners;

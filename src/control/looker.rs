@@ -1,0 +1,289 @@
+//! Looks at an instance's files for as long as it serves: the catalogue, the secret of keys, the files of TLS.
+//!
+//! ```text
+//! a change, an interval, SIGHUP ─► read, compile, read TLS ─► found ─► the control thread
+//! ```
+//!
+//! It has a thread of its own, on which everything that waits for a file system happens. What it finds is ready to be given to
+//! the workers: nothing of that can fail any more.
+//!
+//! The property to trust: a catalogue is found whole or not at all. What is at fault is refused with every fault, and what was
+//! served before stays.
+//!
+//! The instance file is not read again: listeners, limits and the rest of it are those of the start.
+//!
+//! Not here: noticing changes (`catalog_watch`), what a publish means to sessions (`instance`), what happens if the thread does
+//! not come back from a file system (`publisher`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::UnixTime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::catalog_watch::{CatalogWatch, Changed};
+use super::key_file;
+use super::store::{self, Loaded, read_again, read_catalog};
+use super::tls_files::TlsFiles;
+use crate::catalog::compile::Compiler;
+use crate::catalog::{CatalogFiles, Fault, InstanceConfig, Name, Revision, Snapshot};
+use crate::limits::TLS_FILES_LOOK;
+use crate::tls::files::FileFault;
+use crate::tls::setup::TlsSetup;
+
+/// Where the files of an instance are.
+#[derive(Clone, Debug)]
+pub struct Source {
+    catalog: PathBuf,
+    gateway: Option<Name>,
+    key_file: PathBuf,
+}
+
+impl Source {
+    /// Those of the instance file at `file`, whose contents are `config`.
+    pub fn of(file: &Path, config: &InstanceConfig) -> Self {
+        Self {
+            catalog: store::beside(file, &config.catalog),
+            gateway: config.gateway.clone(),
+            key_file: store::beside(file, &config.keys.file),
+        }
+    }
+}
+
+/// What an instance starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// Its own configuration.
+    pub config: InstanceConfig,
+    /// Where its files are; `None`: it has none.
+    pub source: Option<Source>,
+    /// What they say.
+    pub served: Served,
+}
+
+/// Why an instance cannot start: everything that is wrong with its files.
+#[derive(Debug, thiserror::Error)]
+pub enum NoStart {
+    /// With its configuration.
+    #[error("the configuration is not correct{}", lines(.0))]
+    Configuration(Vec<Fault>),
+    /// With the files of TLS that it names.
+    #[error("the files of certificates cannot be used{}", lines(.0))]
+    Tls(Vec<FileFault>),
+}
+
+/// Each on a line of its own.
+fn lines(faults: &[impl ToString]) -> String {
+    faults.iter().map(|fault| format!("\n  {}", fault.to_string())).collect()
+}
+
+impl Start {
+    /// Reads the instance file `config` and all that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn read(config: &Path, now: UnixTime) -> Result<Self, NoStart> {
+        let loaded = store::load(config).map_err(NoStart::Configuration)?;
+        let source = Source::of(config, &loaded.config);
+        let folder = config.parent().unwrap_or(Path::new(""));
+        Self::of(loaded, Some(source), folder, now)
+    }
+
+    /// What runs without any file.
+    ///
+    /// # Errors
+    /// None that concerns a file.
+    pub fn built_in(loaded: Loaded, now: UnixTime) -> Result<Self, NoStart> {
+        Self::of(loaded, None, Path::new(""), now)
+    }
+
+    fn of(loaded: Loaded, source: Option<Source>, folder: &Path, now: UnixTime) -> Result<Self, NoStart> {
+        let Loaded { config, mut snapshot, revision } = loaded;
+        if let Some(source) = &source {
+            let keys = key_file::with_keys(snapshot, &source.key_file);
+            snapshot = keys.map_err(|fault| NoStart::Configuration(vec![fault]))?;
+        }
+        let tls = TlsFiles::load(&config, &snapshot, folder, now).map_err(NoStart::Tls)?;
+        let served = Served { snapshot: Arc::new(snapshot), revision, tls, refused: None };
+        Ok(Self { config, source, served })
+    }
+}
+
+/// What is served, with all that the next look has to know.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The catalogue.
+    pub snapshot: Arc<Snapshot>,
+    /// Which one that is.
+    pub revision: Revision,
+    /// TLS of listeners and backends.
+    pub tls: TlsFiles,
+    /// The one that was refused last, and why, while none was published since.
+    refused: Option<(Revision, Vec<String>)>,
+}
+
+impl Served {
+    /// TLS as the fronts need it.
+    pub fn setup(&self) -> TlsSetup {
+        self.tls.setup(&self.snapshot)
+    }
+}
+
+/// What a look has found.
+#[derive(Debug)]
+pub struct Found {
+    /// What there is to do.
+    pub outcome: Outcome,
+    /// What is served from here on.
+    pub served: Served,
+    /// It was asked for.
+    pub was_asked: bool,
+}
+
+/// What there is to do about what a look has found.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Another catalogue is to be published.
+    Catalogue(TlsSetup),
+    /// The same catalogue is, with other certificates or ticket keys.
+    Tls(TlsSetup),
+    /// The catalogue of this revision is at fault.
+    Refused(Revision, Vec<String>),
+    /// Nothing, and it was asked for.
+    Unchanged,
+}
+
+/// Looks at files.
+#[derive(Debug)]
+pub struct Looker {
+    source: Source,
+    served: Served,
+    files: CatalogFiles,
+    compiler: Compiler,
+    /// The compiler has seen a catalogue like this one, and compiles a change of it fast.
+    is_warm: bool,
+}
+
+impl Looker {
+    /// Looks at the files of `source`, of which `served` is served already.
+    pub fn new(source: Source, served: Served) -> Self {
+        Self { source, served, files: CatalogFiles::default(), compiler: Compiler::default(), is_warm: false }
+    }
+
+    /// Looks until nobody takes what is found any more. Each of `requests` has everything looked at: who asks (`true`) is told
+    /// although nothing has changed. It blocks the calling thread.
+    ///
+    /// # Errors
+    /// The system gives no runtime.
+    pub fn run(
+        mut self,
+        mut requests: UnboundedReceiver<bool>,
+        found: &UnboundedSender<Found>,
+    ) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut watch = CatalogWatch::start(self.source.catalog.clone());
+            let mut tls_looks = interval(TLS_FILES_LOOK);
+            tls_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            // Everything is read once more at first: it may have changed before it was watched.
+            let (mut changed, mut was_asked) = (Some(Changed::Everything), false);
+            loop {
+                let looked = self.look(changed.take(), std::mem::take(&mut was_asked));
+                if looked.into_iter().any(|looked| found.send(looked).is_err()) {
+                    return;
+                }
+                tokio::select! {
+                    told = watch.changed() => changed = Some(told),
+                    _ = tls_looks.tick() => {}
+                    request = requests.recv() => {
+                        let Some(is_asked) = request else { return };
+                        was_asked = is_asked;
+                        // Folders are watched before they are looked at.
+                        watch.expect_everything();
+                        changed = Some(everything(&mut watch).await);
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Looks at the files of TLS, and at what has changed of the catalogue.
+    fn look(&mut self, changed: Option<Changed>, was_asked: bool) -> Vec<Found> {
+        let is_tls_new = self.served.tls.look(UnixTime::now());
+        let of_catalogue = changed.and_then(|changed| self.look_at_catalogue(&changed, was_asked));
+        let is_published = matches!(of_catalogue, Some(Outcome::Catalogue(_)));
+        let of_tls = (is_tls_new && !is_published).then(|| Outcome::Tls(self.served.setup()));
+        let outcomes = [of_tls, of_catalogue].into_iter().flatten();
+        outcomes.map(|outcome| Found { outcome, served: self.served.clone(), was_asked }).collect()
+    }
+
+    /// `None`: there is nothing new, and nobody asked.
+    fn look_at_catalogue(&mut self, changed: &Changed, was_asked: bool) -> Option<Outcome> {
+        match changed {
+            Changed::Everything => self.files = read_catalog(&self.source.catalog),
+            Changed::Files(paths) => {
+                for path in paths {
+                    read_again(&self.source.catalog, path, &mut self.files);
+                }
+            }
+        }
+        let revision = Revision::of(&self.files);
+        // What was refused is tried again: it may have been for what stands in no file of the catalogue.
+        let is_same = self.served.refused.is_none() && self.served.revision == revision;
+        let unchanged = was_asked.then_some(Outcome::Unchanged);
+        if is_same && self.is_warm && (*changed != Changed::Everything || self.is_secret_the_same()) {
+            return unchanged;
+        }
+        let gateway = self.source.gateway.as_ref().map(Name::as_str);
+        let compiled = self.compiler.compile(&self.files, gateway);
+        self.is_warm = true;
+        let compiled = compiled.and_then(|snapshot| {
+            key_file::with_keys(snapshot, &self.source.key_file).map_err(|fault| vec![fault])
+        });
+        let taken = match compiled {
+            Ok(snapshot) if is_same && snapshot.secret_mark() == self.served.snapshot.secret_mark() => {
+                return unchanged;
+            }
+            Ok(snapshot) => {
+                self.served.tls.take_up(&snapshot).map(|()| snapshot).map_err(|faults| texts(&faults))
+            }
+            Err(faults) => Err(texts(&faults)),
+        };
+        match taken {
+            Ok(snapshot) => {
+                self.served.snapshot = Arc::new(snapshot);
+                self.served.revision = revision;
+                self.served.refused = None;
+                Some(Outcome::Catalogue(self.served.setup()))
+            }
+            Err(faults) => {
+                let refused = Some((revision, faults));
+                // What is refused again for the same is no news.
+                if self.served.refused == refused && !was_asked {
+                    return None;
+                }
+                self.served.refused.clone_from(&refused);
+                refused.map(|(revision, faults)| Outcome::Refused(revision, faults))
+            }
+        }
+    }
+
+    fn is_secret_the_same(&self) -> bool {
+        let snapshot = &self.served.snapshot;
+        let secret = key_file::hasher_of(snapshot, &self.source.key_file);
+        secret.is_ok_and(|hasher| hasher.map(|hasher| hasher.mark()) == snapshot.secret_mark())
+    }
+}
+
+/// Waits until everything is told, which somebody has asked for. What is told before belongs to it.
+async fn everything(watch: &mut CatalogWatch) -> Changed {
+    while watch.changed().await != Changed::Everything {}
+    Changed::Everything
+}
+
+fn texts(faults: &[impl ToString]) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
+}
