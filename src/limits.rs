@@ -176,14 +176,38 @@ pub const RESOLVER_WAITERS_MAX: usize = 64 * 1024;
 /// is neither known nor being looked up gets the fault `IsBusy`.
 pub const RESOLVER_LOOKUPS_MAX: usize = 64;
 
+/// Of these, look-ups that refresh what is known, so that new names find room while a name service hangs. Over it, a refresh is
+/// tried again a second later.
+pub const RESOLVER_REFRESHES_MAX: usize = RESOLVER_LOOKUPS_MAX / 2;
+
 /// Names whose addresses are remembered. Over it the oldest answer is forgotten. About 1 KiB each at most.
 pub const RESOLVER_ANSWERS_MAX: usize = 1024;
 
 /// Addresses of one name that are tried; the rest are ignored.
 pub const RESOLVER_ADDRESSES_MAX: usize = 16;
 
-/// How long the addresses of a name are used. Raising it spares look-ups and keeps dialling a backend that has moved.
-pub const RESOLVER_ANSWER_LIFETIME: Duration = Duration::from_secs(5);
+/// After how long a name that is asked for is looked up again, in the background. Raising it spares look-ups and keeps dialling a
+/// backend that has moved.
+pub const NAME_REFRESH_S: Allowed = Allowed { least: 1, most: 3600, unit: "seconds" };
+/// Default of [`NAME_REFRESH_S`].
+pub const NAME_REFRESH_S_DEFAULT: u64 = 5;
+
+/// How long an answer is used beyond that while no new one is to be had. Raising it bridges longer failures of the name service;
+/// a backend that moves meanwhile is not found.
+pub const NAME_STALE_MAX_S: Allowed = Allowed { least: 0, most: 604_800, unit: "seconds" };
+/// Default of [`NAME_STALE_MAX_S`].
+pub const NAME_STALE_MAX_S_DEFAULT: u64 = 3600;
+
+/// How long a name is refreshed in the background after it was asked for last. Over it, the next opening that asks waits for a
+/// look-up, as for a new name.
+pub const RESOLVER_KEPT: Duration = Duration::from_secs(60);
+
+/// How long such an opening waits before it uses the old answer: longer than a look-up takes that is not in trouble.
+pub const RESOLVER_OLD_ANSWER_AFTER: Duration = Duration::from_millis(500);
+
+/// For how long the name service has to say that there is no such name until that is believed of one that there was. HAProxy's
+/// `hold nx` has the same default: a service that restarts may say so of a name for a moment.
+pub const RESOLVER_NO_NAME_HOLD: Duration = Duration::from_secs(30);
 
 /// Largest message, and largest frame, in bytes, that the built-in echo backend takes. Over it: it
 /// drops the connection, without a Close.
@@ -561,6 +585,8 @@ pub const FRAME_BYTES_MAX: Allowed = Allowed { least: 1, most: 1 << 62, unit: "b
 pub const MESSAGE_BYTES_MAX: Allowed = Allowed { least: 1, most: 1 << 62, unit: "bytes" };
 
 const _: () = {
+    assert!(NAME_REFRESH_S.contains(NAME_REFRESH_S_DEFAULT));
+    assert!(NAME_STALE_MAX_S.contains(NAME_STALE_MAX_S_DEFAULT));
     assert!(DRAIN_S.contains(DRAIN_S_DEFAULT));
     assert!(BACKLOG_MIB_MAX.contains(BACKLOG_MIB_MAX_DEFAULT));
     assert!(SLOW_SEND_MS_IN_NEED < SLOW_SEND_MS);

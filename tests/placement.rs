@@ -13,7 +13,7 @@ mod support;
 
 use ringgate::admission::registry::Registry;
 use ringgate::catalog::timestamp::Timestamp;
-use ringgate::catalog::{CatalogFiles, compile};
+use ringgate::catalog::{CatalogFiles, NamesConfig, compile};
 use ringgate::control::resolver::Resolver;
 use ringgate::daemon::open_files::raise_open_files;
 use ringgate::front::budgets::Budgets;
@@ -65,7 +65,7 @@ impl Workers {
         let mailboxes: Vec<_> = (0..2).map(|_| Mailbox::new().unwrap()).collect();
         let counters = Counters::new(2);
         let budgets = Budgets::of(1000, 1000);
-        let resolver = Resolver::start(control.handle());
+        let resolver = Resolver::start(control.handle(), &NamesConfig::default());
         let hold = Relays::new(mailboxes.clone());
 
         let mut relays = Vec::new();

@@ -18,7 +18,8 @@ use rustix::process::Signal;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::process::{Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use support::backend::{Backend, Pair, closed_port, tungstenite_echo};
 use support::frames::{client_frame, close_payload, server_frame};
@@ -346,4 +347,56 @@ fn clients_whose_heads_have_come_read_why_they_are_turned_away_even_if_they_may_
         assert_eq!(end, StreamEnd::Fin);
     }
     drop((flood, silent, pair));
+}
+
+/// A command that runs another one where the files `hosts`, `resolv.conf` and `nsswitch.conf` of a folder are the host's.
+fn with_name_service(folder: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    let script = "for file in hosts resolv.conf nsswitch.conf; do mount --bind \"$0/$file\" \"/etc/$file\" || exit; done; exec \"$@\"";
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(folder);
+    command
+}
+
+#[test]
+fn a_backend_whose_name_cannot_be_resolved_for_a_while_is_reached_where_it_was() {
+    const KNOWN: &str = "127.0.0.1 backend.example\n";
+    let backend = Backend::new();
+    let instance = format!("{INSTANCE}[status]\naddress = \"127.0.0.1:0\"\n[names]\nrefresh_s = 1\n");
+    let api = api_file("t", backend.address, "").replace("127.0.0.1", "backend.example");
+    let configuration = Configuration::new(&instance, &api)
+        .with_file("hosts", KNOWN)
+        .with_file("nsswitch.conf", "hosts: files dns\n")
+        // Nothing listens there.
+        .with_file("resolv.conf", "nameserver 127.255.255.254\noptions timeout:1 attempts:1\n");
+    let mut probe = with_name_service(configuration.folder());
+    if !probe.arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        eprintln!(
+            "SKIPPED a_backend_whose_name_cannot_be_resolved_for_a_while_is_reached_where_it_was: no mounts in a name space of \
+             one's own here"
+        );
+        return;
+    }
+    let inner = configuration.command();
+    let mut command = with_name_service(configuration.folder());
+    command.arg(inner.get_program()).args(inner.get_args()).stderr(Stdio::piped());
+    let served = Served::start_command(&configuration, command);
+    let mut first = Pair::open(served.address, &backend);
+    let hosts = |text: &str| fs::write(configuration.folder().join("hosts"), text).unwrap();
+    hosts("");
+    let said = served.wait_until_said("its old addresses stay in use");
+    assert!(said.contains("cannot resolve backend.example"), "{said}");
+    let mut second = Pair::open(served.address, &backend);
+    let mut page = Raw::connect(served.status_address());
+    page.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let page = String::from_utf8(page.read_to_end().0).unwrap();
+    let number = |name: &str| -> u64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse().unwrap()
+    };
+    assert!(number("name_refreshes_failed") >= 1 && number("names_served_stale") >= 1, "{page}");
+    hosts(KNOWN);
+    served.wait_until_said("backend.example can be resolved again");
+    for pair in [&mut first, &mut second] {
+        pair.exchange();
+    }
 }

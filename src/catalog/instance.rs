@@ -34,6 +34,23 @@ pub struct InstanceConfig {
     pub limits: InstanceLimits,
     /// How it keeps subscription keys.
     pub keys: KeysConfig,
+    /// How it looks up names of backends.
+    pub names: NamesConfig,
+}
+
+/// How an instance looks up names of backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamesConfig {
+    /// Seconds after which a name that is asked for is looked up again, 1 to 3600. Default 5.
+    pub refresh_s: u64,
+    /// Seconds beyond that for which the old answer is used while there is no new one, 0 to 604,800. Default 3600.
+    pub stale_max_s: u64,
+}
+
+impl Default for NamesConfig {
+    fn default() -> Self {
+        Self { refresh_s: limits::NAME_REFRESH_S_DEFAULT, stale_max_s: limits::NAME_STALE_MAX_S_DEFAULT }
+    }
 }
 
 /// How an instance keeps subscription keys.
@@ -109,6 +126,7 @@ impl Default for InstanceConfig {
             status: None,
             limits: InstanceLimits::default(),
             keys: KeysConfig::default(),
+            names: NamesConfig::default(),
         }
     }
 }
@@ -205,6 +223,7 @@ fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
         status: fields.take_table("status").and_then(take_status),
         limits: fields.take_table("limits").map(take_limits).unwrap_or_default(),
         keys: fields.take_table("keys").map(take_keys).unwrap_or_default(),
+        names: fields.take_table("names").map(take_names).unwrap_or_default(),
     };
     fields.finish();
     config
@@ -215,6 +234,18 @@ fn take_keys(mut fields: Fields<'_>) -> KeysConfig {
     let taken = KeysConfig {
         file: fields.take_text("file", parse_key_file).unwrap_or(default.file),
         recoverable: fields.take_boolean("recoverable").unwrap_or(default.recoverable),
+    };
+    fields.finish();
+    taken
+}
+
+fn take_names(mut fields: Fields<'_>) -> NamesConfig {
+    let default = NamesConfig::default();
+    let taken = NamesConfig {
+        refresh_s: fields.take_integer("refresh_s", &limits::NAME_REFRESH_S).unwrap_or(default.refresh_s),
+        stale_max_s: fields
+            .take_integer("stale_max_s", &limits::NAME_STALE_MAX_S)
+            .unwrap_or(default.stale_max_s),
     };
     fields.finish();
     taken
@@ -342,7 +373,7 @@ mod tests {
             source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\ntrusted_networks = [\"10.0.0.0/8\", \"fd00::1\"]\n\
             openings_max = 9\npending_openings_max = 6\nopenings_per_source_max = 8\n\
             head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n\
-            [keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n";
+            [keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n[names]\nrefresh_s = 7\nstale_max_s = 0\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),
@@ -371,6 +402,7 @@ mod tests {
                     splice_kib_min: 64,
                 },
                 keys: KeysConfig { file: "/run/ringgate.key".to_owned(), recoverable: true },
+                names: NamesConfig { refresh_s: 7, stale_max_s: 0 },
             })
         );
     }
@@ -380,6 +412,8 @@ mod tests {
         for (table, key, least, most) in [
             ("", "workers", 1, 256),
             ("", "drain_s", 0, 3600),
+            ("[names]\n", "refresh_s", 1, 3600),
+            ("[names]\n", "stale_max_s", 0, 604_800),
             ("[limits]\n", "connections_max", 1, 10_000_000),
             ("[limits]\n", "source_connections_max", 1, 10_000_000),
             ("[limits]\n", "source_prefix_ipv4", 8, 32),

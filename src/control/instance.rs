@@ -128,7 +128,7 @@ impl Instance {
         let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
         let (end_sender, ends) = mpsc::unbounded_channel();
-        let resolver = Resolver::start(control);
+        let resolver = Resolver::start(control, &config.names);
         let mut instance = Self {
             addresses,
             workers,

@@ -207,7 +207,7 @@ fn no_local_port() -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::parse_api;
+    use crate::catalog::{NamesConfig, parse_api};
     use crate::front::source_addresses::AddressTurns;
     use crate::front::stream::Host;
     use std::net::{Ipv4Addr, TcpListener};
@@ -256,7 +256,7 @@ mod tests {
         let api = parse_api("t.toml", "t", &text).unwrap();
         let found: Vec<IpAddr> = addresses.iter().map(|address| (*address).into()).collect();
         tokio_uring::start(async {
-            let resolver = Resolver::start_with(&Handle::current(), move |_| {
+            let resolver = Resolver::start_with(&Handle::current(), &NamesConfig::default(), move |_| {
                 let found = found.clone();
                 async move { Ok(found) }
             });

@@ -28,6 +28,10 @@ pub struct Lookups {
     pub in_progress: AtomicU64,
     /// Openings that wait for one of them.
     pub waiters: AtomicU64,
+    /// Look-ups of names with a known answer that brought none.
+    pub refreshes_failed: AtomicU64,
+    /// Times that an old answer was given because a newer one did not come.
+    pub served_stale: AtomicU64,
 }
 
 /// A figure that an instance has once, whatever its workers.
@@ -136,6 +140,24 @@ const OF_INSTANCE: &[OfInstance] = &[
             unit: "openings",
         },
         read: |_| RESOLVER_WAITERS_MAX as u64,
+    },
+    OfInstance {
+        about: About {
+            name: "name_refreshes_failed",
+            help: "Look-ups of names with a known answer that brought none: the old one stays in use for stale_max_s.",
+            kind: Kind::Counter,
+            unit: "look-ups",
+        },
+        read: |observed| observed.lookups.refreshes_failed.load(Ordering::Relaxed),
+    },
+    OfInstance {
+        about: About {
+            name: "names_served_stale",
+            help: "Openings that used an old answer for their backend's name, because a newer one was due and did not come.",
+            kind: Kind::Counter,
+            unit: "openings",
+        },
+        read: |observed| observed.lookups.served_stale.load(Ordering::Relaxed),
     },
     OfInstance {
         about: About {

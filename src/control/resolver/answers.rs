@@ -1,56 +1,249 @@
-//! Addresses that the host gave for a name, for a few seconds, and their order.
+//! Addresses that the host gave for names, how long they are used, and their order.
 //!
-//! Plain data: time comes in as an argument. All answers live equally long, so the oldest is also the first to expire.
+//! ```text
+//! Nothing ──found──► fresh ──refresh──► refreshed in the background while it is asked for ──kept──► dormant
+//!    ▲                 ▲                     │        │ found                                         │
+//!    │                 └─────────────────────┼────────┘◄────────────── looked up when asked for ──────┘
+//!    └──── no answer for stale_max, or the name service says that there is no such name ────┘
+//! ```
 //!
-//! Not here: asking, and faults, which are not remembered.
+//! Plain data: time comes in as an argument.
+//!
+//! Not here: asking the host, and who waits for it (`resolver`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::limits::{RESOLVER_ADDRESSES_MAX, RESOLVER_ANSWER_LIFETIME, RESOLVER_ANSWERS_MAX};
+use crate::catalog::NamesConfig;
+use crate::limits::{RESOLVER_ADDRESSES_MAX, RESOLVER_ANSWERS_MAX, RESOLVER_KEPT, RESOLVER_NO_NAME_HOLD};
 
 /// The answers, by name.
 ///
-/// Invariant: `by_age` holds the names of `by_name`, each once, the oldest answer first.
-#[derive(Default)]
+/// Invariant: `due` has exactly the names whose refresh is [`Refresh::At`], each with its time.
+#[derive(Debug)]
 pub(super) struct Answers {
-    by_name: HashMap<Arc<str>, Remembered>,
-    by_age: VecDeque<Arc<str>>,
+    refresh: Duration,
+    stale_max: Duration,
+    by_name: BTreeMap<Arc<str>, Answer>,
+    due: BTreeSet<(Instant, Arc<str>)>,
 }
 
-/// One answer and when it expires.
-struct Remembered {
+/// One answer, and what has become of its refreshes.
+#[derive(Debug)]
+struct Answer {
     addresses: Arc<[IpAddr]>,
-    expires: Instant,
+    found_at: Instant,
+    asked_at: Instant,
+    refresh: Refresh,
+    /// The last refresh brought nothing.
+    is_failing: bool,
+    /// Since when every refresh has brought the answer that there is no such name.
+    no_name_since: Option<Instant>,
+}
+
+/// When an answer is looked up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refresh {
+    /// Then, if it is asked for until then.
+    At(Instant),
+    /// It is, and nobody waits for that.
+    InProgress,
+    /// It is, and who asks waits for that a moment: nobody had asked for so long that the answer may be very old.
+    Awaited,
+    /// When somebody asks.
+    Dormant,
+}
+
+/// What is known of a name at a moment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Addresses to use.
+    Addresses {
+        /// They.
+        addresses: Arc<[IpAddr]>,
+        /// A newer answer was due and did not come.
+        is_stale: bool,
+    },
+    /// Addresses to use where a look-up brings none soon.
+    Old(Arc<[IpAddr]>),
+    /// Nothing that may be used.
+    Nothing,
+}
+
+/// What a failed look-up of a name means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// Nothing that may be used was known of it.
+    Unknown,
+    /// Its old addresses are used.
+    StaysOld {
+        /// They.
+        addresses: Arc<[IpAddr]>,
+        /// The look-up before this one was none that failed.
+        is_first: bool,
+    },
 }
 
 impl Answers {
-    /// The addresses of `name`, unless they have expired.
-    pub(super) fn get(&self, name: &str, now: Instant) -> Option<Arc<[IpAddr]>> {
-        let remembered = self.by_name.get(name)?;
-        (now < remembered.expires).then(|| Arc::clone(&remembered.addresses))
+    pub(super) fn new(config: &NamesConfig) -> Self {
+        Self {
+            refresh: Duration::from_secs(config.refresh_s),
+            stale_max: Duration::from_secs(config.stale_max_s),
+            by_name: BTreeMap::new(),
+            due: BTreeSet::new(),
+        }
     }
 
-    /// Remembers the addresses of `name`. Forgets what has expired, and the oldest answer where there are too many.
-    pub(super) fn insert(&mut self, name: Arc<str>, addresses: Arc<[IpAddr]>, now: Instant) {
-        let remembered = Remembered { addresses, expires: now + RESOLVER_ANSWER_LIFETIME };
-        if self.by_name.insert(Arc::clone(&name), remembered).is_some() {
-            self.by_age.retain(|other| *other != name);
+    /// Somebody asks for a name.
+    pub(super) fn ask(&mut self, name: &str, now: Instant) -> Known {
+        let Some(answer) = self.by_name.get_mut(name) else { return Known::Nothing };
+        if !answer.is_usable(self.refresh + self.stale_max, now) {
+            self.forget(name);
+            return Known::Nothing;
         }
-        self.by_age.push_back(name);
-        while self.by_age.len() > RESOLVER_ANSWERS_MAX || self.oldest_has_expired(now) {
-            if let Some(oldest) = self.by_age.pop_front() {
-                self.by_name.remove(&oldest);
+        answer.asked_at = now;
+        let addresses = Arc::clone(&answer.addresses);
+        let age = now.saturating_duration_since(answer.found_at);
+        let is_kept = matches!(answer.refresh, Refresh::At(_) | Refresh::InProgress);
+        if is_kept || age < self.refresh {
+            Known::Addresses { addresses, is_stale: answer.is_failing || age >= 2 * self.refresh }
+        } else {
+            Known::Old(addresses)
+        }
+    }
+
+    /// A name is looked up because somebody asks for it, who waits.
+    pub(super) fn await_refresh(&mut self, name: &str) {
+        self.set_refresh(name, Refresh::Awaited);
+    }
+
+    /// Nobody waits any more for the look-up of a name. Gives the addresses that are used meanwhile.
+    pub(super) fn give_up_waiting(&mut self, name: &str, now: Instant) -> Option<Arc<[IpAddr]>> {
+        let answer = self.by_name.get(name)?;
+        if !answer.is_usable(self.refresh + self.stale_max, now) {
+            return None;
+        }
+        let addresses = Arc::clone(&answer.addresses);
+        self.set_refresh(name, Refresh::InProgress);
+        Some(addresses)
+    }
+
+    /// A name that is to be refreshed now; it counts as being looked up from here on.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Arc<str>> {
+        while let Some((at, name)) = self.due.first() {
+            if *at > now {
+                return None;
+            }
+            let name = Arc::clone(name);
+            let is_kept = self.by_name.get(&name).is_some_and(|answer| {
+                now.saturating_duration_since(answer.asked_at) < RESOLVER_KEPT.max(self.refresh)
+            });
+            self.set_refresh(&name, if is_kept { Refresh::InProgress } else { Refresh::Dormant });
+            if is_kept {
+                return Some(name);
+            }
+        }
+        None
+    }
+
+    /// When [`Answers::take_due`] is to be called.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// A look-up of `name` found addresses. Gives whether those before it had failed. Forgets what is too old, and the oldest
+    /// answer where there are too many.
+    pub(super) fn found(&mut self, name: &Arc<str>, addresses: Arc<[IpAddr]>, now: Instant) -> bool {
+        let before = self.by_name.get(name);
+        let was_failing = before.is_some_and(|answer| answer.is_failing);
+        let asked_at = before.map_or(now, |answer| answer.asked_at);
+        let is_new = before.is_none();
+        let answer = Answer {
+            addresses,
+            found_at: now,
+            asked_at,
+            refresh: Refresh::Dormant,
+            is_failing: false,
+            no_name_since: None,
+        };
+        self.forget(name);
+        if is_new {
+            self.make_room(now);
+        }
+        self.by_name.insert(Arc::clone(name), answer);
+        self.set_refresh(name, Refresh::At(now + self.refresh));
+        was_failing
+    }
+
+    /// A look-up of `name` found none: the service says that there is no such name, or says nothing of use.
+    pub(super) fn failed(&mut self, name: &str, is_no_name: bool, now: Instant) -> Failed {
+        let Some(answer) = self.by_name.get_mut(name) else { return Failed::Unknown };
+        answer.no_name_since = is_no_name.then_some(answer.no_name_since.unwrap_or(now));
+        if !answer.is_usable(self.refresh + self.stale_max, now) {
+            self.forget(name);
+            return Failed::Unknown;
+        }
+        let is_first = !std::mem::replace(&mut answer.is_failing, true);
+        let addresses = Arc::clone(&answer.addresses);
+        self.set_refresh(name, Refresh::At(now + self.refresh));
+        Failed::StaysOld { addresses, is_first }
+    }
+
+    /// A name that was due is not looked up yet.
+    pub(super) fn postpone(&mut self, name: &str, until: Instant) {
+        self.set_refresh(name, Refresh::At(until));
+    }
+
+    fn set_refresh(&mut self, name: &str, refresh: Refresh) {
+        let Some((name, answer)) = self.by_name.get_key_value(name) else { return };
+        let name = Arc::clone(name);
+        if let Refresh::At(at) = answer.refresh {
+            self.due.remove(&(at, Arc::clone(&name)));
+        }
+        if let Refresh::At(at) = refresh {
+            self.due.insert((at, Arc::clone(&name)));
+        }
+        if let Some(answer) = self.by_name.get_mut(&name) {
+            answer.refresh = refresh;
+        }
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.set_refresh(name, Refresh::Dormant);
+        self.by_name.remove(name);
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        let lifetime = self.refresh + self.stale_max;
+        let over = |answer: &Answer| !answer.is_usable(lifetime, now);
+        let over: Vec<_> = self
+            .by_name
+            .iter()
+            .filter(|(_, answer)| over(answer))
+            .map(|(name, _)| Arc::clone(name))
+            .collect();
+        for name in over {
+            self.forget(&name);
+        }
+        if self.by_name.len() >= RESOLVER_ANSWERS_MAX {
+            let oldest = self.by_name.iter().min_by_key(|(_, answer)| answer.found_at);
+            if let Some(oldest) = oldest.map(|(name, _)| Arc::clone(name)) {
+                self.forget(&oldest);
             }
         }
     }
+}
 
-    fn oldest_has_expired(&self, now: Instant) -> bool {
-        let oldest = self.by_age.front().and_then(|name| self.by_name.get(name));
-        oldest.is_some_and(|remembered| remembered.expires <= now)
+impl Answer {
+    fn is_usable(&self, lifetime: Duration, now: Instant) -> bool {
+        let is_denied = self
+            .no_name_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= RESOLVER_NO_NAME_HOLD);
+        !is_denied && now.saturating_duration_since(self.found_at) < lifetime
     }
 }
 
@@ -80,18 +273,79 @@ pub(super) fn interleave(sorted: Vec<IpAddr>) -> Vec<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    const REFRESH_S: u64 = 5;
+    const STALE_MAX_S: u64 = 3600;
 
     fn addresses(text: &[&str]) -> Vec<IpAddr> {
         text.iter().map(|address| address.parse().unwrap()).collect()
     }
 
+    /// Answers, one of which, `a`, was found and asked for at the start.
+    struct Scene {
+        answers: Answers,
+        start: Instant,
+    }
+
+    impl Scene {
+        fn new(stale_max_s: u64) -> Self {
+            let config = NamesConfig { refresh_s: REFRESH_S, stale_max_s };
+            let mut scene = Self { answers: Answers::new(&config), start: Instant::now() };
+            scene.found_at(0);
+            scene
+        }
+
+        fn at(&self, seconds: u64) -> Instant {
+            self.start + Duration::from_secs(seconds)
+        }
+
+        fn found_at(&mut self, seconds: u64) -> bool {
+            let now = self.at(seconds);
+            let found = self.answers.found(&"a".into(), addresses(&["::1"]).into(), now);
+            check_invariants(&self.answers);
+            found
+        }
+
+        /// `fresh`, `stale`, `old` or `nothing`.
+        fn ask_at(&mut self, seconds: u64) -> &'static str {
+            let now = self.at(seconds);
+            let known = self.answers.ask("a", now);
+            check_invariants(&self.answers);
+            match known {
+                Known::Addresses { is_stale: false, .. } => "fresh",
+                Known::Addresses { is_stale: true, .. } => "stale",
+                Known::Old(_) => "old",
+                Known::Nothing => "nothing",
+            }
+        }
+
+        fn is_due_at(&mut self, seconds: u64) -> bool {
+            let now = self.at(seconds);
+            let due = self.answers.take_due(now).is_some();
+            check_invariants(&self.answers);
+            due
+        }
+
+        fn failed_at(&mut self, seconds: u64, is_no_name: bool) -> Failed {
+            let now = self.at(seconds);
+            let failed = self.answers.failed("a", is_no_name, now);
+            check_invariants(&self.answers);
+            failed
+        }
+    }
+
     fn check_invariants(answers: &Answers) {
-        assert_eq!(answers.by_age.len(), answers.by_name.len());
-        assert!(answers.by_age.iter().all(|name| answers.by_name.contains_key(name)));
-        assert!(answers.by_age.len() <= RESOLVER_ANSWERS_MAX);
+        let due: BTreeSet<_> = answers
+            .by_name
+            .iter()
+            .filter_map(|(name, answer)| match answer.refresh {
+                Refresh::At(at) => Some((at, Arc::clone(name))),
+                Refresh::InProgress | Refresh::Awaited | Refresh::Dormant => None,
+            })
+            .collect();
+        assert_eq!(answers.due, due);
+        assert!(answers.by_name.len() <= RESOLVER_ANSWERS_MAX);
     }
 
     #[test]
@@ -114,38 +368,102 @@ mod tests {
     }
 
     #[test]
-    fn forgets_an_answer_at_the_end_of_its_life() {
-        let (mut answers, start) = (Answers::default(), Instant::now());
-        answers.insert("a".into(), addresses(&["::1"]).into(), start);
-        let last = start + RESOLVER_ANSWER_LIFETIME - Duration::from_nanos(1);
-        assert!(answers.get("a", last).is_some());
-        assert!(answers.get("a", start + RESOLVER_ANSWER_LIFETIME).is_none());
-
-        answers.insert("b".into(), addresses(&["::1"]).into(), start + RESOLVER_ANSWER_LIFETIME);
-        assert_eq!(answers.by_name.len(), 1, "what has expired goes when something comes");
-        check_invariants(&answers);
+    fn a_name_that_is_asked_for_is_refreshed_in_the_background_and_used_meanwhile() {
+        let mut scene = Scene::new(STALE_MAX_S);
+        assert!(!scene.is_due_at(4));
+        assert_eq!(scene.ask_at(4), "fresh");
+        assert!(scene.is_due_at(5));
+        assert!(!scene.is_due_at(5), "once at a time");
+        // The refresh is on its way; from when it should be over, it is told.
+        assert_eq!([5, 9, 10, 1000].map(|second| scene.ask_at(second)), ["fresh", "fresh", "stale", "stale"]);
+        assert!(!scene.found_at(1001), "it did not fail, it was late");
+        assert_eq!(scene.ask_at(1002), "fresh");
     }
 
     #[test]
-    fn a_newer_answer_replaces_the_older_and_lives_its_own_life() {
-        let (mut answers, start) = (Answers::default(), Instant::now());
-        let later = start + Duration::from_secs(3);
-        answers.insert("a".into(), addresses(&["::1"]).into(), start);
-        answers.insert("b".into(), addresses(&["::2"]).into(), start);
-        answers.insert("a".into(), addresses(&["::3"]).into(), later);
-        check_invariants(&answers);
-        let found = answers.get("a", start + RESOLVER_ANSWER_LIFETIME).unwrap();
-        assert_eq!(*found, addresses(&["::3"]));
+    fn a_name_that_nobody_asks_for_is_not_looked_up_until_somebody_does() {
+        let mut scene = Scene::new(STALE_MAX_S);
+        for round in 0..11 {
+            assert!(scene.is_due_at(5 * round + 5), "{round}");
+            scene.found_at(5 * round + 5);
+        }
+        assert!(!scene.is_due_at(60));
+        assert_eq!(scene.answers.next_due(), None);
+        // It is as old as it may be, so a new one is waited for, by all who ask in that moment.
+        assert_eq!(scene.ask_at(66), "old");
+        scene.answers.await_refresh("a");
+        assert_eq!(scene.ask_at(66), "old");
+        let now = scene.at(67);
+        assert!(scene.answers.give_up_waiting("a", now).is_some());
+        assert_eq!(scene.ask_at(67), "stale", "who asks later does not wait again");
     }
 
     #[test]
-    fn forgets_the_oldest_when_there_are_too_many() {
-        let (mut answers, now) = (Answers::default(), Instant::now());
+    fn an_old_answer_is_used_for_as_long_as_it_may_while_the_service_fails() {
+        let mut scene = Scene::new(STALE_MAX_S);
+        let stays = |is_first| Failed::StaysOld { addresses: addresses(&["::1"]).into(), is_first };
+        assert!(scene.is_due_at(5));
+        assert_eq!(scene.failed_at(6, false), stays(true));
+        assert_eq!(scene.ask_at(6), "stale");
+        assert!(!scene.is_due_at(10) && scene.is_due_at(11), "it is tried again, no more often than before");
+        assert_eq!(scene.failed_at(11, false), stays(false));
+        assert_eq!([100, 3604].map(|second| scene.ask_at(second)), ["stale", "stale"]);
+        assert_eq!(scene.ask_at(3605), "nothing");
+        assert_eq!(scene.failed_at(3606, false), Failed::Unknown);
+    }
+
+    #[test]
+    fn a_service_that_is_back_ends_that_at_once() {
+        let mut scene = Scene::new(STALE_MAX_S);
+        scene.failed_at(6, false);
+        assert!(scene.found_at(20), "it had failed");
+        assert_eq!(scene.ask_at(21), "fresh");
+        assert!(!scene.found_at(25));
+    }
+
+    #[test]
+    fn that_there_is_no_such_name_is_believed_after_a_while_of_nothing_else() {
+        let mut scene = Scene::new(STALE_MAX_S);
+        for second in [5, 10, 30] {
+            assert!(matches!(scene.failed_at(second, true), Failed::StaysOld { .. }), "{second}");
+        }
+        assert_eq!(scene.ask_at(34), "stale");
+        // Silence in between says nothing about the name.
+        scene.failed_at(34, false);
+        scene.failed_at(40, true);
+        assert_eq!(scene.ask_at(69), "stale");
+        assert_eq!(scene.ask_at(70), "nothing");
+
+        let mut scene = Scene::new(STALE_MAX_S);
+        scene.failed_at(5, true);
+        assert_eq!(scene.failed_at(35, true), Failed::Unknown);
+        assert_eq!(scene.ask_at(35), "nothing");
+    }
+
+    #[test]
+    fn without_a_time_for_old_answers_none_is_used_beyond_its_refresh() {
+        let mut scene = Scene::new(0);
+        assert_eq!(scene.ask_at(4), "fresh");
+        assert!(scene.is_due_at(5));
+        assert_eq!(scene.ask_at(5), "nothing");
+        assert_eq!(scene.failed_at(6, false), Failed::Unknown);
+    }
+
+    #[test]
+    fn forgets_what_is_over_and_the_oldest_when_there_are_too_many() {
+        let config = NamesConfig { refresh_s: REFRESH_S, stale_max_s: STALE_MAX_S };
+        let (mut answers, start) = (Answers::new(&config), Instant::now());
+        let at = |n: usize| start + Duration::from_millis(n as u64);
         for n in 0..=RESOLVER_ANSWERS_MAX {
-            answers.insert(n.to_string().into(), addresses(&["::1"]).into(), now);
+            answers.found(&n.to_string().into(), addresses(&["::1"]).into(), at(n));
             check_invariants(&answers);
         }
-        assert!(answers.get("0", now).is_none());
-        assert!(answers.get("1", now).is_some());
+        assert_eq!(answers.by_name.len(), RESOLVER_ANSWERS_MAX);
+        assert_eq!(answers.ask("0", at(2000)), Known::Nothing);
+        assert_ne!(answers.ask("1", at(2000)), Known::Nothing);
+        let over = start + Duration::from_secs(REFRESH_S + STALE_MAX_S + 60);
+        answers.found(&"new".into(), addresses(&["::1"]).into(), over);
+        check_invariants(&answers);
+        assert_eq!(answers.by_name.len(), 1);
     }
 }

@@ -3,7 +3,7 @@
 use super::scripted::{Connection, Event, Script, Scripted, ScriptedNetwork, Takes};
 use crate::admission::registry::Registry;
 use crate::catalog::timestamp::Timestamp;
-use crate::catalog::{CatalogFiles, compile};
+use crate::catalog::{CatalogFiles, NamesConfig, compile};
 use crate::control::resolver::Resolver;
 use crate::front::budgets::Budgets;
 use crate::front::opening::{Arrival, open};
@@ -143,7 +143,9 @@ impl Scene {
             published,
             draining,
             budgets: budgets.clone(),
-            resolver: Resolver::start_with(&Handle::current(), |_| async { Ok(Vec::new()) }),
+            resolver: Resolver::start_with(&Handle::current(), &NamesConfig::default(), |_| async {
+                Ok(Vec::new())
+            }),
             relays: Relays::new(vec![Arc::clone(&mailbox)]),
             worker: 0,
             counters: Arc::clone(&counters),
