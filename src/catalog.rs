@@ -46,7 +46,7 @@ pub use compile::compile;
 pub use etag::{ETag, Revision};
 pub use fault::Fault;
 pub use files::CatalogFiles;
-pub use instance::{InstanceConfig, InstanceLimits, NamesConfig, SessionsFrom, parse_instance};
+pub use instance::{InstanceConfig, InstanceLimits, NamesConfig, SessionsFrom, StatusConfig, parse_instance};
 pub use name::Name;
 pub use path_escape::leaves_suffix;
 pub use snapshot::{Routed, Snapshot};

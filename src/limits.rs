@@ -660,12 +660,19 @@ pub const PLACEMENT_SLACK_SESSIONS: u32 = 64;
 /// As [`PLACEMENT_SLACK_SESSIONS`], in parts of the least loaded relay's sessions: an eighth. The larger one counts.
 pub const PLACEMENT_SLACK_PART: u32 = 8;
 
-/// Connections to the status page that are answered at once. Over it they wait in the listener's queue.
-pub const STATUS_CONNECTIONS_MAX: usize = 16;
+/// Connections to the status page at once. Over it, the oldest that has not asked yet is closed, else the oldest: a new one never
+/// waits for those before it.
+pub const STATUS_CONNECTIONS_MAX: usize = 32;
 
-/// Least time between two accepts of the status page. It bounds what its readers take of the control thread, and so of
-/// the core that this shares with a worker: a page is made in well under a millisecond.
-pub const STATUS_INTERVAL: Duration = Duration::from_millis(10);
+/// Least time between two accepts of the status page. It bounds what its clients take of the control thread, and so of the core that
+/// this shares with a worker.
+pub const STATUS_ACCEPT_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How long a page that was made is given to further readers. It bounds what making pages takes: each some hundred microseconds.
+pub const STATUS_PAGE_AGE_MAX: Duration = Duration::from_millis(10);
+
+/// Most hosts that the status page may be asked for by, besides its own.
+pub const STATUS_HOSTS_MAX: usize = 16;
 
 /// How long a connection to the status page may take, from its accept to its end. Over it: closed.
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(5);

@@ -13,6 +13,7 @@ use super::name::Name;
 use super::network::{Network, TRUSTED_NETWORKS_MAX};
 use super::tier::{TierUnits, parse_tier};
 use super::tls::{ListenerTls, take_listener_tls};
+use crate::http1::authority::is_authority;
 use crate::limits;
 
 /// An instance's configuration, checked.
@@ -28,14 +29,23 @@ pub struct InstanceConfig {
     pub drain_s: u64,
     /// Where it listens: at least one, no two alike. Default: one on 127.0.0.1:8080.
     pub listeners: Vec<ListenerConfig>,
-    /// Where its status page is served: a loopback address, unless `beyond_loopback` says otherwise. `None`: nowhere.
-    pub status: Option<SocketAddr>,
+    /// How its status page is served. `None`: it is not.
+    pub status: Option<StatusConfig>,
     /// What it takes on.
     pub limits: InstanceLimits,
     /// How it keeps subscription keys.
     pub keys: KeysConfig,
     /// How it looks up names of backends.
     pub names: NamesConfig,
+}
+
+/// How an instance's status page is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusConfig {
+    /// Where: a loopback address, unless `beyond_loopback` says otherwise.
+    pub address: SocketAddr,
+    /// Names and addresses by which clients may ask for it, in lower case, besides its own address and those of the loopback.
+    pub hosts: Vec<String>,
 }
 
 /// How an instance looks up names of backends.
@@ -269,7 +279,7 @@ fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
     Some(listeners)
 }
 
-fn take_status(mut fields: Fields<'_>) -> Option<SocketAddr> {
+fn take_status(mut fields: Fields<'_>) -> Option<StatusConfig> {
     let beyond_loopback = fields.take_boolean("beyond_loopback").unwrap_or(false);
     // Whoever reaches the page may read it.
     let allowed = if beyond_loopback {
@@ -283,8 +293,17 @@ fn take_status(mut fields: Fields<'_>) -> Option<SocketAddr> {
             .filter(|address| beyond_loopback || address.ip().is_loopback())
             .ok_or_else(|| allowed.to_owned())
     });
+    let hosts = fields.take_texts("hosts", (0, limits::STATUS_HOSTS_MAX), parse_host).unwrap_or_default();
     fields.finish();
-    address
+    Some(StatusConfig { address: address?, hosts })
+}
+
+/// A name or an address as it stands in a URL, without a port.
+fn parse_host(text: &str) -> Result<String, String> {
+    let is_host = is_authority(text.as_bytes()) && (text.ends_with(']') || !text.contains(':'));
+    is_host.then(|| text.to_ascii_lowercase()).ok_or_else(|| {
+        "a name or an address without a port, like gateway.example, 10.0.0.5 or [fd00::5]".to_owned()
+    })
 }
 
 fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
@@ -368,7 +387,7 @@ mod tests {
     fn takes_every_key() {
         let text = "workers = 2\ncatalog = \"c\"\ngateway = \"edge\"\ndrain_s = 0\n\
             [[listeners]]\naddress = \"0.0.0.0:0\"\n[[listeners]]\naddress = \"[::1]:8080\"\n\
-            [status]\naddress = \"[::1]:9900\"\n\
+            [status]\naddress = \"[::1]:9900\"\nhosts = [\"Gateway.example\"]\n\
             [limits]\ntier = \"standard\"\nunits = 3\nconnections_max = 5000\nsource_connections_max = 7\n\
             source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\ntrusted_networks = [\"10.0.0.0/8\", \"fd00::1\"]\n\
             openings_max = 9\npending_openings_max = 6\nopenings_per_source_max = 8\n\
@@ -383,7 +402,10 @@ mod tests {
                 gateway: Name::parse("edge").ok(),
                 drain_s: 0,
                 listeners: vec![address("0.0.0.0:0"), address("[::1]:8080")],
-                status: Some("[::1]:9900".parse().expect("an address")),
+                status: Some(StatusConfig {
+                    address: "[::1]:9900".parse().expect("an address"),
+                    hosts: vec!["gateway.example".to_owned()],
+                }),
                 limits: InstanceLimits {
                     tier: Some(TierUnits { tier: parse_tier("standard").expect("a tier"), units: 3 }),
                     connections_max: Some(5000),
@@ -525,7 +547,7 @@ mod tests {
     fn the_status_page_is_for_this_host_alone_unless_the_file_says_otherwise() {
         for good in ["127.0.0.1:9900", "127.1.2.3:0", "[::1]:9900"] {
             let config = parse(&format!("[status]\naddress = \"{good}\"")).expect(good);
-            assert_eq!(config.status, good.parse().ok());
+            assert_eq!(config.status.map(|status| status.address), good.parse().ok());
         }
         for bad in [
             "0.0.0.0:9900",
@@ -542,7 +564,8 @@ mod tests {
         }
         for good in ["0.0.0.0:9900", "[::]:9900", "10.0.0.1:9900", "127.0.0.1:9900"] {
             let text = format!("[status]\naddress = \"{good}\"\nbeyond_loopback = true");
-            assert_eq!(parse(&text).expect(good).status, good.parse().ok());
+            let status = parse(&text).expect(good).status;
+            assert_eq!(status.map(|status| status.address), good.parse().ok());
         }
         assert!(parse("[status]\naddress = \"10.0.0.1:9900\"\nbeyond_loopback = false").is_err());
         assert!(parse("[status]\naddress = \"localhost:9900\"\nbeyond_loopback = true").is_err());
@@ -567,6 +590,25 @@ mod tests {
                     .to_owned(),
             ]
         );
+    }
+
+    #[test]
+    fn hosts_of_the_status_page_are_names_and_addresses_without_a_port() {
+        let status = |hosts: &str| parse(&format!("[status]\naddress = \"127.0.0.1:1\"\nhosts = [{hosts}]"));
+        let hosts = |given: &str| status(given).expect(given).status.expect("a status page").hosts;
+        assert_eq!(
+            hosts("\"A.example\", \"10.0.0.5\", \"[FD00::5]\""),
+            ["a.example", "10.0.0.5", "[fd00::5]"]
+        );
+        assert_eq!(hosts(""), [""; 0]);
+        for bad in
+            ["", "a.example:80", "[::1]:80", "::1", "http://a", "a b", "*"].map(|host| format!("\"{host}\""))
+        {
+            // An asterisk is a name as RFC 3986 has it, and no browser asks for one.
+            assert_eq!(status(&bad).is_err(), bad != "\"*\"", "{bad}");
+        }
+        let many = |count: usize| (0..count).map(|n| format!("\"h{n}\"")).collect::<Vec<_>>().join(",");
+        assert!(status(&many(16)).is_ok() && status(&many(17)).is_err());
     }
 
     #[test]

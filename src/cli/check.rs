@@ -43,8 +43,8 @@ pub fn summary(config: &Path, loaded: &Loaded) -> String {
     for listener in &loaded.config.listeners {
         push_line(&mut text, format_args!("listener {}://{}", listener.scheme(), listener.address));
     }
-    if let Some(address) = loaded.config.status {
-        push_line(&mut text, format_args!("status http://{address}/"));
+    if let Some(status) = &loaded.config.status {
+        push_line(&mut text, format_args!("status http://{}/", status.address));
     }
     if loaded.snapshot.served().is_empty() {
         text.push_str("no api is served\n");

@@ -75,7 +75,9 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
     };
     let Start { config: instance_config, source, served } = start;
     let what_is_open = describe(config, &served.snapshot);
-    let status_listener = instance_config.status.map(bind_status).transpose()?;
+    let status = instance_config.status.clone();
+    let status =
+        status.map(|status| Ok::<_, StartError>((bind_status(status.address)?, status.hosts))).transpose()?;
     let echo_files = if echo.is_some() { echo_connections_max() } else { 0 };
     let snapshot = served.snapshot.clone();
     let mut instance = Instance::start(&instance_config, snapshot, served.setup(), &handle, echo_files)?;
@@ -85,8 +87,8 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
     let publisher = source.map(|source| Publisher::start(source, served));
     handle.spawn(report_on_request(report_requests, instance.observed()));
     // The page is served for as long as the instance lives, its drain included.
-    let status = status_listener
-        .map(|listener| StatusPage::start(&handle, listener, instance.observed()))
+    let status = status
+        .map(|(listener, hosts)| StatusPage::start(&handle, listener, hosts, instance.observed()))
         .transpose()
         .context("cannot serve the status page")?;
     telemetry::print(&announcement(&instance, &instance_config, status.as_ref(), &what_is_open));

@@ -3,33 +3,39 @@
 //! `GET /` is the page; each connection gets one answer and ends behind it. Heads are judged by the same rules as those
 //! of a listener.
 //!
-//! The property to trust: nobody who asks slows a worker. Counters are read with plain loads, on the control runtime,
-//! and the number of connections, how often one is taken, the size of a head and the time for all of it are bounded.
+//! It is for whoever can connect, which is this host alone unless the operator says otherwise (`catalog::instance`). A browser of
+//! this host can connect too, and run a stranger's scripts: so the page is given only to who asks for it by a name that is
+//! its own. A stranger's name that leads here (DNS rebinding) is answered with 421.
 //!
-//! Not here: authentication, for want of which the address is a loopback one unless told otherwise
-//! (`catalog::instance`); what is counted (`observe`).
+//! The property to trust: nobody who asks slows a worker, and nobody who says nothing delays who asks. Counters are read with plain
+//! loads, on the control runtime; the number of connections, how often one is taken, how often a page is made, the size of a head
+//! and the time for all of it are bounded, and a new connection takes the place of one that is silent.
+//!
+//! Not here: authentication; what is counted (`observe`).
 
 use crate::http1::encode::encode_refusal;
 use crate::http1::request::check_incomplete_head;
 use crate::http1::{HeadFault, RequestHead, Target, find_head_end};
 use crate::limits::{
-    HEAD_READ_BYTES, STATUS_ACCEPT_PAUSE, STATUS_CONNECTIONS_MAX, STATUS_DRAIN_BYTES, STATUS_INTERVAL,
-    STATUS_TIMEOUT,
+    HEAD_READ_BYTES, STATUS_ACCEPT_INTERVAL, STATUS_ACCEPT_PAUSE, STATUS_CONNECTIONS_MAX, STATUS_DRAIN_BYTES,
+    STATUS_PAGE_AGE_MAX, STATUS_TIMEOUT,
 };
 use crate::observe::Observed;
 use crate::observe::text::page;
 use crate::telemetry::limited;
 use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// A status page that is served. Dropping it closes its listener; answers in progress go on to their own end.
 #[derive(Debug)]
@@ -38,19 +44,49 @@ pub struct StatusPage {
     accepting: AbortHandle,
 }
 
+/// What every connection is served with.
+#[derive(Debug)]
+struct Served {
+    observed: Observed,
+    /// Where it listens.
+    address: SocketAddr,
+    /// By what else it may be asked for.
+    hosts: Vec<String>,
+    last: Mutex<LastPage>,
+}
+
+/// A page that was made, for the readers that follow soon.
+#[derive(Debug, Default)]
+struct LastPage(Option<(Instant, Bytes)>);
+
+/// A connection, as seen from where they are accepted.
+#[derive(Debug)]
+struct Connection {
+    task: AbortHandle,
+    /// It has sent a whole request.
+    has_asked: Arc<AtomicBool>,
+}
+
 impl StatusPage {
-    /// Serves the page of `observed` to who connects to `listener`, on `control`.
+    /// Serves the page of `observed` to who connects to `listener`, on `control`. `hosts` are names by which it may be asked
+    /// for, besides its own address and those of the loopback.
     ///
     /// # Errors
     /// The kernel's, when the listener cannot be taken over.
-    pub fn start(control: &Handle, listener: std::net::TcpListener, observed: Observed) -> io::Result<Self> {
-        Self::start_with(control, listener, observed, STATUS_TIMEOUT)
+    pub fn start(
+        control: &Handle,
+        listener: std::net::TcpListener,
+        hosts: Vec<String>,
+        observed: Observed,
+    ) -> io::Result<Self> {
+        Self::start_with(control, listener, hosts, observed, STATUS_TIMEOUT)
     }
 
     /// As [`StatusPage::start`], with another time for each connection.
     fn start_with(
         control: &Handle,
         listener: std::net::TcpListener,
+        hosts: Vec<String>,
         observed: Observed,
         patience: Duration,
     ) -> io::Result<Self> {
@@ -59,7 +95,8 @@ impl StatusPage {
         // The listener registers with the runtime that is entered.
         let _entered = control.enter();
         let listener = TcpListener::from_std(listener)?;
-        let accepting = control.spawn(accept_all(listener, observed, patience)).abort_handle();
+        let served = Arc::new(Served { observed, address, hosts, last: Mutex::default() });
+        let accepting = control.spawn(accept_all(listener, served, patience)).abort_handle();
         Ok(Self { address, accepting })
     }
 
@@ -75,19 +112,28 @@ impl Drop for StatusPage {
     }
 }
 
-/// Accepts for ever. Who comes while all places are taken waits in the listener's queue.
-async fn accept_all(listener: TcpListener, observed: Observed, patience: Duration) {
-    let places = Arc::new(Semaphore::new(STATUS_CONNECTIONS_MAX));
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+/// Accepts for ever. Who comes while all places are taken gets the place of another one.
+async fn accept_all(listener: TcpListener, served: Arc<Served>, patience: Duration) {
+    let mut connections: VecDeque<Connection> = VecDeque::new();
+    loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let observed = observed.clone();
-                tokio::spawn(async move {
+                connections.retain(|connection| !connection.task.is_finished());
+                if connections.len() == STATUS_CONNECTIONS_MAX {
+                    let is_silent = |connection: &Connection| !connection.has_asked.load(Ordering::Relaxed);
+                    let oldest = connections.iter().position(is_silent).unwrap_or(0);
+                    if let Some(connection) = connections.remove(oldest) {
+                        connection.task.abort();
+                    }
+                }
+                let has_asked = Arc::new(AtomicBool::new(false));
+                let (served, asked) = (Arc::clone(&served), Arc::clone(&has_asked));
+                let task = tokio::spawn(async move {
                     // Neither a reader that is gone nor one that is slow is anybody's concern.
-                    let _ = timeout(patience, serve(stream, &observed)).await;
-                    drop(place);
+                    let _ = timeout(patience, serve(stream, &served, &asked)).await;
                 });
-                sleep(STATUS_INTERVAL).await;
+                connections.push_back(Connection { task: task.abort_handle(), has_asked });
+                sleep(STATUS_ACCEPT_INTERVAL).await;
             }
             Err(error) => {
                 limited!(WARN, None, "the status page cannot accept", %error);
@@ -98,9 +144,11 @@ async fn accept_all(listener: TcpListener, observed: Observed, patience: Duratio
 }
 
 /// One connection: one request, one answer.
-async fn serve(mut stream: TcpStream, observed: &Observed) -> io::Result<()> {
-    let answer = match read_request(&mut stream).await? {
-        Ok(request) => answer(&request, observed),
+async fn serve(mut stream: TcpStream, served: &Served, has_asked: &AtomicBool) -> io::Result<()> {
+    let request = read_request(&mut stream).await?;
+    has_asked.store(true, Ordering::Relaxed);
+    let answer = match request {
+        Ok(request) => served.answer(&request, stream.local_addr()?.ip()).await,
         Err(fault) => encode_refusal(fault.status(), fault.response_headers(), fault.message()).freeze(),
     };
     stream.write_all(&answer).await?;
@@ -131,21 +179,72 @@ async fn read_request(stream: &mut TcpStream) -> io::Result<Result<RequestHead, 
     }
 }
 
-fn answer(request: &RequestHead, observed: &Observed) -> Bytes {
-    match request.target() {
-        Target::Origin { path: "/", query: _ } => {
-            let page = page(observed);
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-                 Cache-Control: no-store\r\nConnection: close\r\n\r\n",
-                page.len()
-            );
-            Bytes::from(head + &page)
+impl Served {
+    /// What a request gets that came in at the address `local`.
+    async fn answer(&self, request: &RequestHead, local: IpAddr) -> Bytes {
+        if !self.is_own(request.host(), local) {
+            let message = "The status page is not served under this host: ask for localhost, for its own address, or for one of \
+                           status.hosts";
+            return encode_refusal(421, &[], message).freeze();
         }
-        Target::Origin { .. } | Target::Asterisk | Target::Other => {
-            encode_refusal(404, &[], "Resource not found").freeze()
+        match request.target() {
+            Target::Origin { path: "/", query: _ } => {
+                self.last.lock().await.get(Instant::now(), || with_head(&page(&self.observed)))
+            }
+            Target::Origin { .. } | Target::Asterisk | Target::Other => {
+                encode_refusal(404, &[], "Resource not found").freeze()
+            }
         }
     }
+
+    /// Whether an authority is one of the page's own; its port does not matter, which a tunnel may change.
+    fn is_own(&self, authority: &str, local: IpAddr) -> bool {
+        let host = without_port(authority).to_ascii_lowercase();
+        let address: Option<IpAddr> = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => address.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+            None => host.parse().ok(),
+        };
+        let is_own_address = |address: IpAddr| {
+            let address = address.to_canonical();
+            address.is_loopback()
+                || [local, self.address.ip()].iter().any(|own| own.to_canonical() == address)
+        };
+        host == "localhost" || address.is_some_and(is_own_address) || self.hosts.contains(&host)
+    }
+}
+
+impl LastPage {
+    /// The page at `now`: the last one, or a new one if that is too old.
+    fn get(&mut self, now: Instant, make: impl FnOnce() -> Bytes) -> Bytes {
+        match &self.0 {
+            Some((made_at, page)) if now.saturating_duration_since(*made_at) < STATUS_PAGE_AGE_MAX => {
+                page.clone()
+            }
+            Some(_) | None => {
+                let page = make();
+                self.0 = Some((now, page.clone()));
+                page
+            }
+        }
+    }
+}
+
+/// The host of an authority.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        // The colons of an IPv6 address stand within brackets.
+        Some((host, port)) if !port.contains(']') => host,
+        Some(_) | None => authority,
+    }
+}
+
+fn with_head(page: &str) -> Bytes {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
+         Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+        page.len()
+    );
+    Bytes::from(head + page)
 }
 
 #[cfg(test)]
@@ -158,7 +257,8 @@ mod tests {
     fn start(patience: Duration) -> StatusPage {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let observed = Observed::of(Counters::new(1), Budgets::of(3, 5));
-        StatusPage::start_with(&Handle::current(), listener, observed, patience).unwrap()
+        let hosts = vec!["gateway.example".to_owned()];
+        StatusPage::start_with(&Handle::current(), listener, hosts, observed, patience).unwrap()
     }
 
     /// Sends bytes, and reads to the end of the stream.
@@ -189,11 +289,11 @@ mod tests {
     #[tokio::test]
     async fn refuses_what_is_not_get_of_the_page() {
         let page = start(Duration::from_secs(20));
-        let big = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "x".repeat(16 * 1024));
+        let big = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(16 * 1024));
         for (request, status) in [
-            ("GET /x HTTP/1.1\r\nHost: h\r\n\r\n", "404"),
-            ("GET * HTTP/1.1\r\nHost: h\r\n\r\n", "404"),
-            ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody", "405"),
+            ("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
+            ("GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
+            ("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody", "405"),
             ("GET / HTTP/1.0\r\n\r\n", "505"),
             ("GET / HTTP/1.1\r\n\r\n", "400"),
             ("\x16\x03\x01", "400"),
@@ -207,30 +307,136 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ends_who_does_not_finish_a_request_and_lets_the_next_one_in() {
-        let page = start(Duration::from_secs(1));
-        let mut silent = Vec::new();
-        for _ in 0..STATUS_CONNECTIONS_MAX {
-            let mut stream = TcpStream::connect(page.address()).await.unwrap();
-            stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-            silent.push(stream);
+    async fn is_given_only_to_who_asks_by_a_host_of_its_own() {
+        let page = start(Duration::from_secs(20));
+        let port = page.address().port();
+        let asked = async |target: &str, host: &str| {
+            let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            ask(&page, request.as_bytes()).await.unwrap()[..13].to_owned()
+        };
+        for own in [
+            "localhost",
+            "LocalHost",
+            "127.0.0.1",
+            "127.0.0.2",
+            "[::1]",
+            "[0:0::1]",
+            "[::ffff:127.0.0.1]",
+            "Gateway.Example",
+        ] {
+            for host in [own.to_owned(), format!("{own}:{port}"), format!("{own}:80"), format!("{own}:")] {
+                assert_eq!(asked("/", &host).await, "HTTP/1.1 200 ", "{host}");
+            }
         }
-        // It waits in the queue until the first of the silent ones is ended.
-        let answer = ask(&page, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        for mut stream in silent {
-            assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0, "nothing but the end");
+        let strange = [
+            "evil.example",
+            "localhost.evil.example",
+            "evil.localhost",
+            "gateway.example.evil.example",
+            "127.0.0.1.evil.example",
+            "192.0.2.1",
+            "0.0.0.0",
+            "[::]",
+            "[2001:db8::1]",
+            "[::ffff:192.0.2.1]",
+            "2130706433",
+        ];
+        for host in strange {
+            for host in [host.to_owned(), format!("{host}:{port}")] {
+                assert_eq!(asked("/", &host).await, "HTTP/1.1 421 ", "{host}");
+                // What counts is the absolute target, where there is one (RFC 9112 §3.2.2).
+                assert_eq!(asked(&format!("http://{host}/"), "localhost").await, "HTTP/1.1 421 ", "{host}");
+                assert_eq!(asked("http://localhost/", &host).await, "HTTP/1.1 200 ", "{host}");
+            }
+        }
+    }
+
+    #[test]
+    fn own_addresses_are_those_that_it_listens_on_and_is_reached_at() {
+        let observed = || Observed::of(Counters::new(1), Budgets::of(3, 5));
+        for (listens_at, local, own, strange) in [
+            ("0.0.0.0:9900", "192.0.2.7", ["0.0.0.0", "192.0.2.7"], ["192.0.2.8", "[::]"]),
+            ("[::]:9900", "::ffff:192.0.2.7", ["[::]", "192.0.2.7"], ["192.0.2.8", "0.0.0.0"]),
+            (
+                "[2001:db8::7]:9900",
+                "2001:db8::7",
+                ["[2001:db8::7]", "[2001:DB8:0::7]"],
+                ["[2001:db8::8]", "192.0.2.7"],
+            ),
+        ] {
+            let address = listens_at.parse().unwrap();
+            let served = Served { observed: observed(), address, hosts: Vec::new(), last: Mutex::default() };
+            let is_own = |host: &str| served.is_own(&format!("{host}:9900"), local.parse().unwrap());
+            assert_eq!(own.map(is_own), [true; 2], "{listens_at}");
+            assert_eq!(strange.map(is_own), [false; 2], "{listens_at}");
         }
     }
 
     #[tokio::test]
-    async fn answers_no_more_often_than_it_may() {
-        let page = start(Duration::from_secs(20));
-        let begun = Instant::now();
-        for _ in 0..=10 {
-            ask(&page, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    async fn silent_connections_delay_nobody_and_the_oldest_gives_its_place_to_a_new_one() {
+        // Far longer than the test: nobody's time runs out.
+        let page = start(Duration::from_secs(600));
+        let mut silent = Vec::new();
+        for number in 0..STATUS_CONNECTIONS_MAX + 8 {
+            let mut stream = TcpStream::connect(page.address()).await.unwrap();
+            let begun: &[u8] = if number % 2 == 0 { b"" } else { b"GET / HTTP/1.1\r\n" };
+            stream.write_all(begun).await.unwrap();
+            silent.push(stream);
         }
-        assert!(begun.elapsed() >= STATUS_INTERVAL * 10, "{:?}", begun.elapsed());
+        // Those who ask go before them, each time, and take places that are given back.
+        for _ in 0..5 {
+            let answer = ask(&page, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        }
+        for (number, stream) in silent.iter_mut().enumerate() {
+            if number < 8 {
+                assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0, "{number}: the oldest have ended");
+            } else if number > 8 + 5 {
+                let waited = timeout(Duration::from_millis(1), stream.read(&mut [0; 8])).await;
+                assert!(waited.is_err(), "{number}: there is room for it");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_is_not_ended_for_who_says_nothing() {
+        let page = start(Duration::from_secs(600));
+        // It has its answer and stays.
+        let mut asking = TcpStream::connect(page.address()).await.unwrap();
+        asking.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        asking.readable().await.unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..3 * STATUS_CONNECTIONS_MAX {
+            silent.push(TcpStream::connect(page.address()).await.unwrap());
+        }
+        // The last place is taken when the first silent ones have ended.
+        for stream in &mut silent[..2 * STATUS_CONNECTIONS_MAX] {
+            assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
+        }
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with('\n'), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn ends_who_does_not_finish_a_request_in_time() {
+        let page = start(Duration::from_secs(1));
+        let mut stream = TcpStream::connect(page.address()).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0, "nothing but the end");
+    }
+
+    #[test]
+    fn a_page_is_made_no_more_often_than_it_may() {
+        let (mut last, start, mut made) = (LastPage::default(), Instant::now(), 0_u8);
+        let pages = [0, 5, 9, 10, 15, 19, 20, 100].map(|ms| {
+            let page = last.get(start + Duration::from_millis(ms), || {
+                made += 1;
+                Bytes::from(vec![made])
+            });
+            page[0]
+        });
+        assert_eq!(pages, [1, 1, 1, 2, 2, 2, 3, 4]);
     }
 
     #[tokio::test]

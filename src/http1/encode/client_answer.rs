@@ -174,6 +174,7 @@ pub fn reason_phrase(status: u16) -> &'static str {
         410 => "Gone",
         414 => "URI Too Long",
         418 => "I'm a teapot",
+        421 => "Misdirected Request",
         422 => "Unprocessable Content",
         426 => "Upgrade Required",
         429 => "Too Many Requests",
