@@ -20,7 +20,7 @@ pub struct SoakPlan {
     pub warmup_s: f64,
     /// Seconds from one rest to the next.
     pub rest_every_s: f64,
-    /// Seconds from when the last of churn and slow readers is gone to the rest point: longer than the target lingers.
+    /// Seconds from when the last of churn and slow readers is gone to the rest point: time for what they left to end.
     pub settle_s: f64,
     /// Seconds without a message before the rest point.
     pub quiet_s: f64,

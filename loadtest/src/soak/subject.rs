@@ -3,6 +3,7 @@
 use super::plan::SoakPlan;
 use crate::compare::processes::Process;
 use crate::machine::{process_us, slab_kib};
+use crate::poller::now_ns;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 /// Longest that the status page may take to answer.
 const STATUS_PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the connection to the status page is closed.
+const CLOSED_INTERVAL: Duration = Duration::from_millis(1);
 /// Seconds without a byte after which the gateway would end a session: the idle crowd is to stay for the whole run.
 const IDLE_TIMEOUT_S: u64 = 604_800;
 /// Size from which on a mapping is told by itself, in KiB.
@@ -80,17 +83,19 @@ impl Subject {
         }
     }
 
-    /// Looks. Descriptors before the status page, whose connection has one.
+    /// Looks. Descriptors before the status page, whose connection has one; it is closed at both ends when this returns, so that
+    /// no later look counts it.
     pub fn look(&self) -> SubjectFigures {
         let proc = PathBuf::from(format!("/proc/{}", self.pid));
         let mappings = mappings(&read_to_string(proc.join("smaps")).unwrap_or_default());
         let entries = |of: &str| std::fs::read_dir(proc.join(of)).map_or(0, |entries| entries.count() as u64);
         let (descriptors, threads) = (entries("fd"), entries("task"));
-        let (status, status_failure) = match self.status.map(read_status) {
-            None => (BTreeMap::new(), None),
-            Some(Ok(status)) => (status, None),
-            Some(Err(error)) => (BTreeMap::new(), Some(format!("{error:#}"))),
-        };
+        let (status, status_failure) =
+            match self.status.map(|status| read_status(self.pid, status, STATUS_PATIENCE)) {
+                None => (BTreeMap::new(), None),
+                Some(Ok(status)) => (status, None),
+                Some(Err(error)) => (BTreeMap::new(), Some(format!("{error:#}"))),
+            };
         SubjectFigures {
             rss_kib: mappings.iter().map(|mapping| mapping.rss_kib).sum(),
             anonymous_kib: mappings.iter().map(|mapping| mapping.anonymous_kib).sum(),
@@ -150,9 +155,10 @@ fn mappings(smaps: &str) -> Vec<Mapping> {
     mappings
 }
 
-fn read_status(address: SocketAddr) -> Result<BTreeMap<String, u64>> {
-    let mut stream = TcpStream::connect_timeout(&address, STATUS_PATIENCE)?;
-    stream.set_read_timeout(Some(STATUS_PATIENCE))?;
+/// Reads the status page of a process, and waits until the process has closed the connection.
+fn read_status(pid: u32, address: SocketAddr, patience: Duration) -> Result<BTreeMap<String, u64>> {
+    let mut stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -160,7 +166,45 @@ fn read_status(address: SocketAddr) -> Result<BTreeMap<String, u64>> {
     anyhow::ensure!(head.starts_with("HTTP/1.1 200 "), "the status page says {head}");
     let figures = parse_status(page);
     anyhow::ensure!(!figures.is_empty(), "the status page has no figures");
+    // It is told by its inode while both ends are open.
+    let connection = inode_of(pid, address, stream.local_addr()?);
+    drop(stream);
+    let Some(connection) = connection else { return Ok(figures) };
+    let begun = now_ns();
+    while has_socket(pid, connection) {
+        let waited = Duration::from_nanos(now_ns() - begun);
+        anyhow::ensure!(
+            waited < patience,
+            "the status page keeps its connection for {waited:?} after its client has left"
+        );
+        std::thread::park_timeout(CLOSED_INTERVAL);
+    }
     Ok(figures)
+}
+
+/// The inode of a process's socket between these addresses (proc(5), `net/tcp`). `None`: it has closed it already.
+fn inode_of(pid: u32, local: SocketAddr, remote: SocketAddr) -> Option<u64> {
+    let hexadecimal = |address: SocketAddr| match address {
+        SocketAddr::V4(address) => {
+            Some(format!("{:08X}:{:04X}", u32::from_ne_bytes(address.ip().octets()), address.port()))
+        }
+        SocketAddr::V6(_) => None,
+    };
+    let (local, remote) = (hexadecimal(local)?, hexadecimal(remote)?);
+    let table = read_to_string(format!("/proc/{pid}/net/tcp")).ok()?;
+    table.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_it = fields.next() == Some(&local) && fields.next() == Some(&remote);
+        is_it.then(|| fields.nth(6)?.parse().ok())?.filter(|inode| *inode != 0)
+    })
+}
+
+fn has_socket(pid: u32, inode: u64) -> bool {
+    let name = format!("socket:[{inode}]");
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    entries
+        .flatten()
+        .any(|entry| std::fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == name.as_str()))
 }
 
 fn parse_status(page: &str) -> BTreeMap<String, u64> {
@@ -205,18 +249,21 @@ fn instance(plan: &SoakPlan, address: SocketAddr, status: SocketAddr) -> String 
     format!(
         "workers = {}\ndrain_s = 0\n\n[[listeners]]\naddress = \"{address}\"\n\n[status]\naddress = \"{status}\"\n\n\
          [limits]\nconnections_max = {sessions}\nsource_connections_max = {sessions}\nopenings_max = {openings}\n\
-         openings_per_source_max = {openings}\n",
+         openings_per_source_max = {openings}\nhead_timeout_ms = 120000\n",
         plan.workers,
         // One network has half of them at most while their requests are awaited, and all clients are of one.
         openings = 2 * (plan.churn.at_once + 512),
     )
 }
 
-/// No more sessions than the plan has at once, and some: places that do not come back end in refusals.
+/// No more sessions than the plan has at once, and some: places that do not come back end in refusals. Times that the gateway gives
+/// its peers are as long as they may be: on a busy machine this harness stands still for seconds, which is no fault of the gateway's.
+/// Nothing of the plan runs into one, so what is left at a rest was left for another reason.
 fn api(plan: &SoakPlan, backend: SocketAddr) -> String {
     format!(
         "display_name = \"Soak\"\nurl = \"ws://{backend}\"\nsuffix = \"\"\nsubscription_required = false\n\
-         connections_max = {}\nidle_timeout_s = {IDLE_TIMEOUT_S}\n",
+         connections_max = {}\nidle_timeout_s = {IDLE_TIMEOUT_S}\ndial_timeout_ms = 120000\nanswer_timeout_ms = 240000\n\
+         linger_s = 60\n",
         sessions_max(plan)
     )
 }
@@ -253,6 +300,45 @@ mod tests {
                     terminations{cause=\"closed\"} 7\n\n# What is not 0, by worker.\nslots{worker=\"0\"} 3\n";
         let figures: Vec<(String, u64)> = parse_status(page).into_iter().collect();
         assert_eq!(figures, [("openings".to_owned(), 0), ("terminations{cause=\"closed\"}".to_owned(), 7)]);
+    }
+
+    /// A status page in this process that answers one reader, and closes its connection when it is told to. Gives its address and
+    /// its connection.
+    fn status_page(close: std::sync::mpsc::Receiver<()>) -> (SocketAddr, std::thread::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a reader");
+            let _ = stream.read(&mut [0; 1000]);
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nopenings 3\n").expect("written");
+            stream.shutdown(std::net::Shutdown::Write).expect("shut down");
+            assert_eq!(stream.read(&mut [0; 1000]).unwrap_or(0), 0, "the reader leaves");
+            let _ = close.recv();
+        });
+        (address, serving)
+    }
+
+    /// A gateway on a busy machine closes it late; the next look must not count it.
+    #[test]
+    fn a_look_is_over_when_its_own_connection_is_closed_at_both_ends() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (address, serving) = status_page(told);
+        let reading = std::thread::spawn(move || read_status(std::process::id(), address, STATUS_PATIENCE));
+        std::thread::park_timeout(Duration::from_millis(100));
+        assert!(!reading.is_finished(), "the other end is open");
+        drop(tell);
+        let figures = reading.join().expect("a look").expect("figures");
+        assert_eq!(figures.get("openings"), Some(&3));
+        serving.join().expect("closed");
+    }
+
+    #[test]
+    fn a_status_page_that_keeps_its_connection_is_a_failure() {
+        let (_tell, told) = std::sync::mpsc::channel();
+        let (address, _) = status_page(told);
+        let failure =
+            read_status(std::process::id(), address, Duration::from_millis(200)).expect_err("it stays open");
+        assert!(failure.to_string().contains("keeps its connection"), "{failure}");
     }
 
     #[test]
