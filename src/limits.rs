@@ -568,6 +568,16 @@ pub const IDLE_TIMEOUT_S: Allowed = Allowed { least: 1, most: 604_800, unit: "se
 /// Default of [`IDLE_TIMEOUT_S`].
 pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 600;
 
+/// How long an endpoint's system may acknowledge nothing, neither data nor a probe, or have no room for data while it answers,
+/// until the kernel gives up its connection (TCP_USER_TIMEOUT and keepalive). Over it: cause `reset`.
+/// 0 switches it off; values of 1 to 4 are refused, because a packet that is lost three times in a row would end a
+/// session.
+pub const DEAD_PEER_TIMEOUT_S: Allowed = Allowed { least: 0, most: 86_400, unit: "seconds" };
+/// Smallest value of [`DEAD_PEER_TIMEOUT_S`] that does not switch it off.
+pub const DEAD_PEER_TIMEOUT_S_LEAST: u64 = 5;
+/// Default of [`DEAD_PEER_TIMEOUT_S`].
+pub const DEAD_PEER_TIMEOUT_S_DEFAULT: u64 = 120;
+
 /// How long a session may last. Over it: close code 1001, cause `longest_life`. Absent: no bound.
 pub const LONGEST_LIFE_S: Allowed = Allowed { least: 1, most: 31_536_000, unit: "seconds" };
 
@@ -588,6 +598,8 @@ const _: () = {
     assert!(NAME_REFRESH_S.contains(NAME_REFRESH_S_DEFAULT));
     assert!(NAME_STALE_MAX_S.contains(NAME_STALE_MAX_S_DEFAULT));
     assert!(DRAIN_S.contains(DRAIN_S_DEFAULT));
+    assert!(DEAD_PEER_TIMEOUT_S.contains(DEAD_PEER_TIMEOUT_S_DEFAULT));
+    assert!(DEAD_PEER_TIMEOUT_S_LEAST <= DEAD_PEER_TIMEOUT_S_DEFAULT);
     assert!(BACKLOG_MIB_MAX.contains(BACKLOG_MIB_MAX_DEFAULT));
     assert!(SLOW_SEND_MS_IN_NEED < SLOW_SEND_MS);
     assert!(SOURCE_PREFIX_IPV4.contains(SOURCE_PREFIX_IPV4_DEFAULT));

@@ -79,7 +79,7 @@ impl Workers {
         }
         let (mut addresses, mut fronts) = (Vec::new(), Vec::new());
         for worker in 0..2 {
-            let listeners = bind_group("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+            let listeners = bind_group("127.0.0.1:0".parse().unwrap(), 1, None).unwrap();
             addresses.push(listeners[0].local_address().unwrap());
             let parts = FrontParts {
                 listeners,
@@ -91,6 +91,7 @@ impl Workers {
                 worker,
                 counters: counters.worker(worker),
                 head_timeout_ms: 10_000,
+                dead_peer_timeout: None,
             };
             fronts.push(thread::spawn(move || run_front(parts).unwrap()));
         }

@@ -6,6 +6,7 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use super::fault::Fault;
 use super::fields::{Document, Fields};
@@ -123,6 +124,8 @@ pub struct InstanceLimits {
     pub zero_copy_kib_min: Option<u64>,
     /// Smallest frame, in KiB of payload, whose rest is spliced; 0: none is.
     pub splice_kib_min: u64,
+    /// Seconds that an endpoint's system may acknowledge nothing, or refuse data, 5 to 86,400; 0: any time. Default 120.
+    pub dead_peer_timeout_s: u64,
 }
 
 impl Default for InstanceConfig {
@@ -157,6 +160,7 @@ impl Default for InstanceLimits {
             backlog_mib_max: limits::BACKLOG_MIB_MAX_DEFAULT,
             zero_copy_kib_min: None,
             splice_kib_min: limits::SPLICE_KIB_MIN_DEFAULT,
+            dead_peer_timeout_s: limits::DEAD_PEER_TIMEOUT_S_DEFAULT,
         }
     }
 }
@@ -194,6 +198,11 @@ impl fmt::Display for SessionsFrom {
 }
 
 impl InstanceLimits {
+    /// The time after which connections with a silent peer are given up; `None`: never.
+    pub fn dead_peer_timeout(&self) -> Option<Duration> {
+        (self.dead_peer_timeout_s > 0).then(|| Duration::from_secs(self.dead_peer_timeout_s))
+    }
+
     /// What says how many sessions the instance holds: `connections_max` before the tier.
     pub fn sessions_from(&self) -> SessionsFrom {
         match (self.connections_max, self.tier) {
@@ -336,9 +345,23 @@ fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
         splice_kib_min: fields
             .take_integer("splice_kib_min", &limits::SPLICE_KIB_MIN)
             .unwrap_or(limits::SPLICE_KIB_MIN_DEFAULT),
+        dead_peer_timeout_s: take_dead_peer_timeout(&mut fields).unwrap_or(default.dead_peer_timeout_s),
     };
     fields.finish();
     taken
+}
+
+fn take_dead_peer_timeout(fields: &mut Fields<'_>) -> Option<u64> {
+    let allowed = &limits::DEAD_PEER_TIMEOUT_S;
+    let seconds = fields.take_integer("dead_peer_timeout_s", allowed)?;
+    if (1..limits::DEAD_PEER_TIMEOUT_S_LEAST).contains(&seconds) {
+        let least = limits::DEAD_PEER_TIMEOUT_S_LEAST;
+        fields.object(
+            "dead_peer_timeout_s",
+            &format!("0, which switches it off, or {least} to {} {}", allowed.most, allowed.unit),
+        );
+    }
+    Some(seconds)
 }
 
 fn take_tier(fields: &mut Fields<'_>) -> Option<TierUnits> {
@@ -422,6 +445,7 @@ mod tests {
                     backlog_mib_max: 16,
                     zero_copy_kib_min: Some(32),
                     splice_kib_min: 64,
+                    dead_peer_timeout_s: 30,
                 },
                 keys: KeysConfig { file: "/run/ringgate.key".to_owned(), recoverable: true },
                 names: NamesConfig { refresh_s: 7, stale_max_s: 0 },
@@ -444,6 +468,7 @@ mod tests {
             ("[limits]\n", "pending_openings_max", 1, 1_000_000),
             ("[limits]\n", "openings_per_source_max", 1, 1_000_000),
             ("[limits]\n", "head_timeout_ms", 100, 120_000),
+            ("[limits]\n", "dead_peer_timeout_s", 0, 86_400),
             ("[limits]\ntier = \"developer\"\n", "units", 1, 1),
             ("[limits]\ntier = \"basic\"\n", "units", 1, 2),
             ("[limits]\ntier = \"premium\"\n", "units", 1, 31),
@@ -459,6 +484,22 @@ mod tests {
                     "{faults:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_dead_peer_time_out_is_off_or_not_so_short_that_a_lost_packet_ends_sessions() {
+        let limits = |seconds| parse(&format!("[limits]\ndead_peer_timeout_s = {seconds}"));
+        assert_eq!(limits(0).expect("off").limits.dead_peer_timeout(), None);
+        assert_eq!(limits(5).expect("the least").limits.dead_peer_timeout(), Some(Duration::from_secs(5)));
+        for seconds in 1..5 {
+            assert_eq!(
+                limits(seconds).expect_err("too short"),
+                [format!(
+                    "ringgate.toml:2: limits.dead_peer_timeout_s = {seconds}: allowed is 0, which switches it off, or 5 to \
+                     86400 seconds"
+                )]
+            );
         }
     }
 

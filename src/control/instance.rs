@@ -172,6 +172,7 @@ impl Instance {
                 worker: index,
                 counters: instance.counters.worker(index),
                 head_timeout_ms: config.limits.head_timeout_ms,
+                dead_peer_timeout: config.limits.dead_peer_timeout(),
             };
             instance.start_front(index, core_of(index), parts, end_sender.clone())?;
         }
@@ -413,10 +414,11 @@ fn listen(
     workers: usize,
 ) -> Result<(Vec<SocketAddr>, Vec<Vec<Socket>>), StartError> {
     let mut addresses = Vec::new();
+    let dead_peer_timeout = config.limits.dead_peer_timeout();
     let mut of_workers: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in &config.listeners {
         let failed = |source| StartError::Listen { address: listener.address, source };
-        let bind = || bind_group(listener.address, workers);
+        let bind = || bind_group(listener.address, workers, dead_peer_timeout);
         let group = bind_patiently(listener.address, bind).map_err(failed)?;
         let bound = group.first().map_or(Ok(listener.address), Socket::local_address).map_err(failed)?;
         addresses.push(bound);

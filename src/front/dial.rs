@@ -193,6 +193,11 @@ fn refusal_of(error: &io::Error, api: &Name, source: Option<IpAddr>, to: SocketA
             limited!(WARN, api, "too few resources to connect to a backend", address = %to, %error);
             Refusal::of(Cause::InstanceFull, "this instance has no open files or memory left")
         }
+        // The kernel's own patience with an address that does not answer may be shorter than the API's.
+        Some(libc::ETIMEDOUT) => {
+            limited!(WARN, api, "a backend did not take a connection in time", address = %to, %error);
+            Refusal::of(Cause::BackendSilent, "the backend did not take the connection in time")
+        }
         _ => {
             limited!(WARN, api, "cannot connect to a backend", address = %to, %error);
             Refusal::of(Cause::BackendRefused, "the backend cannot be reached")
@@ -275,7 +280,7 @@ mod tests {
             let begun = Instant::now();
             let deadline = begun + Duration::from_millis(api.dial_timeout_ms);
             let dialled = tokio::select! {
-                dialled = timeout(Duration::from_secs(20), dial(&Host, &destination, &resolver, deadline, &abort)) => dialled.unwrap(),
+                dialled = timeout(Duration::from_secs(20), dial(&Host { dead_peer_timeout: None }, &destination, &resolver, deadline, &abort)) => dialled.unwrap(),
                 () = leave => unreachable!("it waits for ever"),
             };
             abort.unwatch();

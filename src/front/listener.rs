@@ -8,21 +8,27 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
-use super::socket::Socket;
+use super::socket::{Socket, give_up_dead_peers};
 use crate::limits::LISTEN_BACKLOG;
 
 /// Binds and opens `workers` listeners (at least 1) on `address`.
 ///
 /// Port 0 lets the kernel choose one for the first; the others take the same ([`Socket::local_address`] tells). An IPv6
-/// listener takes no IPv4 connections. What is accepted inherits TCP_NODELAY from its listener.
+/// listener takes no IPv4 connections. What is accepted inherits TCP_NODELAY from its listener, and what makes the kernel give
+/// up connections whose peer is silent for `dead_peer_timeout`.
 ///
 /// # Errors
 /// `InvalidInput` for no workers; else the kernel's: address in use by another user or without SO_REUSEPORT, not of this
 /// host, port below 1024 without the capability, out of descriptors.
-pub fn bind_group(address: SocketAddr, workers: usize) -> io::Result<Vec<Socket>> {
+pub fn bind_group(
+    address: SocketAddr,
+    workers: usize,
+    dead_peer_timeout: Option<Duration>,
+) -> io::Result<Vec<Socket>> {
     if workers == 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a listener needs at least one worker"));
     }
@@ -36,6 +42,9 @@ pub fn bind_group(address: SocketAddr, workers: usize) -> io::Result<Vec<Socket>
         bound.push(bind(shared)?);
     }
     for socket in &bound {
+        if let Some(timeout) = dead_peer_timeout {
+            give_up_dead_peers(SockRef::from(socket), timeout)?;
+        }
         socket.listen(LISTEN_BACKLOG)?;
     }
     Ok(bound.into_iter().map(|socket| Socket::from(OwnedFd::from(socket))).collect())
@@ -74,8 +83,6 @@ fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
 mod tests {
     use std::net::TcpStream;
 
-    use socket2::SockRef;
-
     use super::*;
 
     fn loopback() -> SocketAddr {
@@ -84,16 +91,16 @@ mod tests {
 
     #[test]
     fn refuses_a_port_that_another_group_listens_on() {
-        let first = bind_group(loopback(), 2).unwrap();
+        let first = bind_group(loopback(), 2, None).unwrap();
         let address = first[0].local_address().unwrap();
-        assert_eq!(bind_group(address, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind_group(address, 1, None).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
-        bind_group(address, 2).unwrap();
+        bind_group(address, 2, None).unwrap();
     }
 
     #[test]
     fn accepted_sockets_inherit_nodelay_are_blocking_and_closed_on_exec() {
-        let listener = bind_group(loopback(), 1).unwrap().remove(0);
+        let listener = bind_group(loopback(), 1, None).unwrap().remove(0);
         let _client = TcpStream::connect(listener.local_address().unwrap()).unwrap();
         let (accepted, _) = listener.take_queued_now().unwrap().expect("the client is in the queue");
         assert!(SockRef::from(&accepted).tcp_nodelay().unwrap());
@@ -102,8 +109,24 @@ mod tests {
     }
 
     #[test]
+    fn accepted_sockets_inherit_what_gives_up_dead_peers() {
+        for timeout in [None, Some(Duration::from_secs(120))] {
+            let listener = bind_group(loopback(), 1, timeout).unwrap().remove(0);
+            let _client = TcpStream::connect(listener.local_address().unwrap()).unwrap();
+            let (accepted, _) = listener.take_queued_now().unwrap().expect("the client is in the queue");
+            let accepted = SockRef::from(&accepted);
+            assert_eq!(accepted.keepalive().unwrap(), timeout.is_some());
+            assert_eq!(accepted.tcp_user_timeout().unwrap(), timeout);
+            if timeout.is_some() {
+                assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(60));
+                assert_eq!(accepted.tcp_keepalive_interval().unwrap(), Duration::from_secs(15));
+            }
+        }
+    }
+
+    #[test]
     fn a_group_shares_one_port_and_loses_no_connection() {
-        let group = bind_group(loopback(), 2).unwrap();
+        let group = bind_group(loopback(), 2, None).unwrap();
         let address = group[0].local_address().unwrap();
         assert_ne!(address.port(), 0);
         assert_eq!(group[1].local_address().unwrap(), address);
@@ -121,35 +144,35 @@ mod tests {
 
     #[test]
     fn takes_nothing_from_an_empty_queue_and_does_not_wait() {
-        let listener = bind_group(loopback(), 1).unwrap().remove(0);
+        let listener = bind_group(loopback(), 1, None).unwrap().remove(0);
         assert!(listener.take_queued_now().unwrap().is_none());
     }
 
     #[test]
     fn takes_a_queued_connection_that_its_client_has_reset() {
-        let listener = bind_group(loopback(), 1).unwrap().remove(0);
+        let listener = bind_group(loopback(), 1, None).unwrap().remove(0);
         let client = TcpStream::connect(listener.local_address().unwrap()).unwrap();
-        SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
         drop(client);
         assert!(listener.take_queued_now().unwrap().is_some());
     }
 
     #[test]
     fn an_ipv6_listener_leaves_the_ipv4_port_free() {
-        let Ok(group) = bind_group("[::]:0".parse().unwrap(), 1) else {
+        let Ok(group) = bind_group("[::]:0".parse().unwrap(), 1, None) else {
             eprintln!("SKIPPED: this host has no IPv6");
             return;
         };
         let port = group[0].local_address().unwrap().port();
-        assert!(bind_group(SocketAddr::new([0, 0, 0, 0].into(), port), 1).is_ok());
+        assert!(bind_group(SocketAddr::new([0, 0, 0, 0].into(), port), 1, None).is_ok());
         assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "an IPv4 client does not reach it");
     }
 
     #[test]
     fn refuses_a_group_of_no_workers_and_an_address_in_use() {
-        assert_eq!(bind_group(loopback(), 0).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(bind_group(loopback(), 0, None).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         let taken = std::net::TcpListener::bind(loopback()).unwrap();
-        let error = bind_group(taken.local_addr().unwrap(), 2).unwrap_err();
+        let error = bind_group(taken.local_addr().unwrap(), 2, None).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

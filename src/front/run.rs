@@ -25,6 +25,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// A catalogue as the fronts get it.
@@ -59,6 +60,8 @@ pub struct FrontParts<H = OwnedFd> {
     pub counters: Arc<WorkerCounters>,
     /// Milliseconds in which a request head must be complete.
     pub head_timeout_ms: u64,
+    /// After how long the connection to a silent backend is given up. `None`: never. Listeners have it from their bind.
+    pub dead_peer_timeout: Option<Duration>,
 }
 
 /// One front's state, shared by its tasks.
@@ -165,6 +168,7 @@ impl<N: Network> Front<N> {
             worker,
             counters,
             head_timeout_ms,
+            dead_peer_timeout: _,
         } = parts;
         let front = Rc::new(Self {
             network,
@@ -255,8 +259,9 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
     let mut builder = tokio_uring::builder();
     builder.entries(crate::limits::FRONT_SUBMISSION_ENTRIES).uring_builder(&ring);
     let runtime = tokio_uring::Runtime::new(&builder)?;
+    let network = Host { dead_peer_timeout: parts.dead_peer_timeout };
     runtime.block_on(async {
-        let (front, listeners) = Front::new(Host, parts);
+        let (front, listeners) = Front::new(network, parts);
         let accepting: Vec<_> = listeners
             .into_iter()
             .enumerate()

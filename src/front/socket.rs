@@ -14,6 +14,7 @@
 //! Not here: making listeners (`listener`), what the bytes mean, and TLS. `O_NONBLOCK` is never set: it belongs to the
 //! open file description, which others may share, and it would make the ring's accept and receive fail instead of wait.
 
+mod dead_peer;
 mod operation;
 mod peer_address;
 
@@ -31,6 +32,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
+pub use self::dead_peer::give_up_dead_peers;
 use self::operation::run;
 pub use self::operation::until;
 use self::peer_address::PeerAddress;
@@ -62,11 +64,20 @@ impl Socket {
     /// With a `source` it is bound to that address. The port is chosen at the connect (IP_BIND_ADDRESS_NO_PORT), so one
     /// source address serves as many connections as there are ports *per destination*.
     ///
+    /// With a `dead_peer_timeout` the kernel gives the connection up when its peer is silent for so long.
+    ///
     /// # Errors
     /// The kernel's: out of descriptors, family not supported, source address not of this host or of another family.
-    pub fn for_dial(to: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
+    pub fn for_dial(
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        dead_peer_timeout: Option<Duration>,
+    ) -> io::Result<Socket> {
         let socket = socket2::Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
+        if let Some(timeout) = dead_peer_timeout {
+            give_up_dead_peers(SockRef::from(&socket), timeout)?;
+        }
         if let Some(source) = source {
             choose_port_at_connect(&socket)?;
             socket.bind(&SockAddr::from(SocketAddr::new(source, 0)))?;
@@ -353,7 +364,7 @@ mod tests {
 
     /// A connected pair: the client as a plain stream, the accepted side as a socket of the front.
     async fn pair() -> (TcpStream, Socket) {
-        let listener = bind_group("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
+        let listener = bind_group("127.0.0.1:0".parse().unwrap(), 1, None).unwrap().remove(0);
         let client = TcpStream::connect(listener.local_address().unwrap()).unwrap();
         let (accepted, peer) = listener.accept().await.unwrap();
         assert_eq!(peer, client.local_addr().unwrap());
@@ -364,13 +375,13 @@ mod tests {
     fn carries_bytes_both_ways_between_two_sockets_of_the_front() {
         on_ring(async {
             for address in ["127.0.0.1:0", "[::1]:0"] {
-                let Ok(mut group) = bind_group(address.parse().unwrap(), 1) else {
+                let Ok(mut group) = bind_group(address.parse().unwrap(), 1, None) else {
                     eprintln!("SKIPPED: this host has no {address}");
                     continue;
                 };
                 let listener = group.remove(0);
                 let to = listener.local_address().unwrap();
-                let dialled = Socket::for_dial(to, Some(to.ip())).unwrap();
+                let dialled = Socket::for_dial(to, Some(to.ip()), None).unwrap();
                 dialled.connect(to).await.unwrap();
                 let (accepted, peer) = listener.accept().await.unwrap();
                 assert_eq!(peer, dialled.local_address().unwrap());
@@ -397,6 +408,21 @@ mod tests {
                 );
             }
         });
+    }
+
+    #[test]
+    fn a_dialled_socket_gives_up_a_dead_peer_if_it_is_to() {
+        let to = "127.0.0.1:1".parse().unwrap();
+        for timeout in [None, Some(Duration::from_secs(40))] {
+            let dialled = Socket::for_dial(to, None, timeout).unwrap();
+            let dialled = SockRef::from(&dialled);
+            assert_eq!(dialled.keepalive().unwrap(), timeout.is_some());
+            assert_eq!(dialled.tcp_user_timeout().unwrap(), timeout);
+            if timeout.is_some() {
+                assert_eq!(dialled.tcp_keepalive_time().unwrap(), Duration::from_secs(20));
+                assert_eq!(dialled.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+            }
+        }
     }
 
     #[test]
@@ -508,7 +534,7 @@ mod tests {
     fn ends_a_dial_at_its_deadline_by_shutdown() {
         on_ring(async {
             let (_listener, address, _filling) = silent_listener();
-            let dialled = Socket::for_dial(address, None).unwrap();
+            let dialled = Socket::for_dial(address, None, None).unwrap();
             let deadline = Instant::now() + Duration::from_millis(50);
             let (result, timed_out) = until(dialled.connect(address), deadline, || {
                 // Its result does not matter: what counts is that the connect completes.
@@ -525,7 +551,7 @@ mod tests {
     fn ends_a_dial_by_cancelling_it() {
         on_ring(async {
             let (_listener, address, _filling) = silent_listener();
-            let dialled = Socket::for_dial(address, None).unwrap();
+            let dialled = Socket::for_dial(address, None, None).unwrap();
             let (result, cancelled) = tokio::join!(dialled.connect(address), dialled.cancel_all());
             assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
             assert_eq!(cancelled.unwrap(), 1);
@@ -535,7 +561,7 @@ mod tests {
     #[test]
     fn cancels_an_accept_without_ending_its_twin() {
         on_ring(async {
-            let mut group = bind_group("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+            let mut group = bind_group("127.0.0.1:0".parse().unwrap(), 2, None).unwrap();
             let (first, second) = (group.remove(0), group.remove(0));
             let (result, cancelled) = tokio::join!(first.accept(), first.cancel_all());
             assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::ECANCELED));

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 /// A connection. What holds for the operations of a [`Socket`] holds for those of every stream: each is awaited to its
 /// completion, and ended from outside by a shutdown or by [`Stream::cancel_all`].
@@ -63,13 +64,16 @@ pub(super) type Handle<N> = <<N as Network>::Stream as Stream>::Handle;
 
 /// The host's own network.
 #[derive(Debug)]
-pub(super) struct Host;
+pub(super) struct Host {
+    /// After how long a silent peer's connection is given up. `None`: never.
+    pub(super) dead_peer_timeout: Option<Duration>,
+}
 
 impl Network for Host {
     type Stream = Socket;
 
     fn stream_to(&self, to: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
-        Socket::for_dial(to, source)
+        Socket::for_dial(to, source, self.dead_peer_timeout)
     }
 
     async fn connect(&self, stream: &Socket, to: SocketAddr) -> io::Result<()> {

@@ -150,6 +150,7 @@ impl Scene {
             worker: 0,
             counters: Arc::clone(&counters),
             head_timeout_ms: HEAD_MS,
+            dead_peer_timeout: None,
         };
         let (front, _) = Front::new(network, parts);
         let peer = SocketAddr::from(([192, 0, 2, 9], 40_000));
