@@ -569,14 +569,19 @@ pub const IDLE_TIMEOUT_S: Allowed = Allowed { least: 1, most: 604_800, unit: "se
 pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 600;
 
 /// How long an endpoint's system may acknowledge nothing, neither data nor a probe, or have no room for data while it answers,
-/// until the kernel gives up its connection (TCP_USER_TIMEOUT and keepalive). Over it: cause `reset`.
-/// 0 switches it off; values of 1 to 4 are refused, because a packet that is lost three times in a row would end a
+/// until the kernel gives up its connection (TCP_USER_TIMEOUT and keepalive). Over it: cause `dead_peer`, or `slow_reader` where
+/// it answered. 0 switches it off; values of 1 to 4 are refused, because a packet that is lost three times in a row would end a
 /// session.
 pub const DEAD_PEER_TIMEOUT_S: Allowed = Allowed { least: 0, most: 86_400, unit: "seconds" };
 /// Smallest value of [`DEAD_PEER_TIMEOUT_S`] that does not switch it off.
 pub const DEAD_PEER_TIMEOUT_S_LEAST: u64 = 5;
 /// Default of [`DEAD_PEER_TIMEOUT_S`].
 pub const DEAD_PEER_TIMEOUT_S_DEFAULT: u64 = 120;
+
+/// Milliseconds that a leg stays unread before its socket is polled for errors. Without the poll nobody would hear of a reset
+/// that stands behind unread bytes; with it, a reset is noticed within twice this time. Lowering it makes more pauses last long
+/// enough for a poll, which costs two operations each.
+pub const UNREAD_PATIENCE_MS: u64 = 250;
 
 /// How long a session may last. Over it: close code 1001, cause `longest_life`. Absent: no bound.
 pub const LONGEST_LIFE_S: Allowed = Allowed { least: 1, most: 31_536_000, unit: "seconds" };

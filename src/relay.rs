@@ -9,6 +9,7 @@ pub mod carrier;
 pub mod drain;
 mod ending;
 mod lending;
+pub mod liveness;
 pub mod mailbox;
 mod pace;
 pub mod placement;

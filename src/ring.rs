@@ -12,6 +12,7 @@ pub mod buffer_pool;
 mod buffer_ring;
 pub mod kernel_ring;
 pub mod message_block;
+pub mod peer_state;
 pub mod pipe;
 pub mod probe;
 pub mod send_queue;
@@ -19,6 +20,7 @@ pub mod token;
 
 pub use buffer_pool::{BufferPool, Chunk};
 pub use kernel_ring::KernelRing;
+pub use peer_state::PeerState;
 pub use pipe::Pipe;
 pub use send_queue::SendQueue;
 pub use token::{Operation, Token};
@@ -82,6 +84,16 @@ pub trait Ring {
     /// Waits until `socket` takes bytes, or has broken: one completion, with a positive result. For its queue a send is in
     /// flight until [`Ring::sent`], of nothing.
     fn await_room(&mut self, socket: &Self::Socket, queue: &mut SendQueue, token: Token);
+
+    /// Waits until `socket` has broken, or both its directions are over: one completion, with the poll's events as its result.
+    /// An end of what is received is none, nor are bytes.
+    fn await_break(&mut self, socket: &Self::Socket, token: Token);
+
+    /// The error that `socket` broke with; 0 if there is none, or it was told before. It is not told again.
+    fn take_error(&mut self, socket: &Self::Socket) -> i32;
+
+    /// What the system knows of the peer of `socket`.
+    fn peer_state(&mut self, socket: &Self::Socket) -> PeerState;
 
     /// Opens the pipes. Without it there are none.
     fn open_pipes(&mut self);

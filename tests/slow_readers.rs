@@ -1,4 +1,5 @@
-//! Readers that stop reading: they hold heap under a limit, no buffer that others need, and nobody else feels them.
+//! Readers that stop reading: they hold heap under a limit, no buffer that others need, and nobody else feels them. What hides
+//! behind them is noticed.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,9 +9,11 @@
 
 mod support;
 
+use ringgate::limits::UNREAD_PATIENCE_MS;
 use ringgate::relay::RelayLimits;
-use ringgate::session::{Cause, Leg, Phase};
+use ringgate::session::{Cause, Leg, Phase, SessionLimits};
 use ringgate::tls::record::{Aead, DirectionState, LegRecords, Records, Role, Step, Suite, Version};
+use std::time::{Duration, Instant};
 use support::frames::{client_frame, server_frame};
 use support::raw::{Raw, StreamEnd};
 use support::relay::{OPAQUE, STRICT, TestRelay};
@@ -18,8 +21,12 @@ use support::wait_until;
 
 /// What a connection's system buffers hold, about, in these tests: little, so that the relay has to hold the rest.
 /// What is spliced waits in the socket that it comes from, and makes no backlog.
-const COPIES: RelayLimits =
-    RelayLimits { backlog_bytes_max: 64 * MIB, zero_copy_bytes_min: None, splice_bytes_min: None };
+const COPIES: RelayLimits = RelayLimits {
+    backlog_bytes_max: 64 * MIB,
+    zero_copy_bytes_min: None,
+    splice_bytes_min: None,
+    dead_peer_timeout_ms: None,
+};
 
 const ROOM: usize = 4096;
 
@@ -233,4 +240,152 @@ fn a_slow_reader_is_reset_and_the_other_leg_ends_plainly() {
             relay.end();
         }
     }
+}
+
+/// How long nothing is taken of a flood whose way is full.
+const FULL: Duration = Duration::from_millis(500);
+
+/// Limits under which nothing but its own end ends a session while a test is patient.
+const PATIENT: SessionLimits = SessionLimits { idle_timeout_ms: 600_000, linger_ms: 60_000, ..STRICT };
+
+/// A frame as `from` makes it.
+fn frame_of(from: Leg, payload_bytes: usize) -> Vec<u8> {
+    let payload: Vec<u8> = (0..payload_bytes).map(|n| (n % 251) as u8).collect();
+    match from {
+        Leg::Downstream => client_frame(0x82, &payload),
+        Leg::Upstream => server_frame(0x82, &payload),
+    }
+}
+
+/// A session in which one endpoint has sent all that fits on its way to the other one, which does not read: the relay does not
+/// read the first one either. Gives the flooder, the one that does not read, and how many bytes are on their way.
+fn flooded(relay: &TestRelay, limits: SessionLimits, flooder: Leg, frame: &[u8]) -> (Raw, Raw, usize) {
+    let rooms = Leg::BOTH.map(|leg| (leg != flooder).then_some(ROOM));
+    let [client, backend] = relay.open_wrapped(limits, rooms, [None, None]);
+    let (mut flooder, stopped) = match flooder {
+        Leg::Downstream => (client, backend),
+        Leg::Upstream => (backend, client),
+    };
+    let bytes = flooder.flood(frame, FULL);
+    (flooder, stopped, bytes)
+}
+
+/// The ways in which a flood goes through a relay: copied, spliced, and unseen.
+fn ways() -> [(RelayLimits, SessionLimits, usize); 3] {
+    let spliced = RelayLimits { splice_bytes_min: Some(32 * 1024), ..COPIES };
+    let opaque = SessionLimits { frames: None, ..PATIENT };
+    [(COPIES, PATIENT, 1000), (spliced, PATIENT, MIB), (COPIES, opaque, 1000)]
+}
+
+#[test]
+fn a_reset_that_hides_behind_a_reader_that_stopped_ends_both() {
+    for (relay_limits, limits, payload_bytes) in ways() {
+        for leg in Leg::BOTH {
+            let relay = TestRelay::start(64, relay_limits);
+            let frame = frame_of(leg, payload_bytes);
+            let (flooder, mut stopped, bytes) = flooded(&relay, limits, leg, &frame);
+            let reset_at = Instant::now();
+            flooder.reset();
+            wait_until("the session's end", || {
+                relay.counters.terminations_of(Cause::Reset, Phase::Relay) == 1
+            });
+            wait_until("its place", || relay.places.taken() == 0);
+            // In fact within twice the time that a leg is not read before it is polled.
+            assert!(reset_at.elapsed() < Duration::from_secs(10), "{:?}", reset_at.elapsed());
+            let (got, end) = stopped.read_to_end();
+            assert!(got.len() < bytes && end == StreamEnd::Reset, "{} bytes of {bytes}, {end:?}", got.len());
+            relay.end();
+        }
+    }
+}
+
+#[test]
+fn a_reset_is_noticed_whether_the_poll_or_the_reset_was_first() {
+    let relay = TestRelay::start(64, COPIES);
+    let (polled, mut stopped, _) =
+        flooded(&relay, PATIENT, Leg::Downstream, &frame_of(Leg::Downstream, 1000));
+    // Its poll is in flight by then.
+    assert!(polled.clone_handle().is_silent_for(Duration::from_millis(4 * UNREAD_PATIENCE_MS)));
+    polled.reset();
+    wait_until("the session's end", || relay.counters.terminations_of(Cause::Reset, Phase::Relay) == 1);
+    assert_eq!(stopped.read_to_end().1, StreamEnd::Reset);
+    relay.end();
+}
+
+#[test]
+fn an_end_behind_bytes_that_nobody_reads_is_no_error_and_every_byte_arrives() {
+    for (relay_limits, limits, payload_bytes) in ways() {
+        for leg in Leg::BOTH {
+            let relay = TestRelay::start(64, relay_limits);
+            let frame = frame_of(leg, payload_bytes);
+            let (mut flooder, mut stopped, bytes) = flooded(&relay, limits, leg, &frame);
+            flooder.finish();
+            // Looked at several times, and left alone.
+            assert!(flooder.is_silent_for(Duration::from_millis(4 * UNREAD_PATIENCE_MS)));
+            assert_eq!(relay.places.taken(), 1);
+            let mut got = Vec::new();
+            assert!(stopped.read_up_to(bytes, &mut got));
+            assert!(got.iter().zip(frame.iter().cycle()).all(|(got, sent)| got == sent));
+            drop((flooder, stopped));
+            wait_until("the session's end", || relay.places.taken() == 0);
+            assert_eq!(relay.counters.terminations_of(Cause::Ended, Phase::Relay), 1);
+            relay.end();
+        }
+    }
+}
+
+#[test]
+fn a_leg_that_is_read_again_after_a_long_pause_goes_on_and_ends_as_ever() {
+    let relay = TestRelay::start(64, COPIES);
+    for leg in Leg::BOTH {
+        let frame = frame_of(leg, 1000);
+        let (mut flooder, mut stopped, bytes) = flooded(&relay, PATIENT, leg, &frame);
+        let rest = frame.len() - bytes % frame.len();
+        let mut got = Vec::new();
+        assert!(stopped.read_up_to(bytes, &mut got));
+        flooder.send(&frame[frame.len() - rest..]);
+        stopped.expect(&frame[frame.len() - rest..]);
+        // Both directions are in order, and a reset is heard of at once.
+        let answer = frame_of(leg.other(), 10);
+        stopped.send(&answer);
+        flooder.expect(&answer);
+        flooder.reset();
+        assert_eq!(stopped.read_to_end(), (vec![], StreamEnd::Reset));
+    }
+    wait_until("both sessions' ends", || relay.counters.terminations_of(Cause::Reset, Phase::Relay) == 2);
+    relay.end();
+}
+
+#[test]
+fn a_reader_that_takes_nothing_for_the_dead_peer_time_out_is_a_slow_reader_though_its_system_answers() {
+    for (relay_limits, limits, payload_bytes) in ways() {
+        for leg in Leg::BOTH {
+            let limits_of_relay = RelayLimits { dead_peer_timeout_ms: Some(2_000), ..relay_limits };
+            let relay = TestRelay::start(64, limits_of_relay);
+            let frame = frame_of(leg.other(), payload_bytes);
+            let begun = Instant::now();
+            let (mut flooder, stopped, _) = flooded(&relay, limits, leg.other(), &frame);
+            while flooder.is_silent_for(Duration::from_millis(100)) {
+                assert!(begun.elapsed() < Duration::from_secs(20), "the session goes on");
+            }
+            assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+            drop((flooder, stopped));
+            wait_until("the session's end", || relay.places.taken() == 0);
+            assert_eq!(relay.counters.terminations_of(Cause::SlowReader, Phase::Relay), 1);
+            relay.end();
+        }
+    }
+}
+
+#[test]
+fn an_idle_session_outlives_the_dead_peer_time_out_while_both_systems_answer_its_probes() {
+    let relay = TestRelay::start(64, RelayLimits { dead_peer_timeout_ms: Some(2_000), ..COPIES });
+    let (mut client, mut backend) = relay.open(PATIENT, None);
+    client.send(&client_frame(0x81, b"before"));
+    backend.expect(&client_frame(0x81, b"before"));
+    assert!(client.is_silent_for(Duration::from_secs(5)));
+    backend.send(&server_frame(0x81, b"after"));
+    client.expect(&server_frame(0x81, b"after"));
+    drop((client, backend));
+    relay.end();
 }

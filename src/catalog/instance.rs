@@ -415,7 +415,7 @@ mod tests {
             source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\ntrusted_networks = [\"10.0.0.0/8\", \"fd00::1\"]\n\
             openings_max = 9\npending_openings_max = 6\nopenings_per_source_max = 8\n\
             head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n\
-            [keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n[names]\nrefresh_s = 7\nstale_max_s = 0\n";
+            dead_peer_timeout_s = 30\n[keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n[names]\nrefresh_s = 7\nstale_max_s = 0\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),

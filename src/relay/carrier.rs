@@ -11,6 +11,7 @@
 //!
 //! A leg is a byte stream on a carrier: today each carrier has one leg.
 
+use super::liveness::Watch;
 use crate::ring::{BufferPool, Pipe, SendQueue};
 use crate::session::{Gone, Moment};
 use crate::tls::record::{HeldRecord, Records};
@@ -78,8 +79,12 @@ pub struct Carrier<S> {
     pub is_send_cancelled: bool,
     /// Since when the send in flight, or what waits behind it, holds received buffers.
     pub holds_since: Moment,
-    /// A send failed: its receive reports the end, after what stands unread in the socket.
-    pub is_broken: bool,
+    /// The connection broke, and this is how: what is read as its end is not one.
+    pub broken: Option<Gone>,
+    /// When something of it was read last.
+    pub read_at: Moment,
+    /// Whether it is polled for errors while it is not read.
+    pub watch: Watch,
     /// Whether its large sends lend their bytes to the kernel.
     pub zero_copy: ZeroCopy,
     /// The send in flight lends.
@@ -124,17 +129,17 @@ impl<S> Carrier<S> {
 
     /// Whether bytes may be given to its socket now, past its queue: nothing is queued, or in flight.
     pub fn takes_at_once(&self) -> bool {
-        self.queue.is_empty() && !self.queue.is_in_flight() && self.pipe.is_none() && !self.is_broken
+        self.queue.is_empty() && !self.queue.is_in_flight() && self.pipe.is_none() && self.broken.is_none()
     }
 
     /// What the end of its stream means.
     pub fn end_of_stream(&self) -> Gone {
         let is_closed = self.wrapping.as_ref().is_none_or(|wrapping| wrapping.records.is_closed_by_peer());
-        match (self.is_broken, is_closed) {
+        match (self.broken, is_closed) {
             // A send took the socket's error: what reads as an end is the end of a broken connection.
-            (true, _) => Gone::Reset,
-            (false, true) => Gone::Finished,
-            (false, false) => Gone::Truncated,
+            (Some(how), _) => how,
+            (None, true) => Gone::Finished,
+            (None, false) => Gone::Truncated,
         }
     }
 
@@ -151,7 +156,9 @@ impl<S> Carrier<S> {
             is_discarding: false,
             is_send_cancelled: false,
             holds_since: Moment::ZERO,
-            is_broken: false,
+            broken: None,
+            read_at: Moment::ZERO,
+            watch: Watch::Off,
             zero_copy: ZeroCopy::Tried,
             is_lending: false,
             is_listed: false,

@@ -3,13 +3,16 @@
 use super::carrier::{Carrier, Reading, Receive, ZeroCopy};
 use super::drain::Drain;
 use super::lending::is_to_lend;
+use super::liveness::Unread;
 use super::mailbox::{Mailbox, Message, NewSession};
 use super::revocation::Revocation;
 use super::session_table::SessionTable;
 use super::slow_readers::{CarrierName, Holders, SendWatch};
 use super::wheel::Wheel;
 use crate::admission::permit::Permit;
-use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, SPLICE_KIB_MIN_DEFAULT, TLS_REST_MS};
+use crate::limits::{
+    BACKLOG_MIB_MAX_DEFAULT, DEAD_PEER_TIMEOUT_S_DEFAULT, SPLICE_KIB_MIN_DEFAULT, TLS_REST_MS,
+};
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, Token};
@@ -32,6 +35,9 @@ pub struct RelayLimits {
     pub zero_copy_bytes_min: Option<usize>,
     /// Smallest frame payload, in bytes, whose rest may be spliced. `None`: none is.
     pub splice_bytes_min: Option<u64>,
+    /// Milliseconds after which the kernel gives up a connection whose peer is silent or takes nothing, as the sockets were
+    /// told. `None`: they were told of none.
+    pub dead_peer_timeout_ms: Option<u64>,
 }
 
 impl Default for RelayLimits {
@@ -40,6 +46,7 @@ impl Default for RelayLimits {
             backlog_bytes_max: (BACKLOG_MIB_MAX_DEFAULT as usize) << 20,
             zero_copy_bytes_min: None,
             splice_bytes_min: Some(SPLICE_KIB_MIN_DEFAULT << 10),
+            dead_peer_timeout_ms: Some(DEAD_PEER_TIMEOUT_S_DEFAULT * 1_000),
         }
     }
 }
@@ -94,6 +101,8 @@ pub struct Relay<R: Ring> {
     /// Receives that wait for buffers, oldest first. An entry may be outdated: its carrier says so.
     parked: VecDeque<(u32, Leg)>,
     pub(super) limits: RelayLimits,
+    /// Legs that were not read.
+    pub(super) unread: Unread,
     /// Sends that hold received buffers.
     pub(super) sends: SendWatch,
     /// Carriers that may hold a backlog.
@@ -136,6 +145,7 @@ impl<R: Ring> Relay<R> {
             ready: Vec::new(),
             parked: VecDeque::new(),
             limits,
+            unread: Unread::default(),
             sends: SendWatch::default(),
             holders: Holders::default(),
             left_behind: HashMap::new(),
@@ -208,6 +218,7 @@ impl<R: Ring> Relay<R> {
         self.end_largest_holders();
         self.start_sends();
         self.rearm_parked();
+        self.watch_unread();
         // What is spliced needs no buffer, and is to be sent at once.
         self.start_sends();
         self.rest_records();
@@ -227,7 +238,8 @@ impl<R: Ring> Relay<R> {
         let revoke_at = self.revocation.as_ref().and_then(Revocation::next_at);
         let patience_ms = self.patience_ms();
         let late_at = self.sends.next_late(patience_ms);
-        let next = [self.wheel.next_expiry(), drain_at, revoke_at, late_at, self.rests_at]
+        let unread_at = self.unread.next_due();
+        let next = [self.wheel.next_expiry(), drain_at, revoke_at, late_at, unread_at, self.rests_at]
             .into_iter()
             .flatten()
             .min();
@@ -265,6 +277,8 @@ impl<R: Ring> Relay<R> {
                 self.on_completion_cancel_receive(index, token.leg(), completion.result);
             }
             Operation::CancelSend => self.on_completion_cancel_send(index, token.leg(), completion.result),
+            Operation::Watch => self.on_completion_watch(index, token.leg(), completion.result),
+            Operation::CancelWatch => self.on_completion_cancel_watch(index, token.leg(), completion.result),
             Operation::Mailbox => {}
         }
         self.free_if_over(index);
@@ -296,8 +310,10 @@ impl<R: Ring> Relay<R> {
 
     fn on_completion_receive(&mut self, index: u32, leg: Leg, completion: Completion) {
         let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        carrier.read_at = self.now;
         if !completion.has_more {
-            live.carriers[leg as usize].receive = Receive::Unarmed;
+            carrier.receive = Receive::Unarmed;
         }
         if let Some(chunk) = completion.chunk {
             self.on_bytes(index, leg, chunk);
@@ -312,18 +328,25 @@ impl<R: Ring> Relay<R> {
             live.carriers[leg as usize].receive = Receive::Parked;
             self.parked.push_back((index, leg));
             add(&self.counters.parked, 1);
+            self.note_unread(index, leg);
             return;
         } else if completion.result == 0 {
             live.carriers[leg as usize].receive = Receive::Over;
-            let how = live.carriers[leg as usize].end_of_stream();
-            live.session.handle_gone(leg, how, self.now, &mut self.effects);
-            self.apply_effects(index, Source::Nothing);
+            let how = self.end_of_stream(index, leg);
+            self.is_gone(index, leg, how);
         } else if completion.result < 0 && !is_to_be_repeated(completion.result) {
             live.carriers[leg as usize].receive = Receive::Over;
-            live.session.handle_gone(leg, Gone::Reset, self.now, &mut self.effects);
-            self.apply_effects(index, Source::Nothing);
+            let how = self.how_it_broke(index, leg, -completion.result);
+            self.is_gone(index, leg, how);
         }
         self.arm_if_wanted(index, leg);
+    }
+
+    fn is_gone(&mut self, index: u32, leg: Leg, how: Gone) {
+        if let Some(live) = self.sessions.get_mut(index) {
+            live.session.handle_gone(leg, how, self.now, &mut self.effects);
+            self.apply_effects(index, Source::Nothing);
+        }
     }
 
     fn on_completion_send(&mut self, index: u32, leg: Leg, mut result: i32, is_lent: bool) {
@@ -349,19 +372,21 @@ impl<R: Ring> Relay<R> {
 
     /// A send is over, and what it sent has left the queue.
     pub(super) fn is_sent(&mut self, index: u32, leg: Leg, result: i32) {
+        let has_failed = result < 0 && !is_to_be_repeated(result);
+        let how = has_failed.then(|| self.how_it_broke(index, leg, -result));
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
         let was_cancelled = std::mem::take(&mut carrier.is_send_cancelled);
         if result > 0 {
             live.session.handle_sent(leg, result as u64, self.now, &mut self.effects);
-        } else if result < 0 && !is_to_be_repeated(result) {
-            carrier.is_broken = true;
+        } else if let Some(how) = how {
+            carrier.broken = Some(how);
             carrier.is_discarding = true;
             // Bytes may stand unread in the socket, a last message and a Close before a reset: then its receive reports
             // the end, behind them.
             let is_read = matches!(carrier.receive, Receive::Armed | Receive::Cancelling | Receive::Parked);
             if !is_of_the_connection(result) || !is_read || live.session.is_paused(leg) {
-                live.session.handle_gone(leg, Gone::Reset, self.now, &mut self.effects);
+                live.session.handle_gone(leg, how, self.now, &mut self.effects);
             }
         }
         if carrier.is_discarding {
@@ -439,7 +464,7 @@ impl<R: Ring> Relay<R> {
             }
             Effect::Pause { leg } => {
                 let carrier = &live.carriers[leg as usize];
-                if carrier.receive == Receive::Armed && !carrier.is_broken {
+                if carrier.receive == Receive::Armed && carrier.broken.is_none() {
                     self.cancel_receive(index, leg);
                 }
             }
@@ -534,6 +559,7 @@ impl<R: Ring> Relay<R> {
             if live.carriers[leg as usize].receive == Receive::Armed {
                 self.cancel_receive(index, leg);
             }
+            self.unwatch(index, leg);
         }
     }
 
@@ -544,10 +570,17 @@ impl<R: Ring> Relay<R> {
         }
     }
 
-    fn cancel(&mut self, index: u32, operation: Operation, leg: Leg) {
+    pub(super) fn cancel(&mut self, index: u32, operation: Operation, leg: Leg) {
         let generation = self.sessions.generation(index);
-        let cancel =
-            if operation == Operation::Send { Operation::CancelSend } else { Operation::CancelReceive };
+        let cancel = match operation {
+            Operation::Send => Operation::CancelSend,
+            Operation::Watch => Operation::CancelWatch,
+            Operation::Receive
+            | Operation::CancelReceive
+            | Operation::CancelSend
+            | Operation::CancelWatch
+            | Operation::Mailbox => Operation::CancelReceive,
+        };
         if let Some(live) = self.sessions.get_mut(index) {
             live.in_flight += 1;
             self.ring.cancel(
@@ -581,11 +614,15 @@ impl<R: Ring> Relay<R> {
     fn arm_if_wanted(&mut self, index: u32, leg: Leg) {
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &live.carriers[leg as usize];
+        if carrier.receive == Receive::Armed {
+            return;
+        }
         // What is left in a broken connection's socket is little, and its end is to be heard of.
-        let is_wanted = !live.session.is_over() && (carrier.is_broken || !live.session.is_paused(leg));
+        let is_wanted = !live.session.is_over() && (carrier.broken.is_some() || !live.session.is_paused(leg));
         if carrier.receive == Receive::Unarmed && is_wanted {
             self.receive(index, leg);
         }
+        self.note_unread(index, leg);
     }
 
     /// Starts one send for every carrier that got something to send in this turn: all of it goes in one.

@@ -50,6 +50,7 @@ impl<R: Ring> Relay<R> {
         if self.splices(index, leg) {
             return;
         }
+        self.unwatch(index, leg);
         let generation = self.sessions.generation(index);
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
@@ -74,7 +75,7 @@ impl<R: Ring> Relay<R> {
             return true;
         }
         let unseen = session.unseen_bytes(leg);
-        if unseen < SPLICE_BYTES_LEAST.min(least) || target.is_discarding || source.is_broken {
+        if unseen < SPLICE_BYTES_LEAST.min(least) || target.is_discarding || source.broken.is_some() {
             return false;
         }
         if !target.queue.is_empty() || target.queue.is_in_flight() {
@@ -91,6 +92,7 @@ impl<R: Ring> Relay<R> {
         };
         if filled > 0 {
             (*fills, *is_awaited) = (*fills + 1, false);
+            source.read_at = self.now;
             target.pipe = Some(pipe);
             session.handle_passed(leg, filled as u64, self.now, &mut self.effects);
             add(&self.counters.spliced_bytes, filled as u64);
@@ -104,6 +106,7 @@ impl<R: Ring> Relay<R> {
             source.receive = Receive::Armed;
             *in_flight += 1;
             self.ring.await_bytes(&source.socket, Token::new(Operation::Receive, index, generation, leg));
+            self.unwatch(index, leg);
             return true;
         }
         // There is something, and it is no bytes: an ordinary receive says what.

@@ -6,6 +6,7 @@
 use super::buffer_pool::BufferPool;
 use super::buffer_ring::{BUFFER_GROUP, BufferRing};
 use super::message_block::MessageBlock;
+use super::peer_state::PeerState;
 use super::pipe::{Pipe, Pipes};
 use super::send_queue::SendQueue;
 use super::token::{Operation, Token};
@@ -199,6 +200,20 @@ impl Ring for KernelRing {
         self.push(opcode::PollAdd::new(types::Fd(socket.as_raw_fd()), libc::POLLOUT as u32).build(), token);
     }
 
+    fn await_break(&mut self, socket: &OwnedFd, token: Token) {
+        // What is not asked for is told all the same: POLLERR and POLLHUP.
+        self.push(opcode::PollAdd::new(types::Fd(socket.as_raw_fd()), 0).build(), token);
+    }
+
+    fn take_error(&mut self, socket: &OwnedFd) -> i32 {
+        let error = SockRef::from(socket).take_error().ok().flatten();
+        error.and_then(|error| error.raw_os_error()).unwrap_or(0)
+    }
+
+    fn peer_state(&mut self, socket: &OwnedFd) -> PeerState {
+        PeerState::of(socket)
+    }
+
     fn open_pipes(&mut self) {
         self.pipes = Pipes::open();
     }
@@ -335,5 +350,49 @@ impl Drop for KernelRing {
         {
             self.pool.give_up();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::net::{TcpListener, TcpStream};
+
+    /// The events that a poll for errors tells within a second, or none.
+    fn events(ring: &mut KernelRing, socket: &OwnedFd) -> Option<i32> {
+        let token = Token::new(Operation::Watch, 0, 0, Leg::Downstream);
+        ring.await_break(socket, token);
+        let mut completions = Vec::new();
+        ring.turn(1_000, &mut completions).unwrap();
+        completions.iter().find(|completion| completion.token == token).map(|completion| completion.result)
+    }
+
+    #[test]
+    fn a_poll_for_errors_tells_of_a_reset_and_in_passing_of_an_end_and_not_of_bytes() {
+        let wake_up = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
+        let mut ring = KernelRing::with_buffers(wake_up, 1).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pair = || {
+            let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            peer.write_all(b"unread").unwrap();
+            (peer, OwnedFd::from(listener.accept().unwrap().0))
+        };
+
+        let (ended, socket) = pair();
+        ended.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(events(&mut ring, &socket), Some(libc::POLLRDHUP.into()));
+        assert_eq!(ring.take_error(&socket), 0);
+
+        let (reset, socket) = pair();
+        SockRef::from(&reset).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(reset);
+        let told = events(&mut ring, &socket).expect("a reset is told");
+        let both = i32::from(libc::POLLERR | libc::POLLHUP);
+        assert_eq!(told & both, both);
+        assert_eq!([0, 1].map(|_| ring.take_error(&socket)), [libc::ECONNRESET, 0], "it is told once");
+
+        let (_stays, socket) = pair();
+        assert_eq!(events(&mut ring, &socket), None);
     }
 }

@@ -16,6 +16,10 @@ pub enum Operation {
     CancelSend = 3,
     /// A poll on the mailbox's event descriptor.
     Mailbox = 4,
+    /// A poll for errors on a leg that is not read.
+    Watch = 5,
+    /// A cancel of the same leg's poll for errors.
+    CancelWatch = 6,
 }
 
 /// An operation's name: our `user_data`. A slot's generation tells its users apart.
@@ -56,6 +60,8 @@ impl Token {
             1 => Operation::Send,
             2 => Operation::CancelReceive,
             3 => Operation::CancelSend,
+            5 => Operation::Watch,
+            6 => Operation::CancelWatch,
             _ => Operation::Mailbox,
         }
     }
@@ -88,6 +94,8 @@ mod tests {
             Operation::CancelReceive,
             Operation::CancelSend,
             Operation::Mailbox,
+            Operation::Watch,
+            Operation::CancelWatch,
         ] {
             for leg in Leg::BOTH {
                 for (slot, generation) in [(0, 0), (SLOTS_MAX as u32 - 1, u32::MAX), (77, 1)] {

@@ -55,6 +55,10 @@ pub enum Gone {
     Truncated,
     /// A reset, or the connection broke.
     Reset,
+    /// Its system acknowledged nothing for so long that the connection was given up.
+    Dead,
+    /// Its system answered, and took nothing for so long that the connection was given up.
+    Stalled,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -218,6 +222,8 @@ impl Session {
             Gone::Finished => self.end_stream(leg, Cause::Ended, now, effects),
             Gone::Truncated => self.end_stream(leg, Cause::Truncated, now, effects),
             Gone::Reset => self.handle_reset(leg, now, effects),
+            Gone::Dead => self.abandon(leg, Cause::DeadPeer, Effect::Discard { leg }, now, effects),
+            Gone::Stalled => self.abandon(leg, Cause::SlowReader, Effect::Discard { leg }, now, effects),
         }
     }
 

@@ -30,7 +30,8 @@ pub enum Cause {
     Idle,
     /// The session reached the API's `longest_life_s`.
     LongestLife,
-    /// An endpoint took so little of what it was sent that the relay's room for such bytes was full, and it held most.
+    /// An endpoint took so little of what it was sent that the relay's room for such bytes was full, and it held most; or it
+    /// took nothing for `dead_peer_timeout_s`, though its system answered.
     SlowReader,
     /// The instance is shutting down.
     Drain,
@@ -73,6 +74,8 @@ pub enum Cause {
     BackendSilent,
     /// The client left before the opening was over.
     ClientGone,
+    /// An endpoint's system acknowledged nothing for `dead_peer_timeout_s`: it is gone without a word, or out of reach.
+    DeadPeer,
     /// Ringgate broke an invariant of its own.
     Bug,
 }
@@ -148,6 +151,7 @@ impl Cause {
         Self::BackendAnswer,
         Self::BackendSilent,
         Self::ClientGone,
+        Self::DeadPeer,
         Self::Bug,
     ];
 
@@ -185,6 +189,7 @@ impl Cause {
             Self::BackendAnswer => "backend_answer",
             Self::BackendSilent => "backend_silent",
             Self::ClientGone => "client_gone",
+            Self::DeadPeer => "dead_peer",
             Self::Bug => "bug",
         }
     }
@@ -220,7 +225,8 @@ impl Cause {
             | Self::Idle
             | Self::LongestLife
             | Self::SlowReader
-            | Self::Revoked => Answer::NotBefore,
+            | Self::Revoked
+            | Self::DeadPeer => Answer::NotBefore,
         }
     }
 
@@ -256,6 +262,8 @@ impl Cause {
             Self::Closed => Farewell::AsItCame,
             Self::Ended => Farewell::PlainEnd,
             Self::Truncated => Farewell::BareFin,
+            Self::DeadPeer if is_culprit => Farewell::Nothing,
+            Self::DeadPeer => Farewell::PlainEnd,
             Self::Reset => Farewell::Reset,
             Self::RecordFault if is_culprit => Farewell::Alert,
             Self::RecordFault => Farewell::BareFin,

@@ -6,9 +6,10 @@ use super::ring::SimRing;
 use super::script::Stop;
 use super::simulation::Simulation;
 use super::world::World;
-use ringgate::limits::{BUFFER_BYTES, OWED_BYTES_HIGH, SLOW_SEND_MS};
+use ringgate::limits::{BUFFER_BYTES, OWED_BYTES_HIGH, SLOW_SEND_MS, UNREAD_PATIENCE_MS};
 use ringgate::relay::Relay;
 use ringgate::relay::carrier::{Reading, Receive};
+use ringgate::relay::liveness::Watch;
 use ringgate::ring::{Chunk, Operation, Pipe, Token};
 use ringgate::session::{Cause, Phase};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Milliseconds beyond its linger time that a session may take to end: a wheel's tick, and completions that take long.
 const OVERTIME_MS: u64 = 500;
 
-/// Operations of one session that may be in flight: a receive and a send on either leg, a cancel of each, and a cancel or
-/// two of operations that were over before it.
-const IN_FLIGHT_MAX: u32 = 12;
+/// Operations of one session that may be in flight: a receive, a send and a poll for errors on either leg, a cancel of each,
+/// and a cancel or two of operations that were over before it.
+const IN_FLIGHT_MAX: u32 = 16;
 
 /// A carrier as it was between two turns.
 struct Carrier {
@@ -26,6 +27,8 @@ struct Carrier {
     user: (u32, u32),
     receive_token: u64,
     send_token: u64,
+    watch_token: u64,
+    watch: Watch,
     in_flight: u32,
     is_over: bool,
     is_paused: bool,
@@ -58,6 +61,8 @@ fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
             user: (name.index, name.generation),
             receive_token: token(Operation::Receive),
             send_token: token(Operation::Send),
+            watch_token: token(Operation::Watch),
+            watch: seen.carrier.watch,
             in_flight: seen.in_flight.into(),
             is_over: seen.session.is_over(),
             is_paused: seen.session.is_paused(name.leg),
@@ -113,6 +118,7 @@ impl Simulation {
         check_places(&world);
         self.check_ends(&world, &carriers);
         check_failed(&world);
+        check_broken(&world);
         check_limits(&world);
     }
 
@@ -168,7 +174,14 @@ impl Simulation {
                 count(&|id| of(id).wrapped.as_ref().is_some_and(|wrapped| wrapped.is_broken())),
             ),
             (Cause::Reset, count(&|id| of(id).is_broken || of(id).failed_at.is_some())),
-            (Cause::SlowReader, count(&|id| of(id).resets_on_close)),
+            (Cause::SlowReader, count(&|id| of(id).resets_on_close || is_given_up(of(id)))),
+            (
+                Cause::DeadPeer,
+                count(&|id| {
+                    let is_silent = of(id).vanished_at.is_some() || world.dead_peer_timeout_ms.is_none();
+                    is_silent && is_given_up(of(id))
+                }),
+            ),
             (Cause::Idle, sessions),
             (Cause::LongestLife, sessions),
             (Cause::Drain, sessions),
@@ -180,6 +193,11 @@ impl Simulation {
             assert!(counted <= most, "{counted} sessions ended as {}, of {most} that can have", cause.name());
         }
     }
+}
+
+/// Whether the system has given a connection up.
+fn is_given_up(connection: &Connection) -> bool {
+    connection.broke.is_some_and(|(_, error)| error != libc::ECONNRESET)
 }
 
 /// Every buffer is in one place, and the heap is within its limit.
@@ -236,6 +254,13 @@ fn check_carrier(ring: &SimRing, carrier: &Carrier, other: &Carrier) {
     let is_received = matches!(carrier.receive, Receive::Armed | Receive::Cancelling);
     assert_eq!(is_open(carrier.receive_token), is_received, "connection {id} is {:?}", carrier.receive);
     assert_eq!(is_open(carrier.send_token), carrier.is_sending, "a send of connection {id} is in flight");
+    let is_watched = matches!(carrier.watch, Watch::Armed | Watch::Cancelling);
+    assert_eq!(
+        is_open(carrier.watch_token),
+        is_watched,
+        "the watch of connection {id} is {:?}",
+        carrier.watch
+    );
     let burst_bytes = (ring.simulated_pool().buffers() + 1) * BUFFER_BYTES;
     let most = OWED_BYTES_HIGH as usize + burst_bytes;
     assert!(carrier.queued_bytes <= most, "connection {id} is owed {} bytes", carrier.queued_bytes);
@@ -352,6 +377,10 @@ fn check_late_sends(ring: &mut SimRing, carriers: &[Carrier]) {
                 "the session of connection {id} is over, and its receive is not cancelled"
             );
         }
+        if ring.in_flight.get(&carrier.watch_token).is_some_and(|operation| operation.cancels == 0) {
+            let (id, is_read) = (carrier.connection, carrier.receive == Receive::Armed);
+            assert!(!carrier.is_over && !is_read, "connection {id} is polled for errors for nothing");
+        }
     }
 }
 
@@ -386,6 +415,20 @@ fn check_failed(world: &World) {
                 "an operation on connection {id} failed at {failed_at}, and its session goes on"
             );
         }
+    }
+}
+
+/// A connection that breaks is noticed, whether its leg is read or not.
+fn check_broken(world: &World) {
+    for (id, connection) in world.connections.iter().enumerate() {
+        let session = &world.sessions[id / 2];
+        let is_over = session.is_over || connection.is_closed || connection.is_held;
+        let Some((broke_at, _)) = connection.broke.filter(|_| !is_over && !connection.is_end_told) else {
+            continue;
+        };
+        let Some(opened_at) = session.opened_at else { continue };
+        let until = broke_at.max(opened_at) + 3 * UNREAD_PATIENCE_MS + OVERTIME_MS;
+        assert!(world.now <= until, "connection {id} broke at {broke_at}, and nobody has noticed");
     }
 }
 

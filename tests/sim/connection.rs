@@ -9,6 +9,7 @@ use super::endpoint::Endpoint;
 use super::records::Wrapped;
 use super::script::Script;
 use fastrand::Rng;
+use ringgate::ring::PeerState;
 use ringgate::session::Leg;
 
 /// Most bytes of an endpoint that wait in the system until the relay reads.
@@ -55,6 +56,17 @@ pub struct Connection {
     pub failed_at: Option<u64>,
     /// The relay was told of its end.
     pub is_end_told: bool,
+    /// Bytes that the relay has sent, as the system sees them, and how many of them the endpoint's system has acknowledged.
+    sent: usize,
+    acknowledged: usize,
+    /// When it last acknowledged some.
+    pub acknowledged_at: u64,
+    /// Since when some stand unacknowledged, and none was acknowledged.
+    pub stands_since: Option<u64>,
+    /// When the endpoint vanished: its system says nothing from then on.
+    pub vanished_at: Option<u64>,
+    /// When the connection broke, and with which error.
+    pub broke: Option<(u64, i32)>,
 }
 
 impl Connection {
@@ -81,6 +93,12 @@ impl Connection {
             next_send_fails: None,
             failed_at: None,
             is_end_told: false,
+            sent: 0,
+            acknowledged: 0,
+            acknowledged_at: 0,
+            stands_since: None,
+            vanished_at: None,
+            broke: None,
         }
     }
 
@@ -139,11 +157,68 @@ impl Connection {
     }
 
     /// The connection breaks; what has arrived can still be read.
-    pub fn break_with(&mut self, error: i32) {
+    pub fn break_with(&mut self, error: i32, now: u64) {
         if !self.is_broken {
             self.is_broken = true;
-            self.error = Some(if self.is_finished { libc::EPIPE } else { error });
+            // Linux, tcp_reset: behind a FIN a reset is told as EPIPE.
+            let is_late_reset = self.is_finished && error == libc::ECONNRESET;
+            self.error = Some(if is_late_reset { libc::EPIPE } else { error });
+            self.broke = Some((now, error));
         }
+    }
+
+    /// The relay has sent so many bytes, or the endpoint has read some: its system acknowledges what it has room for, which is
+    /// half of the room; the rest stands in the relay's own system.
+    pub fn acknowledge(&mut self, sent: usize, read: usize, now: u64) {
+        self.sent += sent;
+        if self.vanished_at.is_none() && !self.is_broken {
+            let has_room = self.taken.len() - self.taken_read <= self.endpoint.habits.room / 2;
+            if has_room && self.acknowledged < self.sent {
+                (self.acknowledged, self.acknowledged_at) = (self.sent, now);
+            } else if read > 0 && self.acknowledged < self.sent {
+                // A part of it, of the byte that is acknowledged last none.
+                (self.acknowledged_at, self.stands_since) = (now, Some(now));
+            }
+        }
+        if self.acknowledged == self.sent {
+            self.stands_since = None;
+        } else {
+            self.stands_since.get_or_insert(now);
+        }
+    }
+
+    /// When the system gives the connection up, if nothing changes.
+    pub fn given_up_at(&self, timeout_ms: Option<u64>) -> Option<u64> {
+        let is_over = self.is_closed || self.is_broken || (self.is_finished && self.is_shut);
+        let since = self.vanished_at.or(self.stands_since).filter(|_| !is_over)?;
+        Some(since + timeout_ms?)
+    }
+
+    /// What the relay's system knows of the endpoint's. A probe was answered lately, or data was sent again.
+    pub fn peer_state(&self, lately: u64, now: u64) -> PeerState {
+        let since_ms = now - self.acknowledged_at;
+        let is_sent_again = self.vanished_at.is_some() && self.acknowledged < self.sent;
+        PeerState {
+            is_closed: self.is_broken || (self.is_finished && self.is_shut),
+            unacknowledged_bytes: (self.sent - self.acknowledged) as u64,
+            since_acknowledged_ms: if self.vanished_at.is_some() { since_ms } else { since_ms.min(lately) },
+            since_data_sent_ms: if is_sent_again { since_ms.min(lately) } else { since_ms },
+        }
+    }
+
+    /// What a poll for errors tells. An end of what is received is among it always (io_uring, IO_POLL_UNMASK).
+    pub fn break_events(&self) -> i32 {
+        let mut events = 0;
+        if self.is_finished || self.is_broken {
+            events |= libc::POLLRDHUP;
+        }
+        if self.is_broken || (self.is_finished && self.is_shut) {
+            events |= libc::POLLHUP;
+        }
+        if self.error.is_some() {
+            events |= libc::POLLERR;
+        }
+        events.into()
     }
 
     /// Whether it ended without an end of its records.

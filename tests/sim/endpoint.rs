@@ -15,6 +15,8 @@ pub enum Leave {
     Close,
     /// It resets the connection.
     Reset,
+    /// It is gone without a word: nothing comes of it any more, and its system acknowledges nothing.
+    Vanish,
 }
 
 /// What an endpoint does when it has read a Close frame, or an end.
@@ -113,7 +115,7 @@ impl World {
     pub fn act(&mut self, id: usize) {
         let now = self.now;
         let connection = &mut self.connections[id];
-        if connection.is_closed {
+        if connection.is_closed || connection.vanished_at.is_some() {
             connection.endpoint.next_write = NEVER;
             connection.endpoint.next_read = NEVER;
             connection.endpoint.leaves = None;
@@ -188,12 +190,13 @@ impl World {
             most => self.rng.usize(1..=most),
         };
         connection.taken_read += read;
+        connection.acknowledge(0, read, now);
         // Until the relay has sent more.
         connection.endpoint.next_read =
             if waiting > read { now + 1 + self.rng.u64(..=habits.read_pause_ms) } else { NEVER };
         if waiting > 0 && connection.endpoint.has_left {
             // Linux: data for a socket that is closed is answered with a reset.
-            connection.break_with(libc::ECONNRESET);
+            connection.break_with(libc::ECONNRESET, now);
             self.trace.note(now, "resets", id, 0);
             return;
         }
@@ -250,7 +253,8 @@ impl World {
                 connection.endpoint.habits.read_bytes = usize::MAX;
                 connection.endpoint.next_read = now;
             }
-            Leave::Reset => connection.break_with(libc::ECONNRESET),
+            Leave::Reset => connection.break_with(libc::ECONNRESET, now),
+            Leave::Vanish => connection.vanished_at = Some(now),
         }
     }
 }

@@ -21,10 +21,14 @@ impl SimRing {
     fn complete(&mut self, token: u64, result: i32, buffer: Option<u16>) {
         let operation = self.in_flight.remove(&token).expect("an operation in flight completes");
         let connection = operation.connection;
-        let is_wait = matches!(operation.kind, Kind::AwaitBytes | Kind::AwaitRoom);
+        let is_wait = matches!(operation.kind, Kind::AwaitBytes | Kind::AwaitRoom | Kind::AwaitBreak);
         let sent = match operation.kind {
             Kind::Receive { .. } | Kind::AwaitBytes => {
                 self.note("receive ends", connection, i64::from(result));
+                None
+            }
+            Kind::AwaitBreak => {
+                self.note("poll for errors ends", connection, i64::from(result));
                 None
             }
             Kind::AwaitRoom => {
@@ -129,7 +133,7 @@ impl SimRing {
     fn finish(&mut self, token: u64, error: i32) {
         let Some(operation) = self.in_flight.get(&token) else { return };
         let done = match &operation.kind {
-            Kind::Receive { .. } | Kind::AwaitBytes | Kind::AwaitRoom => 0,
+            Kind::Receive { .. } | Kind::AwaitBytes | Kind::AwaitRoom | Kind::AwaitBreak => 0,
             Kind::Send(sending) => sending.done as i32,
         };
         self.complete(token, if done > 0 { done } else { -error }, None);
@@ -140,7 +144,7 @@ impl SimRing {
         let Some(operation) = self.in_flight.get(&token) else { return };
         match operation.kind {
             Kind::Receive { once } => self.receive_on(token, once),
-            Kind::AwaitBytes | Kind::AwaitRoom => self.wait_on(token),
+            Kind::AwaitBytes | Kind::AwaitRoom | Kind::AwaitBreak => self.wait_on(token),
             Kind::Send(_) => self.send_on(token),
         }
     }
@@ -153,6 +157,7 @@ impl SimRing {
             || match operation.kind {
                 Kind::Receive { .. } | Kind::AwaitBytes => connection.is_readable(),
                 Kind::AwaitRoom => connection.is_broken || connection.room() > 0,
+                Kind::AwaitBreak => connection.break_events() != 0,
                 Kind::Send(_) => {
                     connection.is_broken || connection.room() > 0 || connection.next_send_fails.is_some()
                 }
@@ -167,7 +172,13 @@ impl SimRing {
         } else if operation.is_finishing {
             self.finish(token, libc::ECANCELED);
         } else if self.could_go_on(operation) {
-            self.complete(token, libc::POLLIN.into(), None);
+            let events = match operation.kind {
+                Kind::AwaitBreak => self.world.borrow().connections[operation.connection].break_events(),
+                Kind::Receive { .. } | Kind::AwaitBytes | Kind::AwaitRoom | Kind::Send(_) => {
+                    libc::POLLIN.into()
+                }
+            };
+            self.complete(token, events, None);
         }
     }
 
@@ -315,7 +326,8 @@ impl SimRing {
     /// What a connection takes of a send without waiting; nothing if it would have to wait.
     pub fn send_at_once(&mut self, id: usize, bytes: &[u8]) -> Option<i32> {
         if self.draws_permille(self.odds.breaks) {
-            self.world.borrow_mut().connections[id].break_with(libc::ETIMEDOUT);
+            let now = self.now_ms();
+            self.world.borrow_mut().connections[id].break_with(libc::ETIMEDOUT, now);
         }
         let fails = self.draws_permille(self.odds.fails);
         let is_interrupted = self.draws(self.odds.short_send.min(20));
@@ -356,7 +368,8 @@ impl SimRing {
         let (id, is_finishing) = (operation.connection, operation.is_finishing);
         let has_sent = matches!(&operation.kind, Kind::Send(sending) if sending.done > 0);
         if self.draws_permille(self.odds.breaks) {
-            self.world.borrow_mut().connections[id].break_with(libc::ETIMEDOUT);
+            let now = self.now_ms();
+            self.world.borrow_mut().connections[id].break_with(libc::ETIMEDOUT, now);
         }
         let fails = self.draws_permille(self.odds.fails).then_some(libc::ENOMEM);
         let mut world = self.world.borrow_mut();

@@ -43,8 +43,18 @@ fn every_promise_holds_after_every_turn() {
     let seeds = from_environment("RINGGATE_SIM_SEEDS").unwrap_or(SEEDS);
     let mut total = Summary::default();
     for seed in 0..seeds {
-        let Summary { turns, sessions, taken_back, parked, slow_readers, bytes, spliced, went_on } =
-            run_seed(seed, None);
+        let Summary {
+            turns,
+            sessions,
+            taken_back,
+            parked,
+            slow_readers,
+            bytes,
+            spliced,
+            dead_peers,
+            hidden_breaks,
+            went_on,
+        } = run_seed(seed, None);
         total.turns += turns;
         total.sessions += sessions;
         total.taken_back += taken_back;
@@ -52,11 +62,21 @@ fn every_promise_holds_after_every_turn() {
         total.slow_readers += slow_readers;
         total.bytes += bytes;
         total.spliced += spliced;
+        total.dead_peers += dead_peers;
         total.went_on += went_on;
+        total.hidden_breaks += hidden_breaks;
     }
     println!("{seeds} seeds: {total:?}");
     if seeds >= SEEDS {
-        let met = [total.taken_back, total.parked, total.slow_readers, total.spliced, total.went_on as u64];
+        let met = [
+            total.taken_back,
+            total.parked,
+            total.slow_readers,
+            total.spliced,
+            total.dead_peers,
+            total.hidden_breaks,
+            total.went_on as u64,
+        ];
         assert!(met.iter().all(|count| *count > seeds / 100), "the seeds meet too little: {total:?}");
     }
 }

@@ -10,7 +10,7 @@ use super::script::Script;
 use super::simulation::{Simulation, telling};
 use super::world::World;
 use fastrand::Rng;
-use ringgate::limits::{RECORD_TIMEOUT_MS, SLOW_SEND_MS};
+use ringgate::limits::{RECORD_TIMEOUT_MS, SLOW_SEND_MS, UNREAD_PATIENCE_MS};
 use ringgate::session::{Cause, Leg, SessionLimits};
 use ringgate::tls::record::Role;
 use ringgate::websocket::ReservedBits;
@@ -58,6 +58,7 @@ fn one_session(habits: [Habits; 2], scripts: [Script; 2], early: usize, buffers:
         backlog_bytes_max: 64 << 20,
         zero_copy_bytes_min: None,
         splice_bytes_min: None,
+        dead_peer_timeout_ms: None,
         arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
     };
     Simulation::new(scenario, World::new(0, Rng::with_seed(0), None))
@@ -211,6 +212,7 @@ fn parked_receives_are_armed_in_turn_though_those_before_them_are_idle() {
         backlog_bytes_max: 64 << 20,
         zero_copy_bytes_min: None,
         splice_bytes_min: None,
+        dead_peer_timeout_ms: None,
         arrivals: vec![(0, Arrival::Session(Box::new(hog))), quiet(5), quiet(5), quiet(5)],
     };
     let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
@@ -291,6 +293,7 @@ fn a_record_that_drips_in_has_until_its_deadline_however_often_a_byte_comes() {
         backlog_bytes_max: 64 << 20,
         zero_copy_bytes_min: None,
         splice_bytes_min: None,
+        dead_peer_timeout_ms: None,
         arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
     };
     let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
@@ -327,6 +330,7 @@ fn what_a_half_closed_session_still_moves_goes_on_beyond_its_linger_time() {
             backlog_bytes_max: 64 << 20,
             zero_copy_bytes_min: None,
             splice_bytes_min: None,
+            dead_peer_timeout_ms: None,
             arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
         };
         let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
@@ -352,5 +356,141 @@ fn what_a_half_closed_session_still_moves_goes_on_beyond_its_linger_time() {
             assert!((LIMITS.linger_ms..LIMITS.linger_ms + 500).contains(&silence), "{silence}");
             simulation.run();
         });
+    }
+}
+
+#[test]
+fn a_reset_of_a_leg_whose_receive_is_parked_is_heard_of() {
+    let quiet = |at, script| {
+        let connections = [
+            Connection::new(Endpoint::new(QUIET, at), Script::new(Leg::Downstream, false), 0),
+            Connection::new(Endpoint::new(QUIET, at), script, 0),
+        ];
+        let plan = Plan { connections, limits: LIMITS, mask: [0; 4], records: [None, None] };
+        (at, Arrival::Session(Box::new(plan)))
+    };
+    // The first session's client reads nothing, and the only buffer cannot be taken back from it.
+    let hog = [
+        Connection::new(Endpoint::new(DEAF, 0), Script::new(Leg::Downstream, false), 0),
+        Connection::new(Endpoint::new(QUIET, 0), messages(Leg::Upstream, &[5_000]), 0),
+    ];
+    let hog = Plan { connections: hog, limits: LIMITS, mask: [0; 4], records: [None, None] };
+    let scenario = Scenario {
+        odds: Odds { cancel_misses: 100, waits: 8, ..Odds::default() },
+        buffers: 1,
+        posted_max: 1,
+        backlog_bytes_max: 64 << 20,
+        zero_copy_bytes_min: None,
+        splice_bytes_min: None,
+        dead_peer_timeout_ms: None,
+        arrivals: vec![
+            (0, Arrival::Session(Box::new(hog))),
+            quiet(5, messages(Leg::Upstream, &[100])),
+            quiet(5, messages(Leg::Upstream, &[100])),
+        ],
+    };
+    let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
+    let world = simulation.world.clone();
+    telling(&world, || {
+        simulation.turn_until("parked receives", |world| world.now >= 20);
+        assert!(simulation.counters.parked.load(Ordering::Relaxed) >= 2);
+        // One is reset before its leg is polled, the other one while it is. Time goes slowly while cancels are repeated.
+        let turn_to = |simulation: &mut Simulation, until: u64| {
+            while simulation.world.borrow().now < until {
+                simulation.turn();
+            }
+        };
+        simulation.world.borrow_mut().leave(2 + BACKEND, Leave::Reset);
+        turn_to(&mut simulation, 30 + UNREAD_PATIENCE_MS);
+        assert_eq!(simulation.terminations(Cause::Reset), 1);
+        simulation.world.borrow_mut().leave(4 + BACKEND, Leave::Reset);
+        turn_to(&mut simulation, 40 + UNREAD_PATIENCE_MS);
+        assert_eq!(simulation.terminations(Cause::Reset), 2);
+        assert_eq!(simulation.world.borrow().hidden_breaks, 2);
+        simulation.relay.ring_mut().odds = Odds::default();
+        simulation.world.borrow_mut().leave(BACKEND, Leave::Reset);
+        simulation.turn_until("the end", |world| world.connections.iter().all(|all| all.is_closed));
+    });
+}
+
+/// A client that does not read, and what its backend sends before it leaves: more than there is room for.
+fn held_back(leave: Leave) -> Simulation {
+    let script = messages(Leg::Upstream, &[200_000; 10]);
+    let mut simulation = one_session([DEAF, QUIET], [messages(Leg::Downstream, &[]), script], 0, 16);
+    let world = simulation.world.clone();
+    telling(&world, || {
+        open(&mut simulation);
+        simulation.turn_until("a leg that is polled", |world| world.now >= 2 * UNREAD_PATIENCE_MS + 50);
+        simulation.world.borrow_mut().leave(BACKEND, leave);
+        let now = simulation.world.borrow().now;
+        simulation.turn_until("some time", |world| world.now >= now + 2 * UNREAD_PATIENCE_MS);
+    });
+    simulation
+}
+
+#[test]
+fn a_reset_behind_a_reader_that_stopped_ends_both_and_an_end_behind_it_ends_none() {
+    let simulation = held_back(Leave::Reset);
+    assert_eq!(simulation.terminations(Cause::Reset), 1);
+    assert!(simulation.world.borrow().connections[CLIENT].resets_on_close);
+    simulation.run();
+
+    let mut simulation = held_back(Leave::Finish);
+    assert_eq!(Cause::ALL.iter().map(|cause| simulation.terminations(*cause)).sum::<usize>(), 0);
+    {
+        let mut world = simulation.world.borrow_mut();
+        assert!(!world.connections[BACKEND].is_end_told);
+        let now = world.now;
+        world.connections[CLIENT].endpoint.habits = EAGER;
+        world.connections[CLIENT].endpoint.wake_reader(now);
+    }
+    simulation.turn_until("the end", |world| world.connections[CLIENT].is_closed);
+    assert_eq!(simulation.terminations(Cause::Ended), 1);
+    let world = simulation.world.borrow();
+    let backend = &world.connections[BACKEND];
+    assert_eq!(backend.read, backend.arrived, "all that had arrived was read");
+    drop(world);
+    simulation.run();
+}
+
+/// A session of which one endpoint vanishes while the other one sends a message every ten milliseconds.
+fn vanished(leg: Leg, dead_peer_timeout_ms: Option<u64>) -> (Simulation, u64) {
+    let talkative = Habits { write_pause_ms: 20, write_bytes: 12, ..QUIET };
+    let connections = Leg::BOTH.map(|each| {
+        let sizes: &[usize] = if each == leg { &[] } else { &[10; 2_000] };
+        Connection::new(Endpoint::new(talkative, 0), messages(each, sizes), 0)
+    });
+    let plan = Plan { connections, limits: LIMITS, mask: [1; 4], records: [None, None] };
+    let scenario = Scenario {
+        odds: Odds::default(),
+        buffers: 8,
+        posted_max: 4,
+        backlog_bytes_max: 64 << 20,
+        zero_copy_bytes_min: None,
+        splice_bytes_min: None,
+        dead_peer_timeout_ms,
+        arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
+    };
+    let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
+    let world = simulation.world.clone();
+    let vanished_at = telling(&world, || {
+        simulation.turn_until("some messages", |world| world.now >= 100);
+        simulation.world.borrow_mut().leave(leg as usize, Leave::Vanish);
+        let vanished_at = simulation.world.borrow().now;
+        simulation
+            .turn_until("the end", |world| world.sessions.first().is_some_and(|session| session.is_over));
+        vanished_at
+    });
+    (simulation, vanished_at)
+}
+
+#[test]
+fn a_vanished_endpoint_is_a_dead_peer_whoever_talks_to_it() {
+    for leg in Leg::BOTH {
+        let (simulation, vanished_at) = vanished(leg, Some(2_000));
+        let took_ms = simulation.world.borrow().now - vanished_at;
+        assert!((2_000..2_000 + LIMITS.linger_ms + 200).contains(&took_ms), "{took_ms}");
+        assert_eq!(simulation.terminations(Cause::DeadPeer), 1);
+        simulation.run();
     }
 }

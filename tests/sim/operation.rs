@@ -15,6 +15,8 @@ pub enum Kind {
     Send(Sending),
     /// A wait for room; for its queue it is a send of nothing.
     AwaitRoom,
+    /// A poll for errors.
+    AwaitBreak,
 }
 
 /// What stands in a pipe, from which connection.

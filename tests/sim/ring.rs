@@ -8,7 +8,9 @@ use super::arrivals::Arrivals;
 use super::operation::{CompletionQueue, Entry, InFlight, Kind, Lent, PipeContent, Posted, Sending};
 use super::world::{Fault, Shared, SimSocket};
 use ringgate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES, SEND_PIECES_MAX};
-use ringgate::ring::{BufferPool, Chunk, Completion, Operation, Pipe, Ring, RingError, SendQueue, Token};
+use ringgate::ring::{
+    BufferPool, Chunk, Completion, Operation, PeerState, Pipe, Ring, RingError, SendQueue, Token,
+};
 use ringgate::session::Moment;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -169,7 +171,7 @@ impl SimRing {
             if let Some(address) = self.addresses.get(&index) {
                 let buffer = *address..*address + BUFFER_BYTES + BUFFER_HEADROOM_BYTES;
                 let is_sent = |operation: &InFlight| match &operation.kind {
-                    Kind::Receive { .. } | Kind::AwaitBytes | Kind::AwaitRoom => false,
+                    Kind::Receive { .. } | Kind::AwaitBytes | Kind::AwaitRoom | Kind::AwaitBreak => false,
                     Kind::Send(sending) => sending.pieces.iter().any(|(at, _)| buffer.contains(at)),
                 };
                 let sender = self.in_flight.values().find(|operation| is_sent(operation));
@@ -213,11 +215,13 @@ impl SimRing {
             let connection = &mut world.connections[id];
             connection.in_flight -= 1;
             let is_send = Token::from_bits(token).operation() == Operation::Send;
+            let is_watch = Token::from_bits(token).operation() == Operation::Watch;
             let is_failure = result < 0 && ![libc::ECANCELED, libc::EINTR].contains(&-result);
-            if is_failure && result != -libc::ENOBUFS {
+            // A poll for errors tells of none by failing: it is armed again.
+            if is_failure && result != -libc::ENOBUFS && !is_watch {
                 connection.failed_at.get_or_insert(now);
             }
-            if !is_send && (result == 0 || (is_failure && result != -libc::ENOBUFS)) {
+            if !is_send && !is_watch && (result == 0 || (is_failure && result != -libc::ENOBUFS)) {
                 connection.is_end_told = true;
                 world.sessions[id / 2].half_closed_at.get_or_insert(now);
             }
@@ -295,6 +299,42 @@ impl Ring for SimRing {
         self.note("relay awaits room", socket.id, 0);
         queue.begin_wait();
         self.start(socket.id, token, Kind::AwaitRoom);
+    }
+
+    fn await_break(&mut self, socket: &SimSocket, token: Token) {
+        assert_eq!(token.operation(), Operation::Watch);
+        let is_read = |operation: &InFlight| {
+            operation.connection == socket.id
+                && matches!(operation.kind, Kind::Receive { .. } | Kind::AwaitBytes)
+        };
+        assert!(
+            !self.in_flight.values().any(is_read),
+            "connection {} is polled while it is received",
+            socket.id
+        );
+        self.note("relay polls for errors", socket.id, 0);
+        self.start(socket.id, token, Kind::AwaitBreak);
+    }
+
+    fn take_error(&mut self, socket: &SimSocket) -> i32 {
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        let connection = &mut world.connections[socket.id];
+        if connection.is_broken {
+            connection.failed_at.get_or_insert(now);
+            connection.is_end_told = true;
+            world.hidden_breaks += 1;
+        }
+        world.connections[socket.id].error.take().unwrap_or(0)
+    }
+
+    fn peer_state(&mut self, socket: &SimSocket) -> PeerState {
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        // Of a live peer's probes one is answered in each half of the time-out.
+        let most = world.dead_peer_timeout_ms.unwrap_or(1_000) / 2;
+        let lately = world.rng.u64(..=most);
+        world.connections[socket.id].peer_state(lately, now)
     }
 
     fn open_pipes(&mut self) {
@@ -415,8 +455,11 @@ impl Ring for SimRing {
     }
 
     fn cancel(&mut self, target: Token, token: Token) {
-        let cancels =
-            [(Operation::Receive, Operation::CancelReceive), (Operation::Send, Operation::CancelSend)];
+        let cancels = [
+            (Operation::Receive, Operation::CancelReceive),
+            (Operation::Send, Operation::CancelSend),
+            (Operation::Watch, Operation::CancelWatch),
+        ];
         assert!(cancels.contains(&(target.operation(), token.operation())), "{token:?} cancels {target:?}");
         let bits = target.to_bits();
         let name = name_of(bits);

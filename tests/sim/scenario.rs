@@ -20,6 +20,7 @@ pub struct Scenario {
     pub backlog_bytes_max: usize,
     pub zero_copy_bytes_min: Option<usize>,
     pub splice_bytes_min: Option<u64>,
+    pub dead_peer_timeout_ms: Option<u64>,
     pub arrivals: Vec<(u64, Arrival)>,
 }
 
@@ -86,6 +87,7 @@ impl Scenario {
             backlog_bytes_max: if rng.bool() { rng.usize(1_000..100_000) } else { 64 << 20 },
             zero_copy_bytes_min: rng.bool().then(|| rng.usize(1..2_000)),
             splice_bytes_min: rng.bool().then(|| rng.u64(100..4_000)),
+            dead_peer_timeout_ms: rng.bool().then(|| rng.u64(100..3_000)),
             arrivals,
         }
     }
@@ -160,7 +162,7 @@ fn wrap(rng: &mut Rng, connection: &mut Connection, leg: Leg) -> Box<dyn Records
 }
 
 fn any_leave(rng: &mut Rng) -> Leave {
-    [Leave::Finish, Leave::Finish, Leave::Close, Leave::Reset][rng.usize(..4)]
+    [Leave::Finish, Leave::Finish, Leave::Close, Leave::Reset, Leave::Vanish][rng.usize(..5)]
 }
 
 fn any_habits(rng: &mut Rng, load: Load, pace: Pace, at: u64) -> Habits {

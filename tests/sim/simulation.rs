@@ -37,6 +37,9 @@ pub struct Summary {
     pub spliced: u64,
     /// Sessions that moved bytes for longer than their linger time after one of their legs had ended.
     pub went_on: usize,
+    pub dead_peers: u64,
+    /// Times that a reset stood behind bytes that were not read.
+    pub hidden_breaks: u64,
 }
 
 impl Simulation {
@@ -48,13 +51,16 @@ impl Simulation {
             backlog_bytes_max,
             zero_copy_bytes_min,
             splice_bytes_min,
+            dead_peer_timeout_ms,
             arrivals,
         } = scenario;
         let mailbox = Mailbox::new().expect("a descriptor is left");
         let arrivals = Arrivals::new(Arc::clone(&mailbox), arrivals);
         let ring = SimRing::new(&world, odds, buffers, posted_max, arrivals);
         let counters = Arc::new(WorkerCounters::default());
-        let limits = RelayLimits { backlog_bytes_max, zero_copy_bytes_min, splice_bytes_min };
+        let limits =
+            RelayLimits { backlog_bytes_max, zero_copy_bytes_min, splice_bytes_min, dead_peer_timeout_ms };
+        world.borrow_mut().dead_peer_timeout_ms = dead_peer_timeout_ms;
         let relay = Relay::new(ring, mailbox, Arc::clone(&counters), limits);
         Self { relay: ManuallyDrop::new(relay), world, counters, backlog_bytes_max }
     }
@@ -106,6 +112,8 @@ impl Simulation {
             bytes: world.connections.iter().map(|connection| connection.taken.len()).sum(),
             spliced: count(&self.counters.spliced_bytes),
             went_on: world.sessions.iter().filter(|session| session.went_on).count(),
+            dead_peers: self.counters.terminations_of(Cause::DeadPeer, Phase::Relay),
+            hidden_breaks: world.hidden_breaks,
         };
         drop(world);
         ManuallyDrop::into_inner(self.relay);

@@ -71,6 +71,10 @@ pub struct World {
     pub revoked_by: Option<u64>,
     /// The relay was told to drain, and cuts what is left at this time.
     pub cuts_at: Option<u64>,
+    /// When the system gives up a connection whose peer is silent, or has no room.
+    pub dead_peer_timeout_ms: Option<u64>,
+    /// Times that the relay heard of a break by polling a leg that it did not read.
+    pub hidden_breaks: u64,
 }
 
 /// An API that ends its sessions when it is revoked.
@@ -97,6 +101,8 @@ impl World {
             api: revocable_api(),
             revoked_by: None,
             cuts_at: None,
+            dead_peer_timeout_ms: None,
+            hidden_breaks: 0,
         }))
     }
 
@@ -110,14 +116,23 @@ impl World {
         is_due
     }
 
-    /// Lets endpoints do what is due; gives when the next one is.
+    /// Lets endpoints do what is due, and the system give up what it waited for; gives when the next one is.
     pub fn act_all(&mut self) -> u64 {
+        let timeout_ms = self.dead_peer_timeout_ms;
         for id in 0..self.connections.len() {
             if self.connections[id].endpoint.next_at() <= self.now {
                 self.act(id);
             }
+            if self.connections[id].given_up_at(timeout_ms).is_some_and(|at| at <= self.now) {
+                self.trace.note(self.now, "is given up", id, 0);
+                let error = if self.rng.bool() { libc::ETIMEDOUT } else { libc::EHOSTUNREACH };
+                self.connections[id].break_with(error, self.now);
+            }
         }
-        self.connections.iter().map(|connection| connection.endpoint.next_at()).min().unwrap_or(u64::MAX)
+        let next_of = |connection: &Connection| {
+            connection.given_up_at(timeout_ms).unwrap_or(u64::MAX).min(connection.endpoint.next_at())
+        };
+        self.connections.iter().map(next_of).min().unwrap_or(u64::MAX)
     }
 
     /// The system takes bytes of the relay's for an endpoint: they must be the other one's, or a Close frame of ours.
@@ -129,6 +144,8 @@ impl World {
             }
             None => self.take_said(id, bytes),
         }
+        let now = self.now;
+        self.connections[id].acknowledge(bytes.len(), 0, now);
     }
 
     fn take_said(&mut self, id: usize, bytes: &[u8]) {

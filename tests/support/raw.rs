@@ -1,6 +1,7 @@
 //! One end of a connection, byte by byte, with a time limit on every step.
 
 use super::PATIENCE;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -73,6 +74,28 @@ impl Raw {
     /// Sends, and does not mind if the peer is gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Sends these bytes again and again until the other side has taken none for so long; gives how many it took.
+    pub fn flood(&mut self, bytes: &[u8], time: Duration) -> usize {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut taken = 0;
+        let poll_time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        loop {
+            match self.stream.write(&bytes[taken % bytes.len()..]) {
+                Ok(count) => taken += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock, "a peer that is there");
+                    let mut watched = [PollFd::new(&self.stream, PollFlags::OUT)];
+                    if matches!(poll(&mut watched, Some(&poll_time)), Ok(0)) {
+                        break;
+                    }
+                }
+            }
+        }
+        self.stream.set_nonblocking(false).unwrap();
+        taken
     }
 
     /// Reads to the end of a head; gives it as text.

@@ -3,6 +3,7 @@
 use super::raw::Raw;
 use bytes::Bytes;
 use ringgate::admission::places::Places;
+use ringgate::front::socket::give_up_dead_peers;
 use ringgate::observe::WorkerCounters;
 use ringgate::relay::{Mailbox, Message, NewSession, Relay, RelayLimits};
 use ringgate::ring::KernelRing;
@@ -16,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Frames are judged and counted, of any size.
 pub const STRICT: SessionLimits = SessionLimits {
@@ -39,6 +41,8 @@ pub struct TestRelay {
     mailbox: Arc<Mailbox<OwnedFd>>,
     listener: TcpListener,
     thread: JoinHandle<()>,
+    /// Its sockets give up dead peers after this time.
+    dead_peer_timeout: Option<Duration>,
 }
 
 impl TestRelay {
@@ -54,7 +58,8 @@ impl TestRelay {
             }
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self { counters, places: Places::new(100_000), mailbox, listener, thread }
+        let dead_peer_timeout = limits.dead_peer_timeout_ms.map(Duration::from_millis);
+        Self { counters, places: Places::new(100_000), mailbox, listener, thread, dead_peer_timeout }
     }
 
     /// Opens a session; gives its client and its backend. With `room`, the client's connection holds about so many bytes.
@@ -91,6 +96,9 @@ impl TestRelay {
         };
         let (inside, _) = self.listener.accept().unwrap();
         inside.set_nodelay(true).unwrap();
+        if let Some(timeout) = self.dead_peer_timeout {
+            give_up_dead_peers(SockRef::from(&inside), timeout).unwrap();
+        }
         if let Some(bytes) = room {
             SockRef::from(&inside).set_send_buffer_size(bytes).unwrap();
         }

@@ -17,21 +17,21 @@ use std::thread::JoinHandle;
 use tempfile::TempDir;
 
 /// Where backends are, as a certificate has it.
-const HOST: &str = "127.0.0.1";
+pub(crate) const HOST: &str = "127.0.0.1";
 
 const FAILED: &str = "the backend's TLS handshake failed";
 
-fn api(backend: &Backend, tls: &str) -> String {
+pub(crate) fn api(backend: &Backend, tls: &str) -> String {
     let lines = format!("answer_timeout_ms = 2000\ndial_timeout_ms = 2000\nlinger_s = 1\n{tls}");
     api_file("t", backend.address, &lines).replace("ws://", "wss://")
 }
 
-fn gateway(api: &str) -> TestInstance {
+pub(crate) fn gateway(api: &str) -> TestInstance {
     TestInstance::start_with("workers = 1\ndrain_s = 0", &[("t", api)])
 }
 
 /// The line by which an API trusts an authority.
-fn trusts(folder: &Path, authority: &Authority) -> String {
+pub(crate) fn trusts(folder: &Path, authority: &Authority) -> String {
     let file = folder.join("ca.pem");
     std::fs::write(&file, authority.pem()).unwrap();
     format!("tls = {{ ca = \"{}\" }}", file.display())

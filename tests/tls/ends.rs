@@ -157,6 +157,8 @@ fn provoked(cause: Cause) -> Provoked {
         Cause::Revoked => ByRinggate("", |gateway| gateway.publish(&[])),
         // Sockets with little room of their own.
         Cause::SlowReader => Elsewhere("slow_readers::a_slow_reader_is_reset_and_the_other_leg_ends_plainly"),
+        // A loopback loses nobody.
+        Cause::DeadPeer => Elsewhere("tests/checks/dead_peers"),
         Cause::Bug => Elsewhere("session::life::tests::farewells"),
         Cause::InstanceFull
         | Cause::ApiFull

@@ -11,6 +11,7 @@ mod ends;
 mod files;
 mod gateway;
 mod handshakes;
+mod hidden_ends;
 mod listeners;
 mod peer;
 #[path = "../../src/tls/tests/pki.rs"]

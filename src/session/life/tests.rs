@@ -5,5 +5,6 @@ mod driver;
 mod endings;
 mod farewells;
 mod half_closed;
+mod lost;
 mod random;
 mod records;

@@ -90,6 +90,10 @@ fn provoke(driver: &mut Driver, cause: Cause, by: Leg, standing: Standing) -> Op
             driver.reset(by);
             return Some(Vec::new());
         }
+        Cause::DeadPeer => {
+            driver.gone(by, Gone::Dead);
+            return Some(Vec::new());
+        }
         Cause::Idle => {
             driver.pass(IDLE_MS);
             return Some(Vec::new());

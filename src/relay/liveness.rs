@@ -1,0 +1,201 @@
+//! Whether the endpoints of a session are still there: legs that are not read, and how connections broke.
+//!
+//! A receive hears of everything that becomes of its connection. A leg that is not read has none: the other leg takes too little,
+//! or buffers are wanting. A reset would stand behind its unread bytes, and nobody would hear of it. So when that lasts, its
+//! socket is polled for errors.
+//!
+//! ```text
+//!        not read               not read for long            the poll tells
+//! Off ─────────────► Listed ──────────────────────► Armed ─────────────────► Off, or Spent: both directions
+//!  ▲                   │                             │ read, or over                 were over in order
+//!  │     read          │                             ▼
+//!  └───────────────────┴──── last completion ── Cancelling
+//! ```
+//!
+//! A FIN behind unread bytes is no error: it is heard of when they are read.
+//!
+//! Not here: what becomes of the session (`session`), and how the kernel tells one end from another (`ring::peer_state`).
+
+use super::carrier::{Carrier, Receive};
+use super::run::{Relay, Source, named};
+use super::slow_readers::CarrierName;
+use crate::limits::UNREAD_PATIENCE_MS;
+use crate::ring::{Operation, Ring, Token};
+use crate::session::{Gone, Leg, Moment};
+use std::collections::VecDeque;
+
+/// Whether a carrier that is not read is polled for errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// It is not.
+    Off,
+    /// It is on the list of those that were not read: it is looked at again.
+    Listed,
+    /// A poll is in flight.
+    Armed,
+    /// The poll is being cancelled: its last completion is awaited.
+    Cancelling,
+    /// Both directions are over, and nothing more can become of the connection: what it received waits to be read.
+    Spent,
+}
+
+/// Carriers that were not read, and since when they are on the list: one entry each, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Unread(VecDeque<(CarrierName, Moment)>);
+
+impl Unread {
+    fn add(&mut self, name: CarrierName, now: Moment) {
+        self.0.push_back((name, now));
+    }
+
+    /// Takes the oldest one if it is due.
+    fn take_due(&mut self, now: Moment) -> Option<CarrierName> {
+        self.next_due().filter(|due| *due <= now)?;
+        self.0.pop_front().map(|(name, _)| name)
+    }
+
+    /// When the oldest one is due.
+    pub(super) fn next_due(&self) -> Option<Moment> {
+        self.0.front().map(|(_, since)| since.after_millis(UNREAD_PATIENCE_MS))
+    }
+}
+
+impl<S> Carrier<S> {
+    /// Whether nobody hears what becomes of the connection, unless it is polled.
+    fn is_unread(&self) -> bool {
+        matches!(self.receive, Receive::Unarmed | Receive::Parked)
+    }
+}
+
+impl<R: Ring> Relay<R> {
+    /// A leg may not be read from here on: if so, that is looked at when it has lasted.
+    pub(super) fn note_unread(&mut self, index: u32, leg: Leg) {
+        let generation = self.sessions.generation(index);
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        if carrier.watch == Watch::Off && carrier.is_unread() && !live.session.is_over() {
+            carrier.watch = Watch::Listed;
+            self.unread.add(CarrierName { index, generation, leg }, self.now);
+        }
+    }
+
+    /// Polls legs for errors that have not been read for long.
+    pub(super) fn watch_unread(&mut self) {
+        while let Some(name) = self.unread.take_due(self.now) {
+            let CarrierName { index, generation, leg } = name;
+            if named(&mut self.sessions, name).is_none() {
+                continue;
+            }
+            let Some(live) = self.sessions.get_mut(index) else { continue };
+            let carrier = &mut live.carriers[leg as usize];
+            carrier.watch = Watch::Off;
+            if live.session.is_over() || !carrier.is_unread() {
+                continue;
+            }
+            if carrier.read_at.after_millis(UNREAD_PATIENCE_MS) > self.now {
+                // It was read meanwhile.
+                self.note_unread(index, leg);
+                continue;
+            }
+            carrier.watch = Watch::Armed;
+            live.in_flight += 1;
+            self.ring.await_break(&carrier.socket, Token::new(Operation::Watch, index, generation, leg));
+        }
+    }
+
+    /// The leg is read again, or its session is over: the poll, if there is one, has no purpose any more.
+    pub(super) fn unwatch(&mut self, index: u32, leg: Leg) {
+        if let Some(live) = self.sessions.get_mut(index)
+            && live.carriers[leg as usize].watch == Watch::Armed
+        {
+            live.carriers[leg as usize].watch = Watch::Cancelling;
+            self.cancel(index, Operation::Watch, leg);
+        }
+    }
+
+    pub(super) fn on_completion_watch(&mut self, index: u32, leg: Leg, result: i32) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        carrier.watch = Watch::Off;
+        let events = result.max(0) as u32;
+        // An end of what is received is told too (POLLRDHUP), whether it is asked for or not, and at once when it is there already.
+        // It is left to whoever reads. From there on the leg is looked at from time to time.
+        let is_told = events & (libc::POLLERR | libc::POLLHUP) as u32 != 0;
+        if !is_told || live.session.is_over() || !carrier.is_unread() {
+            return self.note_unread(index, leg);
+        }
+        let error = self.ring.take_error(&carrier.socket);
+        if error == 0 && live.session.is_shut(leg) {
+            carrier.watch = Watch::Spent;
+            return;
+        }
+        // Without an error a connection that was not shut down has broken too: a send took the error, and did not tell it.
+        let how = self.how_it_broke(index, leg, if error == 0 { libc::EPIPE } else { error });
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        carrier.broken = Some(how);
+        carrier.is_discarding = true;
+        carrier.receive = Receive::Over;
+        live.session.handle_gone(leg, how, self.now, &mut self.effects);
+        self.apply_effects(index, Source::Nothing);
+    }
+
+    /// As for the cancel of a receive: one that found nothing is repeated for as long as its poll is in flight and has no purpose.
+    pub(super) fn on_completion_cancel_watch(&mut self, index: u32, leg: Leg, result: i32) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        let carrier = &mut live.carriers[leg as usize];
+        if result >= 0 || carrier.watch != Watch::Cancelling {
+            return;
+        }
+        if live.session.is_over() || !carrier.is_unread() {
+            self.cancel(index, Operation::Watch, leg);
+        } else {
+            carrier.watch = Watch::Armed;
+        }
+    }
+
+    /// How a leg's connection broke, on which an operation failed with `error`.
+    pub(super) fn how_it_broke(&mut self, index: u32, leg: Leg, error: i32) -> Gone {
+        let Some(live) = self.sessions.get_mut(index) else { return Gone::Reset };
+        let carrier = &live.carriers[leg as usize];
+        if let Some(how) = carrier.broken {
+            return how;
+        }
+        let state = self.ring.peer_state(&carrier.socket);
+        state.how_it_broke(error, self.limits.dead_peer_timeout_ms)
+    }
+
+    /// What the end of a leg's stream means.
+    pub(super) fn end_of_stream(&mut self, index: u32, leg: Leg) -> Gone {
+        let Some(live) = self.sessions.get_mut(index) else { return Gone::Reset };
+        let carrier = &live.carriers[leg as usize];
+        let how = carrier.end_of_stream();
+        let is_owed = carrier.pipe.is_some() || !carrier.queue.is_empty() || carrier.queue.is_in_flight();
+        // A send that got a part through keeps the error that ended it to itself, and the stream reads as ended. Then the
+        // connection is closed, which it is not while it is in order and something is owed.
+        if is_owed && carrier.broken.is_none() && self.ring.peer_state(&carrier.socket).is_closed {
+            return self.how_it_broke(index, leg, libc::EPIPE);
+        }
+        how
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_out_the_oldest_first_and_none_before_its_time() {
+        let name = |index| CarrierName { index, generation: 0, leg: Leg::Upstream };
+        let at = Moment::from_millis;
+        let mut unread = Unread::default();
+        unread.add(name(0), at(0));
+        unread.add(name(1), at(10));
+        assert_eq!(unread.next_due(), Some(at(UNREAD_PATIENCE_MS)));
+        assert_eq!(unread.take_due(at(UNREAD_PATIENCE_MS - 1)), None);
+        assert_eq!(unread.take_due(at(UNREAD_PATIENCE_MS)), Some(name(0)));
+        assert_eq!(unread.take_due(at(UNREAD_PATIENCE_MS)), None);
+        assert_eq!(unread.take_due(at(UNREAD_PATIENCE_MS + 10)), Some(name(1)));
+        assert_eq!(unread.next_due(), None);
+    }
+}
