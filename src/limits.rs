@@ -563,10 +563,15 @@ pub const ANSWER_TIMEOUT_MS_DEFAULT: u64 = 10_000;
 /// (`record_fault`). Until then it holds as much of the relay's heap as it declared, at most 16 KiB and some.
 pub const RECORD_TIMEOUT_MS: u64 = 30_000;
 
-/// How long a session may stay without a byte either way. Over it: close code 1001, cause `idle`.
+/// How long a session may stay without a sign of life: nothing came from either endpoint, and nothing was acknowledged by one;
+/// or one acknowledged nothing of what stood unacknowledged. Over it: close code 1001, cause `idle`.
 pub const IDLE_TIMEOUT_S: Allowed = Allowed { least: 1, most: 604_800, unit: "seconds" };
 /// Default of [`IDLE_TIMEOUT_S`].
 pub const IDLE_TIMEOUT_S_DEFAULT: u64 = 600;
+
+/// How often per idle time-out a relay asks the kernel what an endpoint has acknowledged, if it was sent something. While the
+/// other endpoint goes on sending, one that has vanished is found up to one such interval late: a quarter of the time-out.
+pub const IDLE_LOOKS: u64 = 4;
 
 /// How long an endpoint's system may acknowledge nothing, neither data nor a probe, or have no room for data while it answers,
 /// until the kernel gives up its connection (TCP_USER_TIMEOUT and keepalive). Over it: cause `dead_peer`, or `slow_reader` where

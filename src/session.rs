@@ -8,11 +8,13 @@
 pub mod effect;
 pub mod life;
 pub mod moment;
+mod signs_of_life;
 pub mod termination;
 
 pub use effect::{Effect, Effects};
 pub use life::{Gone, Session, SessionLimits};
 pub use moment::Moment;
+pub use signs_of_life::Acknowledged;
 pub use termination::{Cause, Phase, Termination};
 
 /// One of the two connections of a session.

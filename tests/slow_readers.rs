@@ -14,7 +14,7 @@ use ringgate::relay::RelayLimits;
 use ringgate::session::{Cause, Leg, Phase, SessionLimits};
 use ringgate::tls::record::{Aead, DirectionState, LegRecords, Records, Role, Step, Suite, Version};
 use std::time::{Duration, Instant};
-use support::frames::{client_frame, server_frame};
+use support::frames::{client_frame, close_payload, server_frame};
 use support::raw::{Raw, StreamEnd};
 use support::relay::{OPAQUE, STRICT, TestRelay};
 use support::wait_until;
@@ -387,5 +387,27 @@ fn an_idle_session_outlives_the_dead_peer_time_out_while_both_systems_answer_its
     backend.send(&server_frame(0x81, b"after"));
     client.expect(&server_frame(0x81, b"after"));
     drop((client, backend));
+    relay.end();
+}
+
+#[test]
+fn a_reader_that_stopped_is_idle_however_many_messages_come_for_it() {
+    let relay = TestRelay::start(64, COPIES);
+    let limits = SessionLimits { idle_timeout_ms: 2_000, ..PATIENT };
+    let (client, mut backend) = relay.open(limits, Some(ROOM));
+    let begun = Instant::now();
+    backend.send(&frame(100_000));
+    // What comes from the backend does not make up for what the client does not acknowledge.
+    while backend.is_silent_for(Duration::from_millis(100)) {
+        backend.send(&frame(0));
+        assert!(begun.elapsed() < Duration::from_secs(20), "the session goes on");
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    // The first byte of the Close was what broke the silence.
+    let close = backend.read(1 + 4 + 2 + "idle".len());
+    assert_eq!(close[5..], close_payload(1001, "idle"), "the mask of the tests is zero");
+    drop((client, backend));
+    wait_until("the session's place", || relay.places.taken() == 0);
+    assert_eq!(relay.counters.terminations_of(Cause::Idle, Phase::Relay), 1);
     relay.end();
 }

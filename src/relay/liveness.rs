@@ -1,4 +1,4 @@
-//! Whether the endpoints of a session are still there: legs that are not read, and how connections broke.
+//! Whether the endpoints of a session are still there: legs that are not read, how connections broke, what was acknowledged.
 //!
 //! A receive hears of everything that becomes of its connection. A leg that is not read has none: the other leg takes too little,
 //! or buffers are wanting. A reset would stand behind its unread bytes, and nobody would hear of it. So when that lasts, its
@@ -177,6 +177,17 @@ impl<R: Ring> Relay<R> {
             return self.how_it_broke(index, leg, libc::EPIPE);
         }
         how
+    }
+
+    /// Asks the system what endpoints have acknowledged, as far as their session wants to know.
+    pub(super) fn look_at_acknowledged(&mut self, index: u32) {
+        let Some(live) = self.sessions.get_mut(index) else { return };
+        for leg in Leg::BOTH {
+            if live.session.awaits_acknowledged(leg, self.now) {
+                let state = self.ring.peer_state(&live.carriers[leg as usize].socket);
+                live.session.handle_acknowledged(leg, state.acknowledged(), self.now);
+            }
+        }
     }
 }
 

@@ -692,6 +692,7 @@ impl<R: Ring> Relay<R> {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.expire(self.now, &mut due);
         for index in due.drain(..) {
+            self.look_at_acknowledged(index);
             let Some(live) = self.sessions.get_mut(index) else { continue };
             live.session.handle_deadline(self.now, &mut self.effects);
             self.apply_effects(index, Source::Nothing);

@@ -3,7 +3,7 @@
 //! The property to trust: asking changes nothing, and the kernel answers for a connection that is over too: it keeps these values
 //! until the socket is closed (seen on Linux 6.18).
 
-use crate::session::Gone;
+use crate::session::{Acknowledged, Gone};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 /// The kernel's `TCP_CLOSE`: the connection is over.
@@ -36,6 +36,18 @@ impl PeerState {
             unacknowledged_bytes: unacknowledged.max(0) as u64,
             since_acknowledged_ms: info.tcpi_last_ack_recv.into(),
             since_data_sent_ms: info.tcpi_last_data_sent.into(),
+        }
+    }
+
+    /// What the peer has acknowledged of the data that it was sent.
+    ///
+    /// The kernel tells when the last acknowledgement came, and that may have been one of a keepalive probe or of a probe of a
+    /// closed window. Data is acknowledged within a round trip of when it was last sent, or it is sent again: so the earlier
+    /// of both times is that of the last acknowledgement of data, but for a round trip.
+    pub fn acknowledged(&self) -> Acknowledged {
+        Acknowledged {
+            is_all: self.unacknowledged_bytes == 0,
+            ms_ago: self.since_acknowledged_ms.max(self.since_data_sent_ms),
         }
     }
 
@@ -145,7 +157,7 @@ mod tests {
         inside.write_all(b"hello").unwrap();
         peer.read_exact(&mut [0; 5]).unwrap();
         // A loopback acknowledges what it has delivered.
-        assert_eq!(PeerState::of(&socket).unacknowledged_bytes, 0);
+        assert!(PeerState::of(&socket).acknowledged().is_all);
         inside.set_nonblocking(true).unwrap();
         while inside.write(&[0; 100_000]).is_ok() {}
         let state = PeerState::of(&socket);

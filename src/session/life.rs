@@ -24,6 +24,7 @@ mod leg;
 
 use self::leg::{Ending, Intake, LegState, Outlet};
 use super::effect::{Effect, Effects};
+use super::signs_of_life::{Acknowledged, SignsOfLife};
 use super::termination::{Cause, Farewell, Phase, Termination};
 use super::{Leg, Moment};
 use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW, RECORD_TIMEOUT_MS};
@@ -37,7 +38,8 @@ use crate::websocket::tally::Tally;
 pub struct SessionLimits {
     /// How frames are judged; absent for an opaque session, which gets plain ends only and no counts.
     pub frames: Option<FrameRules>,
-    /// Milliseconds without a byte from or to either leg after which the session ends (`idle`).
+    /// Milliseconds without a sign of life after which the session ends (`idle`): nothing came and nothing was acknowledged,
+    /// or one endpoint acknowledged nothing of what stood unacknowledged.
     pub idle_timeout_ms: u64,
     /// Milliseconds after which the session ends whatever it does (`longest_life`); absent for none.
     pub longest_life_ms: Option<u64>,
@@ -85,6 +87,8 @@ pub struct Session {
     /// Masks the one frame that ringgate may make towards the backend; from a random source (RFC 6455 §5.3).
     mask: [u8; 4],
     life_until: Option<Moment>,
+    signs: SignsOfLife,
+    /// When bytes moved last, either way; what a socket took counts, whoever takes it.
     active_at: Moment,
     end: Option<End>,
     close_code: Option<u16>,
@@ -99,6 +103,7 @@ impl Session {
             limits,
             mask,
             life_until: limits.longest_life_ms.map(|millis| now.after_millis(millis)),
+            signs: SignsOfLife::new(limits.idle_timeout_ms, now),
             active_at: now,
             end: None,
             close_code: None,
@@ -137,12 +142,13 @@ impl Session {
 
     /// When [`Session::handle_deadline`] is due. It moves later by itself; earlier only with `Effect::Deadline`.
     pub fn next_deadline(&self) -> Moment {
-        let silence_ms = match self.end.as_ref().map(|end| end.linger) {
+        let silent_until = match self.end.as_ref().map(|end| end.linger) {
             Some(Linger::Until(until)) => return until,
-            Some(Linger::WhileBytesMove) => self.limits.linger_ms.min(self.limits.idle_timeout_ms),
-            None => self.limits.idle_timeout_ms,
+            Some(Linger::WhileBytesMove) => {
+                self.active_at.after_millis(self.limits.linger_ms.min(self.limits.idle_timeout_ms))
+            }
+            None => self.signs.next_deadline(self.limits.idle_timeout_ms),
         };
-        let silent_until = self.active_at.after_millis(silence_ms);
         let cut_until = Leg::BOTH.map(|leg| self.cut_until(leg));
         cut_until.into_iter().chain([self.life_until]).flatten().fold(silent_until, Moment::min)
     }
@@ -158,6 +164,7 @@ impl Session {
         if self.is_over {
             return;
         }
+        self.signs.heard(leg, now);
         self.active_at = now;
         match self.legs[leg as usize].intake {
             Intake::Relayed => self.relay_bytes(leg, bytes, now, effects),
@@ -182,6 +189,7 @@ impl Session {
     /// So many bytes of `leg`, at most [`Session::unseen_bytes`], are on their way to the other one: there is nothing to
     /// forward.
     pub fn handle_passed(&mut self, leg: Leg, bytes: u64, now: Moment, effects: &mut Effects) {
+        self.signs.heard(leg, now);
         self.active_at = now;
         self.legs[leg as usize].scanner.pass_unseen(bytes);
         self.owe(leg, bytes, effects);
@@ -196,7 +204,7 @@ impl Session {
 
     /// So many of the bytes queued towards `leg` were sent.
     pub fn handle_sent(&mut self, leg: Leg, bytes: u64, now: Moment, effects: &mut Effects) {
-        // What a slow reader takes is life too: its sender may be held back for long.
+        self.signs.sent(leg);
         self.active_at = now;
         if self.is_over {
             return;
@@ -258,6 +266,17 @@ impl Session {
         self.abandon(leg, Cause::RecordFault, Effect::Discard { leg }, now, effects);
     }
 
+    /// Whether [`Session::handle_acknowledged`] is to be called before [`Session::handle_deadline`].
+    pub fn awaits_acknowledged(&self, leg: Leg, now: Moment) -> bool {
+        let is_open = self.end.is_none() && !self.is_over;
+        is_open && self.signs.is_look_due(leg, self.limits.idle_timeout_ms, now)
+    }
+
+    /// What the endpoint of `leg` has acknowledged.
+    pub fn handle_acknowledged(&mut self, leg: Leg, acknowledged: Acknowledged, now: Moment) {
+        self.signs.acknowledged(leg, acknowledged, now);
+    }
+
     /// A deadline may have passed.
     pub fn handle_deadline(&mut self, now: Moment, effects: &mut Effects) {
         if self.is_over || now < self.next_deadline() {
@@ -274,7 +293,7 @@ impl Session {
         } else if self.end.is_some() {
             // What was left of a half-closed session has fallen silent.
             self.finish(effects);
-        } else {
+        } else if self.signs.is_idle(self.limits.idle_timeout_ms, now) {
             self.end_by_ringgate(Cause::Idle, now, effects);
         }
     }

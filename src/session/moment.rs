@@ -23,6 +23,11 @@ impl Moment {
         Self(self.0.saturating_add(millis))
     }
 
+    /// So many milliseconds earlier; the origin at most.
+    pub fn before_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// Milliseconds from `earlier` to this; 0 if `earlier` is later.
     pub fn millis_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

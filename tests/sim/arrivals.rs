@@ -126,6 +126,7 @@ fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
         let now = inside.now;
         for id in [session * 2, session * 2 + 1] {
             inside.connections[id].endpoint.wake_writer(now);
+            inside.connections[id].heard_at = now;
             inside.connections[id].acknowledged_at = now;
         }
         inside.trace.note(now, "opens", session * 2, early[0].len() as i64);

@@ -6,7 +6,7 @@ use super::ring::SimRing;
 use super::script::Stop;
 use super::simulation::Simulation;
 use super::world::World;
-use ringgate::limits::{BUFFER_BYTES, OWED_BYTES_HIGH, SLOW_SEND_MS, UNREAD_PATIENCE_MS};
+use ringgate::limits::{BUFFER_BYTES, IDLE_LOOKS, OWED_BYTES_HIGH, SLOW_SEND_MS, UNREAD_PATIENCE_MS};
 use ringgate::relay::Relay;
 use ringgate::relay::carrier::{Reading, Receive};
 use ringgate::relay::liveness::Watch;
@@ -438,13 +438,24 @@ fn check_limits(world: &World) {
         let is_over = session.is_over || world.connections[number * 2].is_closed;
         let Some(opened_at) = session.opened_at.filter(|_| !is_over) else { continue };
         let limits = &session.limits;
-        let idle_until = session.active_at + limits.idle_timeout_ms + limits.linger_ms;
+        let legs = [&world.connections[number * 2], &world.connections[number * 2 + 1]];
+        let signs_at = legs.map(|leg| leg.heard_at.max(leg.acknowledged_at));
+        // A half-closed session goes on for as long as bytes move, whoever takes them.
+        let is_half_closed = session.half_closed_at.is_some();
+        let sign_at = if is_half_closed { session.active_at } else { signs_at[0].max(signs_at[1]) };
+        let idle_until = sign_at + limits.idle_timeout_ms + limits.linger_ms;
+        // Bytes that stand unacknowledged are idle too, whatever the other leg does; a look tells since when, about.
+        let stands_until = legs.iter().zip(signs_at).filter_map(|(leg, sign_at)| {
+            let since = leg.stands_since.filter(|_| !is_half_closed)?.max(sign_at);
+            Some(since + limits.idle_timeout_ms + limits.idle_timeout_ms / IDLE_LOOKS + limits.linger_ms)
+        });
         let life_until = limits.longest_life_ms.map(|life_ms| opened_at + life_ms + limits.linger_ms);
         let cut_at = world.cuts_at.map(|at| at.max(opened_at));
         let revoked_by = world.revoked_by.filter(|_| session.is_revocable);
         let revoked_until = revoked_by.map(|by| by.max(opened_at) + limits.linger_ms);
         for (limit, until) in [
             ("idle", Some(idle_until)),
+            ("what stands unacknowledged", stands_until.min()),
             ("longest life", life_until),
             ("drain", cut_at),
             ("its revocation", revoked_until),

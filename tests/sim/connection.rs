@@ -56,6 +56,8 @@ pub struct Connection {
     pub failed_at: Option<u64>,
     /// The relay was told of its end.
     pub is_end_told: bool,
+    /// When the relay was last told of bytes of the endpoint's.
+    pub heard_at: u64,
     /// Bytes that the relay has sent, as the system sees them, and how many of them the endpoint's system has acknowledged.
     sent: usize,
     acknowledged: usize,
@@ -93,6 +95,7 @@ impl Connection {
             next_send_fails: None,
             failed_at: None,
             is_end_told: false,
+            heard_at: 0,
             sent: 0,
             acknowledged: 0,
             acknowledged_at: 0,

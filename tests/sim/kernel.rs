@@ -285,6 +285,7 @@ impl SimRing {
             received.swap(0, bytes - 1);
         }
         world.connections[id].endpoint.wake_writer(0);
+        world.connections[id].heard_at = now;
         world.sessions[id / 2].active_at = now;
         world.trace.note(now, "splices in", id, bytes as i64);
         self.pipes[usize::from(pipe.number())].bytes.extend(received);

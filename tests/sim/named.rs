@@ -10,7 +10,7 @@ use super::script::Script;
 use super::simulation::{Simulation, telling};
 use super::world::World;
 use fastrand::Rng;
-use ringgate::limits::{RECORD_TIMEOUT_MS, SLOW_SEND_MS, UNREAD_PATIENCE_MS};
+use ringgate::limits::{IDLE_LOOKS, RECORD_TIMEOUT_MS, SLOW_SEND_MS, UNREAD_PATIENCE_MS};
 use ringgate::session::{Cause, Leg, SessionLimits};
 use ringgate::tls::record::Role;
 use ringgate::websocket::ReservedBits;
@@ -454,13 +454,14 @@ fn a_reset_behind_a_reader_that_stopped_ends_both_and_an_end_behind_it_ends_none
 }
 
 /// A session of which one endpoint vanishes while the other one sends a message every ten milliseconds.
-fn vanished(leg: Leg, dead_peer_timeout_ms: Option<u64>) -> (Simulation, u64) {
+fn vanished(leg: Leg, dead_peer_timeout_ms: Option<u64>, idle_timeout_ms: u64) -> (Simulation, u64) {
     let talkative = Habits { write_pause_ms: 20, write_bytes: 12, ..QUIET };
     let connections = Leg::BOTH.map(|each| {
         let sizes: &[usize] = if each == leg { &[] } else { &[10; 2_000] };
         Connection::new(Endpoint::new(talkative, 0), messages(each, sizes), 0)
     });
-    let plan = Plan { connections, limits: LIMITS, mask: [1; 4], records: [None, None] };
+    let limits = SessionLimits { idle_timeout_ms, ..LIMITS };
+    let plan = Plan { connections, limits, mask: [1; 4], records: [None, None] };
     let scenario = Scenario {
         odds: Odds::default(),
         buffers: 8,
@@ -487,10 +488,22 @@ fn vanished(leg: Leg, dead_peer_timeout_ms: Option<u64>) -> (Simulation, u64) {
 #[test]
 fn a_vanished_endpoint_is_a_dead_peer_whoever_talks_to_it() {
     for leg in Leg::BOTH {
-        let (simulation, vanished_at) = vanished(leg, Some(2_000));
+        let (simulation, vanished_at) = vanished(leg, Some(2_000), 60_000);
         let took_ms = simulation.world.borrow().now - vanished_at;
         assert!((2_000..2_000 + LIMITS.linger_ms + 200).contains(&took_ms), "{took_ms}");
         assert_eq!(simulation.terminations(Cause::DeadPeer), 1);
+        simulation.run();
+    }
+}
+
+#[test]
+fn a_vanished_endpoint_is_idle_where_nobody_gives_it_up() {
+    for leg in Leg::BOTH {
+        let (simulation, vanished_at) = vanished(leg, None, 2_000);
+        let took_ms = simulation.world.borrow().now - vanished_at;
+        let most_ms = 2_000 + 2_000 / IDLE_LOOKS + LIMITS.linger_ms + 200;
+        assert!((1_900..most_ms).contains(&took_ms), "{took_ms}");
+        assert_eq!(simulation.terminations(Cause::Idle), 1);
         simulation.run();
     }
 }

@@ -234,6 +234,9 @@ impl SimRing {
             let session = &mut world.sessions[id / 2];
             session.active_at = now;
             session.went_on |= session.half_closed_at.is_some_and(|at| now > at + session.limits.linger_ms);
+            if Token::from_bits(token).operation() == Operation::Receive {
+                world.connections[id].heard_at = now;
+            }
         }
         let chunk = buffer.and_then(|index| self.pool.take_received(index, result.max(0) as usize));
         if let Some(chunk) = &chunk {

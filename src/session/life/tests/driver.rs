@@ -5,7 +5,7 @@
 
 use ringgate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW};
 use ringgate::session::life::{Gone, Session, SessionLimits};
-use ringgate::session::{Cause, Effect, Effects, Leg, Moment, Termination};
+use ringgate::session::{Acknowledged, Cause, Effect, Effects, Leg, Moment, Termination};
 use ringgate::websocket::reserved_bits::ReservedBits;
 use ringgate::websocket::scanner::FrameRules;
 
@@ -124,6 +124,11 @@ pub(super) struct End {
     pub(super) is_reset: bool,
     /// Its FIN or reset was told to the session.
     pub(super) is_gone: bool,
+    /// It has vanished: it acknowledges nothing more.
+    pub(super) is_vanished: bool,
+    /// When it last acknowledged something, and how much it was sent when it vanished.
+    acknowledged_at: u64,
+    acknowledged: usize,
 }
 
 impl End {
@@ -198,8 +203,13 @@ impl Driver {
             // What an ended session owed is thrown away.
             self.end_mut(to).is_discarded = true;
         } else if bytes > 0 {
-            self.end_mut(to).sent += bytes as usize;
-            self.end_mut(to).is_slow = false;
+            let now = self.now;
+            let end = self.end_mut(to);
+            end.sent += bytes as usize;
+            end.is_slow = false;
+            if !end.is_vanished {
+                (end.acknowledged, end.acknowledged_at) = (end.sent, now);
+            }
             self.session.handle_sent(to, bytes, self.moment(), &mut self.effects);
             self.carry_out(&[]);
         }
@@ -228,10 +238,24 @@ impl Driver {
         self.gone(leg, Gone::Reset)
     }
 
+    /// From here on `leg` acknowledges nothing.
+    pub(super) fn vanished(&mut self, leg: Leg) -> &mut Self {
+        self.end_mut(leg).is_vanished = true;
+        self
+    }
+
     /// Time passes; the deadline fires when the timer that a relay would have set is due.
     pub(super) fn pass(&mut self, millis: u64) -> &mut Self {
         self.now += millis;
         while self.ended.is_none() && self.deadline <= self.moment() {
+            for leg in Leg::BOTH {
+                if self.session.awaits_acknowledged(leg, self.moment()) {
+                    let end = self.end(leg);
+                    let is_all = end.acknowledged == end.sent;
+                    let acknowledged = Acknowledged { is_all, ms_ago: self.now - end.acknowledged_at };
+                    self.session.handle_acknowledged(leg, acknowledged, self.moment());
+                }
+            }
             self.session.handle_deadline(self.moment(), &mut self.effects);
             self.deadline = self.session.next_deadline();
             self.carry_out(&[]);
