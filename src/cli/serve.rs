@@ -10,6 +10,7 @@ use crate::control::publisher::Publisher;
 use crate::control::signals::{Requests, StopRequest, StopSignals};
 use crate::control::status::StatusPage;
 use crate::control::store;
+use crate::daemon::fatal::end_process_on_panic;
 use crate::daemon::open_files::{open_files_max, raise_open_files};
 use crate::files::watchdog::Watchdog;
 use crate::limits::{CATALOG_UPKEEP, CUT_MS, DRAIN_OVERTIME_MS, FILE_PATIENCE, open_files_reserve};
@@ -40,6 +41,7 @@ pub fn run(config: Option<&Path>) -> ExitCode {
 }
 
 fn serve(config: Option<&Path>) -> Result<()> {
+    end_process_on_panic();
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
