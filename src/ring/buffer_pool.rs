@@ -11,6 +11,9 @@
 //! ```
 //!
 //! The free list is last in, first out, so that a lightly used pool stays within few cache lines and pages.
+//!
+//! The property to trust: no buffer is in two places. Every move from one place to another is asserted in release builds too:
+//! a buffer that is given back twice would be written by the kernel while another session's bytes are sent from it.
 
 use super::backlog::Backlog;
 use crate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES, BUFFER_SKEW_BYTES};
@@ -84,6 +87,17 @@ pub(super) struct Link {
     pub(super) next: Option<BufferIndex>,
 }
 
+/// Where a buffer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Place {
+    Free,
+    /// The kernel may write into it.
+    Posted,
+    /// A chunk names it: its bytes are on their way, and a send in flight may read them.
+    LentOut,
+}
+
 /// All received buffers of one relay.
 ///
 /// Every buffer is in exactly one place: free, posted to the kernel, or lent out as a chunk.
@@ -92,6 +106,8 @@ pub struct BufferPool {
     memory: NonNull<u8>,
     buffers: usize,
     free: Vec<BufferIndex>,
+    /// The place of each buffer.
+    places: Box<[Place]>,
     posted: usize,
     /// The kernel gave up what was posted: the pool is at its end.
     is_given_up: bool,
@@ -130,6 +146,7 @@ impl BufferPool {
             buffers,
             // The first one to be taken is buffer 0.
             free: (0..buffers as BufferIndex).rev().collect(),
+            places: vec![Place::Free; buffers].into(),
             posted: 0,
             is_given_up: false,
             links: vec![Link::default(); buffers],
@@ -154,9 +171,12 @@ impl BufferPool {
     }
 
     /// So many of them are gone.
+    ///
+    /// # Panics
+    /// More than there are: then nobody knows what all sessions together hold.
     pub fn remove_backlog(&mut self, bytes: usize) {
-        debug_assert!(bytes <= self.backlog_bytes);
-        self.backlog_bytes -= bytes;
+        let left = self.backlog_bytes.checked_sub(bytes);
+        self.backlog_bytes = left.expect("what leaves the backlog was counted when it came");
     }
 
     /// How many buffers there are.
@@ -171,9 +191,27 @@ impl BufferPool {
 
     /// Takes a free buffer to post it; the kernel may write into it until it comes back with a completion.
     pub fn take_to_post(&mut self) -> Option<BufferIndex> {
-        let index = self.free.pop()?;
+        let index = self.take_free(Place::Posted)?;
         self.posted += 1;
         Some(index)
+    }
+
+    fn take_free(&mut self, to: Place) -> Option<BufferIndex> {
+        let index = self.free.pop()?;
+        self.move_buffer(index, Place::Free, to);
+        Some(index)
+    }
+
+    /// A buffer goes from one place to another.
+    ///
+    /// # Panics
+    /// It is not where it should be.
+    fn move_buffer(&mut self, index: BufferIndex, from: Place, to: Place) {
+        let place = std::mem::replace(&mut self.places[usize::from(index)], to);
+        assert!(
+            place == from,
+            "buffer {index} is in one place: it becomes {to:?}, was to be {from:?}, and is {place:?}"
+        );
     }
 
     /// The kernel gave up its list while no buffer was lent out: nothing refers to the memory any more.
@@ -189,12 +227,14 @@ impl BufferPool {
     /// A posted buffer came back with `len` received bytes. With none it is free again.
     ///
     /// # Panics
-    /// `index` is no buffer of this pool or `len` is more than one holds: the kernel said what cannot be.
+    /// `index` is no posted buffer of this pool or `len` is more than one holds: the kernel said what cannot be.
     pub fn take_received(&mut self, index: BufferIndex, len: usize) -> Option<Chunk> {
         assert!(
             usize::from(index) < self.buffers && len <= BUFFER_BYTES,
-            "a completion names a posted buffer"
+            "a completion names a buffer of the pool and what it holds: buffer {index} of {}, {len} bytes of {BUFFER_BYTES}",
+            self.buffers
         );
+        self.move_buffer(index, Place::Posted, Place::LentOut);
         self.posted -= 1;
         let chunk = Chunk { index, start: BUFFER_HEADROOM_BYTES as u32, len: len as u32 };
         if len == 0 {
@@ -205,7 +245,11 @@ impl BufferPool {
     }
 
     /// Gives a buffer back.
+    ///
+    /// # Panics
+    /// It was given back before.
     pub fn release(&mut self, chunk: Chunk) {
+        self.move_buffer(chunk.index, Place::LentOut, Place::Free);
         self.free.push(chunk.index);
     }
 
@@ -277,7 +321,7 @@ impl BufferPool {
 
     /// Takes a free buffer that is to be written here, with nothing in it.
     pub fn take_empty(&mut self) -> Option<Chunk> {
-        let index = self.free.pop()?;
+        let index = self.take_free(Place::LentOut)?;
         Some(Chunk { index, start: BUFFER_HEADROOM_BYTES as u32, len: 0 })
     }
 
@@ -323,7 +367,7 @@ impl BufferPool {
     }
 
     fn pointer(&self, index: BufferIndex, offset: usize) -> *mut u8 {
-        debug_assert!(usize::from(index) < self.buffers && offset <= STRIDE_BYTES);
+        assert!(usize::from(index) < self.buffers && offset <= STRIDE_BYTES, "within a buffer of the pool");
         self.memory.as_ptr().wrapping_add(usize::from(index) * STRIDE_BYTES + offset)
     }
 }
@@ -396,5 +440,48 @@ mod tests {
         assert_eq!(chunk.len(), BUFFER_BYTES + crate::websocket::scanner::HELD_BYTES_MAX);
         assert!(pool.bytes(&chunk).ends_with(&[7; 100]));
         pool.release(chunk);
+    }
+
+    /// What no build lets happen to memory that the kernel may touch.
+    #[test]
+    fn a_buffer_that_would_be_in_two_places_is_a_panic_in_every_build() {
+        type Violation = (&'static str, fn(&mut BufferPool));
+        let violations: [Violation; 7] = [
+            ("given back twice", |pool| {
+                let chunk = receive(pool, b"abc");
+                let twin = Chunk { index: chunk.index, start: chunk.start, len: chunk.len };
+                pool.release(chunk);
+                pool.release(twin);
+            }),
+            ("given back while it is posted", |pool| {
+                let index = pool.take_to_post().unwrap();
+                pool.release(Chunk { index, start: 0, len: 1 });
+            }),
+            ("posted twice", |pool| {
+                let index = pool.take_to_post().unwrap();
+                pool.free.push(index);
+                pool.take_to_post();
+            }),
+            ("received twice", |pool| {
+                let index = pool.take_to_post().unwrap();
+                let _first = pool.take_received(index, 1);
+                let _second = pool.take_received(index, 1);
+            }),
+            ("received without being posted", |pool| {
+                let _chunk = pool.take_received(0, 1);
+            }),
+            ("received beyond its end", |pool| {
+                let index = pool.take_to_post().unwrap();
+                let _chunk = pool.take_received(index, BUFFER_BYTES + 1);
+            }),
+            ("read beyond the pool", |pool| {
+                let _bytes = pool.bytes(&Chunk { index: 3, start: 0, len: 1 });
+            }),
+        ];
+        for (what, violate) in violations {
+            let mut pool = BufferPool::new(3).unwrap();
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| violate(&mut pool)));
+            assert!(outcome.is_err(), "a buffer is {what}");
+        }
     }
 }

@@ -37,9 +37,9 @@ impl Pipe {
         self.bytes += bytes;
     }
 
-    /// So many bytes went out.
+    /// So many bytes went out: no more than there are, because no more are asked for (splice(2)).
     pub fn emptied(&mut self, bytes: usize) {
-        self.bytes -= bytes;
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 

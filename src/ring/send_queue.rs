@@ -12,6 +12,9 @@
 //! One send is in flight at a time (two could reorder). Its memory stays untouched until its completion: while it is in
 //! flight nothing leaves the queue, and dropping the queue aborts the process. So it is with buffers that were lent to the
 //! kernel instead of copied, which leave the queue when they are sent and stay with it until they are given back.
+//!
+//! All of this is asserted in release builds too: whoever frees what the kernel reads sends one session's bytes to another.
+//! What concerns one session only, as the order of what is queued, is for the relay to check, which ends that session.
 
 use super::backlog::Backlog;
 use super::buffer_pool::{BufferIndex, BufferPool, Chunk};
@@ -104,8 +107,11 @@ impl SendQueue {
     }
 
     /// Queues bytes that came before the session began. Nothing else is queued yet.
+    ///
+    /// # Panics
+    /// A send is in flight: it may be of such bytes, which would be freed.
     pub fn push_early(&mut self, bytes: Bytes) {
-        debug_assert!(self.is_empty());
+        assert!(!self.is_in_flight, "what the kernel reads is not replaced");
         if !bytes.is_empty() {
             self.early = Some(Box::new(bytes));
         }
@@ -116,7 +122,6 @@ impl SendQueue {
     /// Small ones that come while a send is in flight are copied behind the last chunk, where that is not part of the
     /// send and has room: a reader that falls behind with small messages would hold a whole buffer for each.
     pub fn push(&mut self, pool: &mut BufferPool, chunk: Chunk) {
-        debug_assert!(self.farewell.is_none(), "nothing follows a Close frame of ours");
         if let Some(backlog) = self.backlog.as_mut().filter(|_| self.is_behind && self.first.is_none()) {
             let bytes = Bytes::copy_from_slice(pool.bytes(&chunk));
             backlog.push(pool, bytes);
@@ -141,7 +146,6 @@ impl SendQueue {
 
     /// Queues bytes that stand on the heap already.
     pub fn push_heap(&mut self, pool: &mut BufferPool, bytes: Bytes) {
-        debug_assert!(self.farewell.is_none(), "nothing follows a Close frame of ours");
         if bytes.is_empty() {
             return;
         }
@@ -151,9 +155,12 @@ impl SendQueue {
         *pool.follower_mut(last) = Some(follower);
     }
 
-    /// Moves what waits in received buffers to the heap, and gives the buffers back. Not while a send is in flight.
+    /// Moves what waits in received buffers to the heap, and gives the buffers back.
+    ///
+    /// # Panics
+    /// A send is in flight.
     pub fn move_to_heap(&mut self, pool: &mut BufferPool) {
-        debug_assert!(!self.is_in_flight);
+        assert!(!self.is_in_flight, "what the kernel reads stays where it is");
         let mut pieces = Backlog::default();
         let mut joined = BytesMut::new();
         while let Some(index) = self.first {
@@ -196,7 +203,11 @@ impl SendQueue {
     }
 
     /// Queues the last bytes there will be.
+    ///
+    /// # Panics
+    /// They were queued before: a send in flight may be of them, and they would be freed.
     pub fn push_farewell(&mut self, bytes: Bytes) {
+        assert!(self.farewell.is_none(), "what the kernel reads is not replaced");
         self.farewell = Some(Box::new(bytes));
     }
 
@@ -243,36 +254,53 @@ impl SendQueue {
     }
 
     /// Marks the front of the queue as in flight; `block` holds its pieces if it is a vectored send.
+    ///
+    /// # Panics
+    /// A send is in flight, or nothing waits.
     pub(super) fn begin_send(&mut self, block: Option<Box<MessageBlock>>) {
-        debug_assert!(!self.is_in_flight && !self.is_empty());
+        assert!(!self.is_in_flight && !self.is_empty(), "one send is in flight at a time, and of something");
         self.is_in_flight = true;
         self.last_in_flight = self.last;
         self.block = block;
     }
 
     /// Marks the queue as in flight, with nothing of it: what goes before it waits for room.
+    ///
+    /// # Panics
+    /// A send is in flight.
     pub fn begin_wait(&mut self) {
-        debug_assert!(!self.is_in_flight);
+        assert!(!self.is_in_flight, "room is waited for while no send is in flight");
         self.is_in_flight = true;
         self.last_in_flight = None;
     }
 
     /// The send in flight is over and sent so many bytes, which leave the queue. Gives its pieces' memory back.
+    ///
+    /// # Panics
+    /// No send is in flight.
     pub(super) fn end_send(&mut self, pool: &mut BufferPool, sent: usize) -> Option<Box<MessageBlock>> {
+        assert!(self.is_in_flight, "a send that is over was in flight");
         self.is_in_flight = false;
         self.drop_front(pool, sent);
         self.block.take()
     }
 
     /// Marks the lendable front of the queue as in flight; `block` holds its pieces.
+    ///
+    /// # Panics
+    /// A send is in flight, an earlier one has not given back what it was lent, or there is nothing to lend.
     pub(super) fn begin_zero_copy(&mut self, block: Box<MessageBlock>) {
-        debug_assert!(!block.is_empty() && self.lent.is_none());
+        assert!(!block.is_empty() && self.lent.is_none(), "one send lends at a time, and something");
         self.begin_send(Some(block));
     }
 
     /// A send that lends is over, and so many bytes of it went out. All its buffers stay lent; what was not sent of them goes on
     /// from a copy.
+    ///
+    /// # Panics
+    /// No send is in flight.
     pub(super) fn end_zero_copy(&mut self, pool: &mut BufferPool, sent: usize) -> Option<Box<MessageBlock>> {
+        assert!(self.is_in_flight, "a send that is over was in flight");
         self.is_in_flight = false;
         let block = self.block.take();
         self.lend_front(pool, block.as_ref().map_or(0, |block| block.len()), sent);
@@ -304,9 +332,12 @@ impl SendQueue {
         self.lent = Some(lent.into_boxed_slice());
     }
 
-    /// Drops all that waits. Not while a send is in flight.
+    /// Drops all that waits.
+    ///
+    /// # Panics
+    /// A send is in flight.
     pub fn clear(&mut self, pool: &mut BufferPool) {
-        debug_assert!(!self.is_in_flight);
+        assert!(!self.is_in_flight, "what the kernel reads is not freed");
         self.early = None;
         self.farewell = None;
         while self.first.is_some() {
@@ -330,6 +361,7 @@ impl SendQueue {
 
     /// For a simulated ring: the send in flight, which lent so many buffers, is over and sent so many bytes.
     pub fn end_simulated_zero_copy(&mut self, pool: &mut BufferPool, buffers: usize, sent: usize) {
+        assert!(self.is_in_flight, "a send that is over was in flight");
         self.is_in_flight = false;
         self.lend_front(pool, buffers, sent);
     }
@@ -396,6 +428,7 @@ impl Drop for SendQueue {
             // The kernel still reads this memory: going on would hand it to someone else.
             std::process::abort();
         }
+        // Buffers that are lost are no danger, and a relay clears a queue before it drops it.
         let owns_nothing = self.first.is_none() && self.backlog.is_none();
         debug_assert!(owns_nothing, "a queue gives back what it holds before it is dropped");
     }
@@ -625,5 +658,99 @@ mod tests {
         queue.end_simulated_send(&mut pool, 5);
         assert_eq!(content(&queue, &pool), b"second");
         queue.clear(&mut pool);
+    }
+
+    type Violation = (&'static str, fn(&mut SendQueue, &mut BufferPool));
+
+    /// What no build lets happen to memory that the kernel may read.
+    const VIOLATIONS: [Violation; 10] = [
+        ("cleared in flight", |queue, pool| {
+            queue.begin_send(None);
+            queue.clear(pool);
+        }),
+        ("moved to the heap in flight", |queue, pool| {
+            queue.begin_send(None);
+            queue.move_to_heap(pool);
+        }),
+        ("sent twice", |queue, _| {
+            queue.begin_send(None);
+            queue.begin_send(None);
+        }),
+        ("waited for in flight", |queue, _| {
+            queue.begin_send(None);
+            queue.begin_wait();
+        }),
+        ("lent twice", |queue, pool| {
+            let block = || {
+                let mut block = MessageBlock::new();
+                block.push(b"some");
+                block
+            };
+            queue.begin_zero_copy(block());
+            queue.end_zero_copy(pool, 2);
+            queue.begin_zero_copy(block());
+        }),
+        ("given other early bytes in flight", |queue, _| {
+            queue.begin_send(None);
+            queue.push_early(Bytes::from_static(b"early"));
+        }),
+        ("given another farewell", |queue, _| {
+            queue.push_farewell(Bytes::from_static(b"bye"));
+            queue.begin_send(None);
+            queue.push_farewell(Bytes::from_static(b"bye"));
+        }),
+        ("said to be sent and not in flight", |queue, pool| {
+            queue.end_send(pool, 1);
+        }),
+        ("said to be lent and not in flight", |queue, pool| {
+            queue.end_zero_copy(pool, 1);
+        }),
+        ("sent with nothing in it", |queue, pool| {
+            queue.clear(pool);
+            queue.begin_send(None);
+        }),
+    ];
+
+    #[test]
+    fn whoever_frees_or_moves_what_the_kernel_reads_panics_in_every_build() {
+        for (what, violate) in VIOLATIONS {
+            let mut pool = BufferPool::new(4).unwrap();
+            // Never dropped: one that is in flight would abort.
+            let mut queue = std::mem::ManuallyDrop::new(SendQueue::default());
+            push(&mut queue, &mut pool, b"some");
+            push(&mut queue, &mut pool, b"more");
+            let violated = std::panic::AssertUnwindSafe(|| violate(&mut queue, &mut pool));
+            assert!(std::panic::catch_unwind(violated).is_err(), "a queue is {what}");
+        }
+    }
+
+    #[test]
+    #[ignore = "ends its process: dropping_what_the_kernel_reads_aborts runs it in one of its own"]
+    fn child_drops_a_queue_in_flight() {
+        let mut pool = BufferPool::new(4).unwrap();
+        let mut queue = SendQueue::default();
+        push(&mut queue, &mut pool, b"some");
+        queue.begin_send(None);
+        drop(queue);
+    }
+
+    #[test]
+    #[ignore = "ends its process: dropping_what_the_kernel_reads_aborts runs it in one of its own"]
+    fn child_drops_a_queue_that_lends() {
+        let mut pool = BufferPool::new(4).unwrap();
+        let mut queue = SendQueue::default();
+        push(&mut queue, &mut pool, b"some");
+        queue.begin_send(None);
+        queue.end_simulated_zero_copy(&mut pool, 1, 4);
+        drop(queue);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "starts processes")]
+    fn dropping_what_the_kernel_reads_aborts() {
+        for child in ["child_drops_a_queue_in_flight", "child_drops_a_queue_that_lends"] {
+            let ended = crate::daemon::fatal::child::run(&format!("ring::send_queue::tests::{child}"));
+            assert!(crate::daemon::fatal::child::is_aborted(&ended), "{child}: {:?}", ended.status);
+        }
     }
 }
