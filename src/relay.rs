@@ -5,6 +5,7 @@
 //!
 //! Not here: how a session was opened (`front`), and what its bytes mean (`session`).
 
+mod arrivals;
 pub mod carrier;
 pub mod drain;
 mod ending;
@@ -16,6 +17,7 @@ pub mod placement;
 mod revocation;
 pub mod run;
 mod sealing;
+mod seen;
 pub mod session_table;
 pub mod slow_readers;
 mod splicing;
@@ -24,4 +26,5 @@ pub mod wheel;
 
 pub use mailbox::{Mailbox, Message, NewSession};
 pub use placement::Relays;
-pub use run::{Relay, RelayLimits, Seen};
+pub use run::{Relay, RelayLimits};
+pub use seen::Seen;

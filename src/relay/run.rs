@@ -4,19 +4,17 @@ use super::carrier::{Carrier, Reading, Receive, ZeroCopy};
 use super::drain::Drain;
 use super::lending::is_to_lend;
 use super::liveness::Unread;
-use super::mailbox::{Mailbox, Message, NewSession};
+use super::mailbox::Mailbox;
 use super::revocation::Revocation;
 use super::session_table::SessionTable;
 use super::slow_readers::{CarrierName, Holders, SendWatch};
 use super::wheel::Wheel;
 use crate::admission::permit::Permit;
-use crate::limits::{
-    BACKLOG_MIB_MAX_DEFAULT, DEAD_PEER_TIMEOUT_S_DEFAULT, SPLICE_KIB_MIN_DEFAULT, TLS_REST_MS,
-};
+use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, DEAD_PEER_TIMEOUT_S_DEFAULT, SPLICE_KIB_MIN_DEFAULT};
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
-use crate::ring::{BufferPool, Chunk, Completion, Operation, Ring, RingError, Token};
-use crate::session::{Cause, Effect, Effects, Gone, Leg, Moment, Session, Termination};
+use crate::ring::{Chunk, Completion, Operation, Ring, RingError, Token};
+use crate::session::{Effect, Effects, Gone, Leg, Moment, Session, Termination};
 use crate::tls::record::Alert;
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
@@ -61,20 +59,6 @@ pub(super) struct Live<S> {
     pub(super) permit: Permit,
 }
 
-/// A carrier as [`Relay::for_each_carrier`] shows it.
-pub struct Seen<'a, S> {
-    /// Its name.
-    pub name: CarrierName,
-    /// The session that it belongs to.
-    pub session: &'a Session,
-    /// The carrier.
-    pub carrier: &'a Carrier<S>,
-    /// Operations of its session whose last completion is awaited.
-    pub in_flight: u8,
-    /// Where its queue's bytes stand.
-    pub pool: &'a BufferPool,
-}
-
 /// Where the bytes of an effect stand.
 pub(super) enum Source {
     Nothing,
@@ -92,9 +76,9 @@ pub(super) enum Source {
 pub struct Relay<R: Ring> {
     pub(super) sessions: SessionTable<Live<R::Socket>>,
     pub(super) ring: R,
-    mailbox: Arc<Mailbox<R::Socket>>,
+    pub(super) mailbox: Arc<Mailbox<R::Socket>>,
     pub(super) counters: Arc<WorkerCounters>,
-    wheel: Wheel,
+    pub(super) wheel: Wheel,
     pub(super) now: Moment,
     /// Carriers whose next send starts at the end of this turn.
     pub(super) ready: Vec<(u32, Leg)>,
@@ -114,7 +98,7 @@ pub struct Relay<R: Ring> {
     due: Vec<u32>,
     pub(super) drain: Option<Drain>,
     pub(super) revocation: Option<Revocation>,
-    no_more_come: bool,
+    pub(super) no_more_come: bool,
     /// When records are looked at that may have nothing to do.
     pub(super) rests_at: Option<Moment>,
     /// Legs whose keys are used up.
@@ -179,23 +163,6 @@ impl<R: Ring> Relay<R> {
     /// The ring, for a simulation.
     pub fn ring_mut(&mut self) -> &mut R {
         &mut self.ring
-    }
-
-    /// Shows every carrier: for a simulation, which holds them against books of its own.
-    pub fn for_each_carrier(&mut self, mut look: impl FnMut(Seen<'_, R::Socket>)) {
-        for index in 0..self.sessions.slots() {
-            let generation = self.sessions.generation(index);
-            let Some(live) = self.sessions.get_mut(index) else { continue };
-            for leg in Leg::BOTH {
-                look(Seen {
-                    name: CarrierName { index, generation, leg },
-                    session: &live.session,
-                    carrier: &live.carriers[leg as usize],
-                    in_flight: live.in_flight,
-                    pool: self.ring.pool(),
-                });
-            }
-        }
     }
 
     /// One turn of the loop.
@@ -611,7 +578,7 @@ impl<R: Ring> Relay<R> {
         }
     }
 
-    fn arm_if_wanted(&mut self, index: u32, leg: Leg) {
+    pub(super) fn arm_if_wanted(&mut self, index: u32, leg: Leg) {
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &live.carriers[leg as usize];
         if carrier.receive == Receive::Armed {
@@ -702,56 +669,6 @@ impl<R: Ring> Relay<R> {
             self.free_if_over(index);
         }
         self.due = due;
-    }
-
-    fn take_messages(&mut self) {
-        self.mailbox.begin_taking();
-        while let Some(message) = self.mailbox.take() {
-            match message {
-                Message::Open(new) => self.open(*new),
-                Message::Drain { spread_ms, cut_after_ms } => {
-                    self.drain = Some(Drain::new(self.now, self.sessions.len(), spread_ms, cut_after_ms));
-                }
-                Message::Revoke { spread_ms } => {
-                    let of = (self.sessions.slots(), self.sessions.len());
-                    self.revocation = Some(Revocation::new(self.now, of, spread_ms, self.revocation));
-                }
-                Message::NoMore => self.no_more_come = true,
-            }
-        }
-    }
-
-    fn open(&mut self, new: NewSession<R::Socket>) {
-        let NewSession { sockets, early, records, sealed, limits, mask, permit } = new;
-        let is_wrapped = records.each_ref().map(Option::is_some);
-        let session = Session::new(limits, mask, self.now).with_records(is_wrapped);
-        let deadline = session.next_deadline();
-        let ([client, backend], [client_records, backend_records]) = (sockets, records);
-        let is_any_wrapped = is_wrapped.contains(&true);
-        self.rests_at = self.rests_at.or(is_any_wrapped.then(|| self.now.after_millis(TLS_REST_MS)));
-        let carriers = [Carrier::new(client, client_records), Carrier::new(backend, backend_records)];
-        let live = Live { session, carriers, in_flight: 0, permit };
-        // Dropping the session closes its sockets: a table of 16 million slots is beyond every limit.
-        let Some((index, _)) = self.sessions.insert(live) else { return self.mailbox.session_is_gone() };
-        add(&self.counters.sessions_opened, 1);
-        self.wheel.schedule(index, deadline);
-        for (leg, bytes) in Leg::BOTH.into_iter().zip(early) {
-            if let Some(live) = self.sessions.get_mut(index).filter(|_| !bytes.is_empty()) {
-                live.session.handle_bytes(leg, &bytes, self.now, &mut self.effects);
-                self.apply_effects(index, Source::Early(bytes));
-            }
-        }
-        for (leg, bytes) in Leg::BOTH.into_iter().zip(sealed) {
-            self.on_early_records(index, leg, bytes);
-        }
-        if self.drain.is_some() {
-            self.end_by_ringgate(index, Cause::Drain);
-        }
-        self.end_if_revoked(index);
-        for leg in Leg::BOTH {
-            self.arm_if_wanted(index, leg);
-        }
-        self.free_if_over(index);
     }
 }
 
