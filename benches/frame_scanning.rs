@@ -75,7 +75,9 @@ fn scan(scanner: &mut Scanner, stream: &Stream) {
 /// Hands in each chunk, takes the effects, and acknowledges at once what was queued: a peer that keeps up.
 fn relay(session: &mut Session, effects: &mut Effects, stream: &Stream) {
     for chunk in &stream.chunks {
-        session.handle_bytes(Leg::Downstream, black_box(chunk), Moment::ZERO, effects);
+        session
+            .handle_bytes(Leg::Downstream, black_box(chunk), Moment::ZERO, effects)
+            .expect("a session in order");
         let mut queued = 0;
         for effect in effects.drain(..) {
             if let Effect::Forward { held, range, .. } = black_box(effect) {
@@ -83,7 +85,9 @@ fn relay(session: &mut Session, effects: &mut Effects, stream: &Stream) {
             }
         }
         if queued > 0 {
-            session.handle_sent(Leg::Upstream, queued as u64, Moment::ZERO, effects);
+            session
+                .handle_sent(Leg::Upstream, queued as u64, Moment::ZERO, effects)
+                .expect("no more than was queued");
         }
     }
 }

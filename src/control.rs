@@ -3,6 +3,7 @@
 //! Not here: anything that a byte of a session waits for.
 
 pub mod binding;
+mod bug_log;
 pub mod catalog_watch;
 pub mod catalog_writer;
 pub mod echo;

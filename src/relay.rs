@@ -3,9 +3,13 @@
 //! Each turn: submit, wait until the next deadline, harvest completions, hand each to its session, carry out the effects,
 //! start the sends that became possible. Nothing here locks, logs, or allocates per frame.
 //!
+//! What cannot be is told apart by whom it concerns: one session's broken invariant ends that session (`broken`); where the
+//! ring, its buffers, or memory that the kernel may touch is concerned, it is a panic, and the process ends.
+//!
 //! Not here: how a session was opened (`front`), and what its bytes mean (`session`).
 
 mod arrivals;
+mod broken;
 pub mod carrier;
 pub mod drain;
 mod ending;
@@ -24,6 +28,9 @@ mod splicing;
 mod wake_flag;
 pub mod wheel;
 
+#[cfg(test)]
+pub(crate) use broken::faulty::FaultyRecords;
+pub use broken::{BrokenState, BugReport, BugReporter, BugReports, bug_reports};
 pub use mailbox::{Mailbox, Message, NewSession};
 pub use placement::Relays;
 pub use run::{Relay, RelayLimits};

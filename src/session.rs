@@ -6,12 +6,14 @@
 //! Not here: sockets and buffers (`relay`, `ring`), and what comes before the 101 (`front`).
 
 pub mod effect;
+pub mod invariant;
 pub mod life;
 pub mod moment;
 mod signs_of_life;
 pub mod termination;
 
 pub use effect::{Effect, Effects};
+pub use invariant::BrokenInvariant;
 pub use life::{Gone, Session, SessionLimits};
 pub use moment::Moment;
 pub use signs_of_life::Acknowledged;

@@ -75,15 +75,15 @@ impl Permit {
             && self.held.iter().flatten().any(|place| place.places().is_revoked())
     }
 
+    /// The API, the product and the subscription that it has places of, as far as it has them.
+    pub fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.held.iter().flatten().filter_map(|place| place.places().holder())
+    }
+
     /// Gives the places back here, to be adopted elsewhere.
     pub fn into_token(self) -> PermitToken {
         PermitToken {
-            holders: self
-                .held
-                .iter()
-                .flatten()
-                .filter_map(|place| place.places().holder().cloned())
-                .collect(),
+            holders: self.holders().cloned().collect(),
             source: self.further.as_ref().and_then(|further| Some(further.source.as_ref()?.network())),
             slots: self.further.iter().flat_map(|further| &further.slots).map(Slot::key).collect(),
         }

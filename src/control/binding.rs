@@ -71,7 +71,7 @@ mod tests {
         let bound = bind_while(
             || {
                 tries += 1;
-                bind_group(address, 2)
+                bind_group(address, 2, None)
             },
             // The first try has failed by now.
             || drop(listener),
@@ -87,7 +87,7 @@ mod tests {
         let bound = bind_while(
             || {
                 tries += 1;
-                bind_group(address, 2)
+                bind_group(address, 2, None)
             },
             || told += 1,
         );

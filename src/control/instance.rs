@@ -7,6 +7,7 @@ use crate::admission::registry::Registry;
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
 use crate::control::binding::bind_patiently;
+use crate::control::bug_log::log_bugs;
 use crate::control::resolver::Resolver;
 use crate::daemon::cores::{CoreIndex, pin_current_thread, usable_cores};
 use crate::daemon::open_files::{Asked, TooManySessions, fit, raise_open_files};
@@ -19,7 +20,7 @@ use crate::limits::{REVOCATION_SPREAD_MS_MAX, REVOKED_SESSIONS_PER_S, open_files
 use crate::observe::figures::Lookups;
 use crate::observe::publishes::Publishes;
 use crate::observe::{Counters, Observed};
-use crate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
+use crate::relay::{BugReporter, Mailbox, Message, Relay, RelayLimits, Relays, bug_reports};
 use crate::ring::probe::{ProbeError, probe};
 use crate::ring::{KernelRing, RingError};
 use crate::tls::setup::TlsSetup;
@@ -158,9 +159,12 @@ impl Instance {
             instance.mailboxes.push(Mailbox::new()?);
         }
         let relays = Relays::new(instance.mailboxes.clone());
+        let (bug_reporter, bug_reports) = bug_reports();
+        control.spawn(log_bugs(bug_reports));
         let core_of = |index: usize| cores[index % cores.len()];
         for index in 0..workers {
-            instance.start_relay(index, core_of(index), relay_limits, end_sender.clone())?;
+            let reporter = bug_reporter.clone();
+            instance.start_relay(index, core_of(index), relay_limits, reporter, end_sender.clone())?;
         }
         for (index, listeners) in listeners.into_iter().enumerate() {
             let parts = FrontParts {
@@ -185,6 +189,7 @@ impl Instance {
         index: usize,
         core: CoreIndex,
         limits: RelayLimits,
+        reporter: BugReporter,
         ends: mpsc::UnboundedSender<ThreadEnd>,
     ) -> Result<(), StartError> {
         let mailbox = Arc::clone(&self.mailboxes[index]);
@@ -200,7 +205,8 @@ impl Instance {
             match KernelRing::new(wake_up) {
                 Ok(ring) => {
                     let _ = started.send(Ok(()));
-                    Relay::new(ring, mailbox, counters, limits).run().map_err(|error| error.to_string())
+                    let relay = Relay::new(ring, mailbox, counters, limits).reporting_to(reporter);
+                    relay.run().map_err(|error| error.to_string())
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -242,7 +248,8 @@ impl Instance {
             let end = match result {
                 Ok(Ok(())) => ThreadEnd::Done,
                 Ok(Err(message)) => ThreadEnd::Failed(message),
-                Err(_) => ThreadEnd::Failed(format!("{label} broke an invariant")),
+                // In service a panic has ended the process by now (`daemon::fatal`).
+                Err(_) => ThreadEnd::Failed(format!("{label} panicked")),
             };
             // Nobody listens any more if the instance was dropped.
             let _ = ends.send(end);
@@ -435,3 +442,6 @@ fn pin(core: CoreIndex) {
         tracing::warn!(%error, core = core.number(), "a thread is not pinned");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -111,6 +111,8 @@ worker_counters! {
     pub spliced_bytes: AtomicU64, Counter of "bytes";
     /// Receives that ran out of buffers and had to wait.
     pub parked: AtomicU64, Counter of "receives";
+    /// Invariants of single sessions that did not hold: a bug of ringgate's, for which those sessions were ended.
+    pub broken_invariants: AtomicU64, Counter of "invariants";
     /// How openings and sessions ended: why, and how far they had got.
     terminations: By<Cause, Phase>, Counter of "openings and sessions";
     /// Frames that a leg sent, over all ended sessions.

@@ -40,15 +40,23 @@ impl<R: Ring> Relay<R> {
         let is_any_wrapped = is_wrapped.contains(&true);
         self.rests_at = self.rests_at.or(is_any_wrapped.then(|| self.now.after_millis(TLS_REST_MS)));
         let carriers = [Carrier::new(client, client_records), Carrier::new(backend, backend_records)];
-        let live = Live { session, carriers, in_flight: 0, permit };
+        let live = Live {
+            session,
+            carriers,
+            in_flight: 0,
+            cancels: 0,
+            has_ended: false,
+            is_broken_off: false,
+            permit,
+        };
         // Dropping the session closes its sockets: a table of 16 million slots is beyond every limit.
         let Some((index, _)) = self.sessions.insert(live) else { return self.mailbox.session_is_gone() };
         add(&self.counters.sessions_opened, 1);
         self.wheel.schedule(index, deadline);
         for (leg, bytes) in Leg::BOTH.into_iter().zip(early) {
             if let Some(live) = self.sessions.get_mut(index).filter(|_| !bytes.is_empty()) {
-                live.session.handle_bytes(leg, &bytes, self.now, &mut self.effects);
-                self.apply_effects(index, Source::Early(bytes));
+                let handled = live.session.handle_bytes(leg, &bytes, self.now, &mut self.effects);
+                self.carry_out(index, handled, Source::Early(bytes));
             }
         }
         for (leg, bytes) in Leg::BOTH.into_iter().zip(sealed) {

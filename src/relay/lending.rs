@@ -10,7 +10,7 @@ use super::run::{Relay, named};
 use super::slow_readers::CarrierName;
 use crate::observe::counters::add;
 use crate::ring::{BufferPool, Chunk, GivenBack, Operation, Ring, Token};
-use crate::session::Leg;
+use crate::session::{BrokenInvariant, Leg};
 
 impl<R: Ring> Relay<R> {
     /// Starts a send of what is at the front of a queue, which is to lend it.
@@ -34,12 +34,21 @@ impl<R: Ring> Relay<R> {
                 if given_back == GivenBack::Copied {
                     carrier.zero_copy = ZeroCopy::SwitchedOff;
                 }
-                carrier.queue.take_lent()
+                let Some(lent) = carrier.queue.take_lent() else {
+                    let broken = BrokenInvariant::GaveBackWhatWasNotLent { to: token.leg() };
+                    return self.break_off(token.slot(), broken);
+                };
+                lent
             }
-            None => self.left_behind.remove(&token),
+            // As for any other completion of a session that is gone: the books of the ring are broken.
+            None => match self.left_behind.remove(&token) {
+                Some(lent) => lent,
+                None => {
+                    panic!("memory of a send comes back, and neither it nor its session is known: {token:?}")
+                }
+            },
         };
-        debug_assert!(lent.is_some(), "memory came back that was not lent: {token:?}");
-        self.ring.take_back(lent.unwrap_or_default());
+        self.ring.take_back(lent);
         add(&self.counters.zero_copy_copied, u64::from(given_back == GivenBack::Copied));
     }
 

@@ -1,5 +1,6 @@
 //! The loop, and what is done for each completion and each effect.
 
+use super::broken::BugReporter;
 use super::carrier::{Carrier, Reading, Receive, ZeroCopy};
 use super::drain::Drain;
 use super::lending::is_to_lend;
@@ -14,10 +15,12 @@ use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, DEAD_PEER_TIMEOUT_S_DEFAULT, SPLICE
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::ring::{Chunk, Completion, Operation, Ring, RingError, Token};
-use crate::session::{Effect, Effects, Gone, Leg, Moment, Session, Termination};
+use crate::session::{BrokenInvariant, Cause, Effect, Effects, Gone, Leg, Moment, Session, Termination};
 use crate::tls::record::Alert;
 use bytes::Bytes;
+use core::ops::Range;
 use std::collections::{HashMap, VecDeque};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -55,6 +58,12 @@ pub(super) struct Live<S> {
     pub(super) carriers: [Carrier<S>; 2],
     /// Operations whose last completion is awaited. The slot is freed when it is 0 and the session is over.
     pub(super) in_flight: u8,
+    /// Those of them that are cancels.
+    pub(super) cancels: u8,
+    /// Its end is counted, and what it has in flight is cancelled.
+    pub(super) has_ended: bool,
+    /// One of its invariants does not hold.
+    pub(super) is_broken_off: bool,
     /// Given back with the slot, when both descriptors are closed.
     pub(super) permit: Permit,
 }
@@ -67,6 +76,24 @@ pub(super) enum Source {
     Early(Bytes),
     /// Bytes on the heap.
     Heap(Bytes),
+}
+
+impl Source {
+    /// Checks that `range` of it can go to a leg.
+    ///
+    /// # Errors
+    /// It has not so many bytes, or none at all.
+    pub(super) fn check(&self, to: Leg, range: &Range<usize>) -> Result<(), BrokenInvariant> {
+        let came = match self {
+            Self::Nothing => return Err(BrokenInvariant::ForwardsNothing { to }),
+            Self::Chunk(chunk) => chunk.len(),
+            Self::Early(bytes) | Self::Heap(bytes) => bytes.len(),
+        };
+        if range.end > came {
+            return Err(BrokenInvariant::ForwardsMoreThanCame { to, forwarded: range.end, came });
+        }
+        Ok(())
+    }
 }
 
 /// A relay: its ring, its sessions, and what is due.
@@ -103,6 +130,9 @@ pub struct Relay<R: Ring> {
     pub(super) rests_at: Option<Moment>,
     /// Legs whose keys are used up.
     pub(super) worn_out: Vec<(u32, Leg)>,
+    /// Sessions whose invariants turned out to be broken in this turn.
+    pub(super) broken_off: Vec<u32>,
+    pub(super) bug_reporter: Option<BugReporter>,
 }
 
 impl<R: Ring> Relay<R> {
@@ -141,17 +171,22 @@ impl<R: Ring> Relay<R> {
             no_more_come: false,
             rests_at: None,
             worn_out: Vec::new(),
+            broken_off: Vec::new(),
+            bug_reporter: None,
         }
     }
 
     /// Carries sessions until no more come and none is left.
     ///
     /// # Errors
-    /// The ring failed; all sessions are lost.
-    pub fn run(mut self) -> Result<(), RingError> {
-        while !self.is_done() {
-            self.turn()?;
+    /// The ring failed; all sessions are lost. Nothing of the relay is freed then: the kernel may still be at work with it, and
+    /// the process is to end.
+    pub fn run(self) -> Result<(), RingError> {
+        let mut relay = ManuallyDrop::new(self);
+        while !relay.is_done() {
+            relay.turn()?;
         }
+        drop(ManuallyDrop::into_inner(relay));
         Ok(())
     }
 
@@ -189,6 +224,7 @@ impl<R: Ring> Relay<R> {
         // What is spliced needs no buffer, and is to be sent at once.
         self.start_sends();
         self.rest_records();
+        self.free_broken_off();
         self.counters.slots.store(self.sessions.len() as u64, Ordering::Relaxed);
         self.counters.buffers.store(self.ring.pool().lent_out() as u64, Ordering::Relaxed);
         self.counters.backlog_bytes.store(self.ring.pool().backlog_bytes() as u64, Ordering::Relaxed);
@@ -213,7 +249,7 @@ impl<R: Ring> Relay<R> {
         next.map_or(TURN_WAIT_MS_MAX, |next| next.millis_since(self.now).clamp(1, TURN_WAIT_MS_MAX))
     }
 
-    fn on_completion(&mut self, completion: Completion) {
+    pub(super) fn on_completion(&mut self, completion: Completion) {
         let token = completion.token;
         if token.operation() == Operation::Mailbox {
             return self.take_messages();
@@ -224,16 +260,13 @@ impl<R: Ring> Relay<R> {
         let index = token.slot();
         let generation = self.sessions.generation(index);
         let Some(live) = self.sessions.get_mut(index).filter(|_| generation == token.generation()) else {
-            // A slot is freed only after its last completion, so there is no such token.
-            debug_assert!(false, "completion of an unknown operation: {completion:?}");
-            if let Some(chunk) = completion.chunk {
-                self.ring.pool().release(chunk);
-            }
-            return;
+            // A slot is freed only after the last completion of each operation of its session. Where one comes after that,
+            // sockets and memory were given away while the kernel was at work with them, and there is no session that could
+            // end for it: the books of the ring are broken, and with them all that rests on them.
+            panic!("a completion of an operation whose session is gone: {completion:?}");
         };
-        // What is more to come of a send is memory that it lent.
-        if !completion.has_more || token.operation() == Operation::Send {
-            live.in_flight -= 1;
+        if let Err(broken) = live.note_completion(token.operation(), token.leg(), completion.has_more) {
+            return self.on_broken_completion(index, completion, broken);
         }
         match token.operation() {
             Operation::Receive => self.on_completion_receive(index, token.leg(), completion),
@@ -301,6 +334,12 @@ impl<R: Ring> Relay<R> {
             live.carriers[leg as usize].receive = Receive::Over;
             let how = self.end_of_stream(index, leg);
             self.is_gone(index, leg, how);
+        } else if completion.result > 0 && live.carriers[leg as usize].reading == Reading::Whole {
+            // Only a wait for bytes completes without them, and only heads are waited for.
+            return self.break_off(
+                index,
+                BrokenInvariant::ReceivedWithoutBytes { from: leg, bytes: completion.result },
+            );
         } else if completion.result < 0 && !is_to_be_repeated(completion.result) {
             live.carriers[leg as usize].receive = Receive::Over;
             let how = self.how_it_broke(index, leg, -completion.result);
@@ -322,8 +361,10 @@ impl<R: Ring> Relay<R> {
         if std::mem::take(&mut carrier.awaits_room) {
             result = result.min(0);
         }
-        self.ring.sent(&mut carrier.queue, result, is_lent);
         let was_to_lend = std::mem::take(&mut carrier.is_lending);
+        // Of which memory, and until when, nobody would know.
+        assert!(was_to_lend || !is_lent, "the kernel keeps memory of a send that lent none");
+        self.ring.sent(&mut carrier.queue, result, is_lent);
         if was_to_lend && !is_lent {
             // It failed before it began, for want of memory that may be pinned or of a way to do it: so it is copied.
             carrier.zero_copy = ZeroCopy::SwitchedOff;
@@ -344,8 +385,9 @@ impl<R: Ring> Relay<R> {
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
         let was_cancelled = std::mem::take(&mut carrier.is_send_cancelled);
+        let mut handled = Ok(());
         if result > 0 {
-            live.session.handle_sent(leg, result as u64, self.now, &mut self.effects);
+            handled = live.session.handle_sent(leg, result as u64, self.now, &mut self.effects);
         } else if let Some(how) = how {
             carrier.broken = Some(how);
             carrier.is_discarding = true;
@@ -372,44 +414,72 @@ impl<R: Ring> Relay<R> {
         if carrier.pipe.is_some() || !carrier.queue.is_empty() {
             Self::mark_ready(&mut self.ready, index, leg, carrier);
         }
-        if !self.effects.is_empty() {
-            self.apply_effects(index, Source::Nothing);
+        if !self.effects.is_empty() || handled.is_err() {
+            self.carry_out(index, handled, Source::Nothing);
         }
         self.go_on_reading(index, leg.other());
+    }
+
+    /// Carries out what the session wants, or ends it if it found itself broken.
+    pub(super) fn carry_out(&mut self, index: u32, handled: Result<(), BrokenInvariant>, source: Source) {
+        match handled {
+            Ok(()) => self.apply_effects(index, source),
+            Err(broken) => {
+                if let Source::Chunk(chunk) = source {
+                    self.ring.pool().release(chunk);
+                }
+                self.break_off(index, broken);
+            }
+        }
     }
 
     /// Carries out what the session wants, in order. The source's bytes are forwarded or given back.
     pub(super) fn apply_effects(&mut self, index: u32, mut source: Source) {
         let mut effects = std::mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            self.apply(index, effect, &mut source);
-        }
+        let applied = effects.drain(..).try_for_each(|effect| self.apply(index, effect, &mut source));
         self.effects = effects;
         if let Source::Chunk(chunk) = source {
             self.ring.pool().release(chunk);
+        }
+        if let Err(broken) = applied {
+            self.break_off(index, broken);
         }
         if !self.worn_out.is_empty() {
             self.end_worn_out();
         }
     }
 
-    fn apply(&mut self, index: u32, effect: Effect, source: &mut Source) {
-        let Some(live) = self.sessions.get_mut(index) else { return };
+    fn apply(&mut self, index: u32, effect: Effect, source: &mut Source) -> Result<(), BrokenInvariant> {
+        let Some(live) = self.sessions.get_mut(index) else { return Ok(()) };
+        if live.has_ended {
+            // What a broken session still wants is void.
+            return if live.is_broken_off { Ok(()) } else { Err(BrokenInvariant::EffectBehindEnd) };
+        }
         match effect {
             Effect::Forward { to, held, range } => {
-                if live.carriers[to as usize].wrapping.is_some() {
+                let carrier = &mut live.carriers[to as usize];
+                source.check(to, &range)?;
+                if carrier.queue.has_farewell() {
+                    return Err(BrokenInvariant::ForwardsBehindClose { to });
+                }
+                if carrier.wrapping.is_some() {
                     return self.forward_sealed(index, to, &held, range, source);
                 }
-                let carrier = &mut live.carriers[to as usize];
                 let held_buffers = carrier.queue.holds_buffers();
                 match std::mem::replace(source, Source::Nothing) {
                     Source::Chunk(mut chunk) => {
                         chunk.truncate(range.end);
                         chunk.advance(range.start);
-                        if !held.as_bytes().is_empty() {
-                            self.ring.pool().prepend(&mut chunk, held.as_bytes());
+                        if !held.as_bytes().is_empty()
+                            && !self.ring.pool().prepend(&mut chunk, held.as_bytes())
+                        {
+                            *source = Source::Chunk(chunk);
+                            return Err(BrokenInvariant::HeaderHasNoRoom { to });
                         }
                         carrier.queue.push(self.ring.pool(), chunk);
+                    }
+                    Source::Early(_) if !carrier.queue.is_empty() || !held.as_bytes().is_empty() => {
+                        return Err(BrokenInvariant::EarlyBytesComeLate { to });
                     }
                     Source::Early(bytes) => carrier.queue.push_early(bytes.slice(range)),
                     Source::Heap(bytes) => {
@@ -423,9 +493,12 @@ impl<R: Ring> Relay<R> {
                 self.is_queued(index, to, held_buffers);
             }
             Effect::Inject { to, frame } => {
-                let sealed = self.seal_farewell(index, to, frame.as_bytes());
-                let Some(live) = self.sessions.get_mut(index) else { return };
+                let sealed = self.seal_farewell(index, to, frame.as_bytes())?;
+                let Some(live) = self.sessions.get_mut(index) else { return Ok(()) };
                 let carrier = &mut live.carriers[to as usize];
+                if carrier.queue.has_farewell() {
+                    return Err(BrokenInvariant::ForwardsBehindClose { to });
+                }
                 carrier.queue.push_farewell(sealed);
                 Self::mark_ready(&mut self.ready, index, to, carrier);
             }
@@ -448,8 +521,16 @@ impl<R: Ring> Relay<R> {
                 self.discard(index, leg);
             }
             Effect::Deadline(at) => self.wheel.schedule(index, at),
-            Effect::Ended(termination) => self.end(index, termination),
+            Effect::Ended(termination) => {
+                // It is a bug only where one was found.
+                let has_cause = termination.cause != Cause::Bug || live.is_broken_off;
+                if !has_cause || !live.session.is_over() {
+                    return Err(BrokenInvariant::EndsWithoutCause);
+                }
+                self.end(index, termination);
+            }
         }
+        Ok(())
     }
 
     /// Nobody takes what is queued towards a leg: it is thrown away, a send in flight is cancelled.
@@ -513,8 +594,9 @@ impl<R: Ring> Relay<R> {
     }
 
     /// The session is over: nothing new is started, what is in flight is cancelled.
-    fn end(&mut self, index: u32, termination: Termination) {
+    pub(super) fn end(&mut self, index: u32, termination: Termination) {
         let Some(live) = self.sessions.get_mut(index) else { return };
+        live.has_ended = true;
         self.counters.count_termination(termination.cause, termination.phase);
         for leg in Leg::BOTH {
             self.counters.count_tally(leg, live.session.tally(leg));
@@ -550,6 +632,7 @@ impl<R: Ring> Relay<R> {
         };
         if let Some(live) = self.sessions.get_mut(index) {
             live.in_flight += 1;
+            live.cancels += 1;
             self.ring.cancel(
                 Token::new(operation, index, generation, leg),
                 Token::new(cancel, index, generation, leg),

@@ -14,8 +14,8 @@ use super::carrier::{UseOfKeys, Wrapping};
 use super::run::{Relay, Source};
 use crate::limits::TLS_REST_MS;
 use crate::ring::{BufferPool, Chunk, Ring};
-use crate::session::{Gone, Leg};
-use crate::tls::record::{Alert, RecordFault, Step};
+use crate::session::{BrokenInvariant, Gone, Leg};
+use crate::tls::record::{Alert, Exhausted, RecordFault, Step};
 use crate::websocket::scanner::Held;
 use bytes::Bytes;
 use std::ops::Range;
@@ -38,6 +38,8 @@ enum End {
     Alerted,
     /// The peer broke a rule.
     Faulty(RecordFault),
+    /// Records were opened beyond what was received: their layer is broken.
+    Beyond { opened: usize, received: usize },
 }
 
 impl<R: Ring> Relay<R> {
@@ -45,8 +47,9 @@ impl<R: Ring> Relay<R> {
     pub(super) fn on_bytes(&mut self, index: u32, leg: Leg, mut chunk: Chunk) {
         let Some(live) = self.sessions.get_mut(index) else { return self.ring.pool().release(chunk) };
         let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else {
-            live.session.handle_bytes(leg, self.ring.pool().bytes(&chunk), self.now, &mut self.effects);
-            return self.apply_effects(index, Source::Chunk(chunk));
+            let bytes = self.ring.pool().bytes(&chunk);
+            let handled = live.session.handle_bytes(leg, bytes, self.now, &mut self.effects);
+            return self.carry_out(index, handled, Source::Chunk(chunk));
         };
         if wrapping.is_deaf {
             return self.ring.pool().release(chunk);
@@ -75,8 +78,9 @@ impl<R: Ring> Relay<R> {
         let opened = wrapping.open(&mut buffer[range.clone()]);
         let content = range.start + opened.content.start..range.start + opened.content.end;
         self.ring.pool().place(&mut chunk, content);
-        live.session.handle_bytes(leg, self.ring.pool().bytes(&chunk), self.now, &mut self.effects);
-        self.apply_effects(index, Source::Chunk(chunk));
+        let bytes = self.ring.pool().bytes(&chunk);
+        let handled = live.session.handle_bytes(leg, bytes, self.now, &mut self.effects);
+        self.carry_out(index, handled, Source::Chunk(chunk));
         self.after_records(index, leg, opened.end);
     }
 
@@ -85,8 +89,8 @@ impl<R: Ring> Relay<R> {
         self.ring.pool().release(chunk);
         self.count_held(index, leg);
         if let Some(live) = self.sessions.get_mut(index) {
-            live.session.handle_bytes(leg, &[], self.now, &mut self.effects);
-            self.apply_effects(index, Source::Nothing);
+            let handled = live.session.handle_bytes(leg, &[], self.now, &mut self.effects);
+            self.carry_out(index, handled, Source::Nothing);
         }
     }
 
@@ -106,11 +110,13 @@ impl<R: Ring> Relay<R> {
     /// Records that came before the session did.
     pub(super) fn on_early_records(&mut self, index: u32, leg: Leg, mut bytes: Vec<u8>) {
         let Some(live) = self.sessions.get_mut(index).filter(|_| !bytes.is_empty()) else { return };
-        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else { return };
+        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else {
+            return self.break_off(index, BrokenInvariant::RecordsOfPlainLeg { from: leg });
+        };
         let opened = wrapping.open(&mut bytes);
         let content = Bytes::from(bytes).slice(opened.content);
-        live.session.handle_bytes(leg, &content, self.now, &mut self.effects);
-        self.apply_effects(index, Source::Heap(content));
+        let handled = live.session.handle_bytes(leg, &content, self.now, &mut self.effects);
+        self.carry_out(index, handled, Source::Heap(content));
         self.after_records(index, leg, opened.end);
     }
 
@@ -126,8 +132,8 @@ impl<R: Ring> Relay<R> {
         self.ring.pool().remove_backlog(std::mem::take(&mut wrapping.held_bytes));
         let opened = wrapping.open(&mut record);
         let content = Bytes::from(record).slice(opened.content);
-        live.session.handle_bytes(leg, &content, self.now, &mut self.effects);
-        self.apply_effects(index, Source::Heap(content));
+        let handled = live.session.handle_bytes(leg, &content, self.now, &mut self.effects);
+        self.carry_out(index, handled, Source::Heap(content));
         opened.end
     }
 
@@ -158,6 +164,10 @@ impl<R: Ring> Relay<R> {
             End::Closed => Gone::Finished,
             End::Alerted => Gone::Reset,
             End::Faulty(fault) => return self.end_by_fault(index, leg, fault.alert()),
+            End::Beyond { opened, received } => {
+                let broken = BrokenInvariant::OpenedMoreThanReceived { from: leg, opened, received };
+                return self.break_off(index, broken);
+            }
         };
         if let Some(live) = self.sessions.get_mut(index) {
             live.session.handle_gone(leg, how, self.now, &mut self.effects);
@@ -194,7 +204,8 @@ impl<R: Ring> Relay<R> {
 
     /// Sends a Close frame of ours at once, as far as the system takes it: there is no time for more.
     pub(super) fn say_now(&mut self, index: u32, leg: Leg, frame: &[u8]) {
-        let sealed = self.seal_farewell(index, leg, frame);
+        // What cannot be sealed is not said: the session is over all the same.
+        let Ok(sealed) = self.seal_farewell(index, leg, frame) else { return };
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &live.carriers[leg as usize];
         if carrier.takes_at_once() {
@@ -240,7 +251,10 @@ impl<R: Ring> Relay<R> {
         self.is_queued(index, leg, held_buffers);
     }
 
-    /// Seals what a session forwards, and queues it.
+    /// Seals what a session forwards, and queues it. `source` has these bytes.
+    ///
+    /// # Errors
+    /// The records are not as long as they were to be.
     pub(super) fn forward_sealed(
         &mut self,
         index: u32,
@@ -248,75 +262,78 @@ impl<R: Ring> Relay<R> {
         held: &Held,
         range: Range<usize>,
         source: &mut Source,
-    ) {
-        let Some(live) = self.sessions.get_mut(index) else { return };
+    ) -> Result<(), BrokenInvariant> {
+        let Some(live) = self.sessions.get_mut(index) else { return Ok(()) };
         let carrier = &mut live.carriers[to as usize];
-        let Some(wrapping) = &mut carrier.wrapping else { return };
-        let content_bytes = held.as_bytes().len() + range.len();
-        let sealed_bytes = wrapping.records.sealed_bytes(content_bytes);
+        let Some(wrapping) = &mut carrier.wrapping else { return Ok(()) };
+        let length = Length::announced(wrapping, to, held.as_bytes().len() + range.len())?;
         wrapping.use_of_keys = UseOfKeys::Recent;
         self.rests_at = self.rests_at.or(Some(self.now.after_millis(TLS_REST_MS)));
         let held_buffers = carrier.queue.holds_buffers();
         let pool = self.ring.pool();
-        let is_sealed = match (&*source, pool.take_empty()) {
-            (Source::Nothing, free) => {
-                free.into_iter().for_each(|free| pool.release(free));
-                return;
-            }
-            (from, Some(mut free)) if sealed_bytes <= BufferPool::ROOM_BYTES => {
-                let (content, room) = match from {
+        let is_sealed = match pool.take_empty() {
+            Some(mut free) if length.announced <= BufferPool::ROOM_BYTES => {
+                let (content, room) = match &*source {
                     Source::Chunk(chunk) => pool.bytes_and_room(chunk, &free),
                     Source::Early(bytes) | Source::Heap(bytes) => (&bytes[..], pool.room(&free).0),
                     Source::Nothing => (&[][..], pool.room(&free).0),
                 };
-                match wrapping.records.seal(&[held.as_bytes(), &content[range]], room) {
-                    Ok(bytes) => {
-                        pool.place(&mut free, 0..bytes);
-                        carrier.queue.push(pool, free);
-                        true
-                    }
-                    Err(_) => {
-                        pool.release(free);
-                        false
-                    }
+                let sealed = length.check(wrapping.records.seal(&[held.as_bytes(), &content[range]], room));
+                if let Ok(true) = sealed {
+                    pool.place(&mut free, 0..length.announced);
+                    carrier.queue.push(pool, free);
+                } else {
+                    pool.release(free);
                 }
+                sealed?
             }
-            (from, free) => {
+            free => {
                 free.into_iter().for_each(|free| pool.release(free));
-                let content = match from {
+                let content = match &*source {
                     Source::Chunk(chunk) => pool.bytes(chunk),
                     Source::Early(bytes) | Source::Heap(bytes) => bytes,
                     Source::Nothing => &[],
                 };
-                let mut sealed = vec![0; sealed_bytes];
-                let result = wrapping.records.seal(&[held.as_bytes(), &content[range]], &mut sealed);
-                if result.is_ok() {
+                let mut sealed = vec![0; length.announced];
+                let is_sealed =
+                    length.check(wrapping.records.seal(&[held.as_bytes(), &content[range]], &mut sealed))?;
+                if is_sealed {
                     carrier.queue.push_heap(pool, sealed.into());
                 }
-                result.is_ok()
+                is_sealed
             }
         };
-        live.session.handle_wrapped(to, (sealed_bytes - content_bytes) as u64);
+        live.session.handle_wrapped(to, length.added());
         if is_sealed {
             self.list_holder(index, to);
             self.is_queued(index, to, held_buffers);
         } else {
             self.worn_out.push((index, to));
         }
+        Ok(())
     }
 
     /// A Close frame of ours as it goes into a leg's queue.
-    pub(super) fn seal_farewell(&mut self, index: u32, leg: Leg, frame: &[u8]) -> Bytes {
-        let Some(live) = self.sessions.get_mut(index) else { return Bytes::new() };
+    ///
+    /// # Errors
+    /// The records are not as long as they were to be.
+    pub(super) fn seal_farewell(
+        &mut self,
+        index: u32,
+        leg: Leg,
+        frame: &[u8],
+    ) -> Result<Bytes, BrokenInvariant> {
+        let Some(live) = self.sessions.get_mut(index) else { return Ok(Bytes::new()) };
         let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else {
-            return Bytes::copy_from_slice(frame);
+            return Ok(Bytes::copy_from_slice(frame));
         };
-        let mut sealed = vec![0; wrapping.records.sealed_bytes(frame.len())];
-        if wrapping.records.seal(&[frame], &mut sealed).is_err() {
+        let length = Length::announced(wrapping, leg, frame.len())?;
+        let mut sealed = vec![0; length.announced];
+        if !length.check(wrapping.records.seal(&[frame], &mut sealed))? {
             self.worn_out.push((index, leg));
         }
-        live.session.handle_wrapped(leg, (sealed.len() - frame.len()) as u64);
-        sealed.into()
+        live.session.handle_wrapped(leg, length.added());
+        Ok(sealed.into())
     }
 
     /// Lets records that nobody uses drop what can be made again: some hundred bytes a direction.
@@ -347,6 +364,41 @@ impl<R: Ring> Relay<R> {
         while let Some((index, leg)) = self.worn_out.pop() {
             self.end_by_fault(index, leg, Alert::InternalError);
         }
+    }
+}
+
+/// How long records are, as their layer announces it.
+#[derive(Clone, Copy)]
+struct Length {
+    to: Leg,
+    content: usize,
+    announced: usize,
+}
+
+impl Length {
+    /// What so many bytes to a leg will come to: never to less.
+    fn announced(wrapping: &Wrapping, to: Leg, content: usize) -> Result<Self, BrokenInvariant> {
+        let length = Self { to, content, announced: wrapping.records.sealed_bytes(content) };
+        if length.announced < content { Err(length.broken(None)) } else { Ok(length) }
+    }
+
+    /// Bytes that are not content.
+    fn added(self) -> u64 {
+        (self.announced - self.content) as u64
+    }
+
+    /// Whether it was sealed: `false` where the key is used up.
+    fn check(self, sealed: Result<usize, Exhausted>) -> Result<bool, BrokenInvariant> {
+        match sealed {
+            Ok(bytes) if bytes == self.announced => Ok(true),
+            Ok(bytes) => Err(self.broken(Some(bytes))),
+            Err(Exhausted) => Ok(false),
+        }
+    }
+
+    fn broken(self, sealed: Option<usize>) -> BrokenInvariant {
+        let Self { to, content, announced } = self;
+        BrokenInvariant::SealedOtherThanAnnounced { to, sealed, announced, content }
     }
 }
 
@@ -382,7 +434,12 @@ impl Wrapping {
         let mut at = 0;
         let mut content = 0..0;
         let end = loop {
-            match self.records.open(received, &mut at) {
+            let step = self.records.open(received, &mut at);
+            let opened = if let Ok(Step::Plaintext(range)) = &step { range.end.max(at) } else { at };
+            if opened > received.len() {
+                break Some(End::Beyond { opened, received: received.len() });
+            }
+            match step {
                 Ok(Step::Plaintext(range)) if content.is_empty() => content = range,
                 Ok(Step::Plaintext(range)) => {
                     let end = content.end + range.len();

@@ -16,6 +16,8 @@ pub struct Seen<'a, S> {
     pub carrier: &'a Carrier<S>,
     /// Operations of its session whose last completion is awaited.
     pub in_flight: u8,
+    /// Those of them that are cancels.
+    pub cancels: u8,
     /// Where its queue's bytes stand.
     pub pool: &'a BufferPool,
 }
@@ -32,6 +34,7 @@ impl<R: Ring> Relay<R> {
                     session: &live.session,
                     carrier: &live.carriers[leg as usize],
                     in_flight: live.in_flight,
+                    cancels: live.cancels,
                     pool: self.ring.pool(),
                 });
             }

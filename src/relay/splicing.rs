@@ -94,10 +94,10 @@ impl<R: Ring> Relay<R> {
             (*fills, *is_awaited) = (*fills + 1, false);
             source.read_at = self.now;
             target.pipe = Some(pipe);
-            session.handle_passed(leg, filled as u64, self.now, &mut self.effects);
+            let handled = session.handle_passed(leg, filled as u64, self.now, &mut self.effects);
             add(&self.counters.spliced_bytes, filled as u64);
             Self::mark_ready(&mut self.ready, index, leg.other(), target);
-            self.apply_effects(index, Source::Nothing);
+            self.carry_out(index, handled, Source::Nothing);
             return true;
         }
         self.ring.return_pipe(pipe);

@@ -281,13 +281,11 @@ impl BufferPool {
         chunk.len = (range.end - range.start) as u32;
     }
 
-    /// Puts `bytes` in front of a chunk that nothing was taken from, into its headroom.
-    ///
-    /// # Panics
-    /// `bytes` is longer than the headroom in front of the chunk: headers that were cut never are.
+    /// Puts `bytes` in front of a chunk, into its headroom. `false`: that is too short, and nothing was written.
     #[expect(unsafe_code, reason = "writes the headroom")]
-    pub fn prepend(&mut self, chunk: &mut Chunk, bytes: &[u8]) {
-        let start = (chunk.start as usize).checked_sub(bytes.len()).expect("a cut header fits the headroom");
+    #[must_use = "without room nothing was written"]
+    pub fn prepend(&mut self, chunk: &mut Chunk, bytes: &[u8]) -> bool {
+        let Some(start) = (chunk.start as usize).checked_sub(bytes.len()) else { return false };
         // SAFETY: the headroom belongs to the buffer of `chunk`, which is lent out; `bytes` comes from elsewhere because
         // `self` is borrowed mutably.
         unsafe {
@@ -295,6 +293,7 @@ impl BufferPool {
         }
         chunk.start = start as u32;
         chunk.len += bytes.len() as u32;
+        true
     }
 
     /// Copies a chunk's bytes behind those that the link of buffer `last` names, if they fit.
@@ -422,7 +421,7 @@ mod tests {
     fn a_chunk_shrinks_from_both_ends_and_grows_into_its_headroom() {
         let mut pool = BufferPool::new(1).unwrap();
         let mut chunk = receive(&mut pool, b"56789");
-        pool.prepend(&mut chunk, b"01234");
+        assert!(pool.prepend(&mut chunk, b"01234"));
         assert_eq!(pool.bytes(&chunk), b"0123456789");
         chunk.advance(3);
         chunk.truncate(4);
@@ -436,9 +435,10 @@ mod tests {
     fn a_full_buffer_with_the_longest_cut_header_stays_within_bounds() {
         let mut pool = BufferPool::new(2).unwrap();
         let mut chunk = receive(&mut pool, &[7; BUFFER_BYTES]);
-        pool.prepend(&mut chunk, &[9; crate::websocket::scanner::HELD_BYTES_MAX]);
+        assert!(pool.prepend(&mut chunk, &[9; crate::websocket::scanner::HELD_BYTES_MAX]));
         assert_eq!(chunk.len(), BUFFER_BYTES + crate::websocket::scanner::HELD_BYTES_MAX);
         assert!(pool.bytes(&chunk).ends_with(&[7; 100]));
+        assert!(!pool.prepend(&mut chunk, &[0; BUFFER_HEADROOM_BYTES]), "no room is left for that much");
         pool.release(chunk);
     }
 

@@ -22,6 +22,21 @@ pub enum Operation {
     CancelWatch = 6,
 }
 
+impl Operation {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Send => "send",
+            Self::CancelReceive => "cancel of a receive",
+            Self::CancelSend => "cancel of a send",
+            Self::Mailbox => "poll of the mailbox",
+            Self::Watch => "poll for errors",
+            Self::CancelWatch => "cancel of a poll for errors",
+        }
+    }
+}
+
 /// An operation's name: our `user_data`. A slot's generation tells its users apart.
 ///
 /// ```text
@@ -37,7 +52,7 @@ pub struct Token(u64);
 pub const SLOTS_MAX: usize = 1 << 24;
 
 impl Token {
-    /// Names an operation on a leg of the session in a slot. `slot` is below [`SLOTS_MAX`].
+    /// Names an operation on a leg of the session in a slot. `slot` is below [`SLOTS_MAX`]: a session table has no others.
     pub fn new(operation: Operation, slot: u32, generation: u32, leg: Leg) -> Self {
         debug_assert!((slot as usize) < SLOTS_MAX);
         Self(u64::from(generation) << 32 | u64::from(slot) << 8 | (operation as u64) << 1 | leg as u64)

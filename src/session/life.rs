@@ -24,6 +24,7 @@ mod leg;
 
 use self::leg::{Ending, Intake, LegState, Outlet};
 use super::effect::{Effect, Effects};
+use super::invariant::BrokenInvariant;
 use super::signs_of_life::{Acknowledged, SignsOfLife};
 use super::termination::{Cause, Farewell, Phase, Termination};
 use super::{Leg, Moment};
@@ -80,7 +81,10 @@ enum Linger {
 }
 
 /// The state of one session. Each call appends what is to be done to `effects`; the caller carries it out in order.
-#[derive(Clone, Debug)]
+///
+/// A call that finds a broken invariant says so instead: what it has appended until then is void, and [`Session::break_off`]
+/// is all that may follow.
+#[derive(Clone)]
 pub struct Session {
     legs: [LegState; 2],
     limits: SessionLimits,
@@ -93,6 +97,22 @@ pub struct Session {
     end: Option<End>,
     close_code: Option<u16>,
     is_over: bool,
+}
+
+/// Without the mask, which is a secret, and without anything that a peer said.
+impl core::fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("end", &self.end)
+            .field("close_code", &self.close_code)
+            .field("is_over", &self.is_over)
+            .field("is_opaque", &self.limits.frames.is_none())
+            .field("active_at", &self.active_at)
+            .field("downstream", &self.legs[0])
+            .field("upstream", &self.legs[1])
+            .finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -160,17 +180,33 @@ impl Session {
     }
 
     /// Bytes came from `leg`.
-    pub fn handle_bytes(&mut self, leg: Leg, bytes: &[u8], now: Moment, effects: &mut Effects) {
+    ///
+    /// # Errors
+    /// The session is broken.
+    pub fn handle_bytes(
+        &mut self,
+        leg: Leg,
+        bytes: &[u8],
+        now: Moment,
+        effects: &mut Effects,
+    ) -> Result<(), BrokenInvariant> {
         if self.is_over {
-            return;
+            return Ok(());
         }
         self.signs.heard(leg, now);
         self.active_at = now;
         match self.legs[leg as usize].intake {
-            Intake::Relayed => self.relay_bytes(leg, bytes, now, effects),
+            Intake::Relayed => {
+                let outlet = &self.legs[leg.other() as usize].outlet;
+                if !matches!(outlet, Outlet::Open | Outlet::ClosingAt { .. }) {
+                    return Err(BrokenInvariant::RelaysToClosedLeg { from: leg });
+                }
+                self.relay_bytes(leg, bytes, now, effects);
+            }
             Intake::Dropped => self.drop_bytes(leg, bytes, effects),
             Intake::Ignored | Intake::Over => {}
         }
+        Ok(())
     }
 
     /// Payload of a frame that `leg` is sending, in bytes, that may go to the other leg without being looked at. 0: what comes
@@ -188,10 +224,22 @@ impl Session {
 
     /// So many bytes of `leg`, at most [`Session::unseen_bytes`], are on their way to the other one: there is nothing to
     /// forward.
-    pub fn handle_passed(&mut self, leg: Leg, bytes: u64, now: Moment, effects: &mut Effects) {
+    ///
+    /// # Errors
+    /// The session is broken.
+    pub fn handle_passed(
+        &mut self,
+        leg: Leg,
+        bytes: u64,
+        now: Moment,
+        effects: &mut Effects,
+    ) -> Result<(), BrokenInvariant> {
         self.signs.heard(leg, now);
         self.active_at = now;
-        self.legs[leg as usize].scanner.pass_unseen(bytes);
+        self.legs[leg as usize]
+            .scanner
+            .pass_unseen(bytes)
+            .map_err(|passed| BrokenInvariant::PassedMoreThanPayload { from: leg, passed })?;
         self.owe(leg, bytes, effects);
         let other = leg.other();
         if let Outlet::ClosingAt { code, cause } = self.legs[other as usize].outlet
@@ -200,16 +248,30 @@ impl Session {
             self.inject_close(other, code, cause, effects);
             self.settle(effects);
         }
+        Ok(())
     }
 
     /// So many of the bytes queued towards `leg` were sent.
-    pub fn handle_sent(&mut self, leg: Leg, bytes: u64, now: Moment, effects: &mut Effects) {
+    ///
+    /// # Errors
+    /// The session is broken.
+    pub fn handle_sent(
+        &mut self,
+        leg: Leg,
+        bytes: u64,
+        now: Moment,
+        effects: &mut Effects,
+    ) -> Result<(), BrokenInvariant> {
         self.signs.sent(leg);
         self.active_at = now;
         if self.is_over {
-            return;
+            return Ok(());
         }
         let state = &mut self.legs[leg as usize];
+        // To a leg that was given up nothing is owed, though a send to it may have been in flight.
+        if bytes > state.owed_bytes && !matches!(state.outlet, Outlet::Shut) {
+            return Err(BrokenInvariant::SentMoreThanOwed { to: leg, sent: bytes, owed: state.owed_bytes });
+        }
         state.owed_bytes = state.owed_bytes.saturating_sub(bytes);
         let (owed, outlet) = (state.owed_bytes, state.outlet);
         let source = leg.other();
@@ -219,6 +281,7 @@ impl Session {
         if owed == 0 && matches!(outlet, Outlet::Finishing(_)) {
             self.settle(effects);
         }
+        Ok(())
     }
 
     /// `leg` ended what it sends, or broke.
@@ -350,6 +413,15 @@ impl Session {
             }
         }
         self.finish(effects);
+    }
+
+    /// An invariant of the session does not hold: it ends at once as `bug`, whatever it was about to end of, and is never asked
+    /// to do anything again.
+    pub fn break_off(&mut self, now: Moment, effects: &mut Effects) {
+        if !self.is_over {
+            self.end = None;
+            self.cut(Cause::Bug, now, effects);
+        }
     }
 
     /// Whether `leg` has been sent everything, and that up to the end of a frame.

@@ -73,8 +73,17 @@ pub struct Scan {
     pub stop: Option<Stop>,
 }
 
+/// More payload passed unseen than may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedTooMuch {
+    /// How many bytes passed.
+    pub bytes: u64,
+    /// How many may.
+    pub payload_left: u64,
+}
+
 /// The state of one direction. Invariant: `held_len > 0` implies `payload_left == 0`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Scanner {
     sender: Sender,
     /// Payload of the current frame that has not passed yet, in bytes.
@@ -94,6 +103,19 @@ pub struct Scanner {
 struct Message {
     is_text: bool,
     bytes: u64,
+}
+
+/// Without the bytes that are held: they are its peer's.
+impl core::fmt::Debug for Scanner {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter
+            .debug_struct("Scanner")
+            .field("kind", &self.kind)
+            .field("payload_left", &self.payload_left)
+            .field("held_bytes", &self.held_len)
+            .field("message", &self.message)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Scanner {
@@ -122,10 +144,17 @@ impl Scanner {
         self.payload_left
     }
 
-    /// So much payload of the current frame, at most what is left of it, passes without being looked at.
-    pub fn pass_unseen(&mut self, bytes: u64) {
-        debug_assert!(bytes <= self.payload_left && self.kind != FrameKind::Close);
+    /// So much payload of the current frame passes without being looked at.
+    ///
+    /// # Errors
+    /// It is more than may: what is left of the frame, and nothing of a Close frame, whose end has to be seen.
+    pub fn pass_unseen(&mut self, bytes: u64) -> Result<(), PassedTooMuch> {
+        let payload_left = if self.kind == FrameKind::Close { 0 } else { self.payload_left };
+        if bytes > payload_left {
+            return Err(PassedTooMuch { bytes, payload_left });
+        }
         self.pass_payload(bytes);
+        Ok(())
     }
 
     /// The largest payload, in bytes, that a data frame declared since this was last asked; 0 if none began.

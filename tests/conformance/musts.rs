@@ -274,7 +274,8 @@ fn relay<'a>(session: &mut Session, sender: Leg, chunks: impl Iterator<Item = &'
     let mut seen = Seen::default();
     let mut effects = Effects::new();
     for chunk in chunks {
-        session.handle_bytes(sender, chunk, Moment::ZERO, &mut effects);
+        let handled = session.handle_bytes(sender, chunk, Moment::ZERO, &mut effects);
+        assert_eq!(handled, Ok(()));
         for effect in effects.drain(..) {
             match effect {
                 Effect::Forward { to, held, range } => {
@@ -352,10 +353,12 @@ fn both_closes_behind_it_the_servers_side_ends_the_connection() {
     let close = [client_frame(0x88, b""), server_frame(0x88, b"")];
     let mut effects = Effects::new();
     for leg in Leg::BOTH {
-        session.handle_bytes(leg, &close[leg as usize], Moment::ZERO, &mut effects);
+        session.handle_bytes(leg, &close[leg as usize], Moment::ZERO, &mut effects).unwrap();
     }
     for leg in Leg::BOTH {
-        session.handle_sent(leg, close[leg.other() as usize].len() as u64, Moment::ZERO, &mut effects);
+        session
+            .handle_sent(leg, close[leg.other() as usize].len() as u64, Moment::ZERO, &mut effects)
+            .unwrap();
     }
     let shut: Vec<_> = effects.iter().filter(|effect| matches!(effect, Effect::Shutdown { .. })).collect();
     assert_eq!(shut, [&Effect::Shutdown { leg: Downstream }]);

@@ -63,7 +63,8 @@ impl Arrivals {
         u64::MAX
     }
 
-    fn push(&self, arrival: Arrival, world: &Shared) {
+    /// Puts something in at once.
+    pub fn push(&self, arrival: Arrival, world: &Shared) {
         let message = match arrival {
             Arrival::Session(plan) => Message::Open(Box::new(open(*plan, world))),
             Arrival::Drain { spread_ms, cut_after_ms } => {

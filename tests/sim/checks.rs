@@ -132,7 +132,7 @@ impl Simulation {
         let freed = world.connections.iter().filter(|connection| connection.is_closed).count() / 2;
         let over = carriers.iter().filter(|carrier| carrier.is_over).count() / 2;
         assert_eq!(counted, freed + over, "terminations counted, and sessions that ended");
-        assert_eq!(self.terminations(Cause::Bug), 0, "a bug was counted");
+        assert_eq!(self.terminations(Cause::Bug), world.bugs, "bugs counted, and sessions that were broken");
         if world.cuts_at.is_none() {
             assert_eq!(self.terminations(Cause::Drain), 0, "a drain was counted before there was one");
         }
@@ -186,6 +186,7 @@ impl Simulation {
             (Cause::LongestLife, sessions),
             (Cause::Drain, sessions),
             (Cause::Revoked, world.sessions.iter().filter(|session| session.is_revocable).count()),
+            (Cause::Bug, world.bugs),
         ];
         for cause in Cause::ALL {
             let most = most.iter().find(|(of, _)| *of == cause).map_or(0, |(_, most)| *most);

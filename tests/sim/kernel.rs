@@ -18,9 +18,15 @@ impl SimRing {
     }
 
     /// An operation is over.
-    fn complete(&mut self, token: u64, result: i32, buffer: Option<u16>) {
+    fn complete(&mut self, token: u64, mut result: i32, buffer: Option<u16>) {
         let operation = self.in_flight.remove(&token).expect("an operation in flight completes");
         let connection = operation.connection;
+        let is_send = matches!(operation.kind, Kind::Send(_));
+        if is_send && result > 0 && self.overstates.is_some_and(|chosen| chosen == connection) {
+            self.overstates = None;
+            self.world.borrow_mut().break_session(connection / 2, false);
+            result += 1 << 24;
+        }
         let is_wait = matches!(operation.kind, Kind::AwaitBytes | Kind::AwaitRoom | Kind::AwaitBreak);
         let sent = match operation.kind {
             Kind::Receive { .. } | Kind::AwaitBytes => {

@@ -11,10 +11,11 @@ use super::simulation::{Simulation, telling};
 use super::world::World;
 use fastrand::Rng;
 use ringgate::limits::{IDLE_LOOKS, RECORD_TIMEOUT_MS, SLOW_SEND_MS, UNREAD_PATIENCE_MS};
-use ringgate::session::{Cause, Leg, SessionLimits};
+use ringgate::session::{BrokenInvariant, Cause, Leg, SessionLimits};
 use ringgate::tls::record::Role;
 use ringgate::websocket::ReservedBits;
 use ringgate::websocket::scanner::FrameRules;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering;
 
 const CLIENT: usize = 0;
@@ -506,4 +507,101 @@ fn a_vanished_endpoint_is_idle_where_nobody_gives_it_up() {
         assert_eq!(simulation.terminations(Cause::Idle), 1);
         simulation.run();
     }
+}
+
+/// Sessions whose backends send these messages, over a ring without moods.
+fn sessions_of(scripts: &[Script]) -> Simulation {
+    let arrivals = scripts.iter().map(|script| {
+        let connections = [
+            Connection::new(Endpoint::new(EAGER, 0), Script::new(Leg::Downstream, false), 0),
+            Connection::new(Endpoint::new(EAGER, 0), script.clone(), 0),
+        ];
+        let plan = Plan { connections, limits: LIMITS, mask: [9, 8, 7, 6], records: [None, None] };
+        (0, Arrival::Session(Box::new(plan)))
+    });
+    let scenario = Scenario {
+        odds: Odds::default(),
+        buffers: 16,
+        posted_max: 4,
+        backlog_bytes_max: 64 << 20,
+        zero_copy_bytes_min: None,
+        splice_bytes_min: None,
+        dead_peer_timeout_ms: None,
+        arrivals: arrivals.chain([(0, Arrival::NoMore)]).collect(),
+    };
+    Simulation::new(scenario, World::new(0, Rng::with_seed(0), None))
+}
+
+#[test]
+fn a_send_that_says_more_than_was_queued_ends_its_session_only() {
+    let mut script = messages(Leg::Upstream, &[300, 5_000, 80_000, 200]);
+    script.push_close(Some(1000), "bye");
+    let mut simulation = sessions_of(&[script.clone(), script.clone(), script.clone()]);
+    let world = simulation.world.clone();
+    telling(&world, || {
+        simulation.relay.ring_mut().overstates = Some(2 + CLIENT);
+        // The books of the others are complete when they end in order.
+        simulation.turn_until("the end of the broken one", |world| {
+            world.connections.len() == 6 && world.connections[2 + CLIENT].is_closed
+        });
+        assert_eq!(simulation.terminations(Cause::Bug), 1);
+        let report = simulation.reports.take().expect("a report");
+        assert!(matches!(
+            report.broken,
+            BrokenInvariant::SentMoreThanOwed { to: Leg::Downstream, sent, owed } if sent > 1 << 24 && owed < 1 << 20
+        ));
+        simulation.turn_until("the end of the others", |world| {
+            [0, 2].iter().all(|session| world.connections[session * 2 + CLIENT].is_closed)
+        });
+        for session in [0, 2] {
+            assert!(simulation.world.borrow().connections[session * 2 + CLIENT].taken == script.bytes);
+        }
+        assert_eq!(simulation.terminations(Cause::Closed), 2);
+    });
+}
+
+#[test]
+fn records_that_come_of_a_plain_leg_end_its_session_only() {
+    let script = messages(Leg::Upstream, &[300]);
+    let mut simulation = sessions_of(std::slice::from_ref(&script));
+    let mut connections =
+        Leg::BOTH.map(|leg| Connection::new(Endpoint::new(QUIET, 0), messages(leg, &[500]), 0));
+    // More has come than is said to be early: it is handed over as records would be.
+    connections[BACKEND].arrived = 400;
+    let plan = Plan { connections, limits: LIMITS, mask: [0; 4], records: [None, None] };
+    let world = simulation.world.clone();
+    telling(&world, || {
+        let arrivals = &simulation.relay.ring_mut().arrivals;
+        arrivals.push(Arrival::Session(Box::new(plan)), &world);
+        let broken = world.borrow().sessions.len() - 1;
+        world.borrow_mut().break_session(broken, false);
+        simulation.turn_until("the end of the broken one", |world| {
+            world.connections[broken * 2 + CLIENT].is_closed
+                && world.connections[broken * 2 + BACKEND].is_closed
+        });
+        let report = simulation.reports.take().expect("a report");
+        assert_eq!(report.broken, BrokenInvariant::RecordsOfPlainLeg { from: Leg::Upstream });
+        let other = 1 - broken;
+        simulation.turn_until("the message of the other one", |world| {
+            world.connections.get(other * 2 + CLIENT).is_some_and(|client| client.taken == script.bytes)
+        });
+        simulation.world.borrow_mut().leave(other * 2 + CLIENT, Leave::Reset);
+        simulation.turn_until("the end", |world| world.connections.iter().all(|all| all.is_closed));
+    });
+}
+
+#[test]
+fn a_ring_that_fails_is_told_and_frees_nothing_that_the_kernel_reads() {
+    let script = messages(Leg::Upstream, &[50_000]);
+    let mut simulation = one_session([DEAF, QUIET], [messages(Leg::Downstream, &[]), script], 0, 8);
+    let world = simulation.world.clone();
+    telling(&world, || {
+        open(&mut simulation);
+        simulation
+            .turn_until("a send that waits for room", |world| world.connections[CLIENT].taken.len() == 1_000);
+        simulation.relay.ring_mut().is_dead = true;
+        // Dropped with a send in flight, it would abort this process.
+        let failure = ManuallyDrop::into_inner(simulation.relay).run().expect_err("a ring that failed");
+        assert_eq!(failure.operation, "a simulated turn");
+    });
 }

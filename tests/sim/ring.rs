@@ -5,6 +5,7 @@
 //! Not here: what a connection says (`connection`), and what is checked between two turns (`checks`).
 
 use super::arrivals::Arrivals;
+use super::forged::Forged;
 use super::operation::{CompletionQueue, Entry, InFlight, Kind, Lent, PipeContent, Posted, Sending};
 use super::world::{Fault, Shared, SimSocket};
 use ringgate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES, SEND_PIECES_MAX};
@@ -70,6 +71,12 @@ pub struct SimRing {
     pub arrivals: Arrivals,
     /// Receives wait for buffers, and there are some.
     pub has_needless_wait: bool,
+    /// What the relay is told in the next turn, before all else, though it cannot be.
+    pub forged: Vec<Forged>,
+    /// The next send to this connection that is over says that it sent far more than there was.
+    pub overstates: Option<usize>,
+    /// The ring fails as a whole.
+    pub is_dead: bool,
     pub wake_up: OwnedFd,
 }
 
@@ -109,6 +116,9 @@ impl SimRing {
             names: BTreeMap::new(),
             arrivals,
             has_needless_wait: false,
+            forged: Vec::new(),
+            overstates: None,
+            is_dead: false,
             wake_up,
         }
     }
@@ -509,6 +519,14 @@ impl Ring for SimRing {
         assert!(self.to_take_back.is_empty(), "the relay was told of a send and did not take it back");
         let waits_long = wait_ms > 1 && self.has_needless_wait;
         assert!(!waits_long, "the relay waits {wait_ms} ms, and receives wait for buffers that are there");
+        if self.is_dead {
+            let source = std::io::Error::from_raw_os_error(libc::EBADFD);
+            return Err(RingError { operation: "a simulated turn", source });
+        }
+        for forged in std::mem::take(&mut self.forged) {
+            let completion = forged.tell(self);
+            completions.push(completion);
+        }
         self.top_up();
         self.submit();
         let until = self.now_ms() + wait_ms;
@@ -519,7 +537,8 @@ impl Ring for SimRing {
             let is_busy = self.go_on_all();
             self.poll_mailbox();
             // A signal may end a wait.
-            if !self.completions.is_empty() || now >= until || self.draws(self.odds.waits / 8) {
+            let has_any = !self.completions.is_empty() || !completions.is_empty();
+            if has_any || now >= until || self.draws(self.odds.waits / 8) {
                 break;
             }
             let next = if is_busy { now + 1 } else { next_act.min(next_arrival).max(now + 1) };

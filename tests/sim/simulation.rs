@@ -6,7 +6,7 @@ use super::scenario::Scenario;
 use super::world::{Fault, Shared, World};
 use fastrand::Rng;
 use ringgate::observe::WorkerCounters;
-use ringgate::relay::{Mailbox, Relay, RelayLimits};
+use ringgate::relay::{BugReports, Mailbox, Relay, RelayLimits, bug_reports};
 use ringgate::session::{Cause, Phase};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -23,6 +23,8 @@ pub struct Simulation {
     pub world: Shared,
     pub counters: Arc<WorkerCounters>,
     pub backlog_bytes_max: usize,
+    /// What the relay reports of broken sessions.
+    pub reports: BugReports,
 }
 
 /// What a simulation came to.
@@ -40,6 +42,7 @@ pub struct Summary {
     pub dead_peers: u64,
     /// Times that a reset stood behind bytes that were not read.
     pub hidden_breaks: u64,
+    pub bugs: u64,
 }
 
 impl Simulation {
@@ -61,12 +64,17 @@ impl Simulation {
         let limits =
             RelayLimits { backlog_bytes_max, zero_copy_bytes_min, splice_bytes_min, dead_peer_timeout_ms };
         world.borrow_mut().dead_peer_timeout_ms = dead_peer_timeout_ms;
-        let relay = Relay::new(ring, mailbox, Arc::clone(&counters), limits);
-        Self { relay: ManuallyDrop::new(relay), world, counters, backlog_bytes_max }
+        let (reporter, reports) = bug_reports();
+        let relay = Relay::new(ring, mailbox, Arc::clone(&counters), limits).reporting_to(reporter);
+        Self { relay: ManuallyDrop::new(relay), world, counters, backlog_bytes_max, reports }
     }
 
     /// One turn, and all checks.
     pub fn turn(&mut self) {
+        let forges = self.world.borrow().forges;
+        if forges > 0 && self.world.borrow_mut().rng.u16(..1_000) < forges {
+            self.forge();
+        }
         self.relay.turn().expect("the simulated ring does not fail");
         let is_ended = self.world.borrow().sessions.iter().any(|session| session.is_over);
         if is_ended && self.world.borrow_mut().takes_fault(Fault::CountsAnEndTwice) {
@@ -103,6 +111,9 @@ impl Simulation {
         assert_eq!(count(&self.counters.slots), 0);
         assert_eq!(count(&self.counters.buffers), 0);
         assert_eq!(count(&self.counters.backlog_bytes), 0);
+        let reported = std::iter::from_fn(|| self.reports.take()).count();
+        assert_eq!(reported, world.broken.len(), "reports, and sessions that were broken");
+        assert!(count(&self.counters.broken_invariants) >= reported as u64);
         let summary = Summary {
             turns,
             sessions: world.sessions.len(),
@@ -114,6 +125,7 @@ impl Simulation {
             went_on: world.sessions.iter().filter(|session| session.went_on).count(),
             dead_peers: self.counters.terminations_of(Cause::DeadPeer, Phase::Relay),
             hidden_breaks: world.hidden_breaks,
+            bugs: world.bugs as u64,
         };
         drop(world);
         ManuallyDrop::into_inner(self.relay);
@@ -123,9 +135,15 @@ impl Simulation {
 
 /// Runs what a seed says; a failure says how to see it again.
 pub fn run_seed(seed: u64, fault: Option<Fault>) -> Summary {
+    run_forging(seed, fault, 0)
+}
+
+/// As [`run_seed`], but the relay is told what cannot be, in so many permille of its turns.
+pub fn run_forging(seed: u64, fault: Option<Fault>, forges: u16) -> Summary {
     let mut rng = Rng::with_seed(seed);
     let scenario = Scenario::any(&mut rng);
     let world = World::new(seed, rng, fault);
+    world.borrow_mut().forges = forges;
     let simulation = Simulation::new(scenario, world.clone());
     telling(&world, || simulation.run())
 }

@@ -7,6 +7,7 @@ use ringgate::admission::places::{Holder, HolderKind, Places};
 use ringgate::catalog::Name;
 use ringgate::session::{Leg, SessionLimits};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -75,6 +76,12 @@ pub struct World {
     pub dead_peer_timeout_ms: Option<u64>,
     /// Times that the relay heard of a break by polling a leg that it did not read.
     pub hidden_breaks: u64,
+    /// Sessions of which the relay was told what cannot be.
+    pub broken: BTreeSet<usize>,
+    /// Those of them that were not over by then: they end as a bug.
+    pub bugs: usize,
+    /// How often that is, in permille of turns.
+    pub forges: u16,
 }
 
 /// An API that ends its sessions when it is revoked.
@@ -103,7 +110,17 @@ impl World {
             cuts_at: None,
             dead_peer_timeout_ms: None,
             hidden_breaks: 0,
+            broken: BTreeSet::new(),
+            bugs: 0,
+            forges: 0,
         }))
+    }
+
+    /// The relay is about to be told what cannot be of a session.
+    pub fn break_session(&mut self, session: usize, is_over: bool) {
+        if self.broken.insert(session) && !is_over {
+            self.bugs += 1;
+        }
     }
 
     /// Takes the deliberate fault if it is this one: each is made once.
@@ -200,7 +217,8 @@ impl World {
             || source.failed_at.is_some()
             || source.resets_on_close
             || is_broken_off(source)
-            || is_broken_off(connection);
+            || is_broken_off(connection)
+            || self.broken.contains(&(id / 2));
         if !is_given_up && connection.farewell_at.is_none() && !source.script.is_opaque {
             let owed = source.script.passable(source.read);
             let sent = connection.taken.len();
@@ -260,8 +278,8 @@ impl World {
     /// What a failure says of itself.
     pub fn report(&self) -> String {
         format!(
-            "seed {}: RINGGATE_SIM_SEED={} cargo test --test sim replays -- --ignored --nocapture\n{}",
-            self.seed, self.seed, self.trace
+            "seed {}: RINGGATE_SIM_SEED={} RINGGATE_SIM_FORGES={} cargo test --test sim replays -- --ignored --nocapture\n{}",
+            self.seed, self.seed, self.forges, self.trace
         )
     }
 }

@@ -166,6 +166,7 @@ fn provoked(cause: Cause) -> Provoked {
         | Cause::SubscriptionFull
         | Cause::SourceFull
         | Cause::OpeningsFull
+        | Cause::BackendBusy
         | Cause::NoLocalPort
         | Cause::HeadFault
         | Cause::TlsFault

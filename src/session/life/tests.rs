@@ -5,6 +5,7 @@ mod driver;
 mod endings;
 mod farewells;
 mod half_closed;
+mod invariants;
 mod lost;
 mod random;
 mod records;

@@ -187,7 +187,7 @@ impl Driver {
     pub(super) fn bytes(&mut self, from: Leg, bytes: &[u8]) -> &mut Self {
         self.end_mut(from).came.extend_from_slice(bytes);
         let queued_before = self.end(from.other()).queued.len();
-        self.session.handle_bytes(from, bytes, self.moment(), &mut self.effects);
+        self.session.handle_bytes(from, bytes, self.moment(), &mut self.effects).unwrap();
         self.carry_out(bytes);
         let target = self.end(from.other());
         if target.queued.len() > queued_before && target.owed() >= OWED_BYTES_HIGH && self.ended.is_none() {
@@ -210,7 +210,7 @@ impl Driver {
             if !end.is_vanished {
                 (end.acknowledged, end.acknowledged_at) = (end.sent, now);
             }
-            self.session.handle_sent(to, bytes, self.moment(), &mut self.effects);
+            self.session.handle_sent(to, bytes, self.moment(), &mut self.effects).unwrap();
             self.carry_out(&[]);
         }
         self

@@ -1,0 +1,28 @@
+//! Tells of sessions that were ended for a broken invariant: what relays report becomes lines of the log.
+//!
+//! Not here: counting them, which a relay does itself (`broken_invariants`, and `bug` among the terminations).
+
+use crate::admission::places::HolderKind;
+use crate::relay::{BugReport, BugReports};
+
+/// Logs reports until the last relay is gone.
+pub(super) async fn log_bugs(mut reports: BugReports) {
+    while let Some(report) = reports.next().await {
+        log_bug(&report);
+    }
+}
+
+fn log_bug(report: &BugReport) {
+    let name = |kind| {
+        let holder = report.holders.iter().find(|holder| holder.kind == kind)?;
+        Some(holder.name.as_str())
+    };
+    tracing::error!(
+        api = name(HolderKind::Api),
+        product = name(HolderKind::Product),
+        subscription = name(HolderKind::Subscription),
+        broken = %report.broken,
+        state = ?report.state,
+        "a bug of ringgate's ended a session (and no other): please report this line"
+    );
+}

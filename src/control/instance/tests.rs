@@ -1,0 +1,162 @@
+//! Faults of ringgate's own in a running instance: what ends one session, and what ends the process.
+
+use super::*;
+use crate::admission::places::Holder;
+use crate::catalog::Name;
+use crate::control::looker::Start;
+use crate::control::store;
+use crate::daemon::fatal::{child, end_process_on_panic};
+use crate::relay::{FaultyRecords, NewSession};
+use crate::session::{Cause, Phase, SessionLimits};
+use crate::tls::record::Records;
+use bytes::Bytes;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn start() -> Instance {
+    let built_in = store::built_in(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let Start { mut config, served, .. } = Start::built_in(built_in, UnixTime::now()).unwrap();
+    config.workers = Some(1);
+    config.status = None;
+    config.limits.connections_max = Some(10);
+    for listener in &mut config.listeners {
+        listener.address = SocketAddr::from(([127, 0, 0, 1], 0));
+    }
+    Instance::start(&config, Arc::clone(&served.snapshot), served.setup(), &Handle::current(), 0).unwrap()
+}
+
+/// The API that sessions are of.
+fn api() -> Arc<Places> {
+    let name = Name::parse("orders").unwrap();
+    Places::of(Holder { kind: HolderKind::Api, name }, Places::NO_LIMIT)
+}
+
+/// Hands a session to the relay, whose client speaks through `records`; gives its client and its backend.
+fn open(instance: &Instance, records: Option<FaultyRecords>) -> [TcpStream; 2] {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let [(client, client_inside), (backend, backend_inside)] = [0, 1].map(|_| {
+        let outside = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        outside.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (inside, _) = listener.accept().unwrap();
+        (outside, OwnedFd::from(inside))
+    });
+    instance.mailboxes[0].push(Message::Open(Box::new(NewSession {
+        sockets: [client_inside, backend_inside],
+        early: [Bytes::new(), Bytes::new()],
+        records: [records.map(|records| Box::new(records) as Box<dyn Records>), None],
+        sealed: [Vec::new(), Vec::new()],
+        limits: SessionLimits {
+            frames: None,
+            idle_timeout_ms: 60_000,
+            longest_life_ms: None,
+            linger_ms: 1_000,
+        },
+        mask: [0; 4],
+        permit: instance.places().take().unwrap().with_place(api().take_place().unwrap()),
+    })));
+    [client, backend]
+}
+
+fn echo_through([client, backend]: &mut [TcpStream; 2]) {
+    let mut heard = [0; 4];
+    client.write_all(b"ping").unwrap();
+    backend.read_exact(&mut heard).unwrap();
+    backend.write_all(&heard).unwrap();
+    client.read_exact(&mut heard).unwrap();
+    assert_eq!(heard, *b"ping");
+}
+
+/// Takes the lines of a log.
+#[derive(Clone)]
+struct Lines(mpsc::UnboundedSender<String>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.send(String::from_utf8_lossy(bytes).into_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_session_with_a_bug_is_logged_with_its_state_and_ends_alone() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (lines, mut logged) = mpsc::unbounded_channel();
+    let lines = Lines(lines);
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || lines.clone()).finish();
+    let _log = tracing::subscriber::set_default(log);
+    runtime.block_on(async {
+        let mut instance = start();
+        let mut neighbour = open(&instance, None);
+        let mut victim = open(&instance, Some(FaultyRecords::OpensMore));
+        victim[0].write_all(b"anything").unwrap();
+        for peer in &mut victim {
+            let mut heard = Vec::new();
+            // The end, or a reset where something stood unread.
+            let _ = peer.read_to_end(&mut heard);
+            assert_eq!(heard, b"");
+        }
+        echo_through(&mut neighbour);
+        // This thread logs what is reported.
+        let is_told = async {
+            loop {
+                let line = logged.recv().await.unwrap();
+                if line.contains("please report this line") {
+                    break line;
+                }
+            }
+        };
+        let line = tokio::time::timeout(PATIENCE, is_told).await.expect("it is logged");
+        for told in [
+            "ERROR",
+            "api=\"orders\"",
+            "records of downstream were opened up to byte 9, of 8 that were received",
+            "intake: Relayed",
+            "outlet: Open",
+            "in_flight: 2",
+            "receive: Armed",
+        ] {
+            assert!(line.contains(told), "{told}: {line}");
+        }
+        assert_eq!(instance.counters().terminations(Cause::Bug, Phase::Relay), 1);
+        assert_eq!(instance.counters().sum(|worker| &worker.broken_invariants), 1);
+        assert_eq!(instance.places().taken(), 1, "the neighbour's");
+        drop(neighbour);
+        instance.drain();
+        instance.ended().await.unwrap();
+        assert_eq!(instance.places().taken(), 0);
+    });
+}
+
+#[test]
+#[ignore = "ends its process: a_panic_of_a_relay_ends_the_process_at_once runs it in one of its own"]
+fn child_has_a_relay_that_panics() {
+    end_process_on_panic();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let instance = start();
+        let _neighbour = open(&instance, None);
+        let mut session = open(&instance, Some(FaultyRecords::Panics));
+        session[0].write_all(b"anything").unwrap();
+        // Nobody joins its thread, or asks for its end.
+        std::future::pending::<()>().await;
+    });
+}
+
+#[test]
+fn a_panic_of_a_relay_ends_the_process_at_once() {
+    let ended = child::run("control::instance::tests::child_has_a_relay_that_panics");
+    let told = child::stderr(&ended);
+    assert!(child::is_aborted(&ended), "{:?}: {told}", ended.status);
+    assert!(
+        told.contains("thread relay-0 panicked at ") && told.contains("an invariant of everybody's"),
+        "{told}"
+    );
+}

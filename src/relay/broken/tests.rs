@@ -1,0 +1,561 @@
+//! Every broken invariant of a session, made on purpose, over the real ring: that session ends, its neighbour does not notice.
+
+use super::faulty::FaultyRecords;
+use super::*;
+use crate::admission::places::Places;
+use crate::observe::WorkerCounters;
+use crate::relay::{Mailbox, Message, NewSession, RelayLimits};
+use crate::ring::{Completion, GivenBack, KernelRing, Token};
+use crate::session::{Effect, Moment, SessionLimits};
+use crate::tls::record::Records;
+use crate::websocket::ReservedBits;
+use crate::websocket::close::{CloseCode, CloseFrame};
+use crate::websocket::frame::Sender;
+use crate::websocket::scanner::{FrameRules, Held, PassedTooMuch, Scanner};
+use bytes::Bytes;
+use core::ops::Range;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::mem::ManuallyDrop;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+const RULES: FrameRules =
+    FrameRules { reserved_bits: ReservedBits::None, frame_bytes_max: u64::MAX, message_bytes_max: u64::MAX };
+
+const LIMITS: SessionLimits =
+    SessionLimits { frames: Some(RULES), idle_timeout_ms: 60_000, longest_life_ms: None, linger_ms: 60_000 };
+
+/// Far longer than anything here takes.
+const PATIENCE_MS: u64 = 50_000;
+
+/// The session that is broken, by its slot.
+const VICTIM: u32 = 0;
+
+const DOWN: Leg = Leg::Downstream;
+const UP: Leg = Leg::Upstream;
+
+/// A frame of a client, and one of a backend.
+const ASKED: &[u8] = b"\x82\x83\x01\x02\x03\x04abc";
+const ANSWERED: &[u8] = b"\x82\x03abc";
+
+/// A relay, driven by hand, and the peers of its sessions.
+struct Bench {
+    /// Not dropped where it is left broken.
+    relay: ManuallyDrop<Relay<KernelRing>>,
+    mailbox: Arc<Mailbox<OwnedFd>>,
+    counters: Arc<WorkerCounters>,
+    places: Arc<Places>,
+    reports: BugReports,
+    /// Client and backend of each session.
+    peers: Vec<[UnixStream; 2]>,
+}
+
+impl Bench {
+    /// One with a session that will be broken, whose client speaks through `records`, and another one.
+    fn new(records: Option<FaultyRecords>) -> Self {
+        let mailbox = Mailbox::<OwnedFd>::new().unwrap();
+        let counters = Arc::new(WorkerCounters::default());
+        let (reporter, reports) = bug_reports();
+        let ring = KernelRing::with_buffers(mailbox.wake_up().unwrap(), 300).unwrap();
+        let relay = Relay::new(ring, Arc::clone(&mailbox), Arc::clone(&counters), RelayLimits::default());
+        let relay = ManuallyDrop::new(relay.reporting_to(reporter));
+        let places = Places::new(2);
+        let mut bench = Self { relay, mailbox, counters, places, reports, peers: Vec::new() };
+        bench.open(records);
+        bench.open(None);
+        bench.turn_until("both sessions", |bench| bench.relay.sessions.len() == 2);
+        bench
+    }
+
+    fn open(&mut self, records: Option<FaultyRecords>) {
+        let (client, client_inside) = UnixStream::pair().unwrap();
+        let (backend, backend_inside) = UnixStream::pair().unwrap();
+        let peers = [client, backend];
+        for peer in &peers {
+            peer.set_nonblocking(true).unwrap();
+        }
+        self.peers.push(peers);
+        self.mailbox.push(Message::Open(Box::new(NewSession {
+            sockets: [client_inside.into(), backend_inside.into()],
+            early: [Bytes::new(), Bytes::new()],
+            records: [records.map(|records| Box::new(records) as Box<dyn Records>), None],
+            sealed: [Vec::new(), Vec::new()],
+            limits: LIMITS,
+            mask: [0xa1, 0xb2, 0xc3, 0xd4],
+            permit: self.places.take().unwrap(),
+        })));
+    }
+
+    #[track_caller]
+    fn turn_until(&mut self, what: &str, holds: impl Fn(&mut Self) -> bool) {
+        for _ in 0..1_000 {
+            if holds(self) {
+                return;
+            }
+            self.relay.turn().unwrap();
+            assert!(self.relay.now < Moment::from_millis(PATIENCE_MS), "it takes too long: {what}");
+        }
+        panic!("never came: {what}");
+    }
+
+    fn say(&mut self, session: u32, leg: Leg, bytes: &[u8]) {
+        self.peers[session as usize][leg as usize].write_all(bytes).unwrap();
+    }
+
+    /// What a peer was sent, and whether its connection is over.
+    fn heard(&mut self, session: u32, leg: Leg) -> (Vec<u8>, bool) {
+        let mut heard = Vec::new();
+        match self.peers[session as usize][leg as usize].read_to_end(&mut heard) {
+            Ok(_) => (heard, true),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => (heard, false),
+            Err(_) => (heard, true),
+        }
+    }
+
+    /// A message goes each way, whole and unchanged.
+    #[track_caller]
+    fn check_neighbour(&mut self) {
+        let session = 1;
+        for (from, bytes) in [(DOWN, ASKED), (UP, ANSWERED)] {
+            self.say(session, from, bytes);
+            let mut came = Vec::new();
+            for _ in 0..1_000 {
+                let (heard, is_over) = self.heard(session, from.other());
+                assert!(!is_over, "the neighbour is over");
+                came.extend(heard);
+                if came.len() >= bytes.len() {
+                    break;
+                }
+                self.relay.turn().unwrap();
+            }
+            assert_eq!(came, bytes);
+        }
+    }
+
+    fn terminations(&self, cause: Cause) -> u64 {
+        self.counters.terminations_of(cause, Phase::Relay)
+    }
+
+    /// So many bytes from a leg of the victim, in a buffer that they begin at `start` of.
+    fn chunk(&mut self, start: usize, bytes: usize) -> Source {
+        let pool = self.relay.ring.pool();
+        let mut chunk = pool.take_empty().unwrap();
+        pool.place(&mut chunk, start..start + bytes);
+        Source::Chunk(chunk)
+    }
+
+    /// Carries out effects of the victim.
+    fn apply(&mut self, effects: impl IntoIterator<Item = Effect>, source: Source) {
+        self.relay.effects.extend(effects);
+        self.relay.apply_effects(VICTIM, source);
+    }
+
+    /// The victim is told what the kernel did not do.
+    fn complete(&mut self, operation: Operation, leg: Leg, result: i32, given_back: Option<GivenBack>) {
+        let generation = self.relay.sessions.generation(VICTIM);
+        let token = Token::new(operation, VICTIM, generation, leg);
+        self.relay.on_completion(Completion { token, result, has_more: false, chunk: None, given_back });
+    }
+}
+
+fn forward(range: Range<usize>, held: Held) -> Effect {
+    Effect::Forward { to: UP, held, range }
+}
+
+fn close() -> Effect {
+    Effect::Inject { to: UP, frame: CloseFrame::new(CloseCode::GoingAway, "bug", Some([1; 4])) }
+}
+
+fn end(cause: Cause) -> Effect {
+    Effect::Ended(Termination { cause, phase: Phase::Relay, by: None, close_code: None })
+}
+
+/// The start of a header that was cut.
+fn held() -> Held {
+    let mut scanner = Scanner::new(Sender::Client);
+    scanner.scan(&ASKED[..5], &RULES);
+    scanner.scan(&ASKED[5..], &RULES).held
+}
+
+/// What is done to the victim, and what comes of it.
+struct Case {
+    what: &'static str,
+    records: Option<FaultyRecords>,
+    violate: fn(&mut Bench),
+    broken: BrokenInvariant,
+    /// What the session is counted as.
+    counted: Cause,
+}
+
+/// A case of a plain session that ends as a bug.
+const fn case(what: &'static str, violate: fn(&mut Bench), broken: BrokenInvariant) -> Case {
+    Case { what, records: None, violate, broken, counted: Cause::Bug }
+}
+
+fn completion_of_nothing(operation: Operation, leg: Leg) -> BrokenInvariant {
+    BrokenInvariant::CompletionOfNothing { operation: operation.name(), leg }
+}
+
+fn cases() -> Vec<Case> {
+    const HEADROOM: usize = crate::limits::BUFFER_HEADROOM_BYTES;
+    vec![
+        case(
+            "relays to a leg that takes nothing more",
+            |bench| {
+                let source = bench.chunk(HEADROOM, 5);
+                let broken = BrokenInvariant::RelaysToClosedLeg { from: DOWN };
+                bench.relay.carry_out(VICTIM, Err(broken), source);
+            },
+            BrokenInvariant::RelaysToClosedLeg { from: DOWN },
+        ),
+        case(
+            "forwards more than came in a buffer",
+            |bench| {
+                let source = bench.chunk(HEADROOM, 5);
+                bench.apply([forward(0..6, Held::default())], source);
+            },
+            BrokenInvariant::ForwardsMoreThanCame { to: UP, forwarded: 6, came: 5 },
+        ),
+        case(
+            "forwards more than came on the heap",
+            |bench| bench.apply([forward(0..6, Held::default())], Source::Heap(Bytes::from_static(b"12345"))),
+            BrokenInvariant::ForwardsMoreThanCame { to: UP, forwarded: 6, came: 5 },
+        ),
+        case(
+            "was sent more than it is owed",
+            |bench| bench.relay.is_sent(VICTIM, UP, 7),
+            BrokenInvariant::SentMoreThanOwed { to: UP, sent: 7, owed: 0 },
+        ),
+        case(
+            "passed more than payload",
+            |bench| {
+                let relay = &mut *bench.relay;
+                let live = relay.sessions.get_mut(VICTIM).unwrap();
+                let passed = live.session.handle_passed(DOWN, 7, Moment::ZERO, &mut relay.effects);
+                relay.carry_out(VICTIM, passed, Source::Nothing);
+            },
+            BrokenInvariant::PassedMoreThanPayload {
+                from: DOWN,
+                passed: PassedTooMuch { bytes: 7, payload_left: 0 },
+            },
+        ),
+        case(
+            "forwards nothing",
+            |bench| bench.apply([forward(0..1, Held::default())], Source::Nothing),
+            BrokenInvariant::ForwardsNothing { to: UP },
+        ),
+        case(
+            "forwards the same bytes twice",
+            |bench| {
+                let source = bench.chunk(HEADROOM, 5);
+                bench.apply([forward(0..5, Held::default()), forward(0..5, Held::default())], source);
+            },
+            BrokenInvariant::ForwardsNothing { to: UP },
+        ),
+        case(
+            "forwards behind a Close frame of ours",
+            |bench| {
+                let source = bench.chunk(HEADROOM, 5);
+                bench.apply([close(), forward(0..5, Held::default())], source);
+            },
+            BrokenInvariant::ForwardsBehindClose { to: UP },
+        ),
+        case(
+            "closes twice",
+            |bench| bench.apply([close(), close()], Source::Nothing),
+            BrokenInvariant::ForwardsBehindClose { to: UP },
+        ),
+        case(
+            "has early bytes late",
+            |bench| {
+                bench.apply([forward(0..5, Held::default())], Source::Heap(Bytes::from_static(b"12345")));
+                bench.apply([forward(0..5, Held::default())], Source::Early(Bytes::from_static(b"12345")));
+            },
+            BrokenInvariant::EarlyBytesComeLate { to: UP },
+        ),
+        case(
+            "has a header without room for it",
+            |bench| {
+                let source = bench.chunk(2, 5);
+                bench.apply([forward(0..5, held())], source);
+            },
+            BrokenInvariant::HeaderHasNoRoom { to: UP },
+        ),
+        Case {
+            records: Some(FaultyRecords::SealsLess),
+            ..case(
+                "seals less than announced",
+                |bench| bench.say(VICTIM, UP, ANSWERED),
+                BrokenInvariant::SealedOtherThanAnnounced {
+                    to: DOWN,
+                    sealed: Some(1),
+                    announced: 27,
+                    content: 5,
+                },
+            )
+        },
+        Case {
+            records: Some(FaultyRecords::AnnouncesNothing),
+            ..case(
+                "announces less than it seals",
+                |bench| bench.say(VICTIM, UP, ANSWERED),
+                BrokenInvariant::SealedOtherThanAnnounced {
+                    to: DOWN,
+                    sealed: None,
+                    announced: 0,
+                    content: 5,
+                },
+            )
+        },
+        Case {
+            records: Some(FaultyRecords::OpensMore),
+            ..case(
+                "opens more than was received",
+                |bench| bench.say(VICTIM, DOWN, b"12345"),
+                BrokenInvariant::OpenedMoreThanReceived { from: DOWN, opened: 6, received: 5 },
+            )
+        },
+        Case {
+            records: Some(FaultyRecords::ReadsOn),
+            ..case(
+                "reads on behind what was received",
+                |bench| bench.say(VICTIM, DOWN, b"12345"),
+                BrokenInvariant::OpenedMoreThanReceived { from: DOWN, opened: 6, received: 5 },
+            )
+        },
+        case(
+            "has records of a plain leg",
+            |bench| bench.relay.on_early_records(VICTIM, UP, vec![23]),
+            BrokenInvariant::RecordsOfPlainLeg { from: UP },
+        ),
+        case(
+            "is told the end of a send that is none",
+            |bench| bench.complete(Operation::Send, UP, 7, None),
+            completion_of_nothing(Operation::Send, UP),
+        ),
+        case(
+            "is told the end of a cancel that is none",
+            |bench| bench.complete(Operation::CancelReceive, UP, 0, None),
+            completion_of_nothing(Operation::CancelReceive, UP),
+        ),
+        case(
+            "is told the end of another cancel that is none",
+            |bench| bench.complete(Operation::CancelSend, DOWN, -libc::ENOENT, None),
+            completion_of_nothing(Operation::CancelSend, DOWN),
+        ),
+        case(
+            "is told the end of a receive twice",
+            |bench| {
+                bench.peers[VICTIM as usize][DOWN as usize].shutdown(std::net::Shutdown::Write).unwrap();
+                bench.turn_until("its end", |bench| {
+                    bench.relay.sessions.get_mut(VICTIM).unwrap().carriers[0].receive == Receive::Over
+                });
+                bench.complete(Operation::Receive, DOWN, 0, None);
+            },
+            completion_of_nothing(Operation::Receive, DOWN),
+        ),
+        case(
+            "receives without bytes",
+            |bench| {
+                // It goes on: otherwise the kernel would have one in flight that nobody waits for.
+                let generation = bench.relay.sessions.generation(VICTIM);
+                let token = Token::new(Operation::Receive, VICTIM, generation, DOWN);
+                let completion =
+                    Completion { token, result: 7, has_more: true, chunk: None, given_back: None };
+                bench.relay.on_completion(completion);
+            },
+            BrokenInvariant::ReceivedWithoutBytes { from: DOWN, bytes: 7 },
+        ),
+        case(
+            "gets memory back that it did not lend",
+            |bench| bench.complete(Operation::Send, DOWN, 0, Some(GivenBack::Uncopied)),
+            BrokenInvariant::GaveBackWhatWasNotLent { to: DOWN },
+        ),
+        case(
+            "ends without a cause",
+            |bench| bench.apply([end(Cause::Bug)], Source::Nothing),
+            BrokenInvariant::EndsWithoutCause,
+        ),
+        case(
+            "ends before it is over",
+            |bench| bench.apply([end(Cause::Closed)], Source::Nothing),
+            BrokenInvariant::EndsWithoutCause,
+        ),
+        Case {
+            counted: Cause::Drain,
+            ..case(
+                "wants something behind its end",
+                |bench| {
+                    let relay = &mut *bench.relay;
+                    let live = relay.sessions.get_mut(VICTIM).unwrap();
+                    live.session.cut(Cause::Drain, Moment::ZERO, &mut relay.effects);
+                    bench.apply([Effect::Discard { leg: UP }], Source::Nothing);
+                },
+                BrokenInvariant::EffectBehindEnd,
+            )
+        },
+        case(
+            "breaks again while it is broken off",
+            |bench| {
+                bench.complete(Operation::Send, UP, 7, None);
+                bench.complete(Operation::CancelSend, UP, 0, None);
+                bench.apply([forward(0..1, Held::default())], Source::Nothing);
+            },
+            completion_of_nothing(Operation::Send, UP),
+        ),
+    ]
+}
+
+/// Its place among all kinds; a new kind does not compile before it has one, and fails before it has a case.
+fn kind(broken: &BrokenInvariant) -> usize {
+    match broken {
+        BrokenInvariant::RelaysToClosedLeg { .. } => 0,
+        BrokenInvariant::ForwardsMoreThanCame { .. } => 1,
+        BrokenInvariant::SentMoreThanOwed { .. } => 2,
+        BrokenInvariant::PassedMoreThanPayload { .. } => 3,
+        BrokenInvariant::ForwardsNothing { .. } => 4,
+        BrokenInvariant::ForwardsBehindClose { .. } => 5,
+        BrokenInvariant::EarlyBytesComeLate { .. } => 6,
+        BrokenInvariant::HeaderHasNoRoom { .. } => 7,
+        BrokenInvariant::SealedOtherThanAnnounced { .. } => 8,
+        BrokenInvariant::OpenedMoreThanReceived { .. } => 9,
+        BrokenInvariant::RecordsOfPlainLeg { .. } => 10,
+        BrokenInvariant::CompletionOfNothing { .. } => 11,
+        BrokenInvariant::ReceivedWithoutBytes { .. } => 12,
+        BrokenInvariant::GaveBackWhatWasNotLent { .. } => 13,
+        BrokenInvariant::EndsWithoutCause => 14,
+        BrokenInvariant::EffectBehindEnd => 15,
+    }
+}
+
+const KINDS: usize = 16;
+
+#[test]
+fn each_broken_invariant_ends_its_session_and_no_other() {
+    let mut is_met = [false; KINDS];
+    for Case { what, records, violate, broken, counted } in cases() {
+        let mut bench = Bench::new(records);
+        violate(&mut bench);
+        bench.turn_until(what, |bench| bench.relay.sessions.len() == 1);
+        for leg in Leg::BOTH {
+            assert!(bench.heard(VICTIM, leg).1, "{what}: {leg:?} is not closed");
+        }
+        let report = bench.reports.take().unwrap_or_else(|| panic!("{what}: it is not reported"));
+        assert_eq!(report.broken, broken, "{what}");
+        is_met[kind(&broken)] = true;
+        assert!(bench.reports.take().is_none(), "{what}: it is reported once");
+        assert!(bench.counters.broken_invariants.load(std::sync::atomic::Ordering::Relaxed) >= 1, "{what}");
+        assert_eq!(bench.terminations(counted), 1, "{what}");
+        let others = Cause::ALL.iter().filter(|cause| **cause != counted);
+        assert_eq!(others.map(|cause| bench.terminations(*cause)).sum::<u64>(), 0, "{what}: it ends once");
+        assert_eq!(bench.places.taken(), 1, "{what}: its place is back");
+        assert_eq!(bench.relay.ring.pool().lent_out(), 0, "{what}: its buffers are back");
+        assert_eq!(bench.relay.ring.pool().backlog_bytes(), 0, "{what}");
+        bench.check_neighbour();
+        // Its slot is as good as any.
+        bench.open(None);
+        bench.turn_until(what, |bench| bench.relay.sessions.len() == 2);
+        assert_eq!(bench.relay.sessions.slots(), 64, "{what}");
+        bench.peers.clear();
+        bench.turn_until(what, |bench| bench.relay.sessions.is_empty());
+        assert_eq!(bench.places.taken(), 0, "{what}");
+        // Nothing is in flight.
+        drop(ManuallyDrop::into_inner(bench.relay));
+    }
+    assert_eq!(is_met, [true; KINDS], "every kind has a case");
+}
+
+#[test]
+fn a_report_says_what_the_session_did_and_nothing_that_was_said_on_it() {
+    let mut bench = Bench::new(None);
+    // A header that is cut waits in the session.
+    bench.say(VICTIM, DOWN, &ASKED[..5]);
+    bench.turn_until("a cut header", |bench| {
+        let live = bench.relay.sessions.get_mut(VICTIM).unwrap();
+        format!("{:?}", live.session).contains("held_bytes: 5")
+    });
+    bench.complete(Operation::Send, UP, 7, None);
+    let report = bench.reports.take().unwrap();
+    assert_eq!(report.broken.to_string(), "a send of upstream completed, and none is in flight");
+    let state = format!("{:?}", report.state);
+    for shown in [
+        "slot: 0",
+        "intake: Relayed",
+        "outlet: Open",
+        "owed_bytes: 0",
+        "receive: Armed",
+        "in_flight: 2",
+        "cancels: 0",
+    ] {
+        assert!(state.contains(shown), "{shown}: {state}");
+    }
+    // The mask of a Close frame of ours, in decimal as a derived form would have it, and what the client sent.
+    for secret in ["161", "178", "195", "212", "130, 131", "mask"] {
+        assert!(!state.contains(secret), "{secret}: {state}");
+    }
+    bench.turn_until("its end", |bench| bench.relay.sessions.len() == 1);
+}
+
+#[test]
+fn reports_without_room_are_counted_and_hold_nothing_up() {
+    let mut bench = Bench::new(None);
+    for broken in 0..REPORTS_MAX + 10 {
+        bench.complete(Operation::Send, UP, 7, None);
+        bench.turn_until("its end", |bench| bench.relay.sessions.len() == 1);
+        bench.open(None);
+        bench.turn_until("another one", |bench| bench.relay.sessions.len() == 2);
+        assert_eq!(bench.terminations(Cause::Bug), broken as u64 + 1);
+    }
+    let reported = std::iter::from_fn(|| bench.reports.take()).count();
+    assert_eq!(reported, REPORTS_MAX);
+    bench.check_neighbour();
+}
+
+/// What concerns more than one session is a panic, in every build: it ends the process (`daemon::fatal`).
+#[test]
+fn a_broken_ring_is_a_panic_and_no_sessions_end() {
+    type Violation = (&'static str, fn(&mut Bench));
+    let violations: [Violation; 4] = [
+        ("a completion for a slot that is free", |bench| {
+            let token = Token::new(Operation::Receive, 9, 0, DOWN);
+            let completion = Completion { token, result: 0, has_more: false, chunk: None, given_back: None };
+            bench.relay.on_completion(completion);
+        }),
+        ("a completion for an earlier user of a slot", |bench| {
+            let token = Token::new(Operation::Receive, VICTIM, 77, DOWN);
+            let completion = Completion { token, result: 0, has_more: false, chunk: None, given_back: None };
+            bench.relay.on_completion(completion);
+        }),
+        ("memory that comes back to nobody", |bench| {
+            let token = Token::new(Operation::Send, VICTIM, 77, DOWN);
+            let given_back = Some(GivenBack::Uncopied);
+            bench.relay.on_completion(Completion {
+                token,
+                result: 0,
+                has_more: false,
+                chunk: None,
+                given_back,
+            });
+        }),
+        ("memory that is kept of a send that lent none", |bench| {
+            let live = bench.relay.sessions.get_mut(VICTIM).unwrap();
+            live.carriers[UP as usize].queue.begin_wait();
+            live.in_flight += 1;
+            let token = Token::new(Operation::Send, VICTIM, bench.relay.sessions.generation(VICTIM), UP);
+            bench.relay.on_completion(Completion {
+                token,
+                result: 5,
+                has_more: true,
+                chunk: None,
+                given_back: None,
+            });
+        }),
+    ];
+    for (what, violate) in violations {
+        let mut bench = Bench::new(None);
+        assert!(catch_unwind(AssertUnwindSafe(|| violate(&mut bench))).is_err(), "{what}");
+        assert_eq!(bench.terminations(Cause::Bug), 0, "{what}");
+    }
+}
