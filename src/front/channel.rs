@@ -172,7 +172,10 @@ impl<S: Stream> Stream for Channel<S> {
     }
 
     fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        debug_assert!(self.tls.is_none(), "records are not sent in part");
+        // A record is sent whole or not at all, and nothing is sent outside of one.
+        if self.is_secured() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.stream.send_now(bytes)
     }
 
@@ -201,6 +204,10 @@ impl<S: Stream> Stream for Channel<S> {
 
     fn has_ended_cleanly(&self) -> bool {
         !self.is_truncated.get()
+    }
+
+    fn is_idle(&self) -> bool {
+        Rc::strong_count(&self.stream) == 1 && self.stream.is_idle()
     }
 
     fn into_handle(self) -> Result<Self::Handle, Self> {

@@ -21,7 +21,7 @@ use super::channel::{Channel, NoHandshake};
 use super::dial::{Abort, Destination, dial};
 use super::head_reader::{Head, NoHead, read_head};
 use super::policies::{Handshake, PolicyAnswer, PolicyRun};
-use super::refusal::{Refusal, end_after_answer, send_last_answer, send_within, shut};
+use super::refusal::{BUG_MESSAGE, Refusal, end_after_answer, send_last_answer, send_within, shut};
 use super::remains::{behind, take_apart};
 use super::run::Waiting;
 use super::socket::HangUp;
@@ -40,7 +40,7 @@ use crate::http1::{HeadFault, RequestHead, Target};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::observe::counters::add;
 use crate::relay::NewSession;
-use crate::session::{Cause, Phase, SessionLimits};
+use crate::session::{Cause, Leg, Phase, SessionLimits};
 use crate::telemetry::limited;
 use crate::tls::endpoint::Endpoint;
 use crate::tls::peer_certificate::PeerCertificate;
@@ -69,6 +69,19 @@ enum Stop {
     Unsaid(Cause),
     /// Its place was given to a newcomer.
     GaveWay,
+    /// An invariant of this opening does not hold, as the log says: it is ended, and no other.
+    Broken,
+}
+
+/// An invariant of one opening that does not hold.
+#[derive(Debug, thiserror::Error)]
+enum BrokenOpening {
+    /// What is handed over is the relay's alone.
+    #[error("an operation is in flight on a connection that is to be handed over: {}", .0.name())]
+    IsInFlight(Leg),
+    /// The kernel has random bytes.
+    #[error("there are no random bytes: {0}")]
+    HasNoRandomBytes(getrandom::Error),
 }
 
 impl From<Refusal> for Stop {
@@ -136,6 +149,12 @@ struct Opened<S> {
     reserved_bits: ReservedBits,
 }
 
+/// All that a session is made of.
+type Ready<S> = (Admitted, Opened<S>, Mask);
+
+/// What masks a frame of ringgate's own towards the backend (RFC 6455 §5.3).
+type Mask = [u8; 4];
+
 /// Opens a session on an accepted connection, or tells its client why not.
 pub(super) async fn open<N: Network>(
     front: Rc<Front<N>>,
@@ -192,25 +211,42 @@ pub(super) async fn open<N: Network>(
             opening.say_that_it_gave_way();
             (Cause::OpeningsFull, opening.phase)
         }
+        Err(Stop::Broken) => {
+            send_last_answer(&opening.socket, Refusal::of(Cause::Bug, BUG_MESSAGE).encode()).await;
+            (Cause::Bug, opening.phase)
+        }
     };
     opening.front.counters.count_termination(cause, phase);
 }
 
 impl<N: Network> Opening<N> {
-    async fn run(&mut self) -> Result<(Admitted, Opened<N::Stream>), Stop> {
+    async fn run(&mut self) -> Result<Ready<N::Stream>, Stop> {
         // One deadline for all that a client has to say before it is judged.
         let deadline = Instant::now() + Duration::from_millis(self.front.head_timeout_ms);
         self.secure(deadline).await?;
         let head = self.read_request(deadline).await?;
-        if self.guard.reader().has_given_way() {
-            return Err(Stop::GaveWay);
-        }
         let (mut admitted, waiting) = self.admit(head)?;
         self.guard.wait_for_backend(waiting);
         let opened = self.open_backend(&mut admitted).await?;
+        // Found before the client is told that it has a session.
+        let mask = self.prepare_hand_over(&opened).map_err(|broken| {
+            log_bug(&admitted.api, self.phase, &broken);
+            Stop::Broken
+        })?;
         let answer = opened.answer.encode_switching_protocols().freeze();
         send_within(&self.socket, answer).await.map_err(|_| Stop::Unsaid(Cause::ClientGone))?;
-        Ok((admitted, opened))
+        Ok((admitted, opened, mask))
+    }
+
+    /// Checks that a relay can take over; gives the session's mask.
+    fn prepare_hand_over(&self, opened: &Opened<N::Stream>) -> Result<Mask, BrokenOpening> {
+        let is_idle = [self.socket.is_idle(), opened.backend.is_idle()];
+        if let Some(leg) = Leg::BOTH.into_iter().find(|leg| !is_idle[*leg as usize]) {
+            return Err(BrokenOpening::IsInFlight(leg));
+        }
+        let mut mask = [0; 4];
+        getrandom::fill(&mut mask).map_err(BrokenOpening::HasNoRandomBytes)?;
+        Ok(mask)
     }
 
     /// Does the TLS handshake, if the listener has TLS.
@@ -219,9 +255,11 @@ impl<N: Network> Opening<N> {
         let interrupt = async || {
             let _ = self.socket.cancel_all().await;
         };
-        let Err(reason) = self.socket.handshake(deadline, stop, interrupt).await else {
-            return self.take_certificate().await;
-        };
+        let result = self.socket.handshake(deadline, stop, interrupt).await;
+        if self.guard.reader().has_given_way() {
+            return Err(Stop::GaveWay);
+        }
+        let Err(reason) = result else { return self.take_certificate().await };
         match reason {
             NoHandshake::IsPlainHttp => {
                 self.socket.give_up_tls();
@@ -234,7 +272,6 @@ impl<N: Network> Opening<N> {
                 Err(Stop::Unsaid(Cause::TlsFault))
             }
             NoHandshake::Late => Err(Stop::Unsaid(Cause::TlsFault)),
-            NoHandshake::Stopped if self.guard.reader().has_given_way() => Err(Stop::GaveWay),
             NoHandshake::Stopped => Err(Stop::Unsaid(Cause::Drain)),
             NoHandshake::Ended | NoHandshake::Broken(_) => Err(Stop::Unsaid(Cause::ClientGone)),
         }
@@ -268,15 +305,18 @@ impl<N: Network> Opening<N> {
         let interrupt = async || {
             let _ = self.socket.cancel_all().await;
         };
-        read_head(&self.socket, Vec::new(), check_incomplete_head, deadline, stop, interrupt).await.map_err(
-            |reason| match reason {
-                NoHead::Faulty(fault) => fault.into(),
-                NoHead::Late(received) => late_head_fault(&received).into(),
-                NoHead::Stopped if self.guard.reader().has_given_way() => Stop::GaveWay,
-                NoHead::Stopped => draining().into(),
-                NoHead::Ended | NoHead::Broken(_) => Stop::Unsaid(Cause::ClientGone),
-            },
-        )
+        let read =
+            read_head(&self.socket, Vec::new(), check_incomplete_head, deadline, stop, interrupt).await;
+        // Its head may have come in the same moment: without a place it is too late.
+        if self.guard.reader().has_given_way() {
+            return Err(Stop::GaveWay);
+        }
+        read.map_err(|reason| match reason {
+            NoHead::Faulty(fault) => fault.into(),
+            NoHead::Late(received) => late_head_fault(&received).into(),
+            NoHead::Stopped => draining().into(),
+            NoHead::Ended | NoHead::Broken(_) => Stop::Unsaid(Cause::ClientGone),
+        })
     }
 
     /// Completes when the request is not to be awaited any longer: the drain begins, or a newcomer has got the place.
@@ -498,15 +538,13 @@ impl<N: Network> Opening<N> {
     }
 
     /// Gives both sockets to the relay, and all bytes that came behind either head.
-    fn hand_over(self, (admitted, opened): (Admitted, Opened<N::Stream>)) {
+    fn hand_over(self, (admitted, opened, mask): Ready<N::Stream>) {
         let Self { front, socket, peer, mut guard, .. } = self;
         let Opened { backend, answer, reserved_bits } = opened;
-        let mut mask = [0; 4];
-        let permit = guard.take_permit();
-        let handles = (socket.into_handle(), backend.into_handle(), getrandom::fill(&mut mask), permit);
-        let (Ok(client), Ok(backend), Ok(()), Some(permit)) = handles else {
-            let api = Some(admitted.api.name.as_str());
-            limited!(ERROR, api, "an operation was still in flight on a socket of an opened session");
+        let handles = (socket.into_handle(), backend.into_handle(), guard.take_permit());
+        let (Ok(client), Ok(backend), Some(permit)) = handles else {
+            // The client has its 101, whose send is forgotten in flight: all that is left to be done is to close.
+            log_bug(&admitted.api, Phase::Answer, &BrokenOpening::IsInFlight(Leg::Downstream));
             return front.counters.count_termination(Cause::Bug, Phase::Answer);
         };
         let [client_remains, backend_remains] = [client.tls, backend.tls].map(take_apart);
@@ -531,6 +569,16 @@ impl<N: Network> Opening<N> {
             permit,
         });
     }
+}
+
+fn log_bug(api: &Api, phase: Phase, broken: &BrokenOpening) {
+    limited!(
+        ERROR,
+        Some(api.name.as_str()),
+        "a bug of ringgate's ended an opening (and no other): please report this line",
+        phase = phase.name(),
+        broken = broken.to_string()
+    );
 }
 
 /// What a backend is asked, and for whom.

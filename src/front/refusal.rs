@@ -6,11 +6,15 @@ use crate::http1::HeadFault;
 use crate::http1::encode::encode_refusal;
 use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS, RETRY_AFTER_S};
 use crate::session::{Cause, termination::Answer};
+use crate::telemetry::limited;
 use bytes::Bytes;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::Shutdown;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// What a client is told of a bug of ringgate's: nothing that it could do anything about.
+pub(super) const BUG_MESSAGE: &str = "this instance has a fault of its own";
 
 /// An answer of ringgate's own, and why.
 #[derive(Debug)]
@@ -32,8 +36,16 @@ impl Refusal {
             Answer::Status(status) => status,
             Answer::OfTheBackend => 502,
             Answer::OfTheRule => 400,
-            // These causes make no refusal; were one made all the same, the fault is ours.
-            Answer::Nothing | Answer::NotBefore => 500,
+            // These causes make no refusal. Where one is made all the same, it is a bug of ours.
+            Answer::Nothing | Answer::NotBefore => {
+                limited!(
+                    ERROR,
+                    None,
+                    "a bug of ringgate's: an opening is refused for a cause without an answer",
+                    cause = cause.name()
+                );
+                return Self::of(Cause::Bug, BUG_MESSAGE);
+            }
         };
         let mut headers = Vec::new();
         if cause.may_be_retried() {

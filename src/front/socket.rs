@@ -285,6 +285,12 @@ impl Socket {
         SockRef::from(&*self.descriptor).local_addr()?.as_socket().ok_or_else(not_an_ip_peer)
     }
 
+    /// Whether no operation is in flight on it.
+    pub fn is_idle(&self) -> bool {
+        // Each operation in flight shares the descriptor.
+        Arc::strong_count(&self.descriptor) == 1
+    }
+
     /// Gives up the descriptor, which is then the caller's alone.
     ///
     /// # Errors

@@ -43,6 +43,9 @@ pub(super) trait Stream: Sized {
         true
     }
 
+    /// Whether no operation is in flight on it.
+    fn is_idle(&self) -> bool;
+
     /// Gives it up; itself if an operation is in flight on it.
     fn into_handle(self) -> Result<Self::Handle, Self>;
 }
@@ -110,6 +113,10 @@ impl Stream for Socket {
 
     fn reset_on_close(&self) -> io::Result<()> {
         Self::reset_on_close(self)
+    }
+
+    fn is_idle(&self) -> bool {
+        Self::is_idle(self)
     }
 
     fn into_handle(self) -> Result<OwnedFd, Self> {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod bugs;
 mod cuts;
 mod deadlines;
 mod leaving;

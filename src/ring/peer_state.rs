@@ -57,12 +57,14 @@ impl PeerState {
     /// | error | state | |
     /// |---|---|---|
     /// | ECONNRESET, ECONNABORTED | | reset |
+    /// | ENOMEM, ENOBUFS: this host's own want, whatever the connection is | | reset |
     /// | EPIPE: the error itself was told to another operation, or not told | closed | silent for so long: dead; had data waiting and took none for so long: stalled; else reset |
     /// | any other: what the kernel last heard of the path, or ETIMEDOUT | closed | silent for so long: dead; else stalled |
     /// | any other | not closed | reset: the connection is in order, but not for us |
     pub fn how_it_broke(&self, error: i32, timeout_ms: Option<u64>) -> Gone {
         let is_reset = matches!(error, libc::ECONNRESET | libc::ECONNABORTED);
-        if is_reset || !self.is_closed {
+        let is_of_this_host = matches!(error, libc::ENOMEM | libc::ENOBUFS);
+        if is_reset || is_of_this_host || !self.is_closed {
             return Gone::Reset;
         }
         let is_told = error != libc::EPIPE;
@@ -143,6 +145,8 @@ mod tests {
             (idle, libc::ECONNRESET, timeout, Gone::Reset),
             (idle, libc::ECONNABORTED, timeout, Gone::Reset),
             (in_order, libc::ENOMEM, timeout, Gone::Reset),
+            (idle, libc::ENOMEM, timeout, Gone::Reset),
+            (idle, libc::ENOBUFS, None, Gone::Reset),
             (idle, libc::ETIMEDOUT, None, Gone::Dead),
             (reset, libc::EPIPE, None, Gone::Reset),
         ] {

@@ -54,7 +54,12 @@ fn scene(random: &mut fastrand::Rng) -> Scene {
         pick(random, &[Takes::After(0), Takes::After(after), Takes::After(3), Takes::Refuses, Takes::Never]);
     Scene {
         client: Script { room_bytes: room(random), ..Script::of(client_events) },
-        backends: vec![Script { takes, events: backend_events, room_bytes: room(random) }],
+        backends: vec![Script {
+            takes,
+            events: backend_events,
+            room_bytes: room(random),
+            ..Script::of(Vec::new())
+        }],
         drains_at: (random.u8(..6) == 0).then(|| random.u64(..3_000)),
     }
 }
