@@ -4,6 +4,7 @@
 
 use crate::admission::places::HolderKind;
 use crate::relay::{BugReport, BugReports};
+use crate::telemetry::limited;
 
 /// Logs reports until the last relay is gone.
 pub(super) async fn log_bugs(mut reports: BugReports) {
@@ -17,12 +18,13 @@ fn log_bug(report: &BugReport) {
         let holder = report.holders.iter().find(|holder| holder.kind == kind)?;
         Some(holder.name.as_str())
     };
-    tracing::error!(
-        api = name(HolderKind::Api),
+    limited!(
+        ERROR,
+        name(HolderKind::Api),
+        "a bug of ringgate's ended a session (and no other): please report this line",
         product = name(HolderKind::Product),
         subscription = name(HolderKind::Subscription),
-        broken = %report.broken,
-        state = ?report.state,
-        "a bug of ringgate's ended a session (and no other): please report this line"
+        broken = report.broken.to_string(),
+        state = ?report.state
     );
 }

@@ -5,7 +5,7 @@ use crate::admission::places::Holder;
 use crate::catalog::Name;
 use crate::control::looker::Start;
 use crate::control::store;
-use crate::daemon::fatal::{child, end_process_on_panic};
+use crate::daemon::fatal::child;
 use crate::relay::{FaultyRecords, NewSession};
 use crate::session::{Cause, Phase, SessionLimits};
 use crate::tls::record::Records;
@@ -138,7 +138,7 @@ fn a_session_with_a_bug_is_logged_with_its_state_and_ends_alone() {
 #[test]
 #[ignore = "ends its process: a_panic_of_a_relay_ends_the_process_at_once runs it in one of its own"]
 fn child_has_a_relay_that_panics() {
-    end_process_on_panic();
+    child::begin();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let instance = start();
