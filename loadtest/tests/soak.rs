@@ -29,6 +29,7 @@ rest_every_s = 0.8
 settle_s = 0.4
 quiet_s = 0.1
 rss_slope_kib_per_h_max = 1e9
+rss_steps_kib_max = 1e9
 pool_buffer_kib = 64
 workers = 2
 [steady]

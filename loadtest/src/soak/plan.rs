@@ -30,6 +30,10 @@ pub struct SoakPlan {
     /// flat. A pool's pages become resident when a peak needs them for the first time, up to the pool's fixed size; its
     /// buffers are counted one by one.
     pub rss_slope_kib_per_h_max: f64,
+    /// Most that steps of it over the rest points may add up to, in KiB. Over it the run is not flat. A step is what the allocator
+    /// keeps of a burst.
+    #[serde(default = "rss_steps_kib_max")]
+    pub rss_steps_kib_max: f64,
     /// Workers of the gateway.
     pub workers: usize,
     /// Sessions that exchange messages with an echo, all the time.
@@ -40,6 +44,11 @@ pub struct SoakPlan {
     pub churn: SoakChurn,
     /// Sessions whose readers stop for a while.
     pub slow: SoakSlow,
+}
+
+/// The bound of plans that name none, which those of older runs do not.
+fn rss_steps_kib_max() -> f64 {
+    16_384.0
 }
 
 /// Round trips.

@@ -1,10 +1,13 @@
 //! Whether a soaked gateway was as before at every rest, and as it began at the end.
 //!
 //! What is counted one by one (descriptors, slots, places, buffers) must be equal, since one too many is a leak. Resident
-//! memory moves by itself, so its slope over the rests has a bound.
+//! memory moves by itself, so its slope over the rests has a bound, and its steps have one of their own ([`growth`]).
+
+mod growth;
 
 use super::plan::SoakPlan;
 use super::record::{Record, Sample, Stage};
+use growth::Growth;
 use serde::Serialize;
 
 /// Rests behind the warm-up without which nothing is said about a slope.
@@ -30,9 +33,11 @@ const TOLD_MAX: usize = 5;
 pub struct Verdict {
     /// Nothing failed.
     pub is_flat: bool,
-    /// Slope of resident memory outside the pools over the rests behind the warm-up, in KiB per hour: the median of the
-    /// slopes between any two (Theil–Sen), so that one odd rest does not decide. Absent with too few rests.
+    /// Slope of resident memory outside the pools over the rests behind the warm-up, in KiB per hour, steps taken out. Absent
+    /// with too few rests.
     pub rss_slope_kib_per_h: Option<f64>,
+    /// What these steps add up to, in KiB.
+    pub rss_steps_kib: Option<f64>,
     /// The same of all resident memory, which decides only where pools cannot be told from the rest.
     pub whole_rss_slope_kib_per_h: Option<f64>,
     /// Its bound, of the plan.
@@ -57,13 +62,19 @@ impl Verdict {
     pub fn of(record: &Record) -> Self {
         let plan = &record.begun.plan;
         let rests = record.rests();
-        let whole_rss_slope_kib_per_h = slope_kib_per_h(plan, &rests, |rest| rest.target.rss_kib);
+        let whole_rss_slope_kib_per_h =
+            growth(plan, &rests, |rest| rest.target.rss_kib).map(|whole| whole.slope_kib_per_h);
         let has_pools = rests.iter().all(|rest| rest.pools_kib(plan).is_some());
-        let rss_slope_kib_per_h = slope_kib_per_h(plan, &rests, |rest| {
-            if has_pools { rest.outside_pools_kib(plan) } else { rest.target.rss_kib }
-        });
+        let growth =
+            growth(
+                plan,
+                &rests,
+                |rest| {
+                    if has_pools { rest.outside_pools_kib(plan) } else { rest.target.rss_kib }
+                },
+            );
         let checks = vec![
-            memory(plan, rss_slope_kib_per_h, whole_rss_slope_kib_per_h),
+            memory(plan, growth, whole_rss_slope_kib_per_h),
             descriptors(record, &rests),
             sessions(plan, &rests),
             gateway(record, &rests),
@@ -75,7 +86,8 @@ impl Verdict {
         let is_flat = checks.iter().all(|check| check.passed);
         Self {
             is_flat,
-            rss_slope_kib_per_h,
+            rss_slope_kib_per_h: growth.map(|growth| growth.slope_kib_per_h),
+            rss_steps_kib: growth.map(|growth| growth.steps_kib),
             whole_rss_slope_kib_per_h,
             rss_slope_kib_per_h_max: plan.rss_slope_kib_per_h_max,
             checks,
@@ -136,39 +148,27 @@ impl Sample {
     }
 }
 
-fn slope_kib_per_h(plan: &SoakPlan, rests: &[&Sample], kib: impl Fn(&Sample) -> u64) -> Option<f64> {
+/// How what `kib` tells of the rests behind the warm-up grows. `None`: too few of them.
+fn growth(plan: &SoakPlan, rests: &[&Sample], kib: impl Fn(&Sample) -> u64) -> Option<Growth> {
     let first_s = rests.first()?.own.at_s;
-    let points: Vec<(f64, f64)> = rests
+    let points: Vec<_> = rests
         .iter()
         .filter(|rest| rest.own.at_s - first_s >= plan.warmup_s)
         .map(|rest| (rest.own.at_s / 3600.0, kib(rest) as f64))
         .collect();
-    if points.len() < SLOPE_RESTS_MIN { None } else { theil_sen(&points) }
+    if points.len() < SLOPE_RESTS_MIN { None } else { Growth::of(&points) }
 }
 
-/// The median of the slopes between any two points.
-fn theil_sen(points: &[(f64, f64)]) -> Option<f64> {
-    let mut slopes: Vec<f64> = points
-        .iter()
-        .enumerate()
-        .flat_map(|(index, one)| points[index + 1..].iter().map(move |other| (one, other)))
-        .filter(|(one, other)| other.0 > one.0)
-        .map(|(one, other)| (other.1 - one.1) / (other.0 - one.0))
-        .collect();
-    slopes.sort_by(f64::total_cmp);
-    let middle = slopes.len() / 2;
-    let upper = *slopes.get(middle)?;
-    Some(if slopes.len().is_multiple_of(2) { (slopes[middle - 1] + upper) / 2.0 } else { upper })
-}
-
-fn memory(plan: &SoakPlan, outside_pools: Option<f64>, whole: Option<f64>) -> Check {
-    let max = plan.rss_slope_kib_per_h_max;
-    let (passed, words) = match outside_pools.zip(whole) {
-        Some((outside_pools, whole)) => (
-            outside_pools <= max,
+fn memory(plan: &SoakPlan, growth: Option<Growth>, whole: Option<f64>) -> Check {
+    let (max, steps_max) = (plan.rss_slope_kib_per_h_max, plan.rss_steps_kib_max);
+    let (passed, words) = match growth.zip(whole) {
+        Some((Growth { slope_kib_per_h: slope, is_rise, steps, steps_kib }, whole)) => (
+            !(is_rise && slope > max) && steps_kib <= steps_max,
             format!(
-                "resident memory outside the pools moves by {outside_pools:.0} KiB per hour over the rests (at most \
-                 {max:.0}), all of it by {whole:.0}"
+                "resident memory outside the pools moves by {slope:.0} KiB per hour over the rests{} (at most {max:.0}), and by \
+                 {steps_kib:.0} KiB in {steps} step{} (at most {steps_max:.0}); all of it by {whole:.0} KiB per hour",
+                if is_rise || slope <= max { "" } else { ", which may be chance" },
+                if steps == 1 { "" } else { "s" },
             ),
         ),
         None => (false, format!("fewer than {SLOPE_RESTS_MIN} rests behind the warm-up: no slope")),

@@ -48,6 +48,31 @@ fn a_slope_of_memory_is_caught_and_one_odd_rest_is_none() {
     assert_eq!(failed(|record| rest(record, 0).target.rss_kib -= 20_000), [""; 0]);
 }
 
+/// From this rest on, so much more is resident.
+fn step(record: &mut Record, at: usize, kib: u64) {
+    for number in at..13 {
+        rest(record, number).target.rss_kib += kib;
+    }
+}
+
+#[test]
+fn steps_are_told_from_a_slope_and_have_a_bound_of_their_own() {
+    assert_eq!(failed(|record| step(record, 12, 6_000)), [""; 0]);
+    let two_steps = |record: &mut Record| {
+        step(record, 5, 3_000);
+        step(record, 9, 6_000);
+    };
+    assert_eq!(failed(two_steps), [""; 0]);
+    let over_a_slope = |record: &mut Record| {
+        two_steps(record);
+        grow(record, 1_500.0);
+    };
+    assert_eq!(failed(over_a_slope), ["memory"]);
+    assert_eq!(failed(|record| step(record, 5, 17_000)), ["memory"]);
+    let stairs = |record: &mut Record| (3..13).step_by(2).for_each(|at| step(record, at, 2_000));
+    assert_eq!(failed(stairs), ["memory"]);
+}
+
 #[test]
 fn all_memory_decides_where_pools_cannot_be_told_apart() {
     let merged = |record: &mut Record| {
@@ -117,11 +142,4 @@ fn a_run_in_which_nothing_happened_or_that_did_not_end_well_is_not_flat() {
     for name in ["memory", "descriptors", "slots, places, pool", "end"] {
         assert!(killed.contains(&name), "{name}");
     }
-}
-
-#[test]
-fn the_slope_is_the_median_of_the_slopes_between_any_two() {
-    assert_eq!(theil_sen(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0), (3.0, 7.0), (4.0, 100.0)]), Some(2.0));
-    assert_eq!(theil_sen(&[(0.0, 1.0), (1.0, 3.0), (2.0, 5.0), (3.0, 100.0)]), Some((2.0 + 33.0) / 2.0));
-    assert_eq!(theil_sen(&[(0.0, 1.0)]), None);
 }
