@@ -203,7 +203,7 @@ fn guarded(criterion: &mut Criterion) {
     let mut let_in = || {
         let request = RequestHead::parse(black_box(&head).clone()).expect("a head");
         let Target::Origin { path, query } = request.target() else { panic!("a path") };
-        let api = snapshot.route(path).expect("an api").api;
+        let api = snapshot.route(path).expect("a path in order").expect("an api").api;
         let given = GivenKey::find(&api.key_names, request.headers(), query);
         let now = Timestamp::from_unix(NOW_S.unsigned_abs());
         let access = snapshot.access(api, &given, now).expect("a valid key");

@@ -189,12 +189,33 @@ fn a_document_may_lie_anywhere_and_stand_for_that_of_an_api() {
 }
 
 #[test]
+fn a_trace_takes_a_path_for_what_a_gateway_takes_it_for() {
+    let document = "tests/golden/policies/good/policies/apis/forwarded.xml";
+    for path in ["/forwarded/r%6fom", "//f%6frwarded/r%6fom", "/forwarded;rev=1/r%6fom"] {
+        let url = format!("--url=ws://gateway.example{path}");
+        let output = policy(&["trace", document, "--no-times", "--header=X-Bucket: 7", &url]);
+        let shown = said(&output);
+        let asked = shown.lines().find(|line| line.starts_with("backend ws"));
+        assert_eq!(asked, Some("backend ws://canary.example:9001: GET /r%6fom HTTP/1.1"), "{path}");
+    }
+}
+
+#[test]
 fn what_cannot_be_traced_is_said() {
     let document = "tests/golden/policies/good/policies/apis/realtime.xml";
     for (arguments, expected) in [
         (&["--product=gone"][..], "there is no product gone\n"),
         (&["--subscription=gone"], "there is no subscription gone\n"),
         (&["--url=ws://g/elsewhere"], "/elsewhere: not a path of api realtime, which is at /realtime\n"),
+        (&["--url=ws://g/realtimes"], "/realtimes: not a path of api realtime, which is at /realtime\n"),
+        (
+            &["--url=ws://g/realtime;rev=2"],
+            "/realtime;rev=2: not a path of api realtime, which is at /realtime\n",
+        ),
+        (
+            &["--url=ws://g/./realtime"],
+            "/./realtime: the handshake is refused with 400: Request path has a dot segment where it names the API\n",
+        ),
         (&["--url=g"], "g: allowed is ws://host/path or wss://host/path\n"),
         (&["--header=none"], "a header without its ':': allowed is \"Name: value\"\n"),
     ] {

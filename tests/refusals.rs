@@ -109,6 +109,33 @@ fn refuses_every_fault_of_a_head_with_its_own_answer_and_keeps_no_place() {
             no_fields,
         ),
         (Handshake::new("/t/.."), 400, "Request path leaves the API", no_fields),
+        (Handshake::new("/x/../t"), 400, "Request path leaves the API", no_fields),
+        (Handshake::new("/%2E/t"), 400, "Request path has a dot segment where it names the API", no_fields),
+        (
+            Handshake::new("/t%2Fx"),
+            400,
+            "Request path has a backslash or an encoded slash where it names the API",
+            no_fields,
+        ),
+        (
+            Handshake::new("/t;v=1"),
+            400,
+            "Request path has a parameter other than ;rev=N where it names the API",
+            no_fields,
+        ),
+        (
+            Handshake::new("/t%3bv"),
+            400,
+            "Request path has an encoded reserved character where it names the API",
+            no_fields,
+        ),
+        (
+            Handshake::new("/t%zz"),
+            400,
+            "Request path has a malformed percent-encoding where it names the API",
+            no_fields,
+        ),
+        (Handshake::new("/t;rev=2"), 404, "Resource not found", no_fields),
         (Handshake::new("*"), 400, "Request target has no path", no_fields),
         (Handshake::new("gateway.example:80"), 400, "Request target has no path", no_fields),
     ];
@@ -151,15 +178,18 @@ fn the_first_fault_in_the_fixed_order_answers() {
     head = head.with_only("X: a");
     expect(&head, 400, "Content-Length not allowed");
     head = head.without("Content-Length");
+    head.target = "/nowhere/../..".to_owned();
+    expect(&head, 400, "Request path leaves the API");
+    head.target = "/nowhere".to_owned();
     expect(&head, 404, "Resource not found");
-    head.target = "/t/..".to_owned();
+    head.target = "*".to_owned();
     expect(&head, 426, "WebSocket upgrade required");
     head = head.with("Connection: Upgrade").with("Upgrade: websocket");
     expect(&head, 426, "WebSocket version not supported: use 13");
     head = head.with("Sec-WebSocket-Version: 13");
     expect(&head, 400, "Sec-WebSocket-Key header is not 16 bytes in base64");
     head = head.with_only(&format!("Sec-WebSocket-Key: {KEY}"));
-    expect(&head, 400, "Request path leaves the API");
+    expect(&head, 400, "Request target has no path");
     gateway.wait_for_rest();
     gateway.end();
 }

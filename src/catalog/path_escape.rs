@@ -1,19 +1,38 @@
-//! Whether a path climbs out of the suffix it was routed by.
+//! Whether a path climbs out of what stands before it: the segments that were compared with suffixes, or a backend's path.
 //!
-//! The backend's reading of the path counts, and it is not known: some decode `%2f`, some take `\` for `/`, some do
-//! not. So a path leaves its suffix if it does under *any* of these readings.
+//! The backend's reading of the path counts, and it is not known: some decode `%2f`, some take `\` for `/`, some cut off
+//! parameters (`..;x`) before they look for dot segments, some do not. So a path leaves its suffix if it does under *any* of
+//! these readings.
 //!
 //! Not here: double encoding (`%252e`), which is a backend that decodes twice; the answer to such a path (400).
 
-/// Which bytes a backend might take for `/`, besides `/` itself.
+/// What a backend might do: take other bytes for `/` besides `/` itself, cut off parameters.
 #[derive(Clone, Copy)]
 struct Reading {
+    parameters_cut: bool,
     slash_encoded: bool,
     backslash_plain: bool,
     backslash_encoded: bool,
 }
 
-/// Whether dot segments in `rest`, what follows the suffix in a path, lead above the suffix at any moment.
+impl Reading {
+    /// Those that cut off parameters, and those that do not.
+    fn all() -> impl Iterator<Item = Self> {
+        let cutting = Self::that_cut();
+        cutting.flat_map(|reading| [true, false].map(|parameters_cut| Self { parameters_cut, ..reading }))
+    }
+
+    fn that_cut() -> impl Iterator<Item = Self> {
+        (0..8_u8).map(|bits| Self {
+            parameters_cut: true,
+            slash_encoded: bits & 1 != 0,
+            backslash_plain: bits & 2 != 0,
+            backslash_encoded: bits & 4 != 0,
+        })
+    }
+}
+
+/// Whether dot segments in `rest`, the end of a path, lead above its beginning at any moment.
 ///
 /// `a/../b` does not, `a/../../b` does. Dots may be plain or percent-encoded, in either case of the hex digits.
 /// Odd percent-encodings (`%`, `%2`, `%zz`) are bytes like others.
@@ -23,30 +42,64 @@ pub fn leaves_suffix(rest: &str) -> bool {
     if !rest.iter().any(|byte| matches!(byte, b'.' | b'%')) {
         return false;
     }
-    (0..8_u8).any(|bits| {
-        let reading = Reading {
-            slash_encoded: bits & 1 != 0,
-            backslash_plain: bits & 2 != 0,
-            backslash_encoded: bits & 4 != 0,
-        };
-        leaves_when_read(rest, reading)
+    // Where parameters are cut off, a segment leads up where it would lead down otherwise, or nowhere: a path that leaves
+    // with them leaves without them too.
+    Reading::that_cut().any(|reading| leaves_when_read(rest, reading))
+}
+
+/// What `rest`, which does not leave its beginning, comes to when its dot segments are resolved, under each of the readings.
+/// What is no dot segment stays as it came.
+pub(super) fn resolutions(rest: &str) -> impl Iterator<Item = String> {
+    Reading::all().map(move |reading| {
+        let mut segments: Vec<&[u8]> = Vec::new();
+        each_segment(rest.as_bytes(), reading, |step| {
+            match step {
+                Step::Down(segment) => segments.push(segment),
+                Step::Up => drop(segments.pop()),
+            }
+            true
+        });
+        let mut path = Vec::with_capacity(rest.len());
+        for segment in segments {
+            path.push(b'/');
+            path.extend_from_slice(segment);
+        }
+        if path.is_empty() { "/".to_owned() } else { String::from_utf8_lossy(&path).into_owned() }
     })
 }
 
-fn leaves_when_read(mut rest: &[u8], reading: Reading) -> bool {
+fn leaves_when_read(rest: &[u8], reading: Reading) -> bool {
     let mut depth: usize = 0;
+    let stays = each_segment(rest, reading, |step| {
+        let is_above = matches!(step, Step::Up) && depth == 0;
+        depth = match step {
+            Step::Down(_) => depth + 1,
+            Step::Up => depth.saturating_sub(1),
+        };
+        !is_above
+    });
+    !stays
+}
+
+/// Where a segment leads.
+enum Step<'r> {
+    Down(&'r [u8]),
+    Up,
+}
+
+/// Goes along the segments that lead anywhere, for as long as `go_on` says so; gives whether it did to the end.
+fn each_segment<'r>(mut rest: &'r [u8], reading: Reading, mut go_on: impl FnMut(Step<'r>) -> bool) -> bool {
     loop {
         let (segment, after) = split_segment(rest, reading);
-        match dots(segment) {
-            Some(2) if depth == 0 => return true,
-            Some(2) => depth -= 1,
+        let goes_on = match dots(segment, reading) {
+            Some(2) => go_on(Step::Up),
             // RFC 3986 §5.2.4 lets `..` remove an empty segment, many servers merge slashes first: count none.
-            Some(_) => {}
-            None => depth += 1,
-        }
+            Some(_) => true,
+            None => go_on(Step::Down(segment)),
+        };
         match after {
-            Some(after) => rest = after,
-            None => return false,
+            Some(after) if goes_on => rest = after,
+            Some(_) | None => return goes_on,
         }
     }
 }
@@ -71,13 +124,13 @@ fn split_segment(rest: &[u8], reading: Reading) -> (&[u8], Option<&[u8]>) {
 }
 
 /// How many dots `segment` consists of, if it is empty, `.` or `..`.
-fn dots(mut segment: &[u8]) -> Option<usize> {
+fn dots(mut segment: &[u8], reading: Reading) -> Option<usize> {
     let mut count = 0;
     loop {
         segment = match segment {
             [] => return Some(count),
-            // Some servers cut path parameters before they look for dot segments, so that `..;x` is `..` to them.
-            [b';', ..] if count > 0 => return Some(count),
+            // `..;x` is `..` then, and `;x` empty.
+            [b';', ..] | [b'%', b'3', b'b' | b'B', ..] if reading.parameters_cut => return Some(count),
             [b'.', after @ ..] | [b'%', b'2', b'e' | b'E', after @ ..] if count < 2 => after,
             _ => return None,
         };
@@ -144,7 +197,12 @@ mod tests {
             "/..;",
             "/..;x=1/a",
             "/%2e%2e;/a",
+            "/..%3bx/a",
+            "/..%3B",
             "/a/..;/..",
+            "/;x/..",
+            "/a/;x/../..",
+            "/%3bx/../b",
         ] {
             assert!(leaves_suffix(rest), "{rest}");
         }
@@ -155,6 +213,24 @@ mod tests {
         // To who takes `a\b` or `a%2fb` for one segment, the second `..` leads above the suffix.
         for rest in ["/a\\b/../..", "/a%2fb/../..", "/a%5cb/../..", "/a\\b%2fc/../..", "/%2f../.."] {
             assert!(leaves_suffix(rest), "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_path_comes_to_something_else_under_each_reading_that_finds_other_dot_segments() {
+        for (rest, expected) in [
+            ("/a/../b", &["/b"][..]),
+            ("/a/..", &["/"]),
+            ("/a//./b%20/", &["/a/b%20"]),
+            ("/a/b/..;x/c;y", &["/a/b/..;x/c;y", "/a/c;y"]),
+            ("/a/../;x/b", &["/;x/b", "/b"]),
+            ("/a/b%2f../c", &["/a/b%2f../c", "/a/c"]),
+            ("/a/b\\../%2e%2e/c", &["/a/c", "/c"]),
+        ] {
+            let mut found: Vec<String> = resolutions(rest).collect();
+            found.sort_unstable();
+            found.dedup();
+            assert_eq!(found, expected, "{rest}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! Neither costs more with many entities than with few. Nothing here knows what time it is: a subscription that ends while
 //! the snapshot lives is refused from that moment on, because the time is handed in.
 //!
-//! Not here: reading files (`control::store`), checking them (`compile`), giving a snapshot to the workers.
+//! Not here: reading files (`control::store`), checking them (`compile`), how a path is compared (`routing`), giving a snapshot to the workers.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use super::gateway::Gateway;
 use super::given_key::GivenKey;
 use super::name::Name;
 use super::named_value::NamedValues;
+use super::path_segment::PathFault;
 use super::policy_documents::PolicyDocuments;
 use super::product::Product;
 pub use super::routing::Routed;
@@ -114,18 +115,34 @@ impl Snapshot {
 
     /// The API that serves `path`, a request target's path without its query, to a request that asks for no version.
     ///
-    /// `chat` serves `/chat` and `/chat/x`, not `/chatty` and not `/Chat`. The longest suffix wins.
-    pub fn route<'a>(&'a self, path: &'a str) -> Option<Routed<'a>> {
+    /// `chat` serves `/chat`, `//%63hat/x` and `/chat;rev=1` where 1 is its revision, not `/chatty` and not `/Chat`. The
+    /// longest suffix wins.
+    ///
+    /// # Errors
+    /// What the path names depends on who reads it.
+    pub fn route<'a>(&'a self, path: &'a str) -> Result<Option<Routed<'a>>, PathFault> {
         self.route_version(path, |_| None)
     }
 
     /// The API that serves `path`, where `asked_version` finds the version that the request asks for.
+    ///
+    /// # Errors
+    /// What the path names depends on who reads it.
     pub fn route_version<'a>(
         &'a self,
         path: &'a str,
         asked_version: impl FnOnce(&VersionScheme) -> Option<Cow<'a, [u8]>>,
-    ) -> Option<Routed<'a>> {
+    ) -> Result<Option<Routed<'a>>, PathFault> {
         self.routes.route(path, asked_version)
+    }
+
+    /// What of `path` is behind the suffix of `api`, as if there were no other API. `None`: it is not below it.
+    ///
+    /// # Errors
+    /// What the path names depends on who reads it.
+    pub fn rest_of<'p>(&self, api: &Arc<Api>, path: &'p str) -> Result<Option<&'p str>, PathFault> {
+        let alone = Routes::new(core::slice::from_ref(api), &self.entities.version_sets);
+        alone.rest_of(api, path)
     }
 
     /// The path of an API, without its leading `/`: its suffix, and its version where that is a segment.
@@ -235,7 +252,8 @@ mod tests {
             (names(of_edge.served()), names(of_edge.elsewhere())),
             (vec!["all".into(), "edge".into()], vec!["x".into()])
         );
-        assert!(of_edge.route("/edge").is_some() && of_edge.route("/x").is_none());
+        let is_served = |path| of_edge.route(path).expect("a path in order").is_some();
+        assert!(is_served("/edge") && !is_served("/x"));
 
         let alone = snapshot(&files, None);
         assert_eq!(names(alone.served()), ["all"]);

@@ -1,9 +1,9 @@
 //! The URL suffix under which an API is published, and the rule that no two APIs share one, versions of one set aside.
 //!
-//! A suffix is compared with the bytes of a request path, so it is in the one form a client would send: no
-//! percent-encoding, no dot segments, no empty segments.
+//! A suffix is compared with segments of a request path in their one spelling (`path_segment`), so it is in that spelling
+//! itself: no percent-encoding, no dot segments, no empty segments, no parameters.
 //!
-//! Not here: finding the API of a path (`snapshot`), paths that climb out of their suffix (`path_escape`).
+//! Not here: finding the API of a path (`routing`), paths that climb out of their suffix (`path_escape`).
 
 use core::fmt;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use super::name::Name;
 use super::version_set::{Version, VersionScheme};
 use crate::limits::SUFFIX_CHARS_MAX;
 
-/// Segments of URL path characters (RFC 3986 §3.3) joined by `/`, at most 400 characters. Empty: the root.
+/// Segments of URL path characters (RFC 3986 §3.3, without `;`) joined by `/`, at most 400 characters. Empty: the root.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Suffix(Box<str>);
 
@@ -41,7 +41,7 @@ impl Suffix {
     /// What may be a suffix, in words.
     pub fn allowed() -> String {
         format!(
-            "at most {SUFFIX_CHARS_MAX} url path characters (letters, digits, -._~!$&'()*+,;=:@) in segments joined \
+            "at most {SUFFIX_CHARS_MAX} url path characters (letters, digits, -._~!$&'()*+,=:@) in segments joined \
              by '/', none of them empty, '.' or '..'; \"\" is the root"
         )
     }
@@ -53,8 +53,10 @@ impl fmt::Display for Suffix {
     }
 }
 
+/// Whether `segment` may be one of a suffix. A `;` in it would begin a parameter, which no request may have there but
+/// `;rev=N`.
 pub(super) fn is_segment(segment: &str) -> bool {
-    !matches!(segment, "" | "." | "..") && segment.bytes().all(is_path_byte)
+    !matches!(segment, "" | "." | "..") && segment.bytes().all(|byte| byte != b';' && is_path_byte(byte))
 }
 
 /// RFC 3986 §3.3 `pchar`, without percent-encoding.
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn accepts_plain_path_segments_and_the_root() {
-        for good in ["", "chat", "a/b/c", "a.b", "...", "~!$&'()*+,;=:@-_", &"s".repeat(400)] {
+        for good in ["", "chat", "a/b/c", "a.b", "...", "~!$&'()*+,=:@-_", &"s".repeat(400)] {
             assert_eq!(Suffix::parse(good).as_ref().map(Suffix::as_str), Ok(good));
         }
         assert_eq!(Suffix::parse("").expect("the root").segments().count(), 0);
@@ -177,6 +179,8 @@ mod tests {
             "%61",
             "a b",
             "a?b",
+            "a;b",
+            "a;rev=1",
             "a#b",
             "é",
             "a\\b",

@@ -60,7 +60,7 @@ impl Version {
             return Ok(Self(text.into()));
         }
         Err(format!(
-            "1 to {} url path characters (letters, digits, -._~!$&'()*+,;=:@), not '.' or '..'",
+            "1 to {} url path characters (letters, digits, -._~!$&'()*+,=:@), not '.' or '..'",
             limits::VERSION_CHARS_MAX
         ))
     }

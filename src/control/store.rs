@@ -457,7 +457,7 @@ mod tests {
     fn the_built_in_instance_serves_an_open_echo() {
         let loaded = built_in("127.0.0.1:9001".parse().expect("an address"));
         assert_eq!(loaded.config, InstanceConfig::default());
-        let routed = loaded.snapshot.route("/echo").expect("the echo api");
+        let routed = loaded.snapshot.route("/echo").unwrap().expect("the echo api");
         assert_eq!(routed.backend_path(), "/");
         assert_eq!(routed.api.backend.authority, "127.0.0.1:9001");
         assert!(!routed.api.subscription_required);

@@ -33,7 +33,7 @@ use crate::catalog::given_version::given_version;
 use crate::catalog::product::Product;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::timestamp::Timestamp;
-use crate::catalog::{Api, FrameMode, Routed, Snapshot, leaves_suffix};
+use crate::catalog::{Api, FrameMode, Routed, Snapshot};
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
 use crate::http1::request::{check_incomplete_head, late_head_fault};
 use crate::http1::{HeadFault, RequestHead, Target};
@@ -355,7 +355,8 @@ impl<N: Network> Opening<N> {
         let (routed, query) = match request.target() {
             Target::Origin { path, query } => {
                 let asked_version = |scheme: &_| given_version(scheme, request.headers(), query);
-                let routed = published.snapshot.route_version(path, asked_version);
+                let routed =
+                    published.snapshot.route_version(path, asked_version).map_err(Refusal::of_path)?;
                 (Some(self.served_here(routed)?), query)
             }
             Target::Asterisk | Target::Other => (None, None),
@@ -366,9 +367,6 @@ impl<N: Network> Opening<N> {
         };
         let offer = check_request(&request)?;
         let routed = routed.ok_or(HeadFault::TargetHasNoPath)?;
-        if leaves_suffix(routed.rest) {
-            return Err(HeadFault::TargetLeavesSuffix.into());
-        }
         let policies = self.begin_policies(&published.snapshot, &request, &routed, &access)?;
         // A subprotocol that was none but carried a token is chosen by nobody.
         let offer = match &policies {

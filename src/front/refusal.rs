@@ -2,6 +2,7 @@
 
 use super::socket::until;
 use super::stream::Stream;
+use crate::catalog::PathFault;
 use crate::http1::HeadFault;
 use crate::http1::encode::encode_refusal;
 use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS, RETRY_AFTER_S};
@@ -65,6 +66,16 @@ impl Refusal {
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned()))
                 .collect(),
+        }
+    }
+
+    /// The refusal of a path that not all servers read alike.
+    pub(super) fn of_path(fault: PathFault) -> Self {
+        Self {
+            cause: Cause::HeadFault,
+            status: 400,
+            message: fault.message().to_owned(),
+            headers: Vec::new(),
         }
     }
 

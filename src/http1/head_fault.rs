@@ -2,7 +2,7 @@
 //!
 //! The variants stand in the order in which they are checked: of all faults of a head, the first one answers.
 //!
-//! Not here: refusals by the catalogue or a policy.
+//! Not here: refusals by the catalogue, of a path among them, or by a policy.
 
 use core::fmt;
 
@@ -53,9 +53,6 @@ pub enum HeadFault {
     KeyMalformed,
     /// Sec-WebSocket-Extensions is not the list that RFC 6455 §9.1 wants; whoever sees that has to fail the handshake.
     ExtensionsMalformed,
-    /// The path leaves the suffix of its API by `..`, plain or percent-encoded. Made by the shell, which asks the
-    /// catalogue.
-    TargetLeavesSuffix,
     /// The target is `*`, or neither origin-form nor absolute-form (RFC 9112 §3.2).
     TargetHasNoPath,
 }
@@ -83,7 +80,6 @@ impl HeadFault {
             | Self::KeyRepeated
             | Self::KeyMalformed
             | Self::ExtensionsMalformed
-            | Self::TargetLeavesSuffix
             | Self::TargetHasNoPath => 400,
         }
     }
@@ -118,7 +114,6 @@ impl HeadFault {
             | Self::KeyRepeated
             | Self::KeyMalformed
             | Self::ExtensionsMalformed
-            | Self::TargetLeavesSuffix
             | Self::TargetHasNoPath => &[],
         }
     }
@@ -147,7 +142,6 @@ impl HeadFault {
             Self::KeyRepeated => "Sec-WebSocket-Key header repeated",
             Self::KeyMalformed => "Sec-WebSocket-Key header is not 16 bytes in base64",
             Self::ExtensionsMalformed => "Malformed Sec-WebSocket-Extensions header",
-            Self::TargetLeavesSuffix => "Request path leaves the API",
             Self::TargetHasNoPath => "Request target has no path",
         }
     }

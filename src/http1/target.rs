@@ -1,6 +1,6 @@
 //! The forms of a request target (RFC 9112 §3.2).
 //!
-//! Not here: whether its path belongs to an API, and whether it leaves that API's suffix (the catalogue).
+//! Not here: what its path names, and whether all servers read it alike (the catalogue).
 
 use super::authority::is_authority;
 

@@ -19,6 +19,7 @@ use super::masks::Masks;
 use super::stage::{MADE_UP, Stage};
 use super::steps::Steps;
 use crate::catalog::access::Access;
+use crate::catalog::given_version::given_version;
 use crate::catalog::product::Product;
 use crate::catalog::subscription::{Scope, Subscription};
 use crate::catalog::{Api, Fault, Snapshot};
@@ -173,12 +174,17 @@ impl Trace {
         let api_path = snapshot.path_of(api);
         let url = Url::parse(self.url.as_deref(), &api_path)?;
         let request = self.request(&url)?;
-        let Target::Origin { path, .. } = request.target() else {
+        let Target::Origin { path, query } = request.target() else {
             return Err(format!("{}: not a path\n", url.target));
         };
-        let rest =
-            snapshot.route(path).filter(|routed| routed.api.name == api.name).map(|routed| routed.rest);
-        let rest = rest.or_else(|| path[1..].strip_prefix(&api_path));
+        let refused = |fault| format!("{}: the handshake is refused with 400: {fault}\n", url.target);
+        let asked_version = |scheme: &_| given_version(scheme, request.headers(), query);
+        let routed = snapshot.route_version(path, asked_version).map_err(refused)?;
+        let rest = match routed.filter(|routed| routed.api.name == api.name) {
+            Some(routed) => Some(routed.rest),
+            // One that is served elsewhere, or another version.
+            None => snapshot.rest_of(api, path).map_err(refused)?,
+        };
         let Some(rest) = rest else {
             return Err(format!("{}: not a path of api {}, which is at /{api_path}\n", url.target, api.name));
         };
