@@ -17,6 +17,7 @@ pub mod lines;
 pub mod request;
 pub mod response;
 pub mod target;
+mod version;
 
 pub use answer_fault::AnswerFault;
 pub use head::{Header, Headers, Occurrence, find_head_end};

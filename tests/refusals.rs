@@ -60,8 +60,10 @@ fn refuses_every_fault_of_a_head_with_its_own_answer_and_keeps_no_place() {
         ),
         (with_many(96), 431, "Too many request headers", no_fields),
         (Handshake::new(&format!("/t/{}", "x".repeat(8190))), 414, "Request target too long", no_fields),
-        (version("HTTP/1.0"), 505, "HTTP version not supported: use HTTP/1.1", no_fields),
+        (version("HTTP/1.0"), 426, "WebSocket upgrade required: use HTTP/1.1", &upgrade),
         (version("HTTP/2.0"), 505, "HTTP version not supported: use HTTP/1.1", no_fields),
+        (version("HTTP/3"), 505, "HTTP version not supported: use HTTP/1.1", no_fields),
+        (version("HTTP/1.10"), 400, "Malformed request line", no_fields),
         (method("POST"), 405, "Method not allowed: use GET", &[("Allow", "GET")]),
         (method("get"), 405, "Method not allowed: use GET", &[("Allow", "GET")]),
         (correct.clone().without("Host"), 400, "Host header missing", no_fields),
@@ -168,6 +170,8 @@ fn the_first_fault_in_the_fixed_order_answers() {
     head.lines.drain(..100);
     expect(&head, 414, "Request target too long");
     head.target = "/nowhere".to_owned();
+    expect(&head, 426, "WebSocket upgrade required: use HTTP/1.1");
+    head.version = "HTTP/2.0";
     expect(&head, 505, "HTTP version not supported: use HTTP/1.1");
     head.version = "HTTP/1.1";
     expect(&head, 405, "Method not allowed: use GET");
@@ -287,6 +291,23 @@ fn a_head_that_comes_byte_by_byte_opens_a_session() {
     assert!(client.read_head().starts_with("HTTP/1.1 101 "));
     drop((client, backend));
     gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_handshake_of_a_later_minor_version_opens_a_session_as_one_of_1_1() {
+    let backend = Backend::new();
+    let gateway = TestInstance::start(backend.address, "");
+    for version in ["HTTP/1.2", "HTTP/1.9"] {
+        let mut client = Raw::connect(gateway.address);
+        client.send(&Handshake { version, ..Handshake::new("/t") }.encode());
+        let (mut session, head) = backend.take_request();
+        assert!(head.starts_with("GET / HTTP/1.1\r\n"), "{head}");
+        session.send(switching(&head, "").replace("HTTP/1.1", version).as_bytes());
+        assert!(client.read_head().starts_with("HTTP/1.1 101 "), "{version}");
+        drop((client, session));
+        gateway.wait_for_rest();
+    }
     gateway.end();
 }
 

@@ -149,7 +149,7 @@ async fn serve(mut stream: TcpStream, served: &Served, has_asked: &AtomicBool) -
     has_asked.store(true, Ordering::Relaxed);
     let answer = match request {
         Ok(request) => served.answer(&request, stream.local_addr()?.ip()).await,
-        Err(fault) => encode_refusal(fault.status(), fault.response_headers(), fault.message()).freeze(),
+        Err(fault) => refuse(fault),
     };
     stream.write_all(&answer).await?;
     stream.shutdown().await?;
@@ -229,6 +229,14 @@ impl LastPage {
     }
 }
 
+fn refuse(fault: HeadFault) -> Bytes {
+    // There is nothing to upgrade to here.
+    if fault == HeadFault::AskedForHttp10 {
+        return encode_refusal(400, &[], "HTTP/1.0 not supported: use HTTP/1.1").freeze();
+    }
+    encode_refusal(fault.status(), fault.response_headers(), fault.message()).freeze()
+}
+
 /// The host of an authority.
 fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
@@ -273,8 +281,8 @@ mod tests {
     #[tokio::test]
     async fn gives_the_page_and_ends_the_connection() {
         let page = start(Duration::from_secs(20));
-        for target in ["/", "/?x=1", "http://localhost/"] {
-            let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        for line in ["GET / HTTP/1.1", "GET /?x=1 HTTP/1.2", "GET http://localhost/ HTTP/1.1"] {
+            let request = format!("{line}\r\nHost: localhost\r\n\r\n");
             let answer = ask(&page, request.as_bytes()).await.unwrap();
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             assert!(
@@ -294,7 +302,8 @@ mod tests {
             ("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
             ("GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
             ("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody", "405"),
-            ("GET / HTTP/1.0\r\n\r\n", "505"),
+            ("GET / HTTP/1.0\r\n\r\n", "400"),
+            ("GET / HTTP/2.0\r\n\r\n", "505"),
             ("GET / HTTP/1.1\r\n\r\n", "400"),
             ("\x16\x03\x01", "400"),
             (&big, "431"),

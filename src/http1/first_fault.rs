@@ -9,6 +9,7 @@
 use super::authority::is_authority;
 use super::head_fault::HeadFault;
 use super::lines::{LineFault, RawLine, RawLines, first_field_line_fault, is_control, is_token_byte};
+use super::version::Version;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 
 /// Whether `bytes` can be the beginning of a request: one CRLF, then a token character (RFC 9112 §2.2, §3).
@@ -91,11 +92,12 @@ impl<'a> RequestLine<'a> {
     }
 
     fn first_fault(&self) -> Option<HeadFault> {
-        match self.version {
+        match self.version.and_then(Version::parse) {
             None => Some(HeadFault::NamedNoVersion),
-            Some(version) if version != b"HTTP/1.1" => Some(HeadFault::AskedForOtherVersion),
-            Some(_) if self.method != b"GET" => Some(HeadFault::MethodNotGet),
-            Some(_) => None,
+            Some(Version::Http10) => Some(HeadFault::AskedForHttp10),
+            Some(Version::OtherMajor) => Some(HeadFault::AskedForOtherVersion),
+            Some(Version::Http11) if self.method != b"GET" => Some(HeadFault::MethodNotGet),
+            Some(Version::Http11) => None,
         }
     }
 
@@ -227,13 +229,14 @@ mod tests {
     type Spoil = fn(&mut Sketch);
 
     /// Every fault that bytes can have, in the order in which they count. Spoils of the same line differ in their place.
-    const ORDER: [(HeadFault, Spoil); 24] = [
+    const ORDER: [(HeadFault, Spoil); 25] = [
         (HeadFault::SentNoHttp, |head| head.first = "\x16"),
         (HeadFault::HeadTooBig, |head| head.filler += &format!("X: {}\r\n", "x".repeat(HEAD_BYTES_MAX))),
         (HeadFault::TooManyHeaders, |head| head.filler += &"X: y\r\n".repeat(HEADERS_MAX)),
         (HeadFault::TargetTooLong, |head| head.target = "x".repeat(TARGET_BYTES_MAX + 1)),
         (HeadFault::NamedNoVersion, |head| head.version = ""),
-        (HeadFault::AskedForOtherVersion, |head| head.version = " HTTP/1.0"),
+        (HeadFault::AskedForHttp10, |head| head.version = " HTTP/1.0"),
+        (HeadFault::AskedForOtherVersion, |head| head.version = " HTTP/2.0"),
         (HeadFault::MethodNotGet, |head| head.method = "POST"),
         (HeadFault::HostMissing, |head| head.host = ""),
         (HeadFault::HostRepeated, |head| head.host = "Host: a\r\nHost: a\r\n"),
@@ -287,10 +290,10 @@ mod tests {
     fn looks_past_the_place_where_the_parser_stops() {
         let table: [(&[u8], HeadFault); 8] = [
             (b"POST / HTTP/1.1\nHost: a\n\n", HeadFault::MethodNotGet),
-            (b"GET / HTTP/1.0\r\nHost: a\r\n folded\r\n\r\n", HeadFault::AskedForOtherVersion),
+            (b"GET / HTTP/1.0\r\nHost: a\r\n folded\r\n\r\n", HeadFault::AskedForHttp10),
             (b"G\x01T / HTTP/1.1\r\n\r\n", HeadFault::MethodNotGet),
             (b"POST /a b HTTP/1.1\r\n\r\n", HeadFault::MethodNotGet),
-            (b"GET / HTTP/1.0 \r\n\r\n", HeadFault::AskedForOtherVersion),
+            (b"GET / HTTP/3.0 \r\n\r\n", HeadFault::AskedForOtherVersion),
             (b"GET /\0 HTTP/1.1\r\nX\r\n\r\n", HeadFault::HostMissing),
             (b"GET / HTTP/1.1\r\nX\r\nHost: a b\r\n c\r\n\r\n", HeadFault::HostNotAnAuthority),
             (
@@ -323,8 +326,9 @@ mod tests {
         let request_line = prop_oneof![
             8 => Just(b"GET /a?b HTTP/1.1\r\n".to_vec()),
             1 => Just(b"\r\nGET /a?b HTTP/1.1\r\n".to_vec()),
+            2 => "(\r\n)?GET /a HTTP/[0-3](.[0-9])?\r\n".prop_map(String::into_bytes),
             1 => "[!-~\\x7f\\x80]{1,6}".prop_map(|target| format!("GET {target} HTTP/1.1\r\n").into_bytes()),
-            1 => "[\\x00-\\x7f]{0,3}G?E?T? {0,2}/?[\\x00-\\xff]{0,4} ?(HTTP/1.[01])?\r?\n?".prop_map(String::into_bytes),
+            1 => "[\\x00-\\x7f]{0,3}G?E?T? {0,2}/?[\\x00-\\xff]{0,4} ?(HTTP/1.[0129])?\r?\n?".prop_map(String::into_bytes),
         ];
         let mutation = prop::option::weighted(0.4, (any::<prop::sample::Index>(), any::<u8>()));
         (request_line, prop::collection::vec(piece, 0..6), mutation).prop_map(|(line, pieces, mutation)| {

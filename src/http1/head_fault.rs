@@ -23,9 +23,11 @@ pub enum HeadFault {
     TargetTooLong,
     /// The head was not whole in time. Made by the shell, which has the clock.
     NotInTime,
-    /// The request line names no HTTP version (HTTP/0.9, or no request line at all).
+    /// The request line names no HTTP version (HTTP/0.9, a malformed version, or no request line at all).
     NamedNoVersion,
-    /// Another version than HTTP/1.1.
+    /// HTTP/1.0, which knows no upgrade (RFC 9110 §7.8).
+    AskedForHttp10,
+    /// Another major version of HTTP.
     AskedForOtherVersion,
     /// Another method than GET (RFC 6455 §4.1).
     MethodNotGet,
@@ -66,7 +68,7 @@ impl HeadFault {
             Self::NotInTime => 408,
             Self::AskedForOtherVersion => 505,
             Self::MethodNotGet => 405,
-            Self::NotAnUpgrade | Self::AskedForOtherWebSocketVersion => 426,
+            Self::AskedForHttp10 | Self::NotAnUpgrade | Self::AskedForOtherWebSocketVersion => 426,
             Self::SentNoHttp
             | Self::SentNoTls
             | Self::NamedNoVersion
@@ -91,7 +93,7 @@ impl HeadFault {
             // RFC 9110 §15.5.6.
             Self::MethodNotGet => &[("Allow", "GET")],
             // RFC 9110 §15.5.22.
-            Self::NotAnUpgrade => &[("Upgrade", "websocket")],
+            Self::AskedForHttp10 | Self::NotAnUpgrade => &[("Upgrade", "websocket")],
             // RFC 6455 §4.4.
             Self::AskedForOtherWebSocketVersion => {
                 &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
@@ -128,6 +130,7 @@ impl HeadFault {
             Self::TargetTooLong => "Request target too long",
             Self::NotInTime => "Request head not complete in time",
             Self::NamedNoVersion => "Malformed request line",
+            Self::AskedForHttp10 => "WebSocket upgrade required: use HTTP/1.1",
             Self::AskedForOtherVersion => "HTTP version not supported: use HTTP/1.1",
             Self::MethodNotGet => "Method not allowed: use GET",
             Self::HostMissing => "Host header missing",

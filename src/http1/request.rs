@@ -1,6 +1,6 @@
 //! A client's request head: parsed, checked strictly, refused by the first fault in a fixed order.
 //!
-//! A `RequestHead` is proof: HTTP/1.1, GET, exactly one valid Host, every line as RFC 9112 wants it, no body announced,
+//! A `RequestHead` is proof: HTTP/1.1 or a later 1.x, GET, exactly one valid Host, every line as RFC 9112 wants it, no body announced,
 //! all within bounds.
 //!
 //! Not here: what makes it an opening handshake (`websocket::opening`), which API it belongs to (the catalogue).
@@ -12,12 +12,13 @@ use bytes::{Buf, Bytes};
 
 use super::authority::is_authority;
 use super::first_fault::{
-    begins_like_a_request, first_fault, first_fault_of_size, is_target, is_zero_length,
+    begins_like_a_request, first_fault, first_fault_of_size, is_target, is_zero_length, without_leading_crlf,
 };
 use super::head::{Headers, Occurrence, Span};
 use super::head_fault::HeadFault;
 use super::lines::{LineFault, has_only_crlf_line_ends};
 use super::target::Target;
+use super::version::as_http_1_1;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 
 /// Judges the bytes received so far of a head that is not whole (`find_head_end` has found no end).
@@ -54,9 +55,11 @@ impl RequestHead {
     /// # Errors
     /// The first fault in the order of the variants of `HeadFault`, `BrokenLine` being one place in that order.
     pub fn parse(head: Bytes) -> Result<Self, HeadFault> {
-        // The second look decides what the fault is; this one only whether there is one. That they agree is tested, and
-        // if they did not, the head would still be refused.
+        // RFC 9110 §6.2: a later minor version is treated as 1.1. httparse knows none, so it gets the head as one of 1.1.
+        // `first_fault` decides what the fault is; the parser only whether there is one. That they agree is tested, and if
+        // they did not, the head would still be refused.
         Self::parse_faultless(&head)
+            .or_else(|| Self::parse_faultless(&as_http_1_1(&head, version_start(&head)?)?))
             .ok_or_else(|| first_fault(&head).unwrap_or(HeadFault::BrokenLine(LineFault::Malformed)))
     }
 
@@ -136,6 +139,13 @@ impl fmt::Debug for RequestHead {
         };
         f.debug_struct("RequestHead").field("path", &path).field("headers", &self.headers).finish()
     }
+}
+
+/// Where the version stands in a request line that has one.
+fn version_start(head: &[u8]) -> Option<usize> {
+    let line_start = head.len() - without_leading_crlf(head).len();
+    let line_end = line_start + memchr::memchr(b'\r', &head[line_start..])?;
+    line_end.checked_sub(b"HTTP/1.1".len())
 }
 
 fn announces_body(headers: &Headers) -> bool {
@@ -235,12 +245,32 @@ mod tests {
     }
 
     #[test]
-    fn refuses_other_versions_with_505_and_no_version_with_400() {
-        for version in
-            ["HTTP/1.0", "HTTP/2.0", "HTTP/2", "HTTP/1.2", "HTTP/11", "HTTP/1.10", "HTTP/", "HTTP/1.0 "]
-        {
-            let fault = parse(format!("GET / {version}\r\nHost: a\r\n\r\n")).err();
-            assert_eq!(fault, Some(HeadFault::AskedForOtherVersion), "{version}");
+    fn takes_later_minor_versions_for_http_1_1() {
+        let head =
+            |version: u8| parse(format!("\r\nGET /a?b HTTP/1.{version}\r\nHost: a\r\nX: HTTP/1.2\r\n\r\n"));
+        for version in 1..=9 {
+            let head = head(version).unwrap_or_else(|fault| panic!("HTTP/1.{version}: {fault}"));
+            assert_eq!((head.target_text(), head.host()), ("/a?b", "a"), "{version}");
+            assert_eq!(head.headers().occurrence("x"), Occurrence::Once(b"HTTP/1.2"), "{version}");
+        }
+        assert_eq!(parse("POST / HTTP/1.2\r\nHost: a\r\n\r\n").err(), Some(HeadFault::MethodNotGet));
+        assert_eq!(parse("GET / HTTP/1.2\r\n\r\n").err(), Some(HeadFault::HostMissing));
+    }
+
+    #[test]
+    fn refuses_other_versions_each_with_its_own_fault() {
+        for (fault, versions) in [
+            (HeadFault::AskedForHttp10, &["HTTP/1.0", "HTTP/1.0 "][..]),
+            (HeadFault::AskedForOtherVersion, &["HTTP/2.0", "HTTP/2", "HTTP/3", "HTTP/0.9", "HTTP/9.1"]),
+            (
+                HeadFault::NamedNoVersion,
+                &["HTTP/11", "HTTP/1.10", "HTTP/", "HTTP/1", "HTTP/1.x", "HTTP/20.0"],
+            ),
+        ] {
+            for version in versions {
+                let found = parse(format!("GET / {version}\r\nHost: a\r\n\r\n")).err();
+                assert_eq!(found, Some(fault), "{version}");
+            }
         }
         assert_eq!(parse("PRI * HTTP/2.0\r\n\r\n").err(), Some(HeadFault::AskedForOtherVersion));
         for line in ["GET /", "GET", "GET / http/1.1", "GET\t/\tHTTP/1.1", "hello world", "GET / XHTTP/1.1"] {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::answer_fault::AnswerFault;
 use super::head::{Headers, Span};
 use super::lines::{LineFault, RawLines, first_field_line_fault, has_only_crlf_line_ends, is_control, trim};
+use super::version::as_http_1_1;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 const VERSION: &[u8] = b"HTTP/1.1";
@@ -64,6 +65,8 @@ impl ResponseHead {
         if head.len() > HEAD_BYTES_MAX {
             return Err(AnswerFault::HeadTooBig);
         }
+        // RFC 9110 §6.2: a later minor version is treated as 1.1. httparse knows none.
+        let head = as_http_1_1(&head, 0).unwrap_or(head);
         let mut lines = RawLines::new(&head);
         let line = lines.next().ok_or(AnswerFault::SentNoHttp)?;
         if let Some(fault) = line.end_fault() {
@@ -218,6 +221,12 @@ mod tests {
         for line in ["HTTP/1.1 200 ", "HTTP/1.1 200"] {
             let head = parse(format!("{line}\r\n\r\n")).expect("a head in order");
             assert_eq!((head.status(), head.reason()), (200, &b""[..]), "{line}");
+        }
+        for version in 2..=9 {
+            let head =
+                parse(format!("HTTP/1.{version} 403 No\r\nX: HTTP/1.2\r\n\r\n")).expect("a head in order");
+            assert_eq!((head.status(), head.reason()), (403, &b"No"[..]), "{version}");
+            assert_eq!(head.headers().get_all("x").collect::<Vec<_>>(), [b"HTTP/1.2"], "{version}");
         }
     }
 

@@ -243,6 +243,7 @@ mod tests {
             (HeadFault::HeadTooBig, "Request Header Fields Too Large", "close"),
             (HeadFault::TargetTooLong, "URI Too Long", "close"),
             (HeadFault::NotInTime, "Request Timeout", "close"),
+            (HeadFault::AskedForHttp10, "Upgrade Required", "upgrade, close"),
             (HeadFault::AskedForOtherVersion, "HTTP Version Not Supported", "close"),
             (HeadFault::MethodNotGet, "Method Not Allowed", "close"),
             (HeadFault::BrokenLine(LineFault::Folded), "Bad Request", "close"),
