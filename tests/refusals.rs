@@ -11,7 +11,7 @@ mod support;
 use ringgate::session::{Cause, Phase};
 use std::time::{Duration, Instant};
 use support::backend::{Backend, Pair, closed_port, switching};
-use support::handshake::{Handshake, is_to_come_again, read_refusal};
+use support::handshake::{Handshake, is_to_come_again, read_refusal, read_refusal_of};
 use support::raw::{KEY, Raw, StreamEnd, header, request};
 use support::{TestInstance, api_file, wait_until};
 
@@ -194,6 +194,89 @@ fn the_first_fault_in_the_fixed_order_answers() {
     expect(&head, 400, "Sec-WebSocket-Key header is not 16 bytes in base64");
     head = head.with_only(&format!("Sec-WebSocket-Key: {KEY}"));
     expect(&head, 400, "Request target has no path");
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+/// HEAD is refused like every method but GET, and never passed on, so no backend's answer to it comes back either.
+#[test]
+fn an_answer_to_head_has_no_body_whatever_is_refused() {
+    // At this address nobody listens: a dial would be 502.
+    let gateway = without_backend("workers = 1\n[limits]\nhead_timeout_ms = 150");
+    let methods = ["GET", "HEAD", "POST", "OPTIONS", "CONNECT", "get", "head", "HEADER"];
+    for method in methods {
+        let correct = Handshake { method, ..Handshake::new("/t") };
+        let version = |version| Handshake { version, ..correct.clone() };
+        let with_many = (0..96).fold(correct.clone(), |head, index| head.with(format!("X-{index}: 1")));
+        let long_head = correct.clone().with(format!("X: {}", "x".repeat(16 * 1024)));
+        let long_target = Handshake { target: format!("/t/{}", "x".repeat(8190)), ..correct.clone() };
+        let late = correct.encode()[..40].to_vec();
+        let other_method = |status, message| {
+            if method == "GET" { (502, "the backend cannot be reached") } else { (status, message) }
+        };
+        let not_get = other_method(405, "Method not allowed: use GET");
+        for (bytes, (status, message)) in [
+            (long_head.encode(), (431, "Request head too large")),
+            (with_many.encode(), (431, "Too many request headers")),
+            (long_target.encode(), (414, "Request target too long")),
+            (late, (408, "Request head not complete in time")),
+            (version("HTTP/1.10").encode(), (400, "Malformed request line")),
+            (version("HTTP/1.0").encode(), (426, "WebSocket upgrade required: use HTTP/1.1")),
+            (version("HTTP/2.0").encode(), (505, "HTTP version not supported: use HTTP/1.1")),
+            (version("HTTP/1.2").encode(), not_get),
+            (correct.encode(), not_get),
+            ([b"\r\n", &*correct.encode()].concat(), not_get),
+        ] {
+            let mut client = Raw::connect(gateway.address);
+            client.send(&bytes);
+            let head = read_refusal_of(method, &mut client, status, message);
+            assert_eq!(header(&head, "Allow"), (status == 405).then_some("GET"), "{head}");
+            assert_eq!(header(&head, "Upgrade"), (status == 426).then_some("websocket"), "{head}");
+        }
+    }
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn an_answer_to_a_head_that_is_still_coming_at_the_drain_has_no_body_either() {
+    let gateway = without_backend("workers = 1\ndrain_s = 0");
+    let mut clients: Vec<(&str, Raw)> =
+        ["HEAD", "POST"].map(|method| (method, Raw::connect(gateway.address))).into();
+    for (method, client) in &mut clients {
+        client.send(format!("{method} /t HTTP/1.1\r\nHost:").as_bytes());
+    }
+    gateway.wait_for_openings(2);
+    // The one worker has read what came before when it answers this.
+    refuses(&gateway, request("/nowhere", "").as_bytes(), 404, "Resource not found", &[]);
+    gateway.instance.drain();
+    for (method, client) in &mut clients {
+        read_refusal_of(method, client, 503, "this instance is shutting down");
+    }
+    drop(clients);
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_connection_that_is_turned_away_gets_no_body_if_its_head_request_has_come() {
+    let gateway = without_backend("workers = 1\n[limits]\nopenings_max = 1\nhead_timeout_ms = 120000");
+    let silent = Raw::connect(gateway.address);
+    gateway.wait_for_openings(1);
+    let asked = |method: &str| {
+        let mut client = Raw::connect(gateway.address);
+        client.try_send(format!("{method} /t HTTP/1.1\r\n").as_bytes());
+        let (bytes, _) = client.read_to_end();
+        String::from_utf8(bytes).unwrap()
+    };
+    // What is answered before the request has come cannot know its method.
+    wait_until("a HEAD request that is there when it is turned away", || {
+        let answer = asked("HEAD");
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        answer.ends_with("\r\n\r\n") && !answer.contains("Content-Length")
+    });
+    wait_until("another request that is turned away", || asked("POST").ends_with(" }"));
+    drop(silent);
     gateway.wait_for_rest();
     gateway.end();
 }

@@ -15,7 +15,7 @@
 
 use crate::http1::encode::encode_refusal;
 use crate::http1::request::check_incomplete_head;
-use crate::http1::{HeadFault, RequestHead, Target, find_head_end};
+use crate::http1::{HeadFault, Method, RequestHead, Target, find_head_end};
 use crate::limits::{
     HEAD_READ_BYTES, STATUS_ACCEPT_INTERVAL, STATUS_ACCEPT_PAUSE, STATUS_CONNECTIONS_MAX, STATUS_DRAIN_BYTES,
     STATUS_PAGE_AGE_MAX, STATUS_TIMEOUT,
@@ -149,7 +149,7 @@ async fn serve(mut stream: TcpStream, served: &Served, has_asked: &AtomicBool) -
     has_asked.store(true, Ordering::Relaxed);
     let answer = match request {
         Ok(request) => served.answer(&request, stream.local_addr()?.ip()).await,
-        Err(fault) => refuse(fault),
+        Err((fault, method)) => refuse(fault, method),
     };
     stream.write_all(&answer).await?;
     stream.shutdown().await?;
@@ -158,19 +158,21 @@ async fn serve(mut stream: TcpStream, served: &Served, has_asked: &AtomicBool) -
     Ok(())
 }
 
-/// Reads a request head, and judges it.
+/// Reads a request head, and judges it: the request, or its fault and method.
 ///
 /// # Errors
 /// The connection's, or `UnexpectedEof`.
-async fn read_request(stream: &mut TcpStream) -> io::Result<Result<RequestHead, HeadFault>> {
+async fn read_request(stream: &mut TcpStream) -> io::Result<Result<RequestHead, (HeadFault, Method)>> {
     let mut received = BytesMut::with_capacity(HEAD_READ_BYTES);
     let mut searched = 0;
     loop {
         if let Some(end) = find_head_end(&received, searched) {
-            return Ok(RequestHead::parse(received.split_to(end).freeze()));
+            let method = Method::begun_by(&received);
+            let request = RequestHead::parse(received.split_to(end).freeze());
+            return Ok(request.map_err(|fault| (fault, method)));
         }
         if let Err(fault) = check_incomplete_head(&received) {
-            return Ok(Err(fault));
+            return Ok(Err((fault, Method::begun_by(&received))));
         }
         searched = received.len();
         if stream.read_buf(&mut received).await? == 0 {
@@ -185,14 +187,14 @@ impl Served {
         if !self.is_own(request.host(), local) {
             let message = "The status page is not served under this host: ask for localhost, for its own address, or for one of \
                            status.hosts";
-            return encode_refusal(421, &[], message).freeze();
+            return encode_refusal(421, &[], message, Method::Other).freeze();
         }
         match request.target() {
             Target::Origin { path: "/", query: _ } => {
                 self.last.lock().await.get(Instant::now(), || with_head(&page(&self.observed)))
             }
             Target::Origin { .. } | Target::Asterisk | Target::Other => {
-                encode_refusal(404, &[], "Resource not found").freeze()
+                encode_refusal(404, &[], "Resource not found", Method::Other).freeze()
             }
         }
     }
@@ -229,12 +231,12 @@ impl LastPage {
     }
 }
 
-fn refuse(fault: HeadFault) -> Bytes {
+fn refuse(fault: HeadFault, method: Method) -> Bytes {
     // There is nothing to upgrade to here.
     if fault == HeadFault::AskedForHttp10 {
-        return encode_refusal(400, &[], "HTTP/1.0 not supported: use HTTP/1.1").freeze();
+        return encode_refusal(400, &[], "HTTP/1.0 not supported: use HTTP/1.1", method).freeze();
     }
-    encode_refusal(fault.status(), fault.response_headers(), fault.message()).freeze()
+    encode_refusal(fault.status(), fault.response_headers(), fault.message(), method).freeze()
 }
 
 /// The host of an authority.
@@ -302,6 +304,8 @@ mod tests {
             ("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
             ("GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", "404"),
             ("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody", "405"),
+            ("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", "405"),
+            ("HEAD / HTTP/2.0\r\n\r\n", "505"),
             ("GET / HTTP/1.0\r\n\r\n", "400"),
             ("GET / HTTP/2.0\r\n\r\n", "505"),
             ("GET / HTTP/1.1\r\n\r\n", "400"),
@@ -312,6 +316,8 @@ mod tests {
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
             assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
             assert_eq!(answer.contains("\r\nAllow: GET\r\n"), status == "405", "{answer}");
+            let has_body = !answer.ends_with("\r\n\r\n");
+            assert_eq!(has_body, !request.starts_with("HEAD "), "{answer}");
         }
     }
 

@@ -92,10 +92,10 @@ impl From<AnswerFault> for NoAnswer {
 impl From<NoHead<AnswerFault>> for NoAnswer {
     fn from(reason: NoHead<AnswerFault>) -> Self {
         match reason {
-            NoHead::Faulty(fault) => fault.into(),
+            NoHead::Faulty(fault, _) => fault.into(),
             NoHead::Ended => Self::Wrong("it ended before its head was complete".to_owned()),
             NoHead::Broken(error) => Self::Wrong(error.to_string()),
-            NoHead::Late(_) | NoHead::Stopped => Self::Silent,
+            NoHead::Late(_) | NoHead::Stopped(_) => Self::Silent,
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn secure_backend<S: Stream>(
         Err(NoHandshake::Late | NoHandshake::Stopped) => {
             Err(Refusal::of(Cause::BackendSilent, "the backend did not finish its TLS handshake in time"))
         }
-        Err(reason @ (NoHandshake::Ended | NoHandshake::Broken(_) | NoHandshake::IsPlainHttp)) => {
+        Err(reason @ (NoHandshake::Ended | NoHandshake::Broken(_) | NoHandshake::IsPlainHttp(_))) => {
             let api = Some(api.as_str());
             limited!(WARN, api, "a backend broke off its TLS handshake", name = ?tls.name, ?reason);
             Err(Refusal::of(Cause::BackendTls, "the backend broke off its TLS handshake"))

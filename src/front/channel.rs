@@ -7,6 +7,7 @@ use super::head_reader::{Awaited, receive_until};
 use super::refusal::shut;
 use super::socket::{HangUp, until};
 use super::stream::Stream;
+use crate::http1::Method;
 use crate::limits::HEAD_READ_BYTES;
 use crate::tls::endpoint::{Endpoint, EndpointFault, Established};
 use crate::tls::handshake::HandshakeFault;
@@ -36,8 +37,8 @@ pub(super) struct HandedOver<H> {
 /// Why there is no TLS on a channel.
 #[derive(Debug)]
 pub(super) enum NoHandshake {
-    /// Its peer speaks HTTP without TLS.
-    IsPlainHttp,
+    /// Its peer speaks HTTP without TLS, with this method.
+    IsPlainHttp(Method),
     /// The peer broke the rules of TLS, or is not to be trusted.
     Faulty(EndpointFault),
     /// The stream ended.
@@ -104,11 +105,11 @@ impl<S: Stream> Channel<S> {
                 Awaited::Done(Ok(_), received) => received,
                 Awaited::Done(Err(error), _) => return Err(NoHandshake::Broken(error)),
                 Awaited::Late(_) => return Err(NoHandshake::Late),
-                Awaited::Stopped => return Err(NoHandshake::Stopped),
+                Awaited::Stopped(_) => return Err(NoHandshake::Stopped),
             };
             let result = tls.borrow_mut().receive(&received);
             if let Err(EndpointFault::Handshake(HandshakeFault::PlainHttp)) = result {
-                return Err(NoHandshake::IsPlainHttp);
+                return Err(NoHandshake::IsPlainHttp(Method::begun_by(&received)));
             }
             if let Err(fault) = result {
                 // The alert may not be taken, which changes nothing.

@@ -20,16 +20,16 @@ pub(super) struct Head {
 /// Why there is no head. `F` is the fault of what was received of it.
 #[derive(Debug)]
 pub(super) enum NoHead<F> {
-    /// What came of it is wrong already.
-    Faulty(F),
+    /// What came of it, this, is wrong already.
+    Faulty(F, Vec<u8>),
     /// The stream ended before it was complete.
     Ended,
     /// The connection broke.
     Broken(io::Error),
     /// The deadline passed; this had come.
     Late(Vec<u8>),
-    /// The reader was told to stop.
-    Stopped,
+    /// The reader was told to stop; this had come.
+    Stopped(Vec<u8>),
 }
 
 /// What a receive that may be interrupted came to.
@@ -38,8 +38,8 @@ pub(super) enum Awaited {
     Done(io::Result<usize>, Vec<u8>),
     /// The deadline passed first; this was there.
     Late(Vec<u8>),
-    /// The reader was told to stop first.
-    Stopped,
+    /// The reader was told to stop first; this was there.
+    Stopped(Vec<u8>),
 }
 
 /// Awaits a receive. At the deadline, or when `stop` completes, `interrupt` is to end it; it is awaited all the same,
@@ -61,8 +61,8 @@ pub(super) async fn receive_until(
         }
         () = stop => {
             interrupt().await;
-            let _: (io::Result<usize>, Vec<u8>) = receive.await;
-            Awaited::Stopped
+            let (_, received) = receive.await;
+            Awaited::Stopped(received)
         }
     }
 }
@@ -91,13 +91,15 @@ pub(super) async fn read_head<F>(
             let behind = head.split_off(end);
             return Ok(Head { head, behind });
         }
-        check_incomplete(&buffer).map_err(NoHead::Faulty)?;
+        if let Err(fault) = check_incomplete(&buffer) {
+            return Err(NoHead::Faulty(fault, buffer));
+        }
         searched = buffer.len();
         let receive = socket.receive(buffer, HEAD_READ_BYTES);
         let (result, filled) = match receive_until(receive, deadline, stop.as_mut(), &interrupt).await {
             Awaited::Done(result, filled) => (result, filled),
             Awaited::Late(received) => return Err(NoHead::Late(received)),
-            Awaited::Stopped => return Err(NoHead::Stopped),
+            Awaited::Stopped(received) => return Err(NoHead::Stopped(received)),
         };
         buffer = filled;
         match result {

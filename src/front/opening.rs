@@ -36,7 +36,7 @@ use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, FrameMode, Routed, Snapshot};
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
 use crate::http1::request::{check_incomplete_head, late_head_fault};
-use crate::http1::{HeadFault, RequestHead, Target};
+use crate::http1::{HeadFault, Method, RequestHead, Target};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::observe::counters::add;
 use crate::relay::NewSession;
@@ -119,6 +119,8 @@ struct Opening<N: Network> {
     peer: SocketAddr,
     /// What the client's certificate says, if it showed one.
     certificate: Option<PeerCertificate>,
+    /// What the request asks with, as soon as that is known.
+    method: Method,
     phase: Phase,
     guard: OpeningGuard<N>,
 }
@@ -173,7 +175,8 @@ pub(super) async fn open<N: Network>(
         }
     };
     let peer = arrival.peer;
-    let mut opening = Opening { front, socket, peer, certificate: None, phase: Phase::Head, guard };
+    let mut opening =
+        Opening { front, socket, peer, certificate: None, method: Method::Other, phase: Phase::Head, guard };
     let result = opening.run().await;
     let (cause, phase) = match result {
         Ok(session) => return opening.hand_over(session),
@@ -187,7 +190,7 @@ pub(super) async fn open<N: Network>(
                 message = refusal.message,
                 "refused an opening"
             );
-            send_last_answer(&opening.socket, refusal.encode()).await;
+            send_last_answer(&opening.socket, refusal.encode(opening.method)).await;
             (refusal.cause, opening.phase)
         }
         Err(Stop::Answered(answer)) => {
@@ -225,6 +228,7 @@ impl<N: Network> Opening<N> {
         let deadline = Instant::now() + Duration::from_millis(self.front.head_timeout_ms);
         self.secure(deadline).await?;
         let head = self.read_request(deadline).await?;
+        self.method = Method::begun_by(&head.head);
         let (mut admitted, waiting) = self.admit(head)?;
         self.guard.wait_for_backend(waiting);
         let opened = self.open_backend(&mut admitted).await?;
@@ -261,7 +265,8 @@ impl<N: Network> Opening<N> {
         }
         let Err(reason) = result else { return self.take_certificate().await };
         match reason {
-            NoHandshake::IsPlainHttp => {
+            NoHandshake::IsPlainHttp(method) => {
+                self.method = method;
                 self.socket.give_up_tls();
                 Err(HeadFault::SentNoTls.into())
             }
@@ -299,7 +304,7 @@ impl<N: Network> Opening<N> {
         }
     }
 
-    async fn read_request(&self, deadline: Instant) -> Result<Head, Stop> {
+    async fn read_request(&mut self, deadline: Instant) -> Result<Head, Stop> {
         let stop = self.is_to_stop();
         // Cancelled, not shut down: behind the refusal the socket has to be read for a while.
         let interrupt = async || {
@@ -311,11 +316,15 @@ impl<N: Network> Opening<N> {
         if self.guard.reader().has_given_way() {
             return Err(Stop::GaveWay);
         }
-        read.map_err(|reason| match reason {
-            NoHead::Faulty(fault) => fault.into(),
-            NoHead::Late(received) => late_head_fault(&received).into(),
-            NoHead::Stopped => draining().into(),
-            NoHead::Ended | NoHead::Broken(_) => Stop::Unsaid(Cause::ClientGone),
+        read.map_err(|reason| {
+            let (stop, received) = match reason {
+                NoHead::Faulty(fault, received) => (fault.into(), received),
+                NoHead::Late(received) => (late_head_fault(&received).into(), received),
+                NoHead::Stopped(received) => (draining().into(), received),
+                NoHead::Ended | NoHead::Broken(_) => return Stop::Unsaid(Cause::ClientGone),
+            };
+            self.method = Method::begun_by(&received);
+            stop
         })
     }
 
@@ -339,7 +348,7 @@ impl<N: Network> Opening<N> {
         );
         if !self.socket.is_secured() {
             // What does not fit, nobody reads.
-            let _ = self.socket.send_now(&refusal.encode());
+            let _ = self.socket.send_now(&refusal.encode(self.method));
         }
         shut(&self.socket, Shutdown::Write);
     }

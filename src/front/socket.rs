@@ -36,6 +36,7 @@ pub use self::dead_peer::give_up_dead_peers;
 use self::operation::run;
 pub use self::operation::until;
 use self::peer_address::PeerAddress;
+use crate::http1::Method;
 use crate::limits::TURNED_AWAY_READ_BYTES;
 
 /// Most bytes that one submission carries; the kernel's own cap for one call (`MAX_RW_COUNT`) is just under 2 GiB.
@@ -225,6 +226,15 @@ impl Socket {
     pub fn drop_received_now(&self) -> io::Result<usize> {
         let mut dropped = [const { MaybeUninit::uninit() }; TURNED_AWAY_READ_BYTES];
         SockRef::from(&*self.descriptor).recv_with_flags(&mut dropped, libc::MSG_DONTWAIT)
+    }
+
+    /// The first bytes of what has come, without waiting and without taking them: as many as tell a request's method.
+    pub fn peek_now(&self) -> Vec<u8> {
+        let mut begun = [0; Method::BYTES];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        // Whatever went wrong, nothing is known of what comes.
+        let (count, _) = rustix::net::recv(&self.descriptor, &mut begun, flags).unwrap_or_default();
+        begun[..count.min(begun.len())].to_vec()
     }
 
     /// Waits until the peer leaves: its FIN, its reset, or an error of the connection. Takes no bytes.
@@ -454,7 +464,9 @@ mod tests {
             assert_eq!(accepted.drop_received_now().unwrap_err().kind(), io::ErrorKind::WouldBlock);
             client.write_all(b"head").unwrap();
             // On loopback what was written has arrived.
+            assert_eq!(accepted.peek_now(), b"head");
             assert_eq!(accepted.drop_received_now().unwrap(), 4);
+            assert_eq!(accepted.peek_now(), b"");
             assert_eq!(accepted.send_now(b"503").unwrap(), 3);
             let bytes = vec![0; 1024 * 1024];
             while accepted.send_now(&bytes).is_ok() {}

@@ -7,6 +7,7 @@
 use super::Front;
 use super::refusal::{Refusal, end_after_answer};
 use super::socket::Socket;
+use crate::http1::Method;
 use crate::session::Phase;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -22,7 +23,9 @@ pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, peer: SocketAddr, ref
         "turned a connection away"
     );
     front.counters.count_termination(refusal.cause, Phase::Head);
-    let answer = refusal.encode();
+    // RFC 9110 §9.3.2: no body to HEAD. A request that has not come yet may still be one; what is sent before it answers no
+    // method.
+    let answer = refusal.encode(Method::begun_by(&socket.peek_now()));
     // An answer that does not fit is one that nobody reads.
     let is_told = socket.send_now(&answer).is_ok_and(|sent| sent == answer.len());
     // What stays unread would make the close a reset.

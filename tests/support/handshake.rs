@@ -59,12 +59,21 @@ impl Handshake {
 /// Every refusal has the same body, says that it is the last answer, and leaves the client time to read it: what the
 /// client sends after it is still taken.
 pub fn read_refusal(client: &mut Raw, status: u16, message: &str) -> String {
+    read_refusal_of("GET", client, status, message)
+}
+
+/// The same of a request with this method: the answer to HEAD has neither a body nor its length (RFC 9110 §9.3.2, §8.6).
+pub fn read_refusal_of(method: &str, client: &mut Raw, status: u16, message: &str) -> String {
     let (bytes, end) = client.read_to_end();
     let text = String::from_utf8(bytes).expect("a refusal in ASCII");
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
     assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "expected {status} {message}: {text}");
-    assert_eq!(body, format!("{{ \"statusCode\": {status}, \"message\": \"{message}\" }}"));
-    assert_eq!(header(head, "Content-Length"), Some(body.len().to_string().as_str()), "{head}");
+    if method == "HEAD" {
+        assert_eq!((body, header(head, "Content-Length")), ("", None), "{text}");
+    } else {
+        assert_eq!(body, format!("{{ \"statusCode\": {status}, \"message\": \"{message}\" }}"));
+        assert_eq!(header(head, "Content-Length"), Some(body.len().to_string().as_str()), "{head}");
+    }
     assert_eq!(header(head, "Content-Type"), Some("application/json"), "{head}");
     let connection = if status == 426 { "upgrade, close" } else { "close" };
     assert_eq!(header(head, "Connection"), Some(connection), "{head}");

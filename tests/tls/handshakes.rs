@@ -3,6 +3,7 @@
 use crate::gateway::{NAME, Secured};
 use crate::pki::{Authority, client_config, provider};
 use crate::secured::{connect, read_head, send, trusting};
+use crate::support::handshake::read_refusal_of;
 use crate::support::raw::{Raw, StreamEnd, header, request};
 use crate::support::{TestInstance, api_file, wait_until};
 use ringgate::policy::expression::{DateTime, Value};
@@ -193,11 +194,12 @@ fn a_client_that_comes_again_resumes() {
 #[test]
 fn plain_http_on_a_tls_port_gets_a_plain_400_that_says_so() {
     let scene = Secured::start();
-    let mut client = Raw::connect(scene.gateway.address);
-    client.send(request("/t", "").as_bytes());
-    crate::support::handshake::read_refusal(&mut client, 400, "This port speaks TLS: use wss or https");
-    drop(client);
-    scene.gateway.wait_for_terminations(Cause::HeadFault, Phase::Head, 1);
+    for method in ["GET", "HEAD"] {
+        let mut client = Raw::connect(scene.gateway.address);
+        client.send(request("/t", "").replace("GET", method).as_bytes());
+        read_refusal_of(method, &mut client, 400, "This port speaks TLS: use wss or https");
+    }
+    scene.gateway.wait_for_terminations(Cause::HeadFault, Phase::Head, 2);
     scene.end();
 }
 

@@ -4,8 +4,8 @@ use bytes::{BufMut as _, BytesMut};
 use serde_json::Value;
 
 use super::{fields_bytes, put_field, visible_to_policies, without_hop_by_hop};
-use crate::http1::Header;
 use crate::http1::response::ResponseHead;
+use crate::http1::{Header, Method};
 
 /// Encodes the client's 101 out of the backend's, which `websocket::opening::check_answer` has accepted.
 pub fn encode_switching_protocols(answer: &ResponseHead) -> BytesMut {
@@ -54,10 +54,15 @@ pub fn encode_answer<'h>(
     answer
 }
 
-/// Encodes a refusal, head and JSON body. The connection ends behind it.
+/// Encodes a refusal of a request with `method`, head and JSON body. The connection ends behind it.
 ///
 /// `extra_headers` are ours (`Allow`, `Retry-After`, `Upgrade`, …): no CR, LF or NUL in them.
-pub fn encode_refusal(status: u16, extra_headers: &[(&str, &str)], message: &str) -> BytesMut {
+pub fn encode_refusal(
+    status: u16,
+    extra_headers: &[(&str, &str)],
+    message: &str,
+    method: Method,
+) -> BytesMut {
     debug_assert!(extra_headers.iter().all(|(_, value)| !value.bytes().any(|byte| byte.is_ascii_control())));
     let body = error_body(status, message);
     let mut answer = BytesMut::with_capacity(body.len() + ADDED_BYTES);
@@ -66,10 +71,19 @@ pub fn encode_refusal(status: u16, extra_headers: &[(&str, &str)], message: &str
         put_field(&mut answer, name, value.as_bytes());
     }
     put_field(&mut answer, "Content-Type", b"application/json");
-    put_field(&mut answer, "Content-Length", body.len().to_string().as_bytes());
-    put_closing_connection(&mut answer, status);
-    answer.put_slice(b"\r\n");
-    answer.put_slice(body.as_bytes());
+    match method {
+        Method::Other => {
+            put_field(&mut answer, "Content-Length", body.len().to_string().as_bytes());
+            put_closing_connection(&mut answer, status);
+            answer.put_slice(b"\r\n");
+            answer.put_slice(body.as_bytes());
+        }
+        // RFC 9110 §9.3.2, §8.6: no content, and no length that a GET might not have had.
+        Method::Head => {
+            put_closing_connection(&mut answer, status);
+            answer.put_slice(b"\r\n");
+        }
+    }
     answer
 }
 
@@ -220,17 +234,17 @@ mod tests {
     #[test]
     fn refuses_in_json_and_closes() {
         assert_eq!(
-            text(&encode_refusal(404, &[], "Resource not found")),
+            text(&encode_refusal(404, &[], "Resource not found", Method::Other)),
             "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 54\r\n\
              Connection: close\r\n\r\n{ \"statusCode\": 404, \"message\": \"Resource not found\" }"
         );
-        let busy = encode_refusal(503, &[("Retry-After", "5")], "Busy");
+        let busy = encode_refusal(503, &[("Retry-After", "5")], "Busy", Method::Other);
         assert!(text(&busy).starts_with("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"));
     }
 
     #[test]
     fn escapes_the_message() {
-        let refusal = encode_refusal(400, &[], "a \"b\" \\ \r\n \u{1} \u{e4}");
+        let refusal = encode_refusal(400, &[], "a \"b\" \\ \r\n \u{1} \u{e4}", Method::Other);
         let (head, body) = text(&refusal).split_once("\r\n\r\n").expect("an empty line");
         assert_eq!(body, "{ \"statusCode\": 400, \"message\": \"a \\\"b\\\" \\\\ \\r\\n \\u0001 \u{e4}\" }");
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
@@ -252,9 +266,13 @@ mod tests {
         ];
         for (fault, reason, connection) in faults {
             let refusal =
-                text(&encode_refusal(fault.status(), fault.response_headers(), fault.message())).to_owned();
-            let end = refusal.find("{ ").expect("a body");
-            let head = answer(&refusal[..end]);
+                |method| encode_refusal(fault.status(), fault.response_headers(), fault.message(), method);
+            let [with_body, without] = [Method::Other, Method::Head].map(refusal);
+            let end = text(&with_body).find("{ ").expect("a body");
+            let head = answer(&text(&with_body)[..end]);
+            // The same to HEAD, but for the body and its length.
+            let length = format!("Content-Length: {}\r\n", with_body.len() - end);
+            assert_eq!(text(&without), text(&with_body)[..end].replace(&length, ""));
             assert_eq!((head.status(), head.reason()), (fault.status(), reason.as_bytes()));
             assert_eq!(head.headers().get_all("connection").collect::<Vec<_>>(), [connection.as_bytes()]);
             for (name, value) in fault.response_headers() {

@@ -1,0 +1,41 @@
+//! What of a request's method an answer depends on.
+
+use super::first_fault::without_leading_crlf;
+
+/// A method, as far as a refusal of it has to know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// HEAD: the answer has no content (RFC 9110 §9.3.2).
+    Head,
+    /// Another one, or one that is not known yet.
+    #[default]
+    Other,
+}
+
+impl Method {
+    /// So many bytes of a request are enough to know.
+    pub const BYTES: usize = b"\r\nHEAD ".len();
+
+    /// That of the request that begins with `received`.
+    pub fn begun_by(received: &[u8]) -> Self {
+        if without_leading_crlf(received).starts_with(b"HEAD ") { Self::Head } else { Self::Other }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_is_known_by_its_first_bytes_and_nothing_else_is_taken_for_it() {
+        for begun in ["HEAD ", "HEAD / HTTP/1.1\r\n", "\r\nHEAD ", "HEAD  "] {
+            assert_eq!(Method::begun_by(begun.as_bytes()), Method::Head, "{begun:?}");
+            assert_eq!(Method::begun_by(&begun.as_bytes()[..begun.len().min(Method::BYTES)]), Method::Head);
+        }
+        for begun in
+            ["", "\r\n", "HEAD", "HEADS ", "head ", " HEAD ", "GET /HEAD ", "\nHEAD ", "\r\n\r\nHEAD "]
+        {
+            assert_eq!(Method::begun_by(begun.as_bytes()), Method::Other, "{begun:?}");
+        }
+    }
+}
