@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringgate::http1::encode::{Forwarded, encode_backend_request, encode_switching_protocols};
-use ringgate::http1::{RequestHead, ResponseHead, find_head_end};
+use ringgate::http1::{HttpDate, RequestHead, ResponseHead, find_head_end};
 use ringgate::websocket::opening::{check_answer, check_request};
 
 /// What a desktop browser sends: about 600 bytes.
@@ -84,11 +84,12 @@ fn head_parsing(criterion: &mut Criterion) {
         bencher.iter(|| ResponseHead::parse(black_box(&answer).clone()).expect("a head in order"))
     });
     let offer = check_request(&parse_request(&browser_request)).expect("an opening handshake");
+    let date = HttpDate::from_unix(1_700_000_000);
     group.bench_function("response_parse_check_encode", |bencher| {
         bencher.iter(|| {
             let head = ResponseHead::parse(black_box(&answer).clone()).expect("a head in order");
             let agreement = check_answer(&head, &offer).expect("an answer that fits");
-            (encode_switching_protocols(&head), agreement)
+            (encode_switching_protocols(&head, &date), agreement)
         })
     });
     group.finish();

@@ -7,6 +7,7 @@
 
 mod accept;
 mod answer;
+mod answer_date;
 mod backend_tls;
 pub mod budgets;
 mod channel;

@@ -9,6 +9,7 @@
 pub mod answer_fault;
 pub mod authority;
 pub mod chunked;
+pub mod date;
 pub mod encode;
 mod first_fault;
 pub mod head;
@@ -21,6 +22,7 @@ pub mod target;
 mod version;
 
 pub use answer_fault::AnswerFault;
+pub use date::HttpDate;
 pub use head::{Header, Headers, Occurrence, find_head_end};
 pub use head_fault::HeadFault;
 pub use lines::LineFault;

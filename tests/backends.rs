@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use support::backend::{Backend, Deaf, closed_port, switching};
 use support::frames::{client_frame, close_payload, server_frame};
-use support::handshake::{Handshake, read_refusal};
+use support::handshake::{Handshake, read_refusal, without_date};
 use support::raw::{ACCEPT, KEY, Raw, StreamEnd, header, request};
 use support::{TestInstance, api_file};
 
@@ -157,7 +157,7 @@ fn the_backend_gets_end_to_end_fields_in_order_and_spelling_and_its_own_host() {
         .as_bytes(),
     );
     assert_eq!(
-        client.read_head(),
+        without_date(&client.read_head()),
         format!(
             "HTTP/1.1 101 Switching Protocols\r\n\
              Connection: Upgrade\r\n\
@@ -414,9 +414,42 @@ fn another_status_is_passed_on_with_its_fields_and_its_body() {
         (format!("204 None\r\n{fields}\r\n"), Then::Stays, passed("204 None", ""), ""),
         (format!("304 Same\r\n{fields}Content-Length: 9\r\n\r\n"), Then::Stays, passed("304 Same", ""), ""),
     ] {
-        let got = pass_on(format!("HTTP/1.1 {answer}").as_bytes(), then, "");
-        assert_eq!(got, (head, body.as_bytes().to_vec(), StreamEnd::Fin));
+        let (got, got_body, end) = pass_on(format!("HTTP/1.1 {answer}").as_bytes(), then, "");
+        assert_eq!((without_date(&got), got_body, end), (head, body.as_bytes().to_vec(), StreamEnd::Fin));
     }
+}
+
+/// RFC 9110 §6.6.1: who forwards an answer without a Date adds one.
+#[test]
+fn the_date_of_a_backend_is_passed_on_and_an_answer_without_one_gets_one() {
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let (head, ..) = pass_on(
+        format!("HTTP/1.1 403 No\r\nDATE: {date}\r\nContent-Length: 0\r\n\r\n").as_bytes(),
+        Then::Stays,
+        "",
+    );
+    assert_eq!(
+        head,
+        format!("HTTP/1.1 403 No\r\nDATE: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    );
+    let (head, ..) = pass_on(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", Then::Stays, "");
+    assert_eq!(without_date(&head), "HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+
+    let backend = Backend::new();
+    let gateway = gateway_to(backend.address, "");
+    for (lines, came) in [(format!("Date: {date}\r\n"), Some(date)), (String::new(), None)] {
+        let mut client = ask(&gateway);
+        let (mut session, head) = backend.take_request();
+        session.send(switching(&head, &lines).as_bytes());
+        let head = client.read_head();
+        match came {
+            Some(date) => assert_eq!(header(&head, "Date"), Some(date), "{head}"),
+            None => assert_eq!(header(&without_date(&head), "Date"), None, "{head}"),
+        }
+        drop((client, session));
+        gateway.wait_for_rest();
+    }
+    gateway.end();
 }
 
 #[test]

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use std::net::SocketAddr;
 use support::backend::{Backend, closed_port, switching, tungstenite_echo};
 use support::frames::client_frame;
+use support::handshake::without_date;
 use support::raw::{Raw, header, request};
 use support::{TestInstance, api_file, locked_api_file, subscription_file, wait_until};
 
@@ -45,7 +46,7 @@ fn ask(gateway: &TestInstance, user: &str) -> Raw {
 }
 
 fn answer(gateway: &TestInstance, user: &str) -> String {
-    String::from_utf8(ask(gateway, user).read_to_end().0).unwrap()
+    without_date(&String::from_utf8(ask(gateway, user).read_to_end().0).unwrap())
 }
 
 /// A session that has echoed, so that it is with a relay.
@@ -216,7 +217,7 @@ fn each_guard_in_turn_refuses_with_its_own_words_and_who_passes_all_is_told_to_t
         client.send(request("/t", lines).as_bytes());
         client
     };
-    let refused = |lines: &str| String::from_utf8(answer(lines).read_to_end().0).unwrap();
+    let refused = |lines: &str| without_date(&String::from_utf8(answer(lines).read_to_end().0).unwrap());
 
     // Lengths as they were captured from Azure API Management.
     for (lines, length, word) in

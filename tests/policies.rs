@@ -12,6 +12,7 @@ use ringgate::session::{Cause, Phase};
 use std::net::SocketAddr;
 use support::backend::{Backend, closed_port, switching, tungstenite_echo};
 use support::frames::client_frame;
+use support::handshake::without_date;
 use support::raw::{Raw, header, request};
 use support::served::{Configuration, INSTANCE, Served};
 use support::{TestInstance, api_file, key_hash, locked_api_file};
@@ -94,7 +95,7 @@ fn a_refusal_by_policy_reaches_no_backend() {
          failed-check-error-message=\"Who are you?\" ignore-case=\"true\"><value>open</value></check-header></inbound></policies>",
     );
     assert_eq!(
-        answer(&gateway, "/t", ""),
+        without_date(&answer(&gateway, "/t", "")),
         "HTTP/1.1 403 Forbidden\r\nContent-Type: application/json\r\nContent-Length: 48\r\nConnection: close\r\n\r\n\
          { \"statusCode\": 403, \"message\": \"Who are you?\" }"
     );
@@ -161,7 +162,7 @@ fn the_answer_of_the_backend_is_changed_on_its_way() {
     leg.send(b"HTTP/1.1 404 Not Here\r\nServer: b/1\r\nContent-Length: 4\r\n\r\nbody");
     let answered = String::from_utf8(client.read_to_end().0).unwrap();
     assert_eq!(
-        answered,
+        without_date(&answered),
         "HTTP/1.1 404 Not Here\r\nServer: gateway\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody"
     );
     gateway.wait_for_rest();
@@ -179,7 +180,10 @@ fn a_switch_that_a_policy_refuses_opens_nothing() {
     let (mut leg, asked) = backend.take_request();
     leg.send(switching(&asked, "").as_bytes());
     let answered = String::from_utf8(client.read_to_end().0).unwrap();
-    assert_eq!(answered, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    assert_eq!(
+        without_date(&answered),
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
     // The backend is let go of.
     let _ = leg.read_to_end();
     gateway.wait_for_terminations(Cause::RefusedByPolicy, Phase::Answer, 1);

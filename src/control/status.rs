@@ -15,7 +15,7 @@
 
 use crate::http1::encode::encode_refusal;
 use crate::http1::request::check_incomplete_head;
-use crate::http1::{HeadFault, Method, RequestHead, Target, find_head_end};
+use crate::http1::{HeadFault, HttpDate, Method, RequestHead, Target, find_head_end};
 use crate::limits::{
     HEAD_READ_BYTES, STATUS_ACCEPT_INTERVAL, STATUS_ACCEPT_PAUSE, STATUS_CONNECTIONS_MAX, STATUS_DRAIN_BYTES,
     STATUS_PAGE_AGE_MAX, STATUS_TIMEOUT,
@@ -24,6 +24,7 @@ use crate::observe::Observed;
 use crate::observe::text::page;
 use crate::telemetry::limited;
 use bytes::{Bytes, BytesMut};
+use rustls::pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -147,9 +148,10 @@ async fn accept_all(listener: TcpListener, served: Arc<Served>, patience: Durati
 async fn serve(mut stream: TcpStream, served: &Served, has_asked: &AtomicBool) -> io::Result<()> {
     let request = read_request(&mut stream).await?;
     has_asked.store(true, Ordering::Relaxed);
+    let date = HttpDate::from_unix(UnixTime::now().as_secs());
     let answer = match request {
-        Ok(request) => served.answer(&request, stream.local_addr()?.ip()).await,
-        Err((fault, method)) => refuse(fault, method),
+        Ok(request) => served.answer(&request, stream.local_addr()?.ip(), &date).await,
+        Err((fault, method)) => refuse(fault, method, &date),
     };
     stream.write_all(&answer).await?;
     stream.shutdown().await?;
@@ -183,18 +185,18 @@ async fn read_request(stream: &mut TcpStream) -> io::Result<Result<RequestHead, 
 
 impl Served {
     /// What a request gets that came in at the address `local`.
-    async fn answer(&self, request: &RequestHead, local: IpAddr) -> Bytes {
+    async fn answer(&self, request: &RequestHead, local: IpAddr, date: &HttpDate) -> Bytes {
         if !self.is_own(request.host(), local) {
             let message = "The status page is not served under this host: ask for localhost, for its own address, or for one of \
                            status.hosts";
-            return encode_refusal(421, &[], message, Method::Other).freeze();
+            return encode_refusal(421, &[], message, Method::Other, date).freeze();
         }
         match request.target() {
             Target::Origin { path: "/", query: _ } => {
-                self.last.lock().await.get(Instant::now(), || with_head(&page(&self.observed)))
+                self.last.lock().await.get(Instant::now(), || with_head(&page(&self.observed), date))
             }
             Target::Origin { .. } | Target::Asterisk | Target::Other => {
-                encode_refusal(404, &[], "Resource not found", Method::Other).freeze()
+                encode_refusal(404, &[], "Resource not found", Method::Other, date).freeze()
             }
         }
     }
@@ -231,12 +233,12 @@ impl LastPage {
     }
 }
 
-fn refuse(fault: HeadFault, method: Method) -> Bytes {
+fn refuse(fault: HeadFault, method: Method, date: &HttpDate) -> Bytes {
     // There is nothing to upgrade to here.
     if fault == HeadFault::AskedForHttp10 {
-        return encode_refusal(400, &[], "HTTP/1.0 not supported: use HTTP/1.1", method).freeze();
+        return encode_refusal(400, &[], "HTTP/1.0 not supported: use HTTP/1.1", method, date).freeze();
     }
-    encode_refusal(fault.status(), fault.response_headers(), fault.message(), method).freeze()
+    encode_refusal(fault.status(), fault.response_headers(), fault.message(), method, date).freeze()
 }
 
 /// The host of an authority.
@@ -248,10 +250,10 @@ fn without_port(authority: &str) -> &str {
     }
 }
 
-fn with_head(page: &str) -> Bytes {
+fn with_head(page: &str, date: &HttpDate) -> Bytes {
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
-         Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
         page.len()
     );
     Bytes::from(head + page)
@@ -292,6 +294,7 @@ mod tests {
                 "{head}"
             );
             assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+            assert!(head.contains("\r\nDate: ") && head.contains(" GMT\r\n"), "{head}");
             assert!(body.lines().any(|line| line == "places_limit 3"), "{body}");
         }
     }
@@ -315,6 +318,7 @@ mod tests {
             let answer = ask(&page, request.as_bytes()).await.unwrap();
             assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
             assert!(answer.contains("\r\nConnection: close\r\n"), "{answer}");
+            assert!(answer.contains("\r\nDate: "), "{answer}");
             assert_eq!(answer.contains("\r\nAllow: GET\r\n"), status == "405", "{answer}");
             let has_body = !answer.ends_with("\r\n\r\n");
             assert_eq!(has_body, !request.starts_with("HEAD "), "{answer}");

@@ -11,7 +11,7 @@ use crate::http1::encode::{
     encode_switching_protocols_of,
 };
 use crate::http1::response::check_incomplete_head;
-use crate::http1::{AnswerFault, BodyLength, ResponseHead};
+use crate::http1::{AnswerFault, BodyLength, HttpDate, ResponseHead};
 use crate::limits::{HEAD_READ_BYTES, INTERIM_ANSWERS_MAX, REFUSED_BODY_BYTES_MAX};
 use crate::policy::exchange::Response;
 use crate::session::Cause;
@@ -34,22 +34,23 @@ pub(super) struct BackendAnswer {
 
 impl BackendAnswer {
     /// The head of a 101 as the client gets it.
-    pub(super) fn encode_switching_protocols(&self) -> BytesMut {
+    pub(super) fn encode_switching_protocols(&self, date: &HttpDate) -> BytesMut {
         match &self.changed {
-            None => encode_switching_protocols(&self.head),
-            Some(changed) => encode_switching_protocols_of(changed.fields.iter()),
+            None => encode_switching_protocols(&self.head, date),
+            Some(changed) => encode_switching_protocols_of(changed.fields.iter(), date),
         }
     }
 
     /// The head of another answer as the client gets it.
-    fn encode_passed_on(&self, body: PassedOnBody) -> BytesMut {
+    fn encode_passed_on(&self, body: PassedOnBody, date: &HttpDate) -> BytesMut {
         match &self.changed {
-            None => encode_passed_on_head(&self.head, body),
+            None => encode_passed_on_head(&self.head, body, date),
             Some(changed) => encode_passed_on_head_of(
                 changed.status,
                 changed.reason().as_bytes(),
                 changed.fields.iter(),
                 body,
+                date,
             ),
         }
     }
@@ -153,28 +154,29 @@ pub(super) async fn pass_on(
     answer: BackendAnswer,
     backend: &impl Stream,
     deadline: Instant,
+    date: &HttpDate,
 ) -> Result<PassedOn, NoAnswer> {
     let length = answer.head.body_length()?;
     let length = if answer.has_lost_its_body() { BodyLength::None } else { length };
     let mut body = Body { received: answer.behind.to_vec(), backend, deadline };
     match length {
-        BodyLength::None => Ok(whole(&answer, PassedOnBody::NoBody, &[])),
+        BodyLength::None => Ok(whole(&answer, PassedOnBody::NoBody, &[], date)),
         BodyLength::Length(declared) => {
             let wanted = declared.min(REFUSED_BODY_BYTES_MAX as u64) as usize;
             body.read_up_to(wanted).await;
             body.received.truncate(wanted);
             if body.received.len() as u64 == declared {
                 let framing = PassedOnBody::Whole(declared);
-                return Ok(whole(&answer, framing, &body.received));
+                return Ok(whole(&answer, framing, &body.received, date));
             }
-            let head = answer.encode_passed_on(PassedOnBody::TruncatedLength(declared));
+            let head = answer.encode_passed_on(PassedOnBody::TruncatedLength(declared), date);
             Ok(PassedOn { bytes: joined(head, &body.received), is_truncated: true })
         }
-        BodyLength::Chunked => pass_on_chunked(&answer, body).await,
+        BodyLength::Chunked => pass_on_chunked(&answer, body, date).await,
         BodyLength::UntilClose => {
             let is_over = body.read_up_to(REFUSED_BODY_BYTES_MAX + 1).await;
             let is_whole = is_over && body.received.len() <= REFUSED_BODY_BYTES_MAX;
-            Ok(of_unknown_length(&answer, &body.received, is_whole))
+            Ok(of_unknown_length(&answer, &body.received, is_whole, date))
         }
     }
 }
@@ -182,13 +184,14 @@ pub(super) async fn pass_on(
 async fn pass_on_chunked<S: Stream>(
     answer: &BackendAnswer,
     mut body: Body<'_, S>,
+    date: &HttpDate,
 ) -> Result<PassedOn, NoAnswer> {
     let mut decoder = ChunkedDecoder::new();
     let mut payload = Vec::new();
     loop {
         match decoder.decode(&body.received, &mut payload) {
             Err(fault) => return Err(fault.into()),
-            Ok(ChunkedProgress::Done { .. }) => return Ok(of_unknown_length(answer, &payload, true)),
+            Ok(ChunkedProgress::Done { .. }) => return Ok(of_unknown_length(answer, &payload, true, date)),
             Ok(ChunkedProgress::More) if payload.len() > REFUSED_BODY_BYTES_MAX => break,
             Ok(ChunkedProgress::More) => {}
         }
@@ -198,24 +201,24 @@ async fn pass_on_chunked<S: Stream>(
             break;
         }
     }
-    Ok(of_unknown_length(answer, &payload, false))
+    Ok(of_unknown_length(answer, &payload, false, date))
 }
 
 /// A body whose length the backend did not declare. A truncated one ends in chunked framing without its last chunk.
-fn of_unknown_length(answer: &BackendAnswer, payload: &[u8], is_whole: bool) -> PassedOn {
+fn of_unknown_length(answer: &BackendAnswer, payload: &[u8], is_whole: bool, date: &HttpDate) -> PassedOn {
     if is_whole && payload.len() <= REFUSED_BODY_BYTES_MAX {
-        return whole(answer, PassedOnBody::Whole(payload.len() as u64), payload);
+        return whole(answer, PassedOnBody::Whole(payload.len() as u64), payload, date);
     }
     let payload = &payload[..payload.len().min(REFUSED_BODY_BYTES_MAX)];
-    let mut bytes = answer.encode_passed_on(PassedOnBody::TruncatedChunked);
+    let mut bytes = answer.encode_passed_on(PassedOnBody::TruncatedChunked, date);
     if !payload.is_empty() {
         bytes.extend_from_slice(&encode_chunk(payload));
     }
     PassedOn { bytes: bytes.freeze(), is_truncated: true }
 }
 
-fn whole(answer: &BackendAnswer, framing: PassedOnBody, payload: &[u8]) -> PassedOn {
-    PassedOn { bytes: joined(answer.encode_passed_on(framing), payload), is_truncated: false }
+fn whole(answer: &BackendAnswer, framing: PassedOnBody, payload: &[u8], date: &HttpDate) -> PassedOn {
+    PassedOn { bytes: joined(answer.encode_passed_on(framing, date), payload), is_truncated: false }
 }
 
 fn joined(mut head: BytesMut, payload: &[u8]) -> Bytes {

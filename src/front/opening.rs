@@ -190,7 +190,8 @@ pub(super) async fn open<N: Network>(
                 message = refusal.message,
                 "refused an opening"
             );
-            send_last_answer(&opening.socket, refusal.encode(opening.method)).await;
+            let answer = refusal.encode(opening.method, &opening.front.date.now());
+            send_last_answer(&opening.socket, answer).await;
             (refusal.cause, opening.phase)
         }
         Err(Stop::Answered(answer)) => {
@@ -202,7 +203,8 @@ pub(super) async fn open<N: Network>(
                 why = answer.why,
                 "policies answered an opening"
             );
-            send_last_answer(&opening.socket, answer.response.encode().freeze()).await;
+            let bytes = answer.response.encode(&opening.front.date.now()).freeze();
+            send_last_answer(&opening.socket, bytes).await;
             (answer.cause, opening.phase)
         }
         Err(Stop::PassedOn(answer)) => {
@@ -215,7 +217,9 @@ pub(super) async fn open<N: Network>(
             (Cause::OpeningsFull, opening.phase)
         }
         Err(Stop::Broken) => {
-            send_last_answer(&opening.socket, Refusal::of(Cause::Bug, BUG_MESSAGE).encode()).await;
+            let refusal = Refusal::of(Cause::Bug, BUG_MESSAGE);
+            let answer = refusal.encode(opening.method, &opening.front.date.now());
+            send_last_answer(&opening.socket, answer).await;
             (Cause::Bug, opening.phase)
         }
     };
@@ -237,7 +241,7 @@ impl<N: Network> Opening<N> {
             log_bug(&admitted.api, self.phase, &broken);
             Stop::Broken
         })?;
-        let answer = opened.answer.encode_switching_protocols().freeze();
+        let answer = opened.answer.encode_switching_protocols(&self.front.date.now()).freeze();
         send_within(&self.socket, answer).await.map_err(|_| Stop::Unsaid(Cause::ClientGone))?;
         Ok((admitted, opened, mask))
     }
@@ -348,7 +352,7 @@ impl<N: Network> Opening<N> {
         );
         if !self.socket.is_secured() {
             // What does not fit, nobody reads.
-            let _ = self.socket.send_now(&refusal.encode(self.method));
+            let _ = self.socket.send_now(&refusal.encode(self.method, &self.front.date.now()));
         }
         shut(&self.socket, Shutdown::Write);
     }
@@ -642,7 +646,10 @@ async fn converse<N: Network>(
     }
     match agreement {
         Some(agreement) => Ok(Opened { backend, answer, reserved_bits: agreement.reserved_bits }),
-        None => Err(Stop::PassedOn(pass_on(answer, &backend, deadline).await.map_err(refusal)?)),
+        None => {
+            let date = front.date.now();
+            Err(Stop::PassedOn(pass_on(answer, &backend, deadline, &date).await.map_err(refusal)?))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::socket::until;
 use super::stream::Stream;
 use crate::catalog::PathFault;
 use crate::http1::encode::encode_refusal;
-use crate::http1::{HeadFault, Method};
+use crate::http1::{HeadFault, HttpDate, Method};
 use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS, RETRY_AFTER_S};
 use crate::session::{Cause, termination::Answer};
 use crate::telemetry::limited;
@@ -80,10 +80,10 @@ impl Refusal {
     }
 
     /// The bytes that say it to a request with `method`.
-    pub(super) fn encode(&self, method: Method) -> Bytes {
+    pub(super) fn encode(&self, method: Method, date: &HttpDate) -> Bytes {
         let headers: Vec<(&str, &str)> =
             self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        encode_refusal(self.status, &headers, &self.message, method).freeze()
+        encode_refusal(self.status, &headers, &self.message, method, date).freeze()
     }
 }
 

@@ -1,6 +1,7 @@
 //! One front: a tokio-uring runtime on its own thread, its listeners, and the openings in progress.
 
 use super::accept::accept_until_drain;
+use super::answer_date::AnswerDate;
 use super::budgets::{Budgets, OpeningPlaces};
 use super::readers::{Reader, Readers};
 use super::refusal::Refusal;
@@ -78,6 +79,7 @@ pub(super) struct Front<N: Network = Host> {
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) head_timeout_ms: u64,
     pub(super) readers: Readers,
+    pub(super) date: AnswerDate,
     openings: Cell<usize>,
     /// Connections that were turned away and linger.
     lingering: Cell<usize>,
@@ -182,6 +184,7 @@ impl<N: Network> Front<N> {
             counters,
             head_timeout_ms,
             readers: Readers::default(),
+            date: AnswerDate::default(),
             openings: Cell::new(0),
             lingering: Cell::new(0),
             opening_ended: Notify::new(),

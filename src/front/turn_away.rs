@@ -25,7 +25,7 @@ pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, peer: SocketAddr, ref
     front.counters.count_termination(refusal.cause, Phase::Head);
     // RFC 9110 §9.3.2: no body to HEAD. A request that has not come yet may still be one; what is sent before it answers no
     // method.
-    let answer = refusal.encode(Method::begun_by(&socket.peek_now()));
+    let answer = refusal.encode(Method::begun_by(&socket.peek_now()), &front.date.now());
     // An answer that does not fit is one that nobody reads.
     let is_told = socket.send_now(&answer).is_ok_and(|sent| sent == answer.len());
     // What stays unread would make the close a reset.

@@ -1,5 +1,7 @@
-//! What RFC 6455 §5 demands of frames, row by row, and a run against an independent implementation.
+//! What RFC 6455 §5 demands of frames and RFC 9110 of answers, row by row, and a run against an independent
+//! implementation.
 
+mod answers;
 mod differential;
 mod musts;
 

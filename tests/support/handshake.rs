@@ -1,6 +1,8 @@
 //! An opening handshake that a test can spoil part by part, and what a refusal of it looks like.
 
+use super::PATIENCE;
 use super::raw::{KEY, Raw, StreamEnd, header};
+use ringgate::http1::HttpDate;
 
 /// A request head in parts. As it begins it is a correct handshake for `/t`.
 #[derive(Clone)]
@@ -54,6 +56,21 @@ impl Handshake {
     }
 }
 
+/// A head without its Date, which is there once and of now (RFC 9110 §6.6.1).
+pub fn without_date(head: &str) -> String {
+    let (dates, others): (Vec<&str>, Vec<&str>) =
+        head.split_inclusive('\n').partition(|line| line.to_ascii_lowercase().starts_with("date:"));
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let is_of = |second: u64| {
+        dates
+            .iter()
+            .map(|line| line.trim_end())
+            .eq([format!("Date: {}", HttpDate::from_unix(second)).as_str()])
+    };
+    assert!((now - PATIENCE.as_secs()..=now).rev().any(is_of), "{head}");
+    others.concat()
+}
+
 /// Reads a refusal of ringgate's own to its orderly end, and gives its head.
 ///
 /// Every refusal has the same body, says that it is the last answer, and leaves the client time to read it: what the
@@ -75,6 +92,7 @@ pub fn read_refusal_of(method: &str, client: &mut Raw, status: u16, message: &st
         assert_eq!(header(head, "Content-Length"), Some(body.len().to_string().as_str()), "{head}");
     }
     assert_eq!(header(head, "Content-Type"), Some("application/json"), "{head}");
+    without_date(head);
     let connection = if status == 426 { "upgrade, close" } else { "close" };
     assert_eq!(header(head, "Connection"), Some(connection), "{head}");
     assert_eq!(end, StreamEnd::Fin, "{head}");

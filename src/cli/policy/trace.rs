@@ -23,7 +23,7 @@ use crate::catalog::given_version::given_version;
 use crate::catalog::product::Product;
 use crate::catalog::subscription::{Scope, Subscription};
 use crate::catalog::{Api, Fault, Snapshot};
-use crate::http1::{Header, RequestHead, Target};
+use crate::http1::{Header, HttpDate, RequestHead, Target};
 use crate::policy::exchange::fields::is_owned;
 use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, TimeSpan};
@@ -239,13 +239,18 @@ impl Trace {
                 write_fields(&mut steps, response.fields.iter());
             }
             Turn::Respond(response) => {
-                let bytes = response.encode();
+                let date = HttpDate::from_unix(UnixTime::now().as_secs());
+                let has_own_date = response.fields.get_all("Date").next().is_some();
+                let bytes = response.encode(&date);
                 let text = String::from_utf8_lossy(&bytes);
                 let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
                 let mut head = head.split("\r\n");
                 steps.line(0, &format!("client gets {}", head.next().unwrap_or_default()));
                 for line in head {
                     let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+                    if self.no_times && name == "Date" && !has_own_date {
+                        continue;
+                    }
                     write_fields(&mut steps, std::iter::once(Header { name, value: value.as_bytes() }));
                 }
                 if !body.is_empty() {

@@ -95,8 +95,12 @@ impl Scene {
         let seen = |outcome: &Outcome| {
             (
                 outcome.termination,
-                // When to come again is chosen anew each time.
-                outcome.told().lines().filter(|line| !line.starts_with("Retry-After: ")).collect::<String>(),
+                // When to come again is chosen anew each time, and a second may have passed.
+                outcome
+                    .told()
+                    .lines()
+                    .filter(|line| !line.starts_with("Retry-After: ") && !line.starts_with("Date: "))
+                    .collect::<String>(),
                 outcome.early.clone(),
                 outcome.took_ms,
                 outcome.backends.len(),

@@ -1,23 +1,28 @@
 //! What a client is answered: the 101, a refusal, or the backend's own answer.
+//!
+//! Each has a Date: the one that came or that a policy set, or the one that is handed in (RFC 9110 §6.6.1).
 
 use bytes::{BufMut as _, BytesMut};
 use serde_json::Value;
 
 use super::{fields_bytes, put_field, visible_to_policies, without_hop_by_hop};
 use crate::http1::response::ResponseHead;
-use crate::http1::{Header, Method};
+use crate::http1::{Header, HttpDate, Method};
 
 /// Encodes the client's 101 out of the backend's, which `websocket::opening::check_answer` has accepted.
-pub fn encode_switching_protocols(answer: &ResponseHead) -> BytesMut {
-    encode_switching_protocols_of(visible_to_policies(answer.headers()))
+pub fn encode_switching_protocols(answer: &ResponseHead, date: &HttpDate) -> BytesMut {
+    encode_switching_protocols_of(visible_to_policies(answer.headers()), date)
 }
 
 /// The same, of fields that policies may have changed.
-pub fn encode_switching_protocols_of<'h>(fields: impl Iterator<Item = Header<'h>> + Clone) -> BytesMut {
+pub fn encode_switching_protocols_of<'h>(
+    fields: impl Iterator<Item = Header<'h>> + Clone,
+    date: &HttpDate,
+) -> BytesMut {
     let fields = without_hop_by_hop(fields);
     let mut head = BytesMut::with_capacity(fields_bytes(fields.clone()) + ADDED_BYTES);
     head.put_slice(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n");
-    put_fields(&mut head, fields);
+    put_fields(&mut head, fields, date);
     head.put_slice(b"\r\n");
     head
 }
@@ -34,6 +39,7 @@ pub fn encode_answer<'h>(
     reason: &[u8],
     fields: impl Iterator<Item = Header<'h>> + Clone,
     body: &[u8],
+    date: &HttpDate,
 ) -> BytesMut {
     let fields = without_hop_by_hop(fields);
     let has_body = status != 204 && status != 304;
@@ -41,7 +47,7 @@ pub fn encode_answer<'h>(
     let mut answer =
         BytesMut::with_capacity(fields_bytes(fields.clone()) + reason.len() + body.len() + ADDED_BYTES);
     put_status_line(&mut answer, status, reason);
-    put_fields(&mut answer, fields);
+    put_fields(&mut answer, fields, date);
     if has_body {
         put_field(&mut answer, "Content-Length", body.len().to_string().as_bytes());
     }
@@ -62,6 +68,7 @@ pub fn encode_refusal(
     extra_headers: &[(&str, &str)],
     message: &str,
     method: Method,
+    date: &HttpDate,
 ) -> BytesMut {
     debug_assert!(extra_headers.iter().all(|(_, value)| !value.bytes().any(|byte| byte.is_ascii_control())));
     let body = error_body(status, message);
@@ -71,6 +78,7 @@ pub fn encode_refusal(
         put_field(&mut answer, name, value.as_bytes());
     }
     put_field(&mut answer, "Content-Type", b"application/json");
+    put_field(&mut answer, "Date", date.as_bytes());
     match method {
         Method::Other => {
             put_field(&mut answer, "Content-Length", body.len().to_string().as_bytes());
@@ -101,8 +109,9 @@ pub enum PassedOnBody {
 }
 
 /// Encodes the head of a backend's answer other than 101. The connection ends behind its body.
-pub fn encode_passed_on_head(answer: &ResponseHead, body: PassedOnBody) -> BytesMut {
-    encode_passed_on_head_of(answer.status(), answer.reason(), visible_to_policies(answer.headers()), body)
+pub fn encode_passed_on_head(answer: &ResponseHead, body: PassedOnBody, date: &HttpDate) -> BytesMut {
+    let fields = visible_to_policies(answer.headers());
+    encode_passed_on_head_of(answer.status(), answer.reason(), fields, body, date)
 }
 
 /// The same, of a status and fields that policies may have changed.
@@ -111,11 +120,12 @@ pub fn encode_passed_on_head_of<'h>(
     reason: &[u8],
     fields: impl Iterator<Item = Header<'h>> + Clone,
     body: PassedOnBody,
+    date: &HttpDate,
 ) -> BytesMut {
     let fields = without_hop_by_hop(fields);
     let mut head = BytesMut::with_capacity(fields_bytes(fields.clone()) + reason.len() + ADDED_BYTES);
     put_status_line(&mut head, status, reason);
-    put_fields(&mut head, fields);
+    put_fields(&mut head, fields, date);
     match body {
         PassedOnBody::NoBody => {}
         PassedOnBody::Whole(bytes) | PassedOnBody::TruncatedLength(bytes) => {
@@ -153,9 +163,15 @@ fn put_status_line(head: &mut BytesMut, status: u16, reason: &[u8]) {
     head.put_slice(b"\r\n");
 }
 
-fn put_fields<'h>(head: &mut BytesMut, fields: impl Iterator<Item = Header<'h>>) {
+/// Writes the fields, and the date if there is none among them.
+fn put_fields<'h>(head: &mut BytesMut, fields: impl Iterator<Item = Header<'h>>, date: &HttpDate) {
+    let mut has_date = false;
     for header in fields {
+        has_date |= header.is("date");
         put_field(head, header.name, header.value);
+    }
+    if !has_date {
+        put_field(head, "Date", date.as_bytes());
     }
 }
 
@@ -210,6 +226,11 @@ mod tests {
     use super::*;
     use crate::http1::{AnswerFault, HeadFault, LineFault};
 
+    /// That of the example in RFC 9110 §5.6.7.
+    fn date() -> HttpDate {
+        HttpDate::from_unix(784_111_777)
+    }
+
     fn text(bytes: &BytesMut) -> &str {
         str::from_utf8(bytes).expect("ASCII")
     }
@@ -225,26 +246,26 @@ mod tests {
              Sec-WEBSOCKET-Accept: y\r\nKeep-Alive: 5\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n",
         );
         assert_eq!(
-            text(&encode_switching_protocols(&switch)),
+            text(&encode_switching_protocols(&switch, &date())),
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nserver: x\r\n\
-             Sec-WEBSOCKET-Accept: y\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n"
+             Sec-WEBSOCKET-Accept: y\r\nSet-Cookie: a\r\nset-cookie: b\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
         );
     }
 
     #[test]
     fn refuses_in_json_and_closes() {
         assert_eq!(
-            text(&encode_refusal(404, &[], "Resource not found", Method::Other)),
-            "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 54\r\n\
+            text(&encode_refusal(404, &[], "Resource not found", Method::Other, &date())),
+            "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 54\r\n\
              Connection: close\r\n\r\n{ \"statusCode\": 404, \"message\": \"Resource not found\" }"
         );
-        let busy = encode_refusal(503, &[("Retry-After", "5")], "Busy", Method::Other);
+        let busy = encode_refusal(503, &[("Retry-After", "5")], "Busy", Method::Other, &date());
         assert!(text(&busy).starts_with("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n"));
     }
 
     #[test]
     fn escapes_the_message() {
-        let refusal = encode_refusal(400, &[], "a \"b\" \\ \r\n \u{1} \u{e4}", Method::Other);
+        let refusal = encode_refusal(400, &[], "a \"b\" \\ \r\n \u{1} \u{e4}", Method::Other, &date());
         let (head, body) = text(&refusal).split_once("\r\n\r\n").expect("an empty line");
         assert_eq!(body, "{ \"statusCode\": 400, \"message\": \"a \\\"b\\\" \\\\ \\r\\n \\u0001 \u{e4}\" }");
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())));
@@ -265,8 +286,9 @@ mod tests {
             (HeadFault::AskedForOtherWebSocketVersion, "Upgrade Required", "upgrade, close"),
         ];
         for (fault, reason, connection) in faults {
-            let refusal =
-                |method| encode_refusal(fault.status(), fault.response_headers(), fault.message(), method);
+            let refusal = |method| {
+                encode_refusal(fault.status(), fault.response_headers(), fault.message(), method, &date())
+            };
             let [with_body, without] = [Method::Other, Method::Head].map(refusal);
             let end = text(&with_body).find("{ ").expect("a body");
             let head = answer(&text(&with_body)[..end]);
@@ -292,7 +314,8 @@ mod tests {
             "HTTP/1.1 403 No Way\r\nServer: x\r\nTransfer-Encoding: chunked\r\nTrailer: y\r\nKeep-Alive: 1\r\n\
              Connection: keep-alive\r\nWWW-authenticate: z\r\n\r\n",
         );
-        let kept = "HTTP/1.1 403 No Way\r\nServer: x\r\nWWW-authenticate: z\r\n";
+        let kept = "HTTP/1.1 403 No Way\r\nServer: x\r\nWWW-authenticate: z\r\n\
+                    Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
         let table = [
             (PassedOnBody::NoBody, ""),
             (PassedOnBody::Whole(0), "Content-Length: 0\r\n"),
@@ -302,7 +325,7 @@ mod tests {
         ];
         for (body, framing) in table {
             let expected = format!("{kept}{framing}Connection: close\r\n\r\n");
-            assert_eq!(text(&encode_passed_on_head(&refusal, body)), expected, "{body:?}");
+            assert_eq!(text(&encode_passed_on_head(&refusal, body, &date())), expected, "{body:?}");
         }
     }
 
@@ -311,10 +334,30 @@ mod tests {
         let refusal =
             answer("HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n");
         assert_eq!(
-            text(&encode_passed_on_head(&refusal, PassedOnBody::Whole(0))),
-            "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\nUpgrade: websocket\r\n\
+            text(&encode_passed_on_head(&refusal, PassedOnBody::Whole(0), &date())),
+            "HTTP/1.1 426 Upgrade Required\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 0\r\n\
+             Upgrade: websocket\r\n\
              Connection: upgrade, close\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn a_date_that_came_stays_and_stands_alone() {
+        let head = |status: &str, lines: &str| answer(&format!("HTTP/1.1 {status} X\r\n{lines}\r\n"));
+        let came = "DATE: Mon, 07 Nov 1994 08:49:37 GMT\r\n";
+        let made = [
+            encode_switching_protocols(&head("101", came), &date()),
+            encode_passed_on_head(&head("403", came), PassedOnBody::NoBody, &date()),
+            encode_answer(403, b"No", head("403", came).headers().iter(), b"x", &date()),
+        ];
+        for made in &made {
+            assert!(text(made).contains(came) && !text(made).contains("Sun, 06"), "{}", text(made));
+        }
+        // Connection takes out the one that came (RFC 9110 §7.6.1), and the answer has one all the same.
+        let nominated = head("403", &format!("{came}Connection: date\r\n"));
+        let made = encode_passed_on_head(&nominated, PassedOnBody::NoBody, &date());
+        assert!(text(&made).contains("\r\nDate: Sun, 06 Nov 1994"), "{}", text(&made));
+        assert!(!text(&made).contains(came), "{}", text(&made));
     }
 
     #[test]

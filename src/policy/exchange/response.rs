@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 
 use super::fields::{ExistsAction, Fields};
+use crate::http1::HttpDate;
 use crate::http1::encode::{encode_answer, error_body, reason_phrase};
 
 /// An answer: ringgate's, a policy's, or the backend's without its body.
@@ -67,11 +68,12 @@ impl Response {
     }
 
     /// The whole answer, of a client's connection that ends behind it. A backend's body is not here: there is none then.
-    pub fn encode(&self) -> BytesMut {
+    /// `date` is for one that has none of its own.
+    pub fn encode(&self, date: &HttpDate) -> BytesMut {
         let body = match &self.body {
             Body::Text(text) => text.as_bytes(),
             Body::Empty | Body::OfTheBackend(_) => b"",
         };
-        encode_answer(self.status, self.reason().as_bytes(), self.fields.iter(), body)
+        encode_answer(self.status, self.reason().as_bytes(), self.fields.iter(), body, date)
     }
 }

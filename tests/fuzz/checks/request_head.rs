@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ringgate::http1::encode::{Forwarded, encode_backend_request, encode_refusal};
 use ringgate::http1::request::{check_incomplete_head, late_head_fault};
-use ringgate::http1::{Headers, Method, RequestHead, Target, find_head_end};
+use ringgate::http1::{Headers, HttpDate, Method, RequestHead, Target, find_head_end};
 use ringgate::websocket::opening::{accept_value, check_request};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -24,7 +24,13 @@ pub fn check(input: &[u8]) {
         Err(fault) => {
             assert!((400..=599).contains(&fault.status()), "{fault:?}");
             let method = Method::begun_by(input);
-            let refusal = encode_refusal(fault.status(), fault.response_headers(), fault.message(), method);
+            let refusal = encode_refusal(
+                fault.status(),
+                fault.response_headers(),
+                fault.message(),
+                method,
+                &HttpDate::from_unix(0),
+            );
             let head_end = find_head_end(&refusal, 0).expect("a head");
             assert_eq!(head_end == refusal.len(), method == Method::Head, "no body to HEAD");
             return;

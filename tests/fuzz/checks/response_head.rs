@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ringgate::http1::chunked::{ChunkedDecoder, ChunkedProgress};
 use ringgate::http1::encode::{PassedOnBody, encode_passed_on_head, encode_switching_protocols};
 use ringgate::http1::response::check_incomplete_head;
-use ringgate::http1::{AnswerFault, BodyLength, RequestHead, ResponseHead, find_head_end};
+use ringgate::http1::{AnswerFault, BodyLength, HttpDate, RequestHead, ResponseHead, find_head_end};
 use ringgate::websocket::opening::{check_answer, check_request};
 
 const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -29,13 +29,14 @@ pub fn check(input: &[u8]) {
     }
     assert!((100..600).contains(&answer.status()));
     check_fields(answer.headers());
-    check_made(&encode_passed_on_head(&answer, PassedOnBody::Whole(0)).freeze());
+    let date = HttpDate::from_unix(0);
+    check_made(&encode_passed_on_head(&answer, PassedOnBody::Whole(0), &date).freeze());
 
     let request = RequestHead::parse(Bytes::from_static(HANDSHAKE.as_bytes())).expect("a request");
     let offer = check_request(&request).expect("a handshake");
     if check_answer(&answer, &offer).is_ok() {
         assert_eq!(answer.status(), 101);
-        let made = encode_switching_protocols(&answer).freeze();
+        let made = encode_switching_protocols(&answer, &date).freeze();
         check_made(&made);
         let again = ResponseHead::parse(made).expect("the client's 101");
         assert_eq!(check_answer(&again, &offer), check_answer(&answer, &offer));
