@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::instance::Instance;
 use super::looker::{Found, Looker, Outcome, Served, Source};
 use crate::catalog::timestamp::Timestamp;
+use crate::daemon::fatal::end_this_thread_only;
 use crate::files::watchdog::Watchdog;
 use crate::limits::{CATALOG_LOOK_INTERVAL, FAULTS_TOLD_MAX, FILE_PATIENCE};
 use crate::observe::publishes::LastPublish;
@@ -71,7 +72,8 @@ impl Publisher {
             }
             // Only a broken invariant ends it so.
             tracing::error!(
-                "the look at the files broke; what is served stays, and they are looked at again in a minute"
+                "catalogue reload panicked; still serving the previous catalogue; reading the files again in {} s",
+                CATALOG_LOOK_INTERVAL.as_secs()
             );
             self.looker = None;
             self.next_start = Some(Instant::now() + CATALOG_LOOK_INTERVAL);
@@ -155,6 +157,7 @@ impl Publisher {
         let (sender, found) = unbounded_channel();
         let looker = Looker::new(self.source.clone(), self.served.clone());
         let run = move || {
+            end_this_thread_only();
             if let Err(error) = looker.run(requested, &sender) {
                 tracing::error!(%error, "the files cannot be looked at");
             }

@@ -6,17 +6,35 @@
 //!
 //! The property to trust: the process ends, whatever standard error is. The log is waited for, but not for long.
 //!
+//! One thread is excepted ([`end_this_thread_only`]): the one that reads and compiles the files of a catalogue. It changes nothing
+//! that others share, and hands over its result when that is whole. A catalogue that makes it panic must not end open sessions.
+//!
 //! Not here: how a panic is logged (`telemetry`), and a session's or an opening's broken invariant, which ends that one only
 //! (`session::invariant`).
 
 use crate::telemetry;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+
+thread_local! {
+    /// A panic of this thread does not end the process.
+    static ENDS_THREAD_ONLY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets a panic of the calling thread end that thread only. For one that changes nothing that others share, and whose end is
+/// noticed.
+pub fn end_this_thread_only() {
+    ENDS_THREAD_ONLY.set(true);
+}
 
 /// Lets every panic from here on, on any thread, end the process, after the hook that there is has told it.
 pub fn end_process_on_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        if ENDS_THREAD_ONLY.get() {
+            return tell(panic);
+        }
         static IS_ENDING: AtomicBool = AtomicBool::new(false);
         if IS_ENDING.swap(true, Ordering::Relaxed) {
             // Another thread is about to end the process. Its panic is the one that says why.
@@ -171,6 +189,27 @@ mod tests {
             assert!(told.contains(" panicked at ") && told.contains("an invariant"), "{child}: {told}");
             assert!(told.contains("src/daemon/fatal.rs:"), "{child}: {told}");
         }
+    }
+
+    #[test]
+    #[ignore = "needs a process of its own: a_panic_of_a_thread_that_shares_nothing_ends_that_thread_only gives it one"]
+    fn child_panics_on_a_thread_that_shares_nothing() {
+        begin();
+        let ended = thread::spawn(|| {
+            super::end_this_thread_only();
+            panic!("a catalogue")
+        });
+        assert!(ended.join().is_err());
+        crate::telemetry::finish();
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "starts processes")]
+    fn a_panic_of_a_thread_that_shares_nothing_ends_that_thread_only() {
+        let ended = run("daemon::fatal::tests::child_panics_on_a_thread_that_shares_nothing");
+        let told = stderr(&ended);
+        assert!(ended.status.success(), "{:?}, {told}", ended.status);
+        assert!(told.contains(" panicked at ") && told.contains("a catalogue"), "{told}");
     }
 
     #[test]
