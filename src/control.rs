@@ -1,4 +1,5 @@
-//! What runs once per process, on a tokio runtime of its own: everything that may block or wait for long.
+//! What runs once per process, on a thread with a tokio runtime of its own. That thread waits for events only: what may block
+//! (files, look-ups of names) has threads beside it.
 //!
 //! Not here: anything that a byte of a session waits for.
 
