@@ -26,12 +26,9 @@ fn a_request_behind_a_handshake_that_succeeds_is_a_broken_frame() {
         assert!(client.read_head().starts_with("HTTP/1.1 101 "));
         // A `G` is a text frame that is not final, with RSV1, and its mask bit is not set either (RFC 6455 §5.1, §5.2).
         client.expect(&server_frame(0x88, &close_payload(1002, "frame_fault")));
+        // The backend has done nothing wrong: it is told of a plain end.
+        assert_eq!(backend.read_to_end(), (Vec::new(), StreamEnd::Fin));
         backend.finish();
-        let (bytes, _) = backend.read_to_end();
-        let close = close_payload(1001, "frame_fault");
-        assert_eq!(bytes.len(), 6 + close.len(), "{}", bytes.escape_ascii());
-        let masked = bytes[6..].iter().zip(bytes[2..6].iter().cycle());
-        assert_eq!((bytes[0], masked.map(|(byte, mask)| byte ^ mask).collect()), (0x88, close));
         drop(client);
         scene.gateway.wait_for_terminations(Cause::FrameFault, Phase::Relay, 1);
         scene.nothing_else_reached_the_backend();
