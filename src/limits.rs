@@ -205,19 +205,6 @@ pub const RESOLVER_KEPT: Duration = Duration::from_secs(60);
 /// How long such an opening waits before it uses the old answer: longer than a look-up takes that is not in trouble.
 pub const RESOLVER_OLD_ANSWER_AFTER: Duration = Duration::from_millis(500);
 
-/// For how long the name service has to say that there is no such name until that is believed of one that there was. HAProxy's
-/// `hold nx` has the same default: a service that restarts may say so of a name for a moment.
-pub const RESOLVER_NO_NAME_HOLD: Duration = Duration::from_secs(30);
-
-/// Largest message, and largest frame, in bytes, that the built-in echo backend takes. Over it: it
-/// drops the connection, without a Close.
-pub const ECHO_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// How long a connection to the built-in echo backend may take over its opening handshake. Over it: closed.
-pub const ECHO_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long the built-in echo backend waits after an accept that failed, before it tries again.
-pub const ECHO_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The values an operator may give a numeric setting, both ends included.
 ///
 /// Checked when the configuration is read; a value outside is a fault that names the setting, and nothing starts.
@@ -280,12 +267,6 @@ pub const CATALOG_GATHER_MAX: Duration = Duration::from_millis(400);
 ///
 /// Some 15 µs a file, on a thread that may block. Lowering it finds such changes sooner.
 pub const CATALOG_LOOK_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Bytes of the kernel's events that are taken at a time, on the stack. An event with the longest name takes 272.
-pub const CATALOG_EVENTS_BYTES: usize = 4 * 1024;
-
-/// Most links on the way to the catalogue that are followed (Linux: 40). What is behind more is not watched.
-pub const CATALOG_LINKS_MAX: usize = 40;
 
 /// Faults of a catalogue that was refused that are logged and shown. There may be one for every file; those that are left are
 /// counted, and `ringgate check` names all.
@@ -620,7 +601,6 @@ const _: () = {
     assert!(CONNECTIONS_MAX.most < u32::MAX as u64);
     assert!(OPENINGS_MAX.most < u32::MAX as u64);
     assert!(PENDING_OPENINGS_MAX.most < u32::MAX as u64);
-    assert!(RETRY_AFTER_S.least <= RETRY_AFTER_S.most);
     assert!(HEAD_TIMEOUT_MS.contains(HEAD_TIMEOUT_MS_DEFAULT));
     assert!(DIAL_TIMEOUT_MS.contains(DIAL_TIMEOUT_MS_DEFAULT));
     assert!(ANSWER_TIMEOUT_MS.contains(ANSWER_TIMEOUT_MS_DEFAULT));
@@ -653,10 +633,6 @@ pub const FAREWELL_DRAIN_MS: u64 = 1_000;
 
 /// Bytes that are read of a refused client after the answer.
 pub const FAREWELL_DRAIN_BYTES: usize = 64 * 1024;
-
-/// Seconds after which a client that was refused for lack of room is told to come again (`Retry-After`): any in this range, so
-/// that those who were refused together do not come back together.
-pub const RETRY_AFTER_S: Allowed = Allowed { least: 5, most: 9, unit: "seconds" };
 
 /// Milliseconds for which a listener pauses when descriptors or memory are used up.
 pub const ACCEPT_PAUSE_MS: u64 = 100;

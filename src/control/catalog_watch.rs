@@ -27,9 +27,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::store::{folders_of, is_catalog_file, is_catalog_folder, metadata};
 use crate::files::watchdog::attempt;
-use crate::limits::{
-    CATALOG_EVENTS_BYTES, CATALOG_GATHER_MAX, CATALOG_LINKS_MAX, CATALOG_LOOK_INTERVAL, CATALOG_QUIET,
-};
+use crate::limits::{CATALOG_GATHER_MAX, CATALOG_LOOK_INTERVAL, CATALOG_QUIET};
+
+/// Bytes of the kernel's events that are taken at a time, on the stack. An event with the longest name takes 272.
+const EVENTS_BYTES: usize = 4 * 1024;
+
+/// Most links on the way to the catalogue that are followed (Linux: 40). What is behind more is not watched.
+const LINKS_MAX: usize = 40;
 
 /// What may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +176,7 @@ impl CatalogWatch {
     fn take_events(&mut self) -> Option<Changed> {
         let Some(watches) = &self.watches else { return None };
         let mut found: Option<Changed> = None;
-        let mut buffer = [MaybeUninit::uninit(); CATALOG_EVENTS_BYTES];
+        let mut buffer = [MaybeUninit::uninit(); EVENTS_BYTES];
         let mut reader = inotify::Reader::new(watches.inotify.get_ref(), &mut buffer);
         loop {
             let event = match reader.next() {
@@ -318,7 +322,7 @@ fn way_to(path: &Path) -> BTreeMap<PathBuf, BTreeSet<OsString>> {
         let next = at.join(&part);
         way.entry(at.clone()).or_default().insert(part);
         match attempt(&next).and_then(|_attempt| std::fs::read_link(&next)) {
-            Ok(target) if links < CATALOG_LINKS_MAX => {
+            Ok(target) if links < LINKS_MAX => {
                 links += 1;
                 if target.is_absolute() {
                     at = PathBuf::from("/");

@@ -11,6 +11,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,8 +23,17 @@ use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::limits::{ECHO_ACCEPT_PAUSE, ECHO_HANDSHAKE_TIMEOUT, ECHO_MESSAGE_BYTES_MAX};
 use crate::telemetry::limited;
+
+/// Largest message, and largest frame, in bytes, that the built-in echo backend takes. Over it: it
+/// drops the connection, without a Close.
+const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a connection to the built-in echo backend may take over its opening handshake. Over it: closed.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the built-in echo backend waits after an accept that failed, before it tries again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes of read buffer of each connection. tungstenite allocates it at once and grows it to the size of a frame, so it
 /// is what an idle connection costs.
@@ -79,7 +89,7 @@ async fn accept_all(listener: TcpListener, places: Arc<Semaphore>) {
             Ok((stream, _)) => stream,
             Err(error) => {
                 limited!(WARN, None, "the echo backend cannot accept", %error);
-                sleep(ECHO_ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
@@ -101,10 +111,9 @@ async fn echo(stream: TcpStream) -> Result<(), tungstenite::Error> {
     stream.set_nodelay(true)?;
     let limits = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(Some(ECHO_MESSAGE_BYTES_MAX))
-        .max_frame_size(Some(ECHO_MESSAGE_BYTES_MAX));
-    let Ok(opened) = timeout(ECHO_HANDSHAKE_TIMEOUT, accept_async_with_config(stream, Some(limits))).await
-    else {
+        .max_message_size(Some(MESSAGE_BYTES_MAX))
+        .max_frame_size(Some(MESSAGE_BYTES_MAX));
+    let Ok(opened) = timeout(HANDSHAKE_TIMEOUT, accept_async_with_config(stream, Some(limits))).await else {
         return Err(io::Error::from(io::ErrorKind::TimedOut).into());
     };
     let mut connection = opened?;

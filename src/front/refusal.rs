@@ -5,17 +5,22 @@ use super::stream::Stream;
 use crate::catalog::PathFault;
 use crate::http1::encode::encode_refusal;
 use crate::http1::{HeadFault, HttpDate, Method};
-use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS, RETRY_AFTER_S};
+use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS};
 use crate::session::{Cause, termination::Answer};
 use crate::telemetry::limited;
 use bytes::Bytes;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::Shutdown;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a client is told of a bug of ringgate's: nothing that it could do anything about.
 pub(super) const BUG_MESSAGE: &str = "this instance has a fault of its own";
+
+/// Seconds after which a client that was refused for lack of room is told to come again (`Retry-After`): any of these, so that
+/// those who were refused together do not come back together.
+const RETRY_AFTER_S: RangeInclusive<u64> = 5..=9;
 
 /// An answer of ringgate's own, and why.
 #[derive(Debug)]
@@ -91,7 +96,8 @@ impl Refusal {
 fn retry_after_s() -> u64 {
     // The system seeds a thread's first state alone, and each is another one: no call for each refusal.
     let random: u64 = RandomState::new().hash_one(());
-    RETRY_AFTER_S.least + random % (RETRY_AFTER_S.most - RETRY_AFTER_S.least + 1)
+    let (least, most) = RETRY_AFTER_S.into_inner();
+    least + random % (most - least + 1)
 }
 
 /// Sends an answer that ends the connection, and closes it so that the client can read all of it.

@@ -333,7 +333,7 @@ fn check_half_closed(world: &World, number: usize) {
     let may_be_idle = session.limits.idle_timeout_ms < 60_000;
     let is_by_ringgate = by_ringgate.into_iter().flatten().any(|at| at <= now) || may_be_idle;
     let Some(half_closed_at) = session.half_closed_at else { return };
-    if is_by_ringgate || pair.into_iter().any(is_ended_otherwise) {
+    if is_by_ringgate || world.broken.contains(&number) || pair.into_iter().any(is_ended_otherwise) {
         return;
     }
     let have_both_ended = pair.iter().all(|connection| {

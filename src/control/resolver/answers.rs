@@ -19,7 +19,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::catalog::NamesConfig;
-use crate::limits::{RESOLVER_ADDRESSES_MAX, RESOLVER_ANSWERS_MAX, RESOLVER_KEPT, RESOLVER_NO_NAME_HOLD};
+use crate::limits::{RESOLVER_ADDRESSES_MAX, RESOLVER_ANSWERS_MAX, RESOLVER_KEPT};
+
+/// For how long the name service has to say that there is no such name until that is believed of one that there was. HAProxy's
+/// `hold nx` has the same default: a service that restarts may say so of a name for a moment.
+const NO_NAME_HOLD: Duration = Duration::from_secs(30);
 
 /// The answers, by name.
 ///
@@ -240,9 +244,8 @@ impl Answers {
 
 impl Answer {
     fn is_usable(&self, lifetime: Duration, now: Instant) -> bool {
-        let is_denied = self
-            .no_name_since
-            .is_some_and(|since| now.saturating_duration_since(since) >= RESOLVER_NO_NAME_HOLD);
+        let is_denied =
+            self.no_name_since.is_some_and(|since| now.saturating_duration_since(since) >= NO_NAME_HOLD);
         !is_denied && now.saturating_duration_since(self.found_at) < lifetime
     }
 }
