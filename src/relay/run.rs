@@ -509,8 +509,8 @@ impl<R: Ring> Relay<R> {
                 }
             }
             Effect::Resume { leg } => self.arm_if_wanted(index, leg),
-            Effect::InjectNow { to, frame } => self.say_now(index, to, frame.as_bytes()),
-            Effect::SayEnd { leg } => self.queue_end(index, leg),
+            Effect::InjectNow { to, frame } => self.say_now(index, to, frame.as_bytes())?,
+            Effect::SayEnd { leg } => self.queue_end(index, leg)?,
             Effect::SayEndNow { leg } => {
                 self.say_end(index, leg, Alert::CloseNotify);
             }

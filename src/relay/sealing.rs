@@ -203,21 +203,30 @@ impl<R: Ring> Relay<R> {
     }
 
     /// Sends a Close frame of ours at once, as far as the system takes it: there is no time for more.
-    pub(super) fn say_now(&mut self, index: u32, leg: Leg, frame: &[u8]) {
-        // What cannot be sealed is not said: the session is over all the same.
-        let Ok(sealed) = self.seal_farewell(index, leg, frame) else { return };
-        let Some(live) = self.sessions.get_mut(index) else { return };
+    ///
+    /// # Errors
+    /// Its records are not as long as they were to be.
+    pub(super) fn say_now(&mut self, index: u32, leg: Leg, frame: &[u8]) -> Result<(), BrokenInvariant> {
+        let sealed = self.seal_farewell(index, leg, frame)?;
+        let Some(live) = self.sessions.get_mut(index) else { return Ok(()) };
         let carrier = &live.carriers[leg as usize];
         if carrier.takes_at_once() {
             self.ring.send_now(&carrier.socket, &sealed);
         }
+        Ok(())
     }
 
     /// Queues the end of a leg's records: it is owed like all that was queued before.
-    pub(super) fn queue_end(&mut self, index: u32, leg: Leg) {
-        let Some(live) = self.sessions.get_mut(index) else { return };
+    ///
+    /// # Errors
+    /// A Close frame of ours is not sent yet.
+    pub(super) fn queue_end(&mut self, index: u32, leg: Leg) -> Result<(), BrokenInvariant> {
+        let Some(live) = self.sessions.get_mut(index) else { return Ok(()) };
         let carrier = &mut live.carriers[leg as usize];
-        let Some(wrapping) = &mut carrier.wrapping else { return };
+        if carrier.queue.has_farewell() {
+            return Err(BrokenInvariant::ForwardsBehindClose { to: leg });
+        }
+        let Some(wrapping) = &mut carrier.wrapping else { return Ok(()) };
         let mut sealed = vec![0; wrapping.records.sealed_alert_bytes()];
         match wrapping.records.seal_alert(Alert::CloseNotify, &mut sealed) {
             Ok(bytes) if bytes > 0 => {
@@ -229,6 +238,7 @@ impl<R: Ring> Relay<R> {
             // The key is used up: nothing can be said on this leg any more.
             Ok(_) | Err(_) => self.worn_out.push((index, leg)),
         }
+        Ok(())
     }
 
     /// Queues what records owe their peer although there is nothing to be sent.
