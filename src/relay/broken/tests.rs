@@ -33,6 +33,8 @@ const PATIENCE_MS: u64 = 50_000;
 /// The session that is broken, by its slot.
 const VICTIM: u32 = 0;
 
+const MASK: [u8; 4] = [0xa1, 0xb2, 0xc3, 0xd4];
+
 const DOWN: Leg = Leg::Downstream;
 const UP: Leg = Leg::Upstream;
 
@@ -83,7 +85,7 @@ impl Bench {
             records: [records.map(|records| Box::new(records) as Box<dyn Records>), None],
             sealed: [Vec::new(), Vec::new()],
             limits: LIMITS,
-            mask: [0xa1, 0xb2, 0xc3, 0xd4],
+            mask: MASK,
             permit: self.places.take().unwrap(),
         })));
     }
@@ -177,6 +179,12 @@ fn held() -> Held {
     let mut scanner = Scanner::new(Sender::Client);
     scanner.scan(&ASKED[..5], &RULES);
     scanner.scan(&ASKED[5..], &RULES).held
+}
+
+/// What a leg of a broken session is told where a boundary is at hand.
+fn farewell(leg: Leg, cause: Cause) -> Vec<u8> {
+    let mask = (leg == UP).then_some(MASK);
+    CloseFrame::new(CloseCode::GoingAway, cause.name(), mask).as_bytes().to_vec()
 }
 
 /// What is done to the victim, and what comes of it.
@@ -440,7 +448,9 @@ fn each_broken_invariant_ends_its_session_and_no_other() {
         violate(&mut bench);
         bench.turn_until(what, |bench| bench.relay.sessions.len() == 1);
         for leg in Leg::BOTH {
-            assert!(bench.heard(VICTIM, leg).1, "{what}: {leg:?} is not closed");
+            let (heard, is_over) = bench.heard(VICTIM, leg);
+            assert!(is_over, "{what}: {leg:?} is not closed");
+            assert!(heard.is_empty() || heard == farewell(leg, counted), "{what}: {leg:?} heard {heard:02x?}");
         }
         let report = bench.reports.take().unwrap_or_else(|| panic!("{what}: it is not reported"));
         assert_eq!(report.broken, broken, "{what}");
@@ -465,6 +475,29 @@ fn each_broken_invariant_ends_its_session_and_no_other() {
         drop(ManuallyDrop::into_inner(bench.relay));
     }
     assert_eq!(is_met, [true; KINDS], "every kind has a case");
+}
+
+#[test]
+fn both_legs_of_a_broken_session_hear_close_1001_at_a_boundary_and_else_a_plain_end() {
+    // What the client has sent of a frame, and what the backend hears before the end.
+    for (said, is_at_boundary) in [(&b""[..], true), (ASKED, true), (&ASKED[..7], false)] {
+        let mut bench = Bench::new(None);
+        bench.say(VICTIM, DOWN, said);
+        let mut heard = Vec::new();
+        for _ in 0..1_000 {
+            heard.extend(bench.heard(VICTIM, UP).0);
+            if heard.len() == said.len() {
+                break;
+            }
+            bench.relay.turn().unwrap();
+        }
+        bench.complete(Operation::CancelSend, UP, 0, None);
+        bench.turn_until("its end", |bench| bench.relay.sessions.len() == 1);
+        heard.extend(bench.heard(VICTIM, UP).0);
+        let end = if is_at_boundary { farewell(UP, Cause::Bug) } else { Vec::new() };
+        assert_eq!(heard, [said, &end].concat());
+        assert_eq!(bench.heard(VICTIM, DOWN), (farewell(DOWN, Cause::Bug), true));
+    }
 }
 
 #[test]
