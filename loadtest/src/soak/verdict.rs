@@ -1,7 +1,7 @@
 //! Whether a soaked gateway was as before at every rest, and as it began at the end.
 //!
 //! What is counted one by one (descriptors, slots, places, buffers) must be equal, since one too many is a leak. Resident
-//! memory moves by itself, so its slope over the rests has a bound, and its steps have one of their own ([`growth`]).
+//! memory moves by itself, so its slope over the rests has a bound, and its steps have one of their own (`verdict/growth.rs`).
 
 mod growth;
 
