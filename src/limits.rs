@@ -384,7 +384,7 @@ pub const OPENINGS_SHARE: u64 = 16;
 /// close. Over it: 503 (`openings_full` for the instance, `backend_busy` for an API).
 ///
 /// Each holds the place of the session to be. No default here: absent, an instance's are as many as [`OPENINGS_MAX`] and no
-/// more than its sessions, and an API's a part of those ([`PENDING_SHARE_PART`]).
+/// more than its sessions, and an API's a quarter of those.
 pub const PENDING_OPENINGS_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
 
 /// Openings of one worker that have given their place to a newcomer and are not closed yet: mostly for a turn of its loop. Over

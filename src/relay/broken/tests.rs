@@ -450,7 +450,10 @@ fn each_broken_invariant_ends_its_session_and_no_other() {
         for leg in Leg::BOTH {
             let (heard, is_over) = bench.heard(VICTIM, leg);
             assert!(is_over, "{what}: {leg:?} is not closed");
-            assert!(heard.is_empty() || heard == farewell(leg, counted), "{what}: {leg:?} heard {heard:02x?}");
+            assert!(
+                heard.is_empty() || heard == farewell(leg, counted),
+                "{what}: {leg:?} heard {heard:02x?}"
+            );
         }
         let report = bench.reports.take().unwrap_or_else(|| panic!("{what}: it is not reported"));
         assert_eq!(report.broken, broken, "{what}");
