@@ -619,7 +619,7 @@ fn an_opening_whose_backend_failed_keeps_its_places_until_its_connection_is_clos
 }
 
 const SHARE_OF_SOURCE_USED_UP: &str =
-    "your network has its share of the openings whose requests are awaited (of openings_max = 8)";
+    "your network has as many openings that wait for a request as its share allows (openings_max = 8)";
 
 #[test]
 fn a_source_network_reads_no_more_heads_than_stay_free_for_the_others() {

@@ -183,7 +183,7 @@ impl Budgets {
         Refusal::of(
             Cause::SourceFull,
             format!(
-                "your network has its share of the openings whose requests are awaited (of openings_max = {limit})"
+                "your network has as many openings that wait for a request as its share allows (openings_max = {limit})"
             ),
         )
     }
