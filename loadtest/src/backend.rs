@@ -1,11 +1,14 @@
 //! The backend of every measurement: it echoes, drops, pushes at a rate, or floods, as the path asks.
 //!
-//! | path | what it does |
+//! | last segment of the path | what it does |
 //! |---|---|
 //! | anything else | echoes each data frame |
-//! | `/sink` | drops what comes |
+//! | `/sink` | drops what comes without looking at it, so it answers no Close |
 //! | `/push?bytes=N&every_us=U` | sends a binary frame of N bytes every U µs; its first 8 bytes are the intended time |
 //! | `/flood?bytes=N` | sends N bytes in frames of 64 KiB, as fast as they are taken |
+//! | `/flood?bytes=N&asked=1` | the same, from the first frame of the client on |
+//!
+//! Segments before the last one are for proxies to route by.
 //!
 //! With credentials it speaks TLS and nothing else.
 //!
@@ -31,6 +34,9 @@ const FLOOD_FRAME_BYTES: usize = 64 * 1024;
 /// Bytes that wait for one peer at which nothing more is read from it.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Reads from one peer before others get their turn: one that sends without end must not hold them up.
+const READS_MAX: usize = 16;
+
 const LISTENER: u64 = u64::MAX;
 
 #[derive(Debug)]
@@ -38,7 +44,7 @@ enum Mode {
     Echo,
     Sink,
     Push { frame: Vec<u8>, payload_at: usize, every_ns: u64 },
-    Flood { left: usize },
+    Flood { left: usize, waits_to_be_asked: bool },
 }
 
 #[derive(Debug)]
@@ -181,7 +187,7 @@ impl Backend {
 
     /// Reads what is there; `false` at the end.
     fn read(&mut self, connection: &mut Connection, index: usize) -> bool {
-        loop {
+        for _ in 0..READS_MAX {
             if connection.waiting.len() > WAITING_BYTES_MAX {
                 return true;
             }
@@ -211,6 +217,7 @@ impl Backend {
                 Err(_) => return false,
             }
         }
+        true
     }
 
     fn push_due(&mut self) {
@@ -255,9 +262,16 @@ impl Connection {
 
     fn take_frames(&mut self, bytes: &[u8]) {
         let Self { reader, waiting, mask, mask_at, is_close, mode, .. } = self;
-        let echoes = matches!(mode, Mode::Echo);
+        let echoes = match mode {
+            Mode::Echo => true,
+            Mode::Sink => return,
+            Mode::Push { .. } | Mode::Flood { .. } => false,
+        };
         reader.read(bytes, |part| match part {
             Part::Header { first, len, mask: key } => {
+                if let Mode::Flood { waits_to_be_asked, .. } = mode {
+                    *waits_to_be_asked = false;
+                }
                 *is_close = first & 0x0f == 0x8;
                 *mask = key;
                 *mask_at = 0;
@@ -286,7 +300,7 @@ impl Connection {
                 self.waiting.clear();
                 self.sent = 0;
                 match &mut self.mode {
-                    Mode::Flood { left } if *left > 0 && self.head.is_none() => {
+                    Mode::Flood { left, waits_to_be_asked: false } if *left > 0 && self.head.is_none() => {
                         let now = (*left).min(FLOOD_FRAME_BYTES);
                         *left -= now;
                         put_header(&mut self.waiting, 0x82, now, 0);
@@ -346,9 +360,9 @@ fn mode_of(target: &str) -> Mode {
             .and_then(|(_, value)| value.parse().ok())
             .unwrap_or(default)
     };
-    match path {
-        "/sink" => Mode::Sink,
-        "/push" => {
+    match path.rsplit('/').next().unwrap_or_default() {
+        "sink" => Mode::Sink,
+        "push" => {
             let bytes = number("bytes", 200).max(16);
             let mut frame = Vec::new();
             put_header(&mut frame, 0x82, bytes, 0);
@@ -356,7 +370,7 @@ fn mode_of(target: &str) -> Mode {
             frame.resize(payload_at + bytes, 0);
             Mode::Push { frame, payload_at, every_ns: number("every_us", 100_000).max(1) as u64 * 1000 }
         }
-        "/flood" => Mode::Flood { left: number("bytes", 1 << 20) },
+        "flood" => Mode::Flood { left: number("bytes", 1 << 20), waits_to_be_asked: number("asked", 0) == 1 },
         _ => Mode::Echo,
     }
 }
