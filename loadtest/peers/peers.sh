@@ -25,6 +25,8 @@
 # PEERS_TLS ($PEERS_HOME/tls; a folder with cert.pem, key.pem, both.pem),
 # PEERS_BACKEND_TLS (1: the backend speaks TLS, and PEERS_TLS has its ca.pem;
 # HAProxy in HTTP mode, nginx and Envoy only),
+# PEERS_BACKEND_NAME (a name of the backend's host, which those get that resolve
+# names while they run: Envoy, Caddy, Traefik; the others get the address),
 # PEERS_WORKERS (1), PEERS_NGINX_BUFFER (16k; nginx's own default is one page, 4k).
 # Limits: 20000 connections, less where the hard limit of open files is lower (a
 # relayed connection takes two descriptors): see `./peers.sh limits`.
@@ -33,6 +35,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 export PEERS_HOME=${PEERS_HOME:-/opt/peers}
 BACKEND=${PEERS_BACKEND:-127.0.0.1:9001}
 BACKEND_TLS=${PEERS_BACKEND_TLS:-}
+BACKEND_NAME=${PEERS_BACKEND_NAME:-}
 TLS=${PEERS_TLS:-$PEERS_HOME/tls}
 WORKERS=${PEERS_WORKERS:-1}
 NGINX_BUFFER=${PEERS_NGINX_BUFFER:-16k}
@@ -60,11 +63,15 @@ bin_of() {
   esac || { echo "$1 is not installed under $PEERS_HOME (run install.sh)" >&2; return 1; }
 }
 
-# lines that begin with #TLS-BACKEND# or #PLAIN-BACKEND# are for the one or the other
+# lines that begin with #TLS-BACKEND# are for a backend with TLS, and so on: those of one that is not there are left out
 render() {  # render TEMPLATE OUT
-  local keep=PLAIN drop=TLS
-  if [ -n "$BACKEND_TLS" ]; then keep=TLS drop=PLAIN; fi
-  sed -e "s|^#$keep-BACKEND#||" -e "/^#$drop-BACKEND#/d" -e "s|@RUN@|$RUN|g" -e "s|@TLS@|$TLS|g" \
+  local tag lines='' chosen=
+  if [ -n "$BACKEND_TLS" ]; then chosen+=' TLS '; else chosen+=' PLAIN '; fi
+  if [ -n "$BACKEND_NAME" ]; then chosen+=' NAMED '; else chosen+=' NUMBERED '; fi
+  for tag in TLS PLAIN NAMED NUMBERED; do
+    case $chosen in *" $tag "*) lines+="s|^#$tag-BACKEND#||;" ;; *) lines+="/^#$tag-BACKEND#/d;" ;; esac
+  done
+  sed -e "$lines" -e "s|@RUN@|$RUN|g" -e "s|@TLS@|$TLS|g" \
       -e "s|@PORT@|$PORT|g" -e "s|@TLSPORT@|$TLSPORT|g" -e "s|@ADMINPORT@|$ADMINPORT|g" \
       -e "s|@BACKEND@|$BACKEND|g" -e "s|@BACKEND_HOST@|${BACKEND%:*}|g" -e "s|@BACKEND_PORT@|${BACKEND##*:}|g" \
       -e "s|@WORKERS@|$WORKERS|g" -e "s|@NGINX_BUFFER@|$NGINX_BUFFER|g" \
@@ -98,6 +105,10 @@ start() {
     case $name in haproxy|haproxy26|haproxy-splice|nginx|nginx122|envoy) ;;
       *) echo "$name has no configuration for a backend with TLS" >&2; return 1 ;; esac
   fi
+  case $name in
+    envoy|caddy|traefik) [ -z "$BACKEND_NAME" ] || BACKEND=$BACKEND_NAME:${BACKEND##*:} ;;
+    *) BACKEND_NAME= ;;
+  esac
   local cmd
   case $name in
     haproxy|haproxy26) render haproxy.cfg.in conf.cfg; cmd=("$bin" -db -f "$RUN/conf.cfg") ;;

@@ -11,6 +11,7 @@ pub mod attempts;
 pub mod awake;
 pub mod figures;
 pub mod floor_rule;
+pub mod gateway_files;
 pub(crate) mod processes;
 pub mod rows;
 pub mod sets;
@@ -245,8 +246,8 @@ fn run_once(
     let json = targets.scratch.join("result.json");
     let _ = std::fs::remove_file(&json);
     // In this order, so that the proxy ends before its backend does.
-    let _backend = targets.start_backend(plan.plan.tls)?;
-    let running: Running<'_> = targets.start(target, plan.plan.tls)?;
+    let _backends = targets.start_backends(&plan.plan)?;
+    let running: Running<'_> = targets.start(target, &plan.plan)?;
     let pids: Vec<String> = running.pids.iter().map(u32::to_string).collect();
     let mut command = targets.load_command(LOAD_PRIORITY);
     command.arg("run").arg(&file);

@@ -301,7 +301,7 @@ impl Load {
         while now_ns() < end {
             let due = [
                 self.arrivals.as_ref().filter(|_| !self.pace.is_full()).map(Arrivals::next_ns),
-                self.churning.as_ref().and_then(Churning::next_ns),
+                self.churning.as_ref().and_then(|churning| churning.next_ns(self.clients.count(Kind::Churn))),
             ];
             let until = due.into_iter().flatten().min().unwrap_or(end).min(end).min(next_progress);
             self.turn(until)?;
@@ -361,8 +361,7 @@ impl Load {
         let mut begun = 0;
         while let Some(intended) = churning.take_due(now, running + begun) {
             let opening = churning.opening(&self.destination.address);
-            let job =
-                Job::EchoAndClose { frame: Rc::clone(&churning.frame), bytes: churning.bytes, intended };
+            let job = churning.job(intended);
             self.clients.begin(&self.poller, Kind::Churn, &self.destination, opening, job)?;
             begun += 1;
         }

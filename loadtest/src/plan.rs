@@ -5,6 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// A plan.
@@ -26,6 +27,11 @@ pub struct Plan {
     pub verify: bool,
     /// Where TLS is spoken. Absent: nowhere.
     pub tls: Option<Tls>,
+    /// Name of the backend's host, in place of its address. Absent: the address. Proxies that resolve names while they run
+    /// get the name; the others, which look a name up once at their start, get the address as in any other plan.
+    pub backend_name: Option<String>,
+    /// A policy document for the API. Only ringgate can run it; every other target serves the plan without.
+    pub policies: Option<String>,
     /// Sessions that exchange messages with an echo.
     pub steady: Option<Steady>,
     /// Sessions that the backend pushes to.
@@ -119,11 +125,25 @@ pub struct Churn {
     pub rate_per_s: Option<f64>,
     /// Most that are in progress at once.
     pub at_once: usize,
-    /// Payload of the one message, in bytes.
-    pub bytes: usize,
+    /// Payload of the one message, in bytes. Absent: no message; a session is over as soon as it is open.
+    pub bytes: Option<usize>,
     /// How each begins where there is TLS. Default full.
     #[serde(default)]
     pub handshake: Handshake,
+    /// How the client ends each. Default close.
+    #[serde(default)]
+    pub end: End,
+}
+
+/// How a client ends a session.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// With a Close frame, and it waits for the answer to it.
+    #[default]
+    Close,
+    /// With a TCP reset.
+    Reset,
 }
 
 /// How a TLS handshake goes.
@@ -222,6 +242,18 @@ impl Plan {
         if let Some(idle) = &plan.idle {
             ensure!(idle.steps.is_sorted() && idle.steps.len() >= 2, "idle.steps are two or more, ascending");
         }
+        ensure!(
+            plan.backend_name.is_none() || plan.tls != Some(Tls::Both),
+            "backend_name goes with a backend without tls"
+        );
         Ok(plan)
+    }
+
+    /// Where the backend is, as a URL says it: by its name, if the plan has one.
+    pub fn backend_authority(&self, backend: SocketAddr) -> String {
+        match &self.backend_name {
+            Some(name) => format!("{name}:{}", backend.port()),
+            None => backend.to_string(),
+        }
     }
 }

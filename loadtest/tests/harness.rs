@@ -7,12 +7,16 @@
 )]
 
 use ringgate_loadtest::backend::Backend;
+use ringgate_loadtest::compare::gateway_files::GatewayFiles;
 use ringgate_loadtest::load::{self, Target};
 use ringgate_loadtest::plan::Plan;
 use ringgate_loadtest::result::RunResult;
-use std::io::{Read, Write};
+use ringgate_loadtest::wire::ACCEPT;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,13 +79,19 @@ fn run(target: SocketAddr, lines: &str) -> RunResult {
         "title = \"t\"\nmeasures = \"tail\"\nwarmup_s = 0\n{lines}\nsizes = [{{ bytes = 64 }}]\n"
     ))
     .unwrap();
-    let target =
-        Target { name: "t".into(), address: target, tls: None, pids: vec![], core: None, load_core: None };
     if plan.verify {
-        load::verify::run(&plan, "t", &target, 7).unwrap()
+        load::verify::run(&plan, "t", &named(target), 7).unwrap()
     } else {
-        load::run(&plan, "t", &target, 7).unwrap()
+        run_plan(target, &plan)
     }
+}
+
+fn named(address: SocketAddr) -> Target {
+    Target { name: "t".into(), address, tls: None, pids: vec![], core: None, load_core: None }
+}
+
+fn run_plan(target: SocketAddr, plan: &Plan) -> RunResult {
+    load::run(plan, "t", &named(target), 7).unwrap()
 }
 
 const VERIFY: &str = "verify = true\nduration_s = 0.5\n[steady]\nsessions = 3";
@@ -167,14 +177,142 @@ fn an_open_loop_charges_a_stall_to_all_that_was_to_be_sent_meanwhile() {
 
 #[test]
 fn churn_and_push_count_what_they_do() {
-    let target =
-        Target { name: "t".into(), address: backend(), tls: None, pids: vec![], core: None, load_core: None };
     let plan = Plan::parse(
         "title = \"t\"\nmeasures = \"tail\"\nwarmup_s = 0.2\nduration_s = 1\n[churn]\nrate_per_s = 200\nat_once = 50\nbytes = 100\n[push]\nsessions = 10\nbytes = 200\nrate_per_s = 50",
     )
     .unwrap();
-    let result = load::run(&plan, "t", &target, 1).unwrap();
+    let result = run_plan(backend(), &plan);
     assert_eq!(result.faults, Vec::<String>::new());
     assert!((150..=250).contains(&result.sessions), "{}", result.sessions);
     assert!((400..=600).contains(&result.messages), "{}", result.messages);
+}
+
+/// A plan of the folder, with a window in which it can be seen to work and nothing can be measured.
+fn brief(name: &str) -> Plan {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans").join(format!("{name}.toml"));
+    let mut plan = Plan::read(&path).unwrap();
+    (plan.warmup_s, plan.duration_s) = (0.1, 0.4);
+    plan
+}
+
+const OPENINGS: [&str; 4] =
+    ["new-sessions-saturated", "new-sessions-saturated-reset", "new-sessions-named", "new-sessions-policies"];
+
+/// A ringgate with the files of a plan; `None` if none was built.
+struct Gateway {
+    child: Child,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Gateway {
+    fn start(name: &str, plan: &Plan) -> Option<Self> {
+        let binary = Path::new(env!("CARGO_BIN_EXE_ringgate-loadtest")).with_file_name("ringgate");
+        if !binary.exists() {
+            eprintln!("SKIPPED {name} over ringgate: {} was not built", binary.display());
+            return None;
+        }
+        let folder = std::env::temp_dir().join(format!("ringgate-harness-{name}-{}", std::process::id()));
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let files =
+            GatewayFiles { listener: address, tls_listener: None, backend: backend(), credentials: &folder };
+        let config = files.write(&folder, plan).unwrap();
+        let child = Command::new(binary)
+            .args(["serve", "--config"])
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut gateway = Self { child, address, folder };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(address).is_err() {
+            assert!(gateway.child.try_wait().unwrap().is_none(), "{name}: ringgate ended at its start");
+            assert!(Instant::now() < deadline, "{name}: ringgate does not listen");
+            thread::yield_now();
+        }
+        Some(gateway)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn every_plan_of_new_sessions_runs_over_a_ringgate_whose_files_are_those_of_the_plan() {
+    for name in OPENINGS {
+        let plan = brief(name);
+        let Some(gateway) = Gateway::start(name, &plan) else { return };
+        let file = |file: &str| std::fs::read_to_string(gateway.folder.join("catalog").join(file));
+        assert_eq!(file("policies/apis/echo.xml").ok(), plan.policies, "{name}");
+        let is_named = file("apis/echo.toml").unwrap().contains("ws://localhost:");
+        assert_eq!(is_named, name == "new-sessions-named", "{name}");
+        let result = run_plan(gateway.address, &plan);
+        assert_eq!(result.faults, Vec::<String>::new(), "{name}");
+        assert!(result.sessions > 0, "{name}");
+    }
+}
+
+/// What came behind a session's head, and the error that it ended with.
+type Ended = (Vec<u8>, Option<ErrorKind>);
+
+/// A server that says how each session ended.
+fn witness() -> (SocketAddr, mpsc::Receiver<Ended>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|count| count == 1) {
+                head.push(byte[0]);
+            }
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
+            );
+            // The last session of a run is over before it is answered.
+            let _ = client.write_all(answer.as_bytes());
+            let mut came = Vec::new();
+            let mut buffer = [0; 64];
+            let error = loop {
+                match client.read(&mut buffer) {
+                    Ok(0) => break None,
+                    Ok(count) => came.extend_from_slice(&buffer[..count]),
+                    Err(error) => break Some(error.kind()),
+                }
+                if came.first() == Some(&0x88) {
+                    // RFC 6455 §5.5.1: the answer to a Close is a Close.
+                    let _ = client.write_all(&[0x88, 2, 0x03, 0xe8]);
+                }
+            };
+            let _ = tell.send((came, error));
+        }
+    });
+    (address, told)
+}
+
+#[test]
+fn new_sessions_without_a_message_end_with_a_reset_or_a_close_as_the_plan_says() {
+    for (end, closes) in [("reset", false), ("close", true)] {
+        let (address, told) = witness();
+        let plan = Plan::parse(&format!(
+            "title = \"t\"\nmeasures = \"cost_per_session\"\nwarmup_s = 0\nduration_s = 0.3\n[churn]\nat_once = 1\n\
+             end = \"{end}\""
+        ))
+        .unwrap();
+        let result = run_plan(address, &plan);
+        assert_eq!(result.faults, Vec::<String>::new(), "{end}");
+        assert!(result.sessions > 1, "a closed loop goes on: {}", result.sessions);
+        let (came, error) = told.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(came.first() == Some(&0x88), closes, "{end}: {came:?}");
+        assert_eq!(error, (!closes).then_some(ErrorKind::ConnectionReset), "{end}");
+    }
 }

@@ -1,12 +1,12 @@
 //! What is measured: started afresh for each run, on the core of the proxy, and stopped after it.
 
 use super::attempts::{Comparison, FLOOR, RINGGATE, TargetAbout};
+use super::gateway_files::GatewayFiles;
 use super::processes::{Process, on_core, output_of};
-use crate::plan::Tls;
-use crate::tls::credentials::Credentials;
+use crate::plan::{Plan, Tls};
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -86,7 +86,7 @@ impl Targets {
         let mut names = vec![RINGGATE.to_owned(), FLOOR.to_owned()];
         names.extend(self.others.iter().filter_map(|other| file_name(other)).map(str::to_owned));
         // Without peers ours are still measured; the report then has no ratios.
-        if let Ok(found) = self.ask_peers(&["found"], None) {
+        if let Ok(found) = self.ask_peers(&["found"]) {
             names.extend(found.split_whitespace().map(str::to_owned));
         }
         names
@@ -108,24 +108,33 @@ impl Targets {
                         )
                     })?,
                     (FLOOR, None) => format!("of ringgate-loadtest {}", env!("CARGO_PKG_VERSION")),
-                    (peer, None) => self.ask_peers(&["version", peer], None)?,
+                    (peer, None) => self.ask_peers(&["version", peer])?,
                 };
                 Ok(TargetAbout { name: name.clone(), version })
             })
             .collect()
     }
 
-    /// The echo backend, on the core of the load.
+    /// The backends of a plan, on the core of the load.
     ///
     /// # Errors
-    /// It does not start.
-    pub(super) fn start_backend(&self, tls: Option<Tls>) -> Result<Process> {
-        let mut command = self.load_command(BACKEND_PRIORITY);
-        command.arg("echo").arg("--listen").arg(self.backend.to_string());
-        if tls == Some(Tls::Both) {
-            command.arg("--tls").arg(&self.credentials);
+    /// One does not start, or the plan's name of the backend is not a name of its address.
+    pub(super) fn start_backends(&self, plan: &Plan) -> Result<Vec<Process>> {
+        let mut processes = Vec::new();
+        let addresses = match &plan.backend_name {
+            None => vec![self.backend],
+            Some(name) => named_addresses(name, self.backend)?,
+        };
+        for (index, address) in addresses.into_iter().enumerate() {
+            let mut command = self.load_command(BACKEND_PRIORITY);
+            command.arg("echo").arg("--listen").arg(address.to_string());
+            if plan.tls == Some(Tls::Both) {
+                command.arg("--tls").arg(&self.credentials);
+            }
+            let log = self.scratch.join(format!("echo-{index}.log"));
+            processes.push(Process::start_server("echo", command, address, &log)?);
         }
-        Process::start_server("echo", command, self.backend, &self.scratch.join("echo.log"))
+        Ok(processes)
     }
 
     /// This program, on the load's core. Backend and load share it: each would wait for the other's time slice to end,
@@ -144,11 +153,11 @@ impl Targets {
     ///
     /// # Errors
     /// It does not start.
-    pub(super) fn start(&self, name: &str, tls: Option<Tls>) -> Result<Running<'_>> {
+    pub(super) fn start(&self, name: &str, plan: &Plan) -> Result<Running<'_>> {
         match (name, self.build(name)) {
-            (_, Some(binary)) => self.start_ringgate(name, binary, tls),
+            (_, Some(binary)) => self.start_ringgate(name, binary, plan),
             (FLOOR, None) => self.start_floor(),
-            (peer, None) => self.start_peer(peer, tls),
+            (peer, None) => self.start_peer(peer, plan),
         }
     }
 
@@ -160,10 +169,16 @@ impl Targets {
         self.others.iter().map(PathBuf::as_path).find(|other| file_name(other) == Some(name))
     }
 
-    fn start_ringgate(&self, name: &str, binary: &Path, tls: Option<Tls>) -> Result<Running<'_>> {
+    fn start_ringgate(&self, name: &str, binary: &Path, plan: &Plan) -> Result<Running<'_>> {
         let address = SocketAddr::from(([127, 0, 0, 1], RINGGATE_PORT));
-        let tls_address = tls.map(|_| SocketAddr::from(([127, 0, 0, 1], RINGGATE_TLS_PORT)));
-        let config = self.write_ringgate_config(address, tls_address, tls)?;
+        let tls_address = plan.tls.map(|_| SocketAddr::from(([127, 0, 0, 1], RINGGATE_TLS_PORT)));
+        let files = GatewayFiles {
+            listener: address,
+            tls_listener: tls_address,
+            backend: self.backend,
+            credentials: &self.credentials,
+        };
+        let config = files.write(&self.scratch.join(RINGGATE), plan)?;
         let mut command = on_core(self.proxy_core, binary);
         command.arg("serve").arg("--config").arg(config);
         Ok(Running { tls_address, ..self.own(name, command, address)? })
@@ -184,71 +199,30 @@ impl Targets {
         Ok(Running { address, tls_address: None, pids, _held: Held::Ours { _process: process } })
     }
 
-    fn write_ringgate_config(
-        &self,
-        address: SocketAddr,
-        tls_address: Option<SocketAddr>,
-        tls: Option<Tls>,
-    ) -> Result<PathBuf> {
-        let folder = self.scratch.join(RINGGATE);
-        let apis = folder.join("catalog").join("apis");
-        std::fs::create_dir_all(&apis).with_context(|| format!("cannot make {}", apis.display()))?;
-        let mut instance = format!("workers = 1\ndrain_s = 0\n\n[[listeners]]\naddress = \"{address}\"\n");
-        if let Some(address) = tls_address {
-            instance.push_str(&format!(
-                "\n[[listeners]]\naddress = \"{address}\"\ntls = {{ certificates = [{{ chain = {:?}, key = {:?} }}], \
-                 min_version = \"1.3\" }}\n",
-                Credentials::certificate_file(&self.credentials),
-                Credentials::key_file(&self.credentials)
-            ));
-        }
-        let (scheme, trust) = if tls == Some(Tls::Both) {
-            ("wss", format!("tls = {{ ca = {:?} }}\n", Credentials::authority_file(&self.credentials)))
-        } else {
-            ("ws", String::new())
-        };
-        let api = format!(
-            "display_name = \"Echo\"\nurl = \"{scheme}://{}\"\nsuffix = \"\"\nschemes = [\"ws\", \"wss\"]\n\
-             subscription_required = false\n{trust}",
-            self.backend
-        );
-        let file = folder.join("ringgate.toml");
-        std::fs::write(&file, instance)?;
-        std::fs::write(apis.join("echo.toml"), api)?;
-        Ok(file)
-    }
-
-    fn start_peer(&self, name: &str, tls: Option<Tls>) -> Result<Running<'_>> {
-        self.ask_peers(&["start", name, &self.proxy_core.to_string()], tls)?;
+    fn start_peer(&self, name: &str, plan: &Plan) -> Result<Running<'_>> {
+        let backend = self.backend.to_string();
+        let environment = [
+            ("PEERS_BACKEND", OsStr::new(&backend)),
+            ("PEERS_BACKEND_NAME", OsStr::new(plan.backend_name.as_deref().unwrap_or_default())),
+            ("PEERS_BACKEND_TLS", OsStr::new(if plan.tls == Some(Tls::Both) { "1" } else { "" })),
+            ("PEERS_TLS", self.credentials.as_os_str()),
+        ];
+        output_of(&self.peers, &["start", name, &self.proxy_core.to_string()], &environment)?;
         let peer = StartedPeer { targets: self, name: name.to_owned() };
         let address = |what: &str| {
-            let url = self.ask_peers(&[what, name], None)?;
+            let url = self.ask_peers(&[what, name])?;
             let address = url.rsplit('/').next().unwrap_or_default().replace("localhost", "127.0.0.1");
             address.parse::<SocketAddr>().with_context(|| format!("{url} is no address"))
         };
-        let tls_address = tls.map(|_| address("tlsurl")).transpose()?;
-        let pids: Vec<u32> = self
-            .ask_peers(&["pids", name], None)?
-            .split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .collect();
+        let tls_address = plan.tls.map(|_| address("tlsurl")).transpose()?;
+        let pids: Vec<u32> =
+            self.ask_peers(&["pids", name])?.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
         ensure!(!pids.is_empty(), "{name} has no processes");
         Ok(Running { address: address("url")?, tls_address, pids, _held: Held::Peer { _peer: peer } })
     }
 
-    /// `tls` says whether the backend speaks it.
-    fn ask_peers(&self, arguments: &[&str], tls: Option<Tls>) -> Result<String> {
-        let backend = self.backend.to_string();
-        let backend_tls = if tls == Some(Tls::Both) { "1" } else { "" };
-        output_of(
-            &self.peers,
-            arguments,
-            &[
-                ("PEERS_BACKEND", OsStr::new(&backend)),
-                ("PEERS_BACKEND_TLS", OsStr::new(backend_tls)),
-                ("PEERS_TLS", self.credentials.as_os_str()),
-            ],
-        )
+    fn ask_peers(&self, arguments: &[&str]) -> Result<String> {
+        output_of(&self.peers, arguments, &[])
     }
 
     /// Checks that names are of targets that exist, and that no peer runs that we did not start.
@@ -261,7 +235,7 @@ impl Targets {
             let hint = if Comparison::is_peer(name) { "; peers/install.sh installs peers" } else { "" };
             ensure!(found.contains(name), "there is no {name} here (found: {}){hint}", found.join(", "));
             if Comparison::is_peer(name) {
-                let status = self.ask_peers(&["status"], None)?;
+                let status = self.ask_peers(&["status"])?;
                 let runs = status.lines().any(|line| line.starts_with(&format!("{name} up")));
                 let peers = self.peers.display();
                 ensure!(!runs, "{name} runs already; `{peers} stop {name}` ends it");
@@ -271,13 +245,29 @@ impl Targets {
     }
 }
 
+/// Where the backend has to listen that has a name: wherever the name leads, lest a proxy find nobody there and try the next.
+fn named_addresses(name: &str, backend: SocketAddr) -> Result<Vec<SocketAddr>> {
+    let mut addresses: Vec<SocketAddr> = (name, backend.port())
+        .to_socket_addrs()
+        .with_context(|| format!("cannot resolve {name}, which the plan has as the backend's name"))?
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    ensure!(
+        addresses.contains(&backend) && addresses.iter().all(|address| address.ip().is_loopback()),
+        "{name}, which the plan has as the backend's name, leads to {addresses:?}; it has to lead to {backend}, and to \
+         loopback addresses only"
+    );
+    Ok(addresses)
+}
+
 fn file_name(path: &Path) -> Option<&str> {
     path.file_name()?.to_str()
 }
 
 impl Drop for StartedPeer<'_> {
     fn drop(&mut self) {
-        if let Err(error) = self.targets.ask_peers(&["stop", &self.name], None) {
+        if let Err(error) = self.targets.ask_peers(&["stop", &self.name]) {
             eprintln!("cannot stop {}: {error:#}", self.name);
         }
     }
@@ -307,5 +297,21 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_listens_wherever_its_name_leads_and_a_name_that_leads_elsewhere_is_refused() {
+        let backend: SocketAddr = "127.0.0.1:9001".parse().expect("an address");
+        let addresses = named_addresses("localhost", backend).expect("localhost");
+        assert!(addresses.contains(&backend) && addresses.iter().all(|address| address.port() == 9001));
+        let elsewhere = "127.9.9.9:9001".parse().expect("an address");
+        assert!(named_addresses("localhost", elsewhere).is_err());
+        let public = "192.0.2.1:9001".parse().expect("an address");
+        assert!(named_addresses("192.0.2.1", public).is_err());
     }
 }

@@ -1,19 +1,21 @@
 //! The client sessions: opening, sending prebuilt frames, and telling replies apart by their length.
 
 use super::figures::Figures;
-use super::parts::{Job, Kind};
+use super::parts::{Job, Kind, Sample};
+use crate::plan::End;
 use crate::poller::{Poller, Ready, now_ns};
 use crate::tls::channel::Channel;
 use crate::transport::{Buffers, Transport};
 use crate::wire::{FrameReader, Part, client_frame, head_end};
 use anyhow::{Context, Result};
 use rustls::ClientConfig;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Source addresses that sessions are spread over, so that ports do not run out: 127.1.0.1 and so on.
 const SOURCE_ADDRESSES: u32 = 32;
@@ -23,6 +25,8 @@ enum State {
     Opening(Vec<u8>),
     Open,
     Closing,
+    /// It resets.
+    Resetting,
 }
 
 /// A message that is on its way.
@@ -250,10 +254,12 @@ impl Clients {
     }
 
     fn end(&mut self, index: usize, mut client: Client, was_open: bool, figures: &mut Figures) {
-        if client.state == State::Closing {
-            client.transport.say_goodbye(&mut self.buffers);
-        } else {
-            figures.record_fault(format!("a {:?} session ended by itself", client.kind));
+        match client.state {
+            State::Closing => client.transport.say_goodbye(&mut self.buffers),
+            State::Resetting => {}
+            State::Opening(_) | State::Open => {
+                figures.record_fault(format!("a {:?} session ended by itself", client.kind));
+            }
         }
         self.counts[client.kind as usize] -= 1;
         if was_open {
@@ -343,9 +349,17 @@ impl Client {
             behind = head.split_off(end);
             is_first = true;
             self.state = State::Open;
-            if let Job::EchoAndClose { frame, bytes, intended } = &self.job {
-                self.pending.push_back(Pending { intended: *intended, bytes: *bytes as u64 });
-                self.to_send.push_back(Rc::clone(frame));
+            match self.job {
+                Job::None => {}
+                Job::Visit { message: Some(Sample { ref frame, bytes }), intended, .. } => {
+                    self.pending.push_back(Pending { intended, bytes: bytes as u64 });
+                    self.to_send.push_back(Rc::clone(frame));
+                }
+                Job::Visit { message: None, intended, .. } => {
+                    if !self.end_visit(intended, figures, close_frame) {
+                        return false;
+                    }
+                }
             }
         }
         let bytes = if is_first { &behind } else { bytes };
@@ -394,10 +408,9 @@ impl Client {
                 }
                 outcome.came_back += 1;
                 if self.kind == Kind::Churn {
-                    figures.record_session(now.saturating_sub(pending.intended));
-                    self.state = State::Closing;
-                    self.to_send.push_back(Rc::clone(close_frame));
-                } else if self.is_beside_tls {
+                    return self.end_visit(pending.intended, figures, close_frame);
+                }
+                if self.is_beside_tls {
                     figures.record_plain_round_trip(now.saturating_sub(pending.intended));
                 } else {
                     figures.record_round_trip(now.saturating_sub(pending.intended));
@@ -406,5 +419,24 @@ impl Client {
             Kind::Stopped => {}
         }
         true
+    }
+
+    /// The client has what it came for, and ends the session; `false` if there is nothing to wait for.
+    fn end_visit(&mut self, intended: u64, figures: &mut Figures, close_frame: &Rc<[u8]>) -> bool {
+        figures.record_session(now_ns().saturating_sub(intended));
+        let Job::Visit { end, .. } = self.job else { return true };
+        match end {
+            End::Close => {
+                self.state = State::Closing;
+                self.to_send.push_back(Rc::clone(close_frame));
+                true
+            }
+            End::Reset => {
+                self.state = State::Resetting;
+                // Where it is refused the end is an orderly one; the kernel refuses it to no TCP socket.
+                let _ = SockRef::from(self.transport.stream()).set_linger(Some(Duration::ZERO));
+                false
+            }
+        }
     }
 }

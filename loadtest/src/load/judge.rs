@@ -22,7 +22,7 @@ const RESUMED_SHARE_MIN: f64 = 0.95;
 pub(super) fn judge(plan: &Plan, result: &mut RunResult) {
     if let Some(processor) = &result.processor
         && processor.load_core_busy > LOAD_CORE_BUSY_MAX
-        && plan.idle.is_none()
+        && !may_fill_load_core(plan)
     {
         result.thrown_out.push(format!(
             "the load core was {:.0} % busy (at most {:.0} %)",
@@ -57,6 +57,13 @@ pub(super) fn judge(plan: &Plan, result: &mut RunResult) {
     }
 }
 
+/// Whether a full load core says nothing against the run: where memory is measured, and where new sessions come as fast as
+/// they go, whose figure is what each costs the proxy and not how many there are.
+fn may_fill_load_core(plan: &Plan) -> bool {
+    let is_closed_loop = plan.churn.as_ref().is_some_and(|churn| churn.rate_per_s.is_none());
+    plan.idle.is_some() || is_closed_loop
+}
+
 /// Says whether handshakes were those that the plan asked for.
 fn judge_handshakes(plan: &Plan, result: &mut RunResult) {
     let (Some(churn), Some(handshakes)) = (&plan.churn, &result.handshakes) else { return };
@@ -77,7 +84,7 @@ fn judge_handshakes(plan: &Plan, result: &mut RunResult) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::Handshakes;
+    use crate::result::{Handshakes, Processor};
 
     fn faults(handshake: &str, full: u64, resumed: u64) -> usize {
         let plan = Plan::parse(&format!(
@@ -96,5 +103,26 @@ mod tests {
     fn handshakes_of_the_other_sort_make_a_run_not_count() {
         assert_eq!([faults("full", 100, 0), faults("full", 99, 1)], [0, 1]);
         assert_eq!([faults("resumed", 5, 95), faults("resumed", 6, 94), faults("resumed", 0, 0)], [0, 1, 1]);
+    }
+
+    fn is_thrown_out(lines: &str, load_core_busy: f64) -> bool {
+        let plan = Plan::parse(&format!("title = \"t\"\n{lines}")).expect("a plan");
+        let mut result = RunResult {
+            window_s: 1.0,
+            processor: Some(Processor { load_core_busy, ..Processor::default() }),
+            ..RunResult::default()
+        };
+        judge(&plan, &mut result);
+        !result.thrown_out.is_empty()
+    }
+
+    #[test]
+    fn a_full_load_core_counts_where_it_says_nothing_about_the_figure() {
+        let open_loop = "measures = \"cost_per_session\"\n[churn]\nrate_per_s = 9.0\nat_once = 64\n";
+        let closed_loop = "measures = \"cost_per_session\"\n[churn]\nat_once = 64\n";
+        for (lines, expected) in [(open_loop, true), (closed_loop, false)] {
+            assert_eq!(is_thrown_out(lines, 0.99), expected, "{lines}");
+            assert!(!is_thrown_out(lines, 0.5), "{lines}");
+        }
     }
 }

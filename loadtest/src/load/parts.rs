@@ -1,7 +1,7 @@
 //! The parts of a plan: what sessions are for, and when something is due.
 
 use super::random::Random;
-use crate::plan::Churn;
+use crate::plan::{Churn, End};
 use crate::wire::{client_frame, opening};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -24,12 +24,20 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(super) enum Job {
     None,
-    /// Sends a message, closes when it came back.
-    EchoAndClose {
-        frame: Rc<[u8]>,
-        bytes: usize,
+    /// Comes for a message if there is one, ends when it came back, or else when it is open.
+    Visit {
+        message: Option<Sample>,
         intended: u64,
+        end: End,
     },
+}
+
+/// A prebuilt message.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) frame: Rc<[u8]>,
+    /// Its payload.
+    pub(super) bytes: usize,
 }
 
 /// Arrivals at a rate, independent of each other: exponential gaps (a Poisson process), as many users make them.
@@ -120,8 +128,8 @@ impl Pace {
 pub(super) struct Churning {
     arrivals: Option<Arrivals>,
     at_once: usize,
-    pub(super) frame: Rc<[u8]>,
-    pub(super) bytes: usize,
+    message: Option<Sample>,
+    end: End,
     opening: Option<Rc<[u8]>>,
 }
 
@@ -130,14 +138,21 @@ impl Churning {
         Self {
             arrivals: churn.rate_per_s.map(|rate| Arrivals::new(now, rate, random)),
             at_once: churn.at_once,
-            frame: client_frame(0x82, &vec![0; churn.bytes]).into(),
-            bytes: churn.bytes,
+            message: churn
+                .bytes
+                .map(|bytes| Sample { frame: client_frame(0x82, &vec![0; bytes]).into(), bytes }),
+            end: churn.end,
             opening: None,
         }
     }
 
-    pub(super) fn next_ns(&self) -> Option<u64> {
-        self.arrivals.as_ref().map(Arrivals::next_ns)
+    /// When the next session may begin while so many are in progress; `None` if that is for one of them to end.
+    pub(super) fn next_ns(&self, running: usize) -> Option<u64> {
+        (running < self.at_once).then(|| self.arrivals.as_ref().map_or(0, Arrivals::next_ns))
+    }
+
+    pub(super) fn job(&self, intended: u64) -> Job {
+        Job::Visit { message: self.message.clone(), intended, end: self.end }
     }
 
     /// The intended time of the next session, if it may begin while so many are in progress.
@@ -199,6 +214,21 @@ mod tests {
         assert!(pace.lets_go(30));
         assert_eq!(pace.intended(15), 20);
         assert_eq!(pace.intended(25), 25);
+    }
+
+    #[test]
+    fn a_closed_loop_of_new_sessions_begins_the_next_one_when_one_has_ended() {
+        let churn = Churn {
+            rate_per_s: None,
+            at_once: 2,
+            bytes: None,
+            handshake: Default::default(),
+            end: End::Reset,
+        };
+        let mut churning = Churning::new(0, &churn, Random::new(1));
+        assert_eq!([churning.next_ns(0), churning.next_ns(1), churning.next_ns(2)], [Some(0), Some(0), None]);
+        assert_eq!([churning.take_due(9, 1), churning.take_due(9, 2)], [Some(9), None]);
+        assert!(matches!(churning.job(9), Job::Visit { message: None, intended: 9, end: End::Reset }));
     }
 
     #[test]
