@@ -27,6 +27,8 @@
 # HAProxy in HTTP mode, nginx and Envoy only),
 # PEERS_BACKEND_NAME (a name of the backend's host, which those get that resolve
 # names while they run: Envoy, Caddy, Traefik; the others get the address),
+# PEERS_GREEDY_BACKEND (ADDRESS:PORT of a second backend, for paths that begin
+# with /greedy/; all but haproxy-tcp, which sees no path),
 # PEERS_WORKERS (1), PEERS_NGINX_BUFFER (16k; nginx's own default is one page, 4k).
 # Limits: 20000 connections, less where the hard limit of open files is lower (a
 # relayed connection takes two descriptors): see `./peers.sh limits`.
@@ -36,6 +38,7 @@ export PEERS_HOME=${PEERS_HOME:-/opt/peers}
 BACKEND=${PEERS_BACKEND:-127.0.0.1:9001}
 BACKEND_TLS=${PEERS_BACKEND_TLS:-}
 BACKEND_NAME=${PEERS_BACKEND_NAME:-}
+GREEDY=${PEERS_GREEDY_BACKEND:-}
 TLS=${PEERS_TLS:-$PEERS_HOME/tls}
 WORKERS=${PEERS_WORKERS:-1}
 NGINX_BUFFER=${PEERS_NGINX_BUFFER:-16k}
@@ -68,11 +71,13 @@ render() {  # render TEMPLATE OUT
   local tag lines='' chosen=
   if [ -n "$BACKEND_TLS" ]; then chosen+=' TLS '; else chosen+=' PLAIN '; fi
   if [ -n "$BACKEND_NAME" ]; then chosen+=' NAMED '; else chosen+=' NUMBERED '; fi
-  for tag in TLS PLAIN NAMED NUMBERED; do
+  if [ -n "$GREEDY" ]; then chosen+=' GREEDY '; fi
+  for tag in TLS PLAIN NAMED NUMBERED GREEDY; do
     case $chosen in *" $tag "*) lines+="s|^#$tag-BACKEND#||;" ;; *) lines+="/^#$tag-BACKEND#/d;" ;; esac
   done
   sed -e "$lines" -e "s|@RUN@|$RUN|g" -e "s|@TLS@|$TLS|g" \
       -e "s|@PORT@|$PORT|g" -e "s|@TLSPORT@|$TLSPORT|g" -e "s|@ADMINPORT@|$ADMINPORT|g" \
+      -e "s|@GREEDY@|$GREEDY|g" -e "s|@GREEDY_HOST@|${GREEDY%:*}|g" -e "s|@GREEDY_PORT@|${GREEDY##*:}|g" \
       -e "s|@BACKEND@|$BACKEND|g" -e "s|@BACKEND_HOST@|${BACKEND%:*}|g" -e "s|@BACKEND_PORT@|${BACKEND##*:}|g" \
       -e "s|@WORKERS@|$WORKERS|g" -e "s|@NGINX_BUFFER@|$NGINX_BUFFER|g" \
       -e "s|@NOFILE@|$NOFILE|g" -e "s|@MAXCONN@|$MAXCONN|g" -e "s|@DEFAULTS_EXTRA@|${DEFAULTS_EXTRA:-}|g" \
@@ -104,6 +109,9 @@ start() {
   if [ -n "$BACKEND_TLS" ]; then
     case $name in haproxy|haproxy26|haproxy-splice|nginx|nginx122|envoy) ;;
       *) echo "$name has no configuration for a backend with TLS" >&2; return 1 ;; esac
+  fi
+  if [ -n "$GREEDY" ] && [ "$name" = haproxy-tcp ]; then
+    echo "haproxy-tcp sees no path, so it has one backend only" >&2; return 1
   fi
   case $name in
     envoy|caddy|traefik) [ -z "$BACKEND_NAME" ] || BACKEND=$BACKEND_NAME:${BACKEND##*:} ;;

@@ -73,6 +73,9 @@ pub struct CompareArguments {
     /// Address of the echo backend
     #[arg(long, default_value = "127.0.0.1:9001")]
     pub backend: SocketAddr,
+    /// Address of the backend of greedy sessions
+    #[arg(long, default_value = "127.0.0.1:9002")]
+    pub greedy_backend: SocketAddr,
     /// Let idle cores halt, as the machine would by itself
     #[arg(long)]
     pub let_cores_halt: bool,
@@ -131,6 +134,7 @@ fn measure(arguments: &CompareArguments) -> Result<Comparison> {
         scratch: scratch.path().to_owned(),
         credentials,
         backend: arguments.backend,
+        greedy_backend: arguments.greedy_backend,
         proxy_core: arguments.proxy_core,
         load_core: arguments.load_core,
         may_be_real_time: targets::may_be_real_time(),

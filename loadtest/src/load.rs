@@ -5,6 +5,7 @@
 
 mod client;
 mod figures;
+pub mod greedy;
 mod judge;
 pub(crate) mod parts;
 pub(crate) mod random;
@@ -14,12 +15,13 @@ use crate::machine::core_use::{Core, CoreUse};
 use crate::machine::{process_us, rss_kib, slab_kib};
 use crate::plan::{Handshake, Plan};
 use crate::poller::{Poller, Ready, now_ns};
-use crate::result::{MemoryStep, Processor, RunResult};
+use crate::result::{GreedyBeside, MemoryStep, Processor, RunResult};
 use crate::tls::configs;
 use crate::tls::credentials::Credentials;
 use anyhow::{Context, Result, bail};
 use client::{Client, Clients, Destination};
 use figures::Figures;
+use greedy::Greedy;
 use parts::{Arrivals, Churning, Job, Kind, Pace};
 use random::Random;
 use std::net::SocketAddr;
@@ -92,17 +94,24 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     let mut result =
         RunResult { plan: plan_name.to_owned(), target: target.name.clone(), seed, ..RunResult::default() };
     load.open_standing_sessions(plan, &mut result)?;
+    let greedy = plan.greedy.map(|greedy| Greedy::open(greedy, target.address)).transpose()?;
     load.start_arrivals(plan);
     load.run_for(plan.warmup_s)?;
 
-    load.figures = Figures::default();
     let before = target.cores().map(CoreUse::read);
     let process = process_us(&target.pids);
     let started = now_ns();
+    load.figures = Figures::since(started);
     load.progress_name = Some(format!("{plan_name} × {}", target.name));
+    if let Some(greedy) = &greedy {
+        greedy.begin();
+    }
     load.run_for(plan.duration_s)?;
     result.window_s = (now_ns() - started) as f64 / SECOND_NS;
-    let (in_window, sessions_in_window) = load.figures.counts();
+    let in_window = load.figures.counts();
+    if let Some(greedy) = &greedy {
+        greedy.end();
+    }
     result.rss_kib = rss_kib(&target.pids);
     let [proxy, load_core] = target.cores().map(CoreUse::read);
     if target.core.is_some() {
@@ -117,11 +126,26 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
         });
     }
     let missing = load.wait_for_the_rest()?;
-    std::mem::take(&mut load.figures).write_to(&mut result);
-    result.messages = in_window;
-    result.sessions = sessions_in_window;
-    if missing > 0 {
-        result.faults.push(format!("{missing} messages never came back"));
+    if greedy.is_some() {
+        load.charge_the_missing();
+    }
+    load.figures.write_to(&mut result);
+    result.messages = in_window.messages;
+    result.sessions = in_window.sessions;
+    match greedy.map(Greedy::join) {
+        // That messages starve is what such a run measures.
+        Some(Ok(flood)) => {
+            result.greedy = Some(GreedyBeside {
+                asked: in_window.asked,
+                answered: in_window.answered,
+                never_answered: missing as u64,
+                sent_bytes: flood.bytes,
+                sent_frames: flood.frames,
+            });
+        }
+        Some(Err(error)) => result.faults.push(format!("{error:#}")),
+        None if missing > 0 => result.faults.push(format!("{missing} messages never came back")),
+        None => {}
     }
     judge::judge(plan, &mut result);
     Ok(result)
@@ -179,7 +203,7 @@ impl Load {
         Ok(Self {
             poller: Poller::new()?,
             clients: Clients::new(plan.tls.is_some()),
-            figures: Figures::default(),
+            figures: Figures::since(0),
             random: Random::new(seed),
             plain,
             destination,
@@ -332,6 +356,14 @@ impl Load {
         Ok(self.clients.messages_on_their_way())
     }
 
+    /// Counts what never came back with the time for which it was waited for: at least so late it would have been.
+    fn charge_the_missing(&mut self) {
+        let now = now_ns();
+        for intended in self.clients.intended_of_messages_on_their_way() {
+            self.figures.record_missing(now.saturating_sub(intended));
+        }
+    }
+
     fn send_due(&mut self, now: u64) {
         while self.pace.lets_go(now)
             && let Some(due) = self.arrivals.as_mut().and_then(|arrivals| arrivals.take_due(now))
@@ -342,6 +374,7 @@ impl Load {
                 self.figures.record_lateness(now_ns() - intended);
             }
             self.pace.sent();
+            self.figures.record_ask(intended);
             self.send_message(index, intended);
         }
     }

@@ -1,6 +1,7 @@
 //! What the processor and the memory did: /proc, read at the edges of a window.
 
 pub mod core_use;
+pub mod priority;
 
 use std::fs::read_to_string;
 

@@ -1,7 +1,7 @@
 //! What a run does: one file in `plans/`, checked, and enough with a seed to repeat the run.
 //!
 //! A plan has parts that go on at the same time: steady round trips, a one-way push, churn, an idle crowd, readers that
-//! stop. Each part is optional; at least one is there.
+//! stop, greedy sessions. Each part is optional; at least one is there.
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub struct Plan {
     pub idle: Option<Idle>,
     /// Sessions whose readers stop while the backend pushes at them.
     pub stopped: Option<Stopped>,
+    /// Sessions of another API and another backend that take all they can get, while the steady ones are measured.
+    pub greedy: Option<Greedy>,
 }
 
 /// What a row's figure is.
@@ -60,6 +62,10 @@ pub enum Measures {
     Tail,
     /// The same of `steady.plain_sessions`. A row for them is made beside each of `tail`.
     PlainTail,
+    /// Echoes that the steady sessions asked for in the window, for each one answered in it.
+    Echoes,
+    /// 99th percentile of the steady sessions' latency. A row for it is made beside each of `echoes`.
+    EchoP99,
 }
 
 /// Where TLS is spoken.
@@ -177,6 +183,42 @@ pub struct Stopped {
     pub bytes: usize,
 }
 
+/// Sessions that take all they can get.
+///
+/// They are of an API and a backend of their own. That backend is a sink: it reads and drops what they send, so that
+/// nothing comes back. They begin with the window and end with it.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Greedy {
+    /// How many sessions.
+    pub sessions: usize,
+    /// What each of them does.
+    pub does: Greed,
+    /// Bytes of each message (`send_messages`), or that the backend pushes at each session (`stop_reading`).
+    pub bytes: Option<usize>,
+}
+
+/// What a greedy session does.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Greed {
+    /// Sends messages without payload, one behind the other.
+    SendEmptyFrames,
+    /// Sends fragments of one byte, of a message that never ends.
+    SendByteFragments,
+    /// Sends messages, one behind the other.
+    SendMessages,
+    /// Asks for a push, and never reads.
+    StopReading,
+}
+
+impl Greed {
+    /// Whether `bytes` says how much.
+    fn takes_bytes(self) -> bool {
+        matches!(self, Self::SendMessages | Self::StopReading)
+    }
+}
+
 fn default_warmup_s() -> f64 {
     1.0
 }
@@ -211,8 +253,9 @@ impl Plan {
             || plan.push.is_some()
             || plan.churn.is_some()
             || plan.idle.is_some()
-            || plan.stopped.is_some();
-        ensure!(has_part, "at least one of steady, push, churn, idle, stopped");
+            || plan.stopped.is_some()
+            || plan.greedy.is_some();
+        ensure!(has_part, "at least one of steady, push, churn, idle, stopped, greedy");
         if let Some(steady) = &plan.steady {
             ensure!(steady.sessions > 0, "steady.sessions is at least 1");
             ensure!(steady.at_once != Some(0), "steady.at_once is at least 1");
@@ -242,6 +285,7 @@ impl Plan {
         if let Some(idle) = &plan.idle {
             ensure!(idle.steps.is_sorted() && idle.steps.len() >= 2, "idle.steps are two or more, ascending");
         }
+        plan.check_greedy()?;
         ensure!(
             plan.backend_name.is_none() || plan.tls != Some(Tls::Both),
             "backend_name goes with a backend without tls"
@@ -254,6 +298,63 @@ impl Plan {
         match &self.backend_name {
             Some(name) => format!("{name}:{}", backend.port()),
             None => backend.to_string(),
+        }
+    }
+
+    fn check_greedy(&self) -> Result<()> {
+        ensure!(
+            (self.measures == Measures::Echoes) == self.greedy.is_some(),
+            "measures = \"echoes\" and a greedy part go together"
+        );
+        let Some(greedy) = &self.greedy else { return Ok(()) };
+        ensure!(greedy.sessions > 0, "greedy.sessions is at least 1");
+        ensure!(
+            greedy.does.takes_bytes() == greedy.bytes.is_some_and(|bytes| bytes > 0)
+                && greedy.bytes.is_none_or(|bytes| bytes > 0),
+            "greedy.bytes is at least 1 where sessions send messages or stop reading, and absent otherwise"
+        );
+        // How many echoes are asked for must not depend on who is measured, as it does in a closed loop.
+        let is_open_loop = self
+            .steady
+            .as_ref()
+            .is_some_and(|steady| steady.rate_per_s.is_some() && steady.at_once.is_none());
+        ensure!(is_open_loop, "greedy sessions stand beside steady ones with rate_per_s and without at_once");
+        ensure!(self.tls.is_none(), "greedy sessions have no tls yet");
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEADY: &str = "[steady]\nsessions = 2\nrate_per_s = 10\nsizes = [{ bytes = 64 }]\n";
+
+    fn greedy(measures: &str, greedy: &str, steady: &str) -> Result<Plan> {
+        Plan::parse(&format!("title = \"t\"\nmeasures = \"{measures}\"\n{steady}{greedy}"))
+    }
+
+    #[test]
+    fn greedy_sessions_need_an_open_loop_beside_them_and_bytes_where_they_have_some() {
+        let one = "[greedy]\nsessions = 1\n";
+        let plan = greedy("echoes", &format!("{one}does = \"send_messages\"\nbytes = 64\n"), STEADY);
+        assert_eq!(plan.expect("a plan").greedy.expect("a part").does, Greed::SendMessages);
+        let empty = format!("{one}does = \"send_empty_frames\"\n");
+        assert!(greedy("echoes", &empty, STEADY).is_ok());
+        for (measures, part, steady) in [
+            ("tail", empty.as_str(), STEADY),
+            ("echoes", "", STEADY),
+            ("echoes", &empty, ""),
+            ("echoes", &empty, "[steady]\nsessions = 2\nsizes = [{ bytes = 64 }]\n"),
+            ("echoes", &empty, &format!("{STEADY}at_once = 2\n")),
+            ("echoes", &empty, &format!("tls = \"clients\"\n{STEADY}")),
+            ("echoes", "[greedy]\nsessions = 0\ndoes = \"send_empty_frames\"\n", STEADY),
+            ("echoes", &format!("{empty}bytes = 0\n"), STEADY),
+            ("echoes", &format!("{empty}bytes = 1\n"), STEADY),
+            ("echoes", &format!("{one}does = \"stop_reading\"\n"), STEADY),
+            ("echoes", &format!("{one}does = \"send_messages\"\nbytes = 0\n"), STEADY),
+        ] {
+            assert!(greedy(measures, part, steady).is_err(), "{measures} {part} {steady}");
         }
     }
 }

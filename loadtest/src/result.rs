@@ -27,6 +27,9 @@ pub struct RunResult {
     pub sessions: u64,
     /// From the connect to the echo of the one message.
     pub opening_latency: Option<Percentiles>,
+    /// How the round trips fared beside greedy sessions; absent where there were none.
+    #[serde(default)]
+    pub greedy: Option<GreedyBeside>,
     /// What the processor did in the window; absent if no cores were named.
     pub processor: Option<Processor>,
     /// Resident memory of the proxy's processes at the end of the window, in KiB.
@@ -55,6 +58,30 @@ impl Handshakes {
     /// Share of those with a ticket, 0 to 1.
     pub fn resumed_share(&self) -> f64 {
         self.resumed as f64 / (self.full + self.resumed).max(1) as f64
+    }
+}
+
+/// What steady sessions got beside greedy ones.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct GreedyBeside {
+    /// Echoes that were due in the window, by the plan's rate and seed: the same for every target of a round.
+    pub asked: u64,
+    /// Those of them that came in the window.
+    pub answered: u64,
+    /// Echoes that had not come when the run gave up waiting, seconds after the greedy sessions had ended. Each is among the
+    /// latencies with the time for which it was waited for.
+    pub never_answered: u64,
+    /// Bytes that the sockets of the greedy sessions took; 0 where they only stop reading.
+    pub sent_bytes: u64,
+    /// The frames in them.
+    pub sent_frames: u64,
+}
+
+impl GreedyBeside {
+    /// Echoes asked for, for each one answered: 1 if every one was, and more is worse. Without any answer it is as many as
+    /// were asked for, as if there had been one.
+    pub fn asked_per_answer(&self) -> f64 {
+        self.asked as f64 / self.answered.max(1) as f64
     }
 }
 
@@ -111,10 +138,15 @@ impl Processor {
 }
 
 impl RunResult {
+    /// Messages that a cost is for. Beside greedy sessions it is not for those that are counted.
+    pub fn messages_paid_for(&self) -> Option<f64> {
+        (self.messages > 0 && self.greedy.is_none()).then_some(self.messages as f64)
+    }
+
     /// Busy time of the proxy's core per message, in µs.
     pub fn cost_per_message_us(&self) -> Option<f64> {
         let busy = self.processor.as_ref()?.proxy_busy_us(self.window_s);
-        (self.messages > 0).then(|| busy / self.messages as f64)
+        Some(busy / self.messages_paid_for()?)
     }
 
     /// Busy time of the proxy's core per churned session, in µs.

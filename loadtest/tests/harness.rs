@@ -13,7 +13,7 @@ use ringgate_loadtest::plan::Plan;
 use ringgate_loadtest::result::RunResult;
 use ringgate_loadtest::wire::ACCEPT;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -195,8 +195,35 @@ fn brief(name: &str) -> Plan {
     plan
 }
 
+const GREEDY: [&str; 8] = [
+    "greedy-empty-frames",
+    "greedy-byte-fragments",
+    "greedy-64b-1",
+    "greedy-64b-8",
+    "greedy-16kib-1",
+    "greedy-16kib-8",
+    "greedy-1mib",
+    "greedy-stopped-readers",
+];
+
 const OPENINGS: [&str; 4] =
     ["new-sessions-saturated", "new-sessions-saturated-reset", "new-sessions-named", "new-sessions-policies"];
+
+/// How many echoes are answered, and how soon, depends on the target and the machine, and is nothing to assert.
+fn check_greedy(name: &str, result: &RunResult) {
+    assert_eq!(result.faults, Vec::<String>::new(), "{name}");
+    let greedy = result.greedy.unwrap();
+    assert!(greedy.asked > 0 && greedy.answered <= greedy.asked, "{name}: {greedy:?}");
+    assert_eq!(greedy.sent_bytes > 0, name != "greedy-stopped-readers", "{name}: {greedy:?}");
+    assert!(result.latency.is_some(), "{name}");
+}
+
+#[test]
+fn greedy_sessions_and_those_beside_them_go_to_the_backend_each_as_the_plan_says() {
+    for name in GREEDY {
+        check_greedy(name, &run_plan(backend(), &brief(name)));
+    }
+}
 
 /// A ringgate with the files of a plan; `None` if none was built.
 struct Gateway {
@@ -214,8 +241,13 @@ impl Gateway {
         }
         let folder = std::env::temp_dir().join(format!("ringgate-harness-{name}-{}", std::process::id()));
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let files =
-            GatewayFiles { listener: address, tls_listener: None, backend: backend(), credentials: &folder };
+        let files = GatewayFiles {
+            listener: address,
+            tls_listener: None,
+            backend: backend(),
+            greedy_backend: backend(),
+            credentials: &folder,
+        };
         let config = files.write(&folder, plan).unwrap();
         let child = Command::new(binary)
             .args(["serve", "--config"])
@@ -244,6 +276,15 @@ impl Drop for Gateway {
 }
 
 #[test]
+fn every_plan_with_greedy_sessions_runs_over_a_ringgate_with_two_apis() {
+    for name in GREEDY {
+        let plan = brief(name);
+        let Some(gateway) = Gateway::start(name, &plan) else { return };
+        check_greedy(name, &run_plan(gateway.address, &plan));
+    }
+}
+
+#[test]
 fn every_plan_of_new_sessions_runs_over_a_ringgate_whose_files_are_those_of_the_plan() {
     for name in OPENINGS {
         let plan = brief(name);
@@ -256,6 +297,55 @@ fn every_plan_of_new_sessions_runs_over_a_ringgate_whose_files_are_those_of_the_
         assert_eq!(result.faults, Vec::<String>::new(), "{name}");
         assert!(result.sessions > 0, "{name}");
     }
+}
+
+const BESIDE_GREEDY: &str = "title = \"t\"\nmeasures = \"echoes\"\nwarmup_s = 0\nduration_s = 0.5\n[greedy]\nsessions = 1\n\
+    does = \"send_empty_frames\"\n[steady]\nsessions = 3\nrate_per_s = 500\nsizes = [{ bytes = 64 }]\n";
+
+#[test]
+fn an_echo_that_never_comes_beside_greedy_sessions_is_late_and_no_fault() {
+    let holds_back = proxy(Arc::new(|number, frame, out| {
+        if number < 5 {
+            out.extend(frame);
+        }
+    }));
+    let result = run_plan(holds_back, &Plan::parse(BESIDE_GREEDY).unwrap());
+    let greedy = result.greedy.unwrap();
+    assert_eq!(result.faults, Vec::<String>::new());
+    assert!(greedy.answered <= 15, "five for each session: {greedy:?}");
+    assert!(greedy.never_answered > 100, "{greedy:?}");
+    // It was waited for, and for how long is what is known of its latency.
+    assert!(result.latency.unwrap().p99_us > 1e6, "{:?}", result.latency);
+}
+
+#[test]
+fn a_greedy_session_that_is_ended_is_a_fault() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, backend) = (listener.local_addr().unwrap(), backend());
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            thread::spawn(move || {
+                let mut upstream = TcpStream::connect(backend).unwrap();
+                let (mut from, mut to) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
+                thread::spawn(move || std::io::copy(&mut from, &mut to));
+                let mut buffer = [0; 65_536];
+                let mut is_greedy = false;
+                while let Ok(count @ 1..) = client.read(&mut buffer) {
+                    // Behind its head it is cut.
+                    if is_greedy {
+                        let _ = client.shutdown(Shutdown::Both);
+                        return;
+                    }
+                    is_greedy = buffer.starts_with(b"GET /greedy/");
+                    upstream.write_all(&buffer[..count]).unwrap();
+                }
+            });
+        }
+    });
+    let result = run_plan(address, &Plan::parse(BESIDE_GREEDY).unwrap());
+    assert!(result.faults.iter().any(|fault| fault.contains("a greedy session")), "{:?}", result.faults);
+    assert!(!result.thrown_out.is_empty() && result.greedy.is_none());
 }
 
 /// What came behind a session's head, and the error that it ended with.

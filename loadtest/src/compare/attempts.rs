@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 pub const RINGGATE: &str = "ringgate";
 /// Name of the bare relay.
 pub const FLOOR: &str = "floor";
+/// Targets that see bytes only.
+const BLIND: [&str; 2] = [FLOOR, "haproxy-tcp"];
+/// What the names of peers begin with that greedy rows are compared with: as ringgate they have one loop for all sessions
+/// of a worker, and have to see to it themselves that one does not hold the others up.
+const GREEDY_BASES: [&str; 2] = ["haproxy", "nginx"];
 
 /// A whole comparison: enough to write its report again.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -92,7 +97,16 @@ impl NotCounted {
 impl PlanRun {
     /// What a target has not that the plan asks for; then it is not run.
     pub fn lacks(&self, target: &str) -> Option<&'static str> {
-        (target == FLOOR && self.plan.tls.is_some()).then_some("no TLS")
+        if target == FLOOR && self.plan.tls.is_some() {
+            return Some("no TLS");
+        }
+        // Neither reads a path, by which sessions would go to the one or the other.
+        (BLIND.contains(&target) && self.plan.greedy.is_some()).then_some("one backend only")
+    }
+
+    /// Whether a peer may be the base of a row of this plan.
+    pub fn may_be_base(&self, peer: &str) -> bool {
+        self.plan.greedy.is_none() || GREEDY_BASES.iter().any(|base| peer.starts_with(base))
     }
 }
 

@@ -17,7 +17,13 @@ pub struct Figure {
 
 /// Key of the 99.9th percentile of latency.
 pub const P999: &str = "latency_p999_us";
-/// Key of the same of sessions without TLS beside others with it.
+/// Key of the 99th percentile of latency.
+pub const P99: &str = "latency_p99_us";
+/// Key of the echoes asked for, for each one answered.
+pub const ASKED_PER_ANSWER: &str = "asked_per_answer";
+/// Key of the echoes answered.
+pub const ANSWERED: &str = "echoes_answered";
+/// Key of the 99.9th percentile of sessions without TLS beside others with it.
 pub const PLAIN_P999: &str = "plain_latency_p999_us";
 /// Key of the busy time of the proxy's core per message.
 pub const COST_PER_MESSAGE: &str = "core_us_per_message";
@@ -37,6 +43,8 @@ pub fn key_figure(measures: Measures) -> &'static str {
         Measures::Resident => RESIDENT_FRESH,
         Measures::Tail => P999,
         Measures::PlainTail => PLAIN_P999,
+        Measures::Echoes => ASKED_PER_ANSWER,
+        Measures::EchoP99 => P99,
     }
 }
 
@@ -49,6 +57,8 @@ pub fn key_figure_name(measures: Measures) -> (&'static str, &'static str) {
         Measures::Resident => ("RSS per fresh session", "KiB"),
         Measures::Tail => ("latency p99.9", "µs"),
         Measures::PlainTail => ("latency p99.9 of sessions without TLS", "µs"),
+        Measures::Echoes => ("echoes asked for, for each one answered", "1 is the least"),
+        Measures::EchoP99 => ("latency p99", "µs"),
     }
 }
 
@@ -64,9 +74,10 @@ pub fn figures(result: &RunResult) -> Vec<(Figure, f64)> {
             list.push("sessions_per_busy_s", "sessions per second of a busy core", "/s", 1e6 / cost);
         }
     }
+    list.greedy(result);
     if let Some(processor) = &result.processor {
-        if result.messages > 0 {
-            let cost = processor.proxy_process_us / result.messages as f64;
+        if let Some(messages) = result.messages_paid_for() {
+            let cost = processor.proxy_process_us / messages;
             list.push("process_us_per_message", "process CPU per message", "µs", cost);
         }
         if result.sessions > 0 {
@@ -109,8 +120,8 @@ pub fn figures(result: &RunResult) -> Vec<(Figure, f64)> {
             let busy = processor.proxy_core_busy_us / 1e4 / result.window_s;
             list.push("proxy_core_busy_percent", "proxy core busy", "%", busy);
         }
-        if result.messages > 0 {
-            let ticks = processor.proxy_core_ticks_us / result.messages as f64;
+        if let Some(messages) = result.messages_paid_for() {
+            let ticks = processor.proxy_core_ticks_us / messages;
             list.push("ticks_us_per_message", "busy core by ticks, per message", "µs", ticks);
         }
         list.push("load_core_busy_percent", "load core busy", "%", processor.load_core_busy * 100.0);
@@ -139,6 +150,22 @@ impl List {
         }
     }
 
+    fn greedy(&mut self, result: &RunResult) {
+        let Some(greedy) = &result.greedy else { return };
+        let names = key_figure_name(Measures::Echoes);
+        self.push(ASKED_PER_ANSWER, names.0, names.1, greedy.asked_per_answer());
+        let share = greedy.answered as f64 * 100.0 / greedy.asked.max(1) as f64;
+        self.push(ANSWERED, "answered in the window", "echoes", greedy.answered as f64);
+        self.push("echoes_answered_percent", "of the echoes asked for", "%", share);
+        self.push("echoes_never_answered", "never answered", "echoes", greedy.never_answered as f64);
+        if greedy.sent_bytes > 0 && result.window_s > 0.0 {
+            let mib = greedy.sent_bytes as f64 / result.window_s / f64::from(1 << 20);
+            self.push("greedy_mib_per_s", "greedy sessions' bytes", "MiB/s", mib);
+            let frames = greedy.sent_frames as f64 / result.window_s;
+            self.push("greedy_frames_per_s", "greedy sessions' frames", "/s", frames);
+        }
+    }
+
     fn memory(&mut self, result: &RunResult) {
         let mut states: Vec<&str> = Vec::new();
         for step in &result.memory {
@@ -163,7 +190,7 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::{MemoryStep, Processor};
+    use crate::result::{GreedyBeside, MemoryStep, Processor};
 
     fn value(result: &RunResult, key: &str) -> Option<f64> {
         figures(result).into_iter().find(|(figure, _)| figure.key == key).map(|(_, value)| value)
@@ -202,6 +229,40 @@ mod tests {
         assert_eq!(value(&result, MEMORY_FRESH), Some(7.0));
         assert_eq!(value(&result, "rss_kib_per_session/fresh"), Some(2.0));
         assert_eq!(value(&result, "rss_kib_per_session/after 100 B"), Some(5.0));
+    }
+
+    #[test]
+    fn beside_greedy_sessions_echoes_are_told_and_no_cost_per_message() {
+        let greedy = GreedyBeside {
+            asked: 5_000,
+            answered: 4_000,
+            never_answered: 3,
+            sent_bytes: 12 << 20,
+            sent_frames: 2_097_152,
+        };
+        let mut result = RunResult {
+            window_s: 2.0,
+            messages: 4_000,
+            greedy: Some(greedy),
+            processor: Some(Processor::default()),
+            ..RunResult::default()
+        };
+        for (key, expected) in [
+            (ASKED_PER_ANSWER, Some(1.25)),
+            (ANSWERED, Some(4_000.0)),
+            ("echoes_answered_percent", Some(80.0)),
+            ("echoes_never_answered", Some(3.0)),
+            ("greedy_mib_per_s", Some(6.0)),
+            ("greedy_frames_per_s", Some(1_048_576.0)),
+            (COST_PER_MESSAGE, None),
+            ("process_us_per_message", None),
+        ] {
+            assert_eq!(value(&result, key), expected, "{key}");
+        }
+        // Nobody was answered, and readers that stop send nothing.
+        result.greedy = Some(GreedyBeside { asked: 5_000, never_answered: 5_000, ..GreedyBeside::default() });
+        assert_eq!(value(&result, ASKED_PER_ANSWER), Some(5_000.0));
+        assert_eq!(value(&result, "greedy_mib_per_s"), None);
     }
 
     #[test]

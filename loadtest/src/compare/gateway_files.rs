@@ -1,5 +1,6 @@
-//! The files that ringgate serves a plan by: instance, API, and a policy document where the plan has one.
+//! The files that ringgate serves a plan by: instance, APIs, and a policy document where the plan has one.
 
+use crate::load::greedy;
 use crate::plan::{Plan, Tls};
 use crate::tls::credentials::Credentials;
 use anyhow::{Context, Result};
@@ -14,8 +15,10 @@ pub struct GatewayFiles<'a> {
     pub listener: SocketAddr,
     /// Where it is to speak TLS.
     pub tls_listener: Option<SocketAddr>,
-    /// Where sessions go.
+    /// The backend of every session that is measured.
     pub backend: SocketAddr,
+    /// The backend of greedy sessions.
+    pub greedy_backend: SocketAddr,
     /// Folder of the credentials that it shows, and trusts in a backend.
     pub credentials: &'a Path,
 }
@@ -27,6 +30,9 @@ impl GatewayFiles<'_> {
     /// A file cannot be written.
     pub fn write(&self, folder: &Path, plan: &Plan) -> Result<PathBuf> {
         let mut files = vec![("ringgate.toml", self.instance()), ("catalog/apis/echo.toml", self.echo(plan))];
+        if plan.greedy.is_some() {
+            files.push(("catalog/apis/greedy.toml", self.greedy()));
+        }
         if let Some(document) = &plan.policies {
             files.push(("catalog/policies/apis/echo.xml", document.clone()));
         }
@@ -65,10 +71,17 @@ impl GatewayFiles<'_> {
         } else {
             ("ws", String::new())
         };
-        format!(
-            "display_name = \"Echo\"\nurl = \"{scheme}://{}\"\nsuffix = \"\"\nschemes = [\"ws\", \"wss\"]\n\
-             subscription_required = false\n{trust}",
-            plan.backend_authority(self.backend)
-        )
+        api("Echo", "", &format!("{scheme}://{}", plan.backend_authority(self.backend)), &trust)
     }
+
+    fn greedy(&self) -> String {
+        api("Greedy", greedy::PATH.trim_start_matches('/'), &format!("ws://{}", self.greedy_backend), "")
+    }
+}
+
+fn api(display_name: &str, suffix: &str, url: &str, rest: &str) -> String {
+    format!(
+        "display_name = \"{display_name}\"\nurl = \"{url}\"\nsuffix = \"{suffix}\"\nschemes = [\"ws\", \"wss\"]\n\
+         subscription_required = false\n{rest}"
+    )
 }

@@ -19,7 +19,7 @@ pub struct Row {
     pub measures: Measures,
     /// Key of the figure that it compares.
     pub key: &'static str,
-    /// The peer with the smallest median of that figure.
+    /// The peer with the smallest median of that figure; beside greedy sessions only HAProxy and nginx are looked at.
     pub best_peer: Option<String>,
     /// Every target, in the order of the comparison.
     pub targets: Vec<TargetRow>,
@@ -76,7 +76,8 @@ impl Row {
         comparison.plans.iter().flat_map(|plan| Self::of_plan(comparison, plan)).collect()
     }
 
-    /// One row, and one more for the sessions without TLS where a plan has both.
+    /// One row, and one more for the sessions without TLS where a plan has both, or for the latency of echoes beside greedy
+    /// sessions.
     fn of_plan(comparison: &Comparison, plan: &PlanRun) -> Vec<Self> {
         let (name, title, measures) = (plan.name.clone(), plan.plan.title.clone(), plan.plan.measures);
         let has_both = plan.plan.steady.as_ref().is_some_and(|steady| steady.plain_sessions > 0);
@@ -84,6 +85,10 @@ impl Row {
         if measures == Measures::Tail && has_both {
             let (name, title) = (format!("{name}-plain"), format!("{title}: sessions without TLS"));
             rows.push(Self::of(comparison, plan, name, title, Measures::PlainTail));
+        }
+        if measures == Measures::Echoes {
+            let (name, title) = (format!("{name}-p99"), format!("{title}: latency of the echoes"));
+            rows.push(Self::of(comparison, plan, name, title, Measures::EchoP99));
         }
         rows.insert(0, Self::of(comparison, plan, name, title, measures));
         rows
@@ -97,7 +102,7 @@ impl Row {
         let key = figures::key_figure(measures);
         // Of this row: a comparison may be joined from several.
         let rounds = attempts.iter().map(|attempt| attempt.round + 1).max().unwrap_or(comparison.rounds);
-        let best_peer = best_peer(&targets, key, rounds);
+        let best_peer = best_peer(plan, &targets, key, rounds);
         let bases = targets.clone();
         let base = |name: Option<&str>| bases.iter().find(|base| Some(base.target.as_str()) == name);
         let (best, floor) = (base(best_peer.as_deref()), base(Some(FLOOR)));
@@ -177,11 +182,12 @@ impl FigureRow {
 }
 
 /// The peer with the smallest median. Fixed for the row: the smallest of each round would pick lucky runs. A peer that
-/// counts in less than half of the rounds cannot be it.
-fn best_peer(targets: &[TargetRow], key: &str, rounds: usize) -> Option<String> {
+/// counts in less than half of the rounds cannot be it, nor one that the plan does not compare with.
+fn best_peer(plan: &PlanRun, targets: &[TargetRow], key: &str, rounds: usize) -> Option<String> {
     targets
         .iter()
-        .filter(|target| Comparison::is_peer(&target.target) && target.rounds_counted * 2 >= rounds)
+        .filter(|target| Comparison::is_peer(&target.target) && plan.may_be_base(&target.target))
+        .filter(|target| target.rounds_counted * 2 >= rounds)
         .filter_map(|target| Some((target.figure(key)?.spread.median, &target.target)))
         .min_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, name)| name.clone())

@@ -104,7 +104,7 @@ mod tests {
             .filter(|name| !["sets", "soak"].contains(&name.as_str()))
             .collect();
         files.sort();
-        let sets = ["standard", "short", "overload", "openings", "tls"];
+        let sets = ["standard", "short", "overload", "greedy", "openings", "tls"];
         let mut named: Vec<String> = sets
             .into_iter()
             .flat_map(|set| select(&plans(), &[set.to_owned()]).expect("a set of plans").plans)

@@ -48,6 +48,8 @@ pub(super) struct Targets {
     pub(super) credentials: PathBuf,
     /// Where everything is relayed to.
     pub(super) backend: SocketAddr,
+    /// But for greedy sessions.
+    pub(super) greedy_backend: SocketAddr,
     /// The core of the proxy.
     pub(super) proxy_core: usize,
     /// The core of clients and backend.
@@ -134,6 +136,14 @@ impl Targets {
             let log = self.scratch.join(format!("echo-{index}.log"));
             processes.push(Process::start_server("echo", command, address, &log)?);
         }
+        if plan.greedy.is_some() {
+            // Like greedy sessions themselves (`load::greedy`) it is an ordinary process, behind all that are real-time.
+            let address = self.greedy_backend;
+            let mut command = on_core(self.load_core, &self.loadtest);
+            command.arg("echo").arg("--listen").arg(address.to_string());
+            let log = self.scratch.join("greedy-backend.log");
+            processes.push(Process::start_server("the greedy sessions' backend", command, address, &log)?);
+        }
         Ok(processes)
     }
 
@@ -176,6 +186,7 @@ impl Targets {
             listener: address,
             tls_listener: tls_address,
             backend: self.backend,
+            greedy_backend: self.greedy_backend,
             credentials: &self.credentials,
         };
         let config = files.write(&self.scratch.join(RINGGATE), plan)?;
@@ -200,13 +211,16 @@ impl Targets {
     }
 
     fn start_peer(&self, name: &str, plan: &Plan) -> Result<Running<'_>> {
-        let backend = self.backend.to_string();
-        let environment = [
+        let (backend, greedy_backend) = (self.backend.to_string(), self.greedy_backend.to_string());
+        let mut environment = vec![
             ("PEERS_BACKEND", OsStr::new(&backend)),
             ("PEERS_BACKEND_NAME", OsStr::new(plan.backend_name.as_deref().unwrap_or_default())),
             ("PEERS_BACKEND_TLS", OsStr::new(if plan.tls == Some(Tls::Both) { "1" } else { "" })),
             ("PEERS_TLS", self.credentials.as_os_str()),
         ];
+        if plan.greedy.is_some() {
+            environment.push(("PEERS_GREEDY_BACKEND", OsStr::new(&greedy_backend)));
+        }
         output_of(&self.peers, &["start", name, &self.proxy_core.to_string()], &environment)?;
         let peer = StartedPeer { targets: self, name: name.to_owned() };
         let address = |what: &str| {

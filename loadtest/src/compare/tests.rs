@@ -97,6 +97,43 @@ fn sessions_with_and_without_tls_are_two_rows_each_with_its_own_best_peer() {
 }
 
 #[test]
+fn echoes_beside_greedy_sessions_are_two_rows_whose_base_is_the_better_of_nginx_and_haproxy() {
+    let names = ["ringgate", "floor", "haproxy", "nginx", "haproxy-tcp", "caddy"];
+    let mut comparison = sample::empty(&names, 1);
+    comparison.plans = vec![sample::greedy_plan("greedy-empty-frames")];
+    for (target, answered, p99_us) in [
+        ("ringgate", 2_450, 500_000.0),
+        ("haproxy", 4_900, 8_000.0),
+        ("nginx", 4_800, 4_000.0),
+        ("caddy", 5_000, 1_000.0),
+    ] {
+        comparison.attempts.push(sample::echoes("greedy-empty-frames", target, 0, answered, p99_us));
+    }
+    let rows = Row::all(&comparison);
+    let names: Vec<_> = rows.iter().map(|row| (row.name.as_str(), row.best_peer.as_deref())).collect();
+    assert_eq!(
+        names,
+        [("greedy-empty-frames", Some("haproxy")), ("greedy-empty-frames-p99", Some("nginx"))],
+        "caddy is shown, and is no base"
+    );
+    let ratio = |row: &Row, target: &str| {
+        let figure = row.target(target).and_then(|target| target.figure(row.key)).expect("a figure");
+        figure.to_best_peer.expect("a ratio").median
+    };
+    // Less is better: half as many echoes are a ratio of 2.
+    assert!((ratio(&rows[0], "ringgate") - 2.0).abs() < 1e-9 && ratio(&rows[0], "caddy") < 1.0);
+    assert!((ratio(&rows[1], "ringgate") - 125.0).abs() < 1e-9);
+    for blind in ["floor", "haproxy-tcp"] {
+        assert_eq!(rows[0].target(blind).and_then(|target| target.lacks), Some("one backend only"));
+    }
+    let table = report::table(&comparison);
+    assert!(
+        table.contains("answered") && table.contains("2,450") && table.contains("one backend only"),
+        "{table}"
+    );
+}
+
+#[test]
 fn the_floor_is_not_run_where_there_is_tls_and_its_row_says_why() {
     let mut comparison = sample::empty(&["floor", "nginx"], 1);
     let mut run = plan();

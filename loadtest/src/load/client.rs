@@ -132,6 +132,11 @@ impl Clients {
         self.slots.iter().flatten().map(|client| client.pending.len()).sum()
     }
 
+    /// The moments at which those were to be sent.
+    pub(super) fn intended_of_messages_on_their_way(&self) -> impl Iterator<Item = u64> {
+        self.slots.iter().flatten().flat_map(|client| &client.pending).map(|pending| pending.intended)
+    }
+
     /// A steady session, by any number.
     pub(super) fn steady(&self, number: usize) -> Option<usize> {
         self.steady.get(number.checked_rem(self.steady.len())?).copied()
@@ -410,6 +415,7 @@ impl Client {
                 if self.kind == Kind::Churn {
                     return self.end_visit(pending.intended, figures, close_frame);
                 }
+                figures.record_answer(pending.intended);
                 if self.is_beside_tls {
                     figures.record_plain_round_trip(now.saturating_sub(pending.intended));
                 } else {

@@ -9,8 +9,13 @@ const FAULTS_MAX: usize = 20;
 
 /// Counts and histograms; latencies in nanoseconds.
 pub(super) struct Figures {
+    /// When the window began.
+    since: u64,
     messages: u64,
     sessions: u64,
+    /// Echoes that were due since the window began, and those of them that came.
+    asked: u64,
+    answered: u64,
     latency: Histogram<u64>,
     plain_latency: Histogram<u64>,
     push_latency: Histogram<u64>,
@@ -20,14 +25,27 @@ pub(super) struct Figures {
     faults: Vec<String>,
 }
 
-impl Default for Figures {
-    fn default() -> Self {
+/// What a window came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counts {
+    pub(super) messages: u64,
+    pub(super) sessions: u64,
+    pub(super) asked: u64,
+    pub(super) answered: u64,
+}
+
+impl Figures {
+    /// Of a window that begins now.
+    pub(super) fn since(now: u64) -> Self {
         // 1 µs to 100 s in three digits.
         let histogram =
             || Histogram::new_with_bounds(1_000, 100_000_000_000, 3).expect("bounds that hdrhistogram takes");
         Self {
+            since: now,
             messages: 0,
             sessions: 0,
+            asked: 0,
+            answered: 0,
             latency: histogram(),
             plain_latency: histogram(),
             push_latency: histogram(),
@@ -37,11 +55,24 @@ impl Default for Figures {
             faults: Vec::new(),
         }
     }
-}
 
-impl Figures {
+    /// A steady message was due.
+    pub(super) fn record_ask(&mut self, due: u64) {
+        self.asked += u64::from(due >= self.since);
+    }
+
+    /// Its echo came.
+    pub(super) fn record_answer(&mut self, due: u64) {
+        self.answered += u64::from(due >= self.since);
+    }
+
     pub(super) fn record_round_trip(&mut self, ns: u64) {
         self.messages += 1;
+        self.latency.saturating_record(ns);
+    }
+
+    /// A round trip that did not end while it was waited for.
+    pub(super) fn record_missing(&mut self, ns: u64) {
         self.latency.saturating_record(ns);
     }
 
@@ -87,9 +118,9 @@ impl Figures {
         self.faults.first().map_or("no fault is known", String::as_str)
     }
 
-    /// Messages and sessions.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        (self.messages, self.sessions)
+    pub(super) fn counts(&self) -> Counts {
+        let Self { messages, sessions, asked, answered, .. } = *self;
+        Counts { messages, sessions, asked, answered }
     }
 
     pub(super) fn progress(&self) -> String {

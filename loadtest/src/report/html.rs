@@ -23,6 +23,9 @@ in it; colour says the same. * some runs do not count (see the notes).</li>\
 <li><b>Memory</b>: the slope from the first to the last number of sessions. Slab is the whole machine's, so the sockets of \
 clients and backend are in it, the same for all targets.</li>\
 <li><b>Latency</b> counts from the moment at which a message was to be sent, so a stall counts for all that it delayed.</li>\
+<li><b>Echoes</b> beside greedy sessions: how many were asked for, by how many were answered in the window; 1 is all, and a \
+ratio of 2 is half as many answered as the best peer did. What never came counts in the latency with the time for which it was \
+waited for. The base of these rows is the better of nginx and HAProxy.</li>\
 <li><b>What this does not say</b>: everything runs on one machine over loopback, without a network, a network card or \
 encryption; one core for the proxy; arrival at fixed rates. Absolute figures hold for this machine only.</li></ul>";
 
@@ -128,7 +131,7 @@ fn second_plot(measures: Measures) -> (&'static str, [Series<'static>; 3]) {
         names.map(|(key, name)| Series { key, name, shape: shapes.next().unwrap_or(Shape::Circle) })
     };
     match measures {
-        Measures::CostPerMessage | Measures::Tail => (
+        Measures::CostPerMessage | Measures::Tail | Measures::Echoes | Measures::EchoP99 => (
             "Latency, µs",
             series([("latency_p50_us", "p50"), ("latency_p99_us", "p99"), ("latency_p999_us", "p99.9")]),
         ),

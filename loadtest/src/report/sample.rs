@@ -3,7 +3,7 @@
 use crate::compare::about::{About, Conditions};
 use crate::compare::attempts::{Attempt, Comparison, PlanRun, TargetAbout};
 use crate::plan::Plan;
-use crate::result::{MemoryStep, Percentiles, Processor, RunResult};
+use crate::result::{GreedyBeside, MemoryStep, Percentiles, Processor, RunResult};
 
 /// No plan and no run yet.
 pub(crate) fn empty(targets: &[&str], rounds: usize) -> Comparison {
@@ -41,6 +41,24 @@ pub(crate) fn plan(name: &str, title: &str, measures: &str) -> PlanRun {
     );
     let plan = Plan::parse(&text).expect("a plan");
     PlanRun { name: name.to_owned(), text, plan }
+}
+
+/// A plan with a greedy session in it.
+pub(crate) fn greedy_plan(name: &str) -> PlanRun {
+    let text = "title = \"Echoes beside one that is greedy\"\nmeasures = \"echoes\"\n[steady]\nsessions = 1\n\
+                rate_per_s = 1000\nsizes = [{ bytes = 64 }]\n[greedy]\nsessions = 1\ndoes = \"send_empty_frames\"\n";
+    PlanRun { name: name.to_owned(), text: text.to_owned(), plan: Plan::parse(text).expect("a plan") }
+}
+
+/// A run in which so many of 5,000 echoes were answered.
+pub(crate) fn echoes(plan: &str, target: &str, round: usize, answered: u64, p99_us: f64) -> Attempt {
+    let mut attempt = cost(plan, target, round, 1.0);
+    if let Some(result) = &mut attempt.result {
+        result.messages = answered;
+        result.latency = Some(Percentiles { p99_us, ..Percentiles::default() });
+        result.greedy = Some(GreedyBeside { asked: 5_000, answered, ..GreedyBeside::default() });
+    }
+    attempt
 }
 
 /// A run that costs so many µs per message, and otherwise looks like one.
@@ -114,6 +132,15 @@ pub(crate) fn full() -> Comparison {
                 }
                 comparison.attempts.push(attempt);
             }
+        }
+    }
+    comparison.plans.push(greedy_plan("greedy-empty-frames"));
+    for round in 0..5 {
+        for (target, base) in
+            costs.into_iter().filter(|(target, _)| !["floor", "haproxy-tcp"].contains(target))
+        {
+            let answered = 4_990 - (base * 10.0) as u64;
+            comparison.attempts.push(echoes("greedy-empty-frames", target, round, answered, base * 1_000.0));
         }
     }
     spoil(&mut comparison);

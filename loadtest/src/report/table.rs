@@ -2,13 +2,15 @@
 
 use super::text;
 use crate::compare::attempts::Comparison;
-use crate::compare::figures::{PLAIN_P999, key_figure_name};
+use crate::compare::figures::{ANSWERED, ASKED_PER_ANSWER, PLAIN_P999, key_figure_name};
 use crate::compare::floor_rule::FloorVerdict;
 use crate::compare::rows::{Row, TargetRow};
 use std::fmt::Write;
 
 const HEADS: [&str; 8] =
     ["", "median (min–max)", "to best peer", "to floor", "process", "p50", "p99", "p99.9"];
+/// In place of `process` where echoes are counted.
+const ANSWERED_HEAD: &str = "answered";
 
 /// One block for each row; medians with their spread.
 pub fn table(comparison: &Comparison) -> String {
@@ -24,7 +26,8 @@ pub fn table(comparison: &Comparison) -> String {
 fn block(out: &mut String, row: &Row) {
     let (name, unit) = key_figure_name(row.measures);
     let _ = writeln!(out, "\n{}: {name}, {unit}", row.title);
-    let mut lines: Vec<Vec<String>> = vec![HEADS.iter().map(|&head| head.to_owned()).collect()];
+    let head = |head| if row.key == ASKED_PER_ANSWER && head == "process" { ANSWERED_HEAD } else { head };
+    let mut lines: Vec<Vec<String>> = vec![HEADS.into_iter().map(head).map(str::to_owned).collect()];
     lines.extend(row.targets.iter().map(|target| cells(row, target)));
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
@@ -59,7 +62,13 @@ fn cells(row: &Row, target: &TargetRow) -> Vec<String> {
         return cells;
     };
     let per_session = target.figure("process_us_per_session").filter(|_| row.key.ends_with("per_session"));
-    let process = if per_session.is_some() { "process_us_per_session" } else { "process_us_per_message" };
+    let process = if row.key == ASKED_PER_ANSWER {
+        ANSWERED
+    } else if per_session.is_some() {
+        "process_us_per_session"
+    } else {
+        "process_us_per_message"
+    };
     let latency = if row.key == PLAIN_P999 {
         "plain_latency"
     } else if target.figure("latency_p50_us").is_some() {

@@ -1,0 +1,274 @@
+//! Sessions that take all they can get, beside the steady ones whose echoes are measured.
+//!
+//! They run on a thread of their own that gives way to everyone (`machine::priority`): the steady sessions are served
+//! on time however much is sent here, so that it is the proxy that is measured and not the core they share. Their path
+//! begins with [`PATH`], which proxies have routed to another API and another backend.
+//!
+//! Not here: what the backend does with it (`backend`), and what comes of the steady sessions (`load`).
+
+use crate::machine::priority;
+use crate::plan;
+use crate::plan::Greed;
+use crate::poller::{Poller, Ready, now_ns};
+use crate::wire::{client_frame, head_end, opening};
+use anyhow::{Context, Result, bail};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What the path of a greedy session begins with; behind it stands a path of `backend`.
+pub const PATH: &str = "/greedy";
+
+/// Bytes that one write hands over at least. A sender that gathers its messages sends more of them than one that writes
+/// each by itself, and leaves the core to the backend.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// Longest wait for one opening handshake.
+const OPENING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two looks at whether it is over, in nanoseconds.
+const LOOK_NS: u64 = 5_000_000;
+
+/// What greedy sessions sent; nothing where they only stop reading.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flood {
+    pub(super) bytes: u64,
+    pub(super) frames: u64,
+}
+
+/// Greedy sessions, open.
+#[derive(Debug)]
+pub(super) struct Greedy {
+    begin: Sender<()>,
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<Flood>>>,
+}
+
+impl Greedy {
+    /// Opens them. They do nothing yet.
+    ///
+    /// # Errors
+    /// Why they do not open.
+    pub(super) fn open(plan: plan::Greedy, target: SocketAddr) -> Result<Self> {
+        let (begin, begun) = channel();
+        let (opened, are_open) = channel();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&is_over);
+        let thread = std::thread::spawn(move || serve(plan, target, &opened, &begun, &ends));
+        let greedy = Self { begin, is_over, thread: Some(thread) };
+        match are_open.recv() {
+            Ok(()) => Ok(greedy),
+            Err(_) => Err(greedy.join().err().context("greedy sessions did not open")?),
+        }
+    }
+
+    /// Lets them begin.
+    pub(super) fn begin(&self) {
+        // Where the thread has ended, `join` says why.
+        let _ = self.begin.send(());
+    }
+
+    /// Tells them to end, and does not wait for it.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// What they sent.
+    ///
+    /// # Errors
+    /// A session did not last until it was told to end.
+    pub(super) fn join(mut self) -> Result<Flood> {
+        let thread = self.thread.take().context("it is joined once")?;
+        thread.join().unwrap_or_else(|_| bail!("the greedy sessions' thread failed"))
+    }
+}
+
+impl Drop for Greedy {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The thread: opens, waits for the word, and goes on until it is over.
+fn serve(
+    plan: plan::Greedy,
+    target: SocketAddr,
+    opened: &Sender<()>,
+    begun: &Receiver<()>,
+    is_over: &AtomicBool,
+) -> Result<Flood> {
+    priority::give_way().context("greedy sessions cannot give way")?;
+    let frames = Frames::of(plan);
+    let opening = opening(&target.to_string(), &path(plan));
+    let mut sessions = (0..plan.sessions)
+        .map(|_| Session::open(target, &opening).context("a greedy session did not open"))
+        .collect::<Result<Vec<_>>>()?;
+    let _ = opened.send(());
+    // The run failed before its window.
+    if begun.recv().is_err() {
+        return Ok(Flood::default());
+    }
+    let poller = Poller::new()?;
+    for (key, session) in sessions.iter_mut().enumerate() {
+        match plan.does {
+            // It asks for its push, and never looks at its socket again.
+            Greed::StopReading => session.write(&frames)?,
+            Greed::SendEmptyFrames | Greed::SendByteFragments | Greed::SendMessages => {
+                session.stream.set_nonblocking(true)?;
+                poller.add(&session.stream, key as u64, true)?;
+            }
+        }
+    }
+    let mut ready: Vec<Ready> = Vec::new();
+    while !is_over.load(Ordering::Relaxed) {
+        poller.wait(now_ns() + LOOK_NS, &mut ready)?;
+        for event in ready.drain(..) {
+            let session = &mut sessions[event.key as usize];
+            if event.is_readable {
+                session.drop_what_came()?;
+            }
+            if event.is_writable {
+                session.write(&frames)?;
+            }
+        }
+    }
+    if plan.does == Greed::StopReading {
+        return Ok(Flood::default());
+    }
+    let bytes = sessions.iter().map(|session| session.bytes).sum();
+    Ok(Flood { bytes, frames: bytes / frames.each as u64 })
+}
+
+/// Where a greedy session goes.
+fn path(plan: plan::Greedy) -> String {
+    match plan.does {
+        Greed::SendEmptyFrames | Greed::SendByteFragments | Greed::SendMessages => format!("{PATH}/sink"),
+        Greed::StopReading => format!("{PATH}/flood?bytes={}&asked=1", plan.bytes.unwrap_or_default()),
+    }
+}
+
+/// What a session sends: a beginning once, and a block again and again.
+#[derive(Debug)]
+struct Frames {
+    first: Vec<u8>,
+    block: Vec<u8>,
+    /// Bytes of one frame with its header.
+    each: usize,
+}
+
+impl Frames {
+    fn of(plan: plan::Greedy) -> Self {
+        let (first, frame) = match plan.does {
+            Greed::SendEmptyFrames => (Vec::new(), client_frame(0x82, &[])),
+            // RFC 6455 §5.4: a fragment without FIN begins a message, and those with opcode 0 go on with it.
+            Greed::SendByteFragments => (client_frame(0x02, &[0]), client_frame(0x00, &[0])),
+            Greed::SendMessages => (Vec::new(), client_frame(0x82, &vec![0; plan.bytes.unwrap_or_default()])),
+            // Any message is the sign to push.
+            Greed::StopReading => (Vec::new(), client_frame(0x82, &[0])),
+        };
+        let copies = match plan.does {
+            Greed::StopReading => 1,
+            Greed::SendEmptyFrames | Greed::SendByteFragments | Greed::SendMessages => {
+                WRITE_BYTES.div_ceil(frame.len())
+            }
+        };
+        Self { first, block: frame.repeat(copies), each: frame.len() }
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    stream: TcpStream,
+    /// Bytes that the socket took.
+    bytes: u64,
+}
+
+impl Session {
+    fn open(target: SocketAddr, opening: &[u8]) -> Result<Self> {
+        let mut stream = TcpStream::connect_timeout(&target, OPENING_PATIENCE)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(OPENING_PATIENCE))?;
+        stream.write_all(opening)?;
+        let mut head = Vec::new();
+        let mut byte = [0; 1];
+        // One by one, so that nothing behind the head is taken: few sessions, and before the window.
+        while head_end(&head).is_none() {
+            stream.read_exact(&mut byte)?;
+            head.extend_from_slice(&byte);
+        }
+        if !head.starts_with(b"HTTP/1.1 101 ") {
+            bail!("refused: {}", String::from_utf8_lossy(&head).lines().next().unwrap_or_default());
+        }
+        Ok(Self { stream, bytes: 0 })
+    }
+
+    /// Writes once, from where the last write ended to the end of the block.
+    fn write(&mut self, frames: &Frames) -> Result<()> {
+        let first = frames.first.len() as u64;
+        let rest = match self.bytes.checked_sub(first) {
+            None => &frames.first[self.bytes as usize..],
+            Some(behind) => &frames.block[(behind % frames.block.len() as u64) as usize..],
+        };
+        match self.stream.write(rest) {
+            Ok(count) => self.bytes += count as u64,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error).context("a greedy session ended by itself"),
+        }
+        Ok(())
+    }
+
+    /// A sink sends nothing. What comes is the proxy's, and an end is told apart from it.
+    fn drop_what_came(&mut self) -> Result<()> {
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => bail!("a greedy session was ended by the proxy"),
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
+            Err(error) => Err(error).context("a greedy session broke"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{FrameReader, Part};
+
+    fn plan(does: Greed, bytes: Option<usize>) -> plan::Greedy {
+        plan::Greedy { sessions: 1, does, bytes }
+    }
+
+    /// First bytes and lengths of the frames that a session sends in the beginning and one block.
+    fn sent(plan: plan::Greedy) -> (Vec<(u8, u64)>, Frames) {
+        let frames = Frames::of(plan);
+        let (mut reader, mut headers) = (FrameReader::default(), Vec::new());
+        reader.read(&[frames.first.as_slice(), &frames.block].concat(), |part| {
+            if let Part::Header { first, len, .. } = part {
+                headers.push((first, len));
+            }
+        });
+        assert!(reader.is_between_frames(), "a block ends with a frame");
+        (headers, frames)
+    }
+
+    #[test]
+    fn each_sort_sends_the_frames_it_is_named_for() {
+        let (empty, frames) = sent(plan(Greed::SendEmptyFrames, None));
+        assert!(empty.iter().all(|frame| *frame == (0x82, 0)));
+        assert!(frames.each == 6 && frames.block.len() >= WRITE_BYTES);
+        let (fragments, frames) = sent(plan(Greed::SendByteFragments, None));
+        assert_eq!(fragments[0], (0x02, 1));
+        assert!(fragments[1..].iter().all(|frame| *frame == (0x00, 1)), "no FIN, ever");
+        assert!(frames.each == 7 && fragments.len() > 9_000);
+        for bytes in [64, 16_384, 1 << 20] {
+            let (messages, frames) = sent(plan(Greed::SendMessages, Some(bytes)));
+            assert!(messages.iter().all(|frame| *frame == (0x82, bytes as u64)));
+            assert_eq!(frames.block.len() / frames.each, messages.len());
+        }
+        assert_eq!(sent(plan(Greed::StopReading, Some(1_000))).0, [(0x82, 1)]);
+    }
+}
