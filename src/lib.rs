@@ -8,8 +8,6 @@ extern crate self as ringgate;
 
 pub mod limits;
 
-pub mod files;
-
 // The shell that opens sessions, and the core that it asks.
 pub mod front;
 
@@ -33,12 +31,10 @@ pub mod ring;
 pub mod session;
 
 // What runs once per process.
+pub mod process;
+
 pub mod control;
 
 pub mod observe;
-
-pub mod telemetry;
-
-pub mod daemon;
 
 pub mod cli;

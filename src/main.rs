@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use ringgate::cli::Cli;
-use ringgate::telemetry;
+use ringgate::process::log;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -10,11 +10,11 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    if let Err(error) = telemetry::start() {
+    if let Err(error) = log::start() {
         let _ = writeln!(io::stderr(), "ringgate: cannot start the thread that writes the log: {error}");
         return ExitCode::FAILURE;
     }
     let code = Cli::parse().run();
-    telemetry::finish();
+    log::finish();
     code
 }

@@ -74,7 +74,7 @@ fn two_thousand_sessions_get_their_own_messages_back() {
 
 /// The test holds five descriptors for each session in this one process.
 fn rlimit_for(descriptors: usize) {
-    let limit = ringgate::daemon::open_files::raise_open_files().unwrap();
+    let limit = ringgate::process::open_files::raise_open_files().unwrap();
     assert!(
         limit > descriptors as u64 + 500,
         "this test needs {descriptors} open files; the limit is {limit}"

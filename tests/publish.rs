@@ -336,7 +336,7 @@ fn publishing_in_a_loop_loses_no_session_and_no_handshake() {
     /// Clients that open a session and close it, one after the other.
     const STORM: u64 = 64;
     const PUBLISHES: u32 = 500;
-    let limit = ringgate::daemon::open_files::raise_open_files().unwrap();
+    let limit = ringgate::process::open_files::raise_open_files().unwrap();
     assert!(limit > 5 * (SESSIONS + STORM) + 500, "this test needs more open files than {limit}");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let backend = runtime.block_on(tokio_echo());

@@ -75,7 +75,7 @@ const PRINTING_MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "d
 /// Modules that may name standard error and output: the log itself, and what runs once and ends.
 const MAY_NAME_STANDARD_STREAMS: [&str; 8] = [
     "src/main.rs",
-    "src/telemetry.rs",
+    "src/process/log.rs",
     "src/cli/check.rs",
     "src/cli/catalogue.rs",
     "src/cli/subscription.rs",
@@ -429,7 +429,7 @@ fn prints(file: &str, source: &str) -> Vec<Violation> {
         let is_macro = tokens.get(index + 1).is_some_and(|(token, _)| *token == Token::Sign('!'));
         let is_print = is_macro && PRINTING_MACROS.contains(&word);
         if is_print || (matches!(word, "stderr" | "stdout") && !may_name) {
-            let what = format!("`{word}` in what serves: say it by `telemetry`");
+            let what = format!("`{word}` in what serves: say it by `process::log`");
             found.push(Violation { file: file.to_owned(), line: *line, what });
         }
     }

@@ -1,6 +1,6 @@
 //! Tiers and units of Azure API Management, as presets of how many sessions an instance holds.
 //!
-//! Not here: the table itself (`limits`), and whether the host has the open files for them (`daemon::open_files`).
+//! Not here: the table itself (`limits`), and whether the host has the open files for them (`process::open_files`).
 
 use core::fmt;
 

@@ -10,14 +10,14 @@ use crate::control::publisher::Publisher;
 use crate::control::signals::{Requests, StopRequest, StopSignals};
 use crate::control::status::StatusPage;
 use crate::control::store;
-use crate::daemon::fatal::end_process_on_panic;
-use crate::daemon::open_files::{open_files_max, raise_open_files};
-use crate::files::watchdog::Watchdog;
 use crate::limits::{CATALOG_UPKEEP, CUT_MS, DRAIN_OVERTIME_MS, FILE_PATIENCE, open_files_reserve};
 use crate::observe::Observed;
 use crate::observe::publishes::LastPublish;
 use crate::observe::text::log_lines;
-use crate::telemetry;
+use crate::process::fatal::end_process_on_panic;
+use crate::process::files::watchdog::Watchdog;
+use crate::process::log;
+use crate::process::open_files::{open_files_max, raise_open_files};
 use anyhow::{Context, Result, bail};
 use rustls::pki_types::UnixTime;
 use std::fmt::Write as _;
@@ -34,7 +34,7 @@ pub fn run(config: Option<&Path>) -> ExitCode {
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            telemetry::say(&format!("ringgate: {error:#}"));
+            log::say(&format!("ringgate: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -93,7 +93,7 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
         .map(|(listener, hosts)| StatusPage::start(&handle, listener, hosts, instance.observed()))
         .transpose()
         .context("cannot serve the status page")?;
-    telemetry::print(&announcement(&instance, &instance_config, status.as_ref(), &what_is_open));
+    log::print(&announcement(&instance, &instance_config, status.as_ref(), &what_is_open));
     wait_for_end(&mut instance, publisher, look_requests, &mut signals, instance_config.drain_s).await
 }
 
@@ -131,7 +131,7 @@ fn bind_status(address: SocketAddr) -> Result<TcpListener, StartError> {
 async fn report_on_request(mut requests: Requests, observed: Observed) {
     loop {
         requests.next().await;
-        telemetry::say(&log_lines(&observed));
+        log::say(&log_lines(&observed));
     }
 }
 
@@ -184,16 +184,16 @@ async fn wait_for_end(
     }
     // What changes from here on is of nobody's concern.
     drop(publisher);
-    telemetry::say(&format!("draining for at most {drain_s} s; a second signal ends at once"));
+    log::say(&format!("draining for at most {drain_s} s; a second signal ends at once"));
     instance.drain();
     let patience = Duration::from_millis(drain_s * 1000 + DRAIN_OVERTIME_MS);
     loop {
         tokio::select! {
             ended = tokio::time::timeout(patience, instance.ended()) => {
                 match ended {
-                    Ok(Ok(())) => telemetry::say("drained"),
+                    Ok(Ok(())) => log::say("drained"),
                     Ok(Err(message)) => bail!(message),
-                    Err(_) => telemetry::say("drained; openings that were still in progress are cut"),
+                    Err(_) => log::say("drained; openings that were still in progress are cut"),
                 }
                 return Ok(());
             }
@@ -202,7 +202,7 @@ async fn wait_for_end(
                     // Openings in progress are not waited for.
                     instance.cut();
                     let _ = tokio::time::timeout(Duration::from_millis(CUT_MS), instance.ended()).await;
-                    telemetry::say("ended at once");
+                    log::say("ended at once");
                     return Ok(());
                 }
                 StopRequest::Drain => {}

@@ -3,8 +3,8 @@
 //! Not here: counting them, which a relay does itself (`broken_invariants`, and `bug` among the terminations).
 
 use crate::admission::places::HolderKind;
+use crate::process::log::limited;
 use crate::relay::{BugReport, BugReports};
-use crate::telemetry::limited;
 
 /// Logs reports until the last relay is gone.
 pub(super) async fn log_bugs(mut reports: BugReports) {

@@ -26,8 +26,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until};
 
 use super::store::{folders_of, is_catalog_file, is_catalog_folder, metadata};
-use crate::files::watchdog::attempt;
 use crate::limits::{CATALOG_GATHER_MAX, CATALOG_LOOK_INTERVAL, CATALOG_QUIET};
+use crate::process::files::watchdog::attempt;
 
 /// Bytes of the kernel's events that are taken at a time, on the stack. An event with the longest name takes 272.
 const EVENTS_BYTES: usize = 4 * 1024;

@@ -23,7 +23,7 @@ use tokio_tungstenite::accept_async_with_config;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::telemetry::limited;
+use crate::process::log::limited;
 
 /// Largest message, and largest frame, in bytes, that the built-in echo backend takes. Over it: it
 /// drops the connection, without a Close.

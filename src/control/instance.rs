@@ -9,9 +9,6 @@ use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
 use crate::control::binding::bind_patiently;
 use crate::control::bug_log::log_bugs;
 use crate::control::resolver::Resolver;
-use crate::daemon::cores::{CoreIndex, pin_current_thread, usable_cores};
-use crate::daemon::open_files::{Asked, TooManySessions, fit, raise_open_files};
-use crate::daemon::scheduling::{give_way, shorten_slice};
 use crate::front::budgets::Budgets;
 use crate::front::listener::bind_group;
 use crate::front::socket::Socket;
@@ -20,6 +17,9 @@ use crate::limits::{REVOCATION_SPREAD_MS_MAX, REVOKED_SESSIONS_PER_S, open_files
 use crate::observe::figures::Lookups;
 use crate::observe::publishes::Publishes;
 use crate::observe::{Counters, Observed};
+use crate::process::cores::{CoreIndex, pin_current_thread, usable_cores};
+use crate::process::open_files::{Asked, TooManySessions, fit, raise_open_files};
+use crate::process::scheduling::{give_way, shorten_slice};
 use crate::relay::{BugReporter, Mailbox, Message, Relay, RelayLimits, Relays, bug_reports};
 use crate::ring::probe::{ProbeError, probe};
 use crate::ring::{KernelRing, RingError};
@@ -248,7 +248,7 @@ impl Instance {
             let end = match result {
                 Ok(Ok(())) => ThreadEnd::Done,
                 Ok(Err(message)) => ThreadEnd::Failed(message),
-                // In service a panic has ended the process by now (`daemon::fatal`).
+                // In service a panic has ended the process by now (`process::fatal`).
                 Err(_) => ThreadEnd::Failed(format!("{label} panicked")),
             };
             // Nobody listens any more if the instance was dropped.

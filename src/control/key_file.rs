@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 use crate::catalog::key_secret::{KeySecret, SECRET_BYTES};
 use crate::catalog::subscription_key::KeyHasher;
 use crate::catalog::{Fault, Snapshot};
-use crate::files::{read_small, reason};
 use crate::limits::KEY_FILE_BYTES_MAX;
+use crate::process::files::{read_small, reason};
 
 /// Bits of a mode that let anybody but the owner in.
 const FOR_OTHERS: u32 = 0o077;

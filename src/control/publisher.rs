@@ -10,7 +10,7 @@
 //! with, which it holds.
 //!
 //! A file system that does not answer holds the looker. After a while another one goes on with everything else, what hangs
-//! being a fault of whoever needs it; the status page names it ([`watchdog`](crate::files::watchdog)).
+//! being a fault of whoever needs it; the status page names it ([`watchdog`](crate::process::files::watchdog)).
 //!
 //! Not here: what is looked at, and when (`looker`), what a publish means to sessions (`instance`).
 
@@ -20,10 +20,10 @@ use tokio::time::Instant;
 use super::instance::Instance;
 use super::looker::{Found, Looker, Outcome, Served, Source};
 use crate::catalog::timestamp::Timestamp;
-use crate::daemon::fatal::end_this_thread_only;
-use crate::files::watchdog::Watchdog;
 use crate::limits::{CATALOG_LOOK_INTERVAL, FAULTS_TOLD_MAX, FILE_PATIENCE};
 use crate::observe::publishes::LastPublish;
+use crate::process::fatal::end_this_thread_only;
+use crate::process::files::watchdog::Watchdog;
 
 /// Takes up the changes of one instance's files.
 #[derive(Debug)]

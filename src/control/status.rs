@@ -22,7 +22,7 @@ use crate::limits::{
 };
 use crate::observe::Observed;
 use crate::observe::text::page;
-use crate::telemetry::limited;
+use crate::process::log::limited;
 use bytes::{Bytes, BytesMut};
 use rustls::pki_types::UnixTime;
 use std::collections::VecDeque;

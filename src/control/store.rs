@@ -20,9 +20,9 @@ use crate::catalog::named_value::NAMED_VALUES_FILE;
 use crate::catalog::{
     CatalogFiles, Fault, InstanceConfig, Name, Revision, Snapshot, compile, parse_instance,
 };
-use crate::files::watchdog::attempt;
-use crate::files::{Unreadable, read_small, reason};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
+use crate::process::files::watchdog::attempt;
+use crate::process::files::{Unreadable, read_small, reason};
 
 /// Folders of entities. The first must be there.
 const ENTITY_FOLDERS: [&str; 5] = ["apis", "gateways", "products", "subscriptions", "version-sets"];

@@ -6,7 +6,7 @@ use super::socket::Socket;
 use super::turn_away::turn_away;
 use crate::limits::{ACCEPT_PAUSE_MS, DRAIN_ACCEPT_FAILURES_MAX};
 use crate::observe::counters::add;
-use crate::telemetry::limited;
+use crate::process::log::limited;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;

@@ -4,7 +4,7 @@ use super::counters::{About, Counters, Kind, Label, OF_WORKERS, OfWorkers};
 use super::publishes::Publishes;
 use crate::front::budgets::Budgets;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
-use crate::telemetry;
+use crate::process::log;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -193,7 +193,7 @@ const OF_INSTANCE: &[OfInstance] = &[
             kind: Kind::Counter,
             unit: "lines",
         },
-        read: |_| telemetry::log_lines_dropped(),
+        read: |_| log::log_lines_dropped(),
     },
     OfInstance {
         about: About {

@@ -749,8 +749,8 @@ mod tests {
     #[cfg_attr(miri, ignore = "starts processes")]
     fn dropping_what_the_kernel_reads_aborts() {
         for child in ["child_drops_a_queue_in_flight", "child_drops_a_queue_that_lends"] {
-            let ended = crate::daemon::fatal::child::run(&format!("ring::send_queue::tests::{child}"));
-            assert!(crate::daemon::fatal::child::is_aborted(&ended), "{child}: {:?}", ended.status);
+            let ended = crate::process::fatal::child::run(&format!("ring::send_queue::tests::{child}"));
+            assert!(crate::process::fatal::child::is_aborted(&ended), "{child}: {:?}", ended.status);
         }
     }
 }

@@ -23,8 +23,8 @@ use super::listener::ALPN_HTTP_1_1;
 use super::peer_certificate::PeerCertificate;
 use crate::catalog::BackendHost;
 use crate::catalog::tls::BackendTls;
-use crate::files::Unreadable;
-use crate::files::watchdog::attempt;
+use crate::process::files::Unreadable;
+use crate::process::files::watchdog::attempt;
 
 /// The files of the system's authorities, as faults name them.
 const SYSTEM_STORE: &str = "the system's store";

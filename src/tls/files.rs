@@ -22,9 +22,9 @@ use rustls::sign::CertifiedKey;
 
 use super::peer_certificate::PeerCertificate;
 use crate::catalog::tls::CertificateFiles;
-use crate::files::watchdog::attempt;
-use crate::files::{SmallFile, Unreadable, read_small};
 use crate::limits::TLS_FILE_BYTES_MAX;
+use crate::process::files::watchdog::attempt;
+use crate::process::files::{SmallFile, Unreadable, read_small};
 
 /// What is wrong with a file.
 #[derive(Debug)]

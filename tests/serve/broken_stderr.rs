@@ -242,11 +242,11 @@ const PANICS: &str = "RINGGATE_TEST_PANICS";
 fn a_panic_is_logged_as_one_line_and_waits_for_nobody() {
     const NAME: &str = "broken_stderr::a_panic_is_logged_as_one_line_and_waits_for_nobody";
     if std::env::var_os(PANICS).is_some() {
-        ringgate::telemetry::start().unwrap();
+        ringgate::process::log::start().unwrap();
         let panics = std::thread::Builder::new().name("worker".to_owned());
         let panics = panics.spawn(|| panic!("said\nforged {}", 7)).unwrap();
         assert!(panics.join().is_err());
-        return ringgate::telemetry::finish();
+        return ringgate::process::log::finish();
     }
     let command = || {
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -256,7 +256,10 @@ fn a_panic_is_logged_as_one_line_and_waits_for_nobody() {
     };
     let said = String::from_utf8(command().output().unwrap().stderr).unwrap();
     let line = said.lines().find(|line| line.contains("thread worker panicked at ")).expect(&said);
-    assert!(line.contains(" ERROR ringgate::telemetry: ") && line.ends_with("\"said\\nforged 7\""), "{said}");
+    assert!(
+        line.contains(" ERROR ringgate::process::log: ") && line.ends_with("\"said\\nforged 7\""),
+        "{said}"
+    );
     for broken in Broken::ALL {
         let (stderr, _reader) = broken.open();
         let mut child = command().stderr(stderr).spawn().unwrap();

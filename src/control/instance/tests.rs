@@ -5,7 +5,7 @@ use crate::admission::places::Holder;
 use crate::catalog::Name;
 use crate::control::looker::Start;
 use crate::control::store;
-use crate::daemon::fatal::child;
+use crate::process::fatal::child;
 use crate::relay::{FaultyRecords, NewSession};
 use crate::session::{Cause, Phase, SessionLimits};
 use crate::tls::record::Records;

@@ -549,7 +549,7 @@ fn reports_without_room_are_counted_and_hold_nothing_up() {
     bench.check_neighbour();
 }
 
-/// What concerns more than one session is a panic, in every build: it ends the process (`daemon::fatal`).
+/// What concerns more than one session is a panic, in every build: it ends the process (`process::fatal`).
 #[test]
 fn a_broken_ring_is_a_panic_and_no_sessions_end() {
     type Violation = (&'static str, fn(&mut Bench));

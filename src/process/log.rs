@@ -11,7 +11,7 @@
 //!
 //! Not here: counters (`observe`).
 
-pub mod log;
+pub mod queue;
 pub mod repeats;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -26,7 +26,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::limits::{LOG_BYTES_MAX, LOG_ENTRIES_MAX, LOG_FLUSH_PATIENCE};
-use log::{Descriptor, Log, Room};
+use queue::{Descriptor, Log, Room};
 
 /// The environment variable with the filter of the log.
 const FILTER_VARIABLE: &str = "RINGGATE_LOG";
@@ -118,7 +118,7 @@ fn line(level: &str, message: &str) -> String {
     let mut line = String::new();
     // Without a time it still says what it has to say.
     let _ = SystemTime.format_time(&mut Writer::new(&mut line));
-    line.push_str(&format!(" {level:>5} ringgate::telemetry: {message}\n"));
+    line.push_str(&format!(" {level:>5} ringgate::process::log: {message}\n"));
     line
 }
 
@@ -131,7 +131,7 @@ macro_rules! limited {
     ($level:ident, $api:expr, $message:literal $(, $($fields:tt)+)?) => {{
         let api: Option<&str> = $api;
         if tracing::enabled!(tracing::Level::$level)
-            && let Some(told) = $crate::telemetry::repeats::happened(tracing::Level::$level, $message, api)
+            && let Some(told) = $crate::process::log::repeats::happened(tracing::Level::$level, $message, api)
         {
             tracing::event!(tracing::Level::$level, api, times = told.times, $($($fields)+,)? $message);
         }

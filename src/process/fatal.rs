@@ -9,10 +9,10 @@
 //! One thread is excepted ([`end_this_thread_only`]): the one that reads and compiles the files of a catalogue. It changes nothing
 //! that others share, and hands over its result when that is whole. A catalogue that makes it panic must not end open sessions.
 //!
-//! Not here: how a panic is logged (`telemetry`), and a session's or an opening's broken invariant, which ends that one only
+//! Not here: how a panic is logged (`process::log`), and a session's or an opening's broken invariant, which ends that one only
 //! (`session::invariant`).
 
-use crate::telemetry;
+use super::log;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -43,8 +43,8 @@ pub fn end_process_on_panic() {
             }
         }
         tell(panic);
-        telemetry::say("ringgate: that is a bug: the process ends, and its sessions with it");
-        telemetry::finish();
+        log::say("ringgate: that is a bug: the process ends, and its sessions with it");
+        log::finish();
         std::process::abort()
     }));
 }
@@ -61,7 +61,7 @@ pub(crate) mod child {
 
     /// What a serving process does before anything can panic.
     pub(crate) fn begin() {
-        crate::telemetry::start().expect("a thread for the log");
+        crate::process::log::start().expect("a thread for the log");
         super::end_process_on_panic();
     }
 
@@ -183,11 +183,11 @@ mod tests {
             "child_panics_in_a_task_of_the_control_thread",
             "child_panics_in_blocking_work_of_the_control_thread",
         ] {
-            let ended = run(&format!("daemon::fatal::tests::{child}"));
+            let ended = run(&format!("process::fatal::tests::{child}"));
             let told = stderr(&ended);
             assert!(is_aborted(&ended), "{child}: {:?}, {told}", ended.status);
             assert!(told.contains(" panicked at ") && told.contains("an invariant"), "{child}: {told}");
-            assert!(told.contains("src/daemon/fatal.rs:"), "{child}: {told}");
+            assert!(told.contains("src/process/fatal.rs:"), "{child}: {told}");
         }
     }
 
@@ -200,13 +200,13 @@ mod tests {
             panic!("a catalogue")
         });
         assert!(ended.join().is_err());
-        crate::telemetry::finish();
+        crate::process::log::finish();
     }
 
     #[test]
     #[cfg_attr(miri, ignore = "starts processes")]
     fn a_panic_of_a_thread_that_shares_nothing_ends_that_thread_only() {
-        let ended = run("daemon::fatal::tests::child_panics_on_a_thread_that_shares_nothing");
+        let ended = run("process::fatal::tests::child_panics_on_a_thread_that_shares_nothing");
         let told = stderr(&ended);
         assert!(ended.status.success(), "{:?}, {told}", ended.status);
         assert!(told.contains(" panicked at ") && told.contains("a catalogue"), "{told}");
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "starts processes")]
     fn the_last_lines_name_the_thread_and_say_what_becomes_of_the_process() {
-        let told = stderr(&run("daemon::fatal::tests::child_panics_on_a_thread"));
+        let told = stderr(&run("process::fatal::tests::child_panics_on_a_thread"));
         let mut lines = told.lines();
         let line = lines.find(|line| line.contains("thread relay-7 panicked at ")).unwrap_or_default();
         assert!(line.ends_with(r#": "an invariant\nof a thread""#), "{told}");
@@ -239,7 +239,7 @@ mod tests {
             ("a pipe without a reader", Stdio::from(without_reader)),
             ("a pipe that nobody reads", Stdio::from(nobody_writes)),
         ] {
-            let ended = run_with("daemon::fatal::tests::child_panics_on_a_thread", standard_error);
+            let ended = run_with("process::fatal::tests::child_panics_on_a_thread", standard_error);
             assert!(is_aborted(&ended), "{what}: {:?}", ended.status);
         }
         drop(unread);

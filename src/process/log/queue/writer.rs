@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Entry, Output, Shared, Upkeep, count_lines};
-use crate::telemetry::line;
+use crate::process::log::line;
 
 /// Bytes that are written at once; a longer text is written by itself. A pipe takes so many in one piece (PIPE_BUF, pipe(7)), so
 /// that lines of other processes on the same pipe do not come in between.

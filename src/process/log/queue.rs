@@ -6,7 +6,7 @@
 //!
 //! `tracing-appender` has such a queue too. It does not say what it dropped, bounds no bytes, and prints and waits when it ends.
 //!
-//! Not here: what is logged and how a line looks (`telemetry`).
+//! Not here: what is logged and how a line looks (`process::log`).
 
 mod writer;
 
@@ -21,7 +21,7 @@ use crossbeam_queue::ArrayQueue;
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::time::Instant;
 
-use crate::daemon::scheduling::give_way;
+use crate::process::scheduling::give_way;
 use writer::Writer;
 
 /// What a log writes to.
