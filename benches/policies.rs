@@ -20,12 +20,12 @@ use ringgate::catalog::given_key::GivenKey;
 use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::timestamp::Timestamp;
 use ringgate::catalog::{CatalogFiles, Snapshot, compile};
-use ringgate::front::policy_guards::PolicyGuards;
 use ringgate::http1::{RequestHead, Target};
 use ringgate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use ringgate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
 use ringgate::policy::guards::Guards;
 use ringgate::policy::machine::{Severity, Surroundings, Turn, start};
+use ringgate::shared_counts::policy_guards::PolicyGuards;
 
 #[derive(Default)]
 struct Worker(PolicyGuards);

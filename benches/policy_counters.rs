@@ -5,8 +5,8 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringgate::front::policy_counters::SharedCounters;
 use ringgate::policy::counters::{Ask, CounterFamily, CounterKeys, Counters as _, Rate, Whose};
+use ringgate::shared_counts::policy_counters::SharedCounters;
 
 const RATE: Rate = Rate { calls: u64::MAX, period_ms: 60_000 };
 

@@ -1,6 +1,6 @@
 //! Who gets in: proof of admission, given back when it is dropped.
 //!
-//! Not here: when an opening takes its places, and the maps of source networks and of slots, which need a lock (`front`); the words
+//! Not here: when an opening takes its places, and the maps of source networks and of slots, which need a lock (`shared_counts`); the words
 //! of a refusal (`session::termination`).
 
 mod count;

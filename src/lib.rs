@@ -23,6 +23,8 @@ pub mod policy;
 
 pub mod admission;
 
+pub mod shared_counts;
+
 // The shell that carries sessions, and the core that it drives.
 pub mod relay;
 

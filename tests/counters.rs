@@ -12,9 +12,9 @@ mod support;
 mod golden;
 
 use golden::assert_golden;
-use ringgate::front::budgets::Budgets;
 use ringgate::observe::text::page;
 use ringgate::observe::{Counters, Observed};
+use ringgate::shared_counts::budgets::Budgets;
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! Slots under keys that policies make up (`limit-concurrency`): a session holds its slots until it ends.
 //!
-//! Not here: the counts themselves, which need a lock (`front::slots`), and what keys are made of (`policy`).
+//! Not here: the counts themselves, which need a lock (`shared_counts::slots`), and what keys are made of (`policy`).
 
 use core::fmt;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Which network a client comes from, as limits by source count it.
 //!
-//! Not here: the counts themselves, which need a lock (`front::sources`).
+//! Not here: the counts themselves, which need a lock (`shared_counts::sources`).
 
 use core::fmt;
 use core::net::IpAddr;

@@ -262,8 +262,8 @@ fn with_head(page: &str, date: &HttpDate) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::front::budgets::Budgets;
     use crate::observe::Counters;
+    use crate::shared_counts::budgets::Budgets;
     use tokio::time::Instant;
 
     fn start(patience: Duration) -> StatusPage {

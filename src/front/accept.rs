@@ -95,7 +95,7 @@ fn take(
                     let opening = front.begin_opening(places);
                     tokio_uring::spawn(open(Rc::clone(front), socket, Arrival { peer, listener }, opening));
                 }
-                Err(refusal) => turn_away(front, socket, peer, &refusal),
+                Err(shed) => turn_away(front, socket, peer, &shed.into()),
             }
             None
         }

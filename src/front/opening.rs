@@ -16,7 +16,6 @@
 
 use super::answer::{BackendAnswer, NoAnswer, pass_on, read_answer, send_request};
 use super::backend_tls::secure_backend;
-use super::budgets::with_places;
 use super::channel::{Channel, NoHandshake};
 use super::dial::{Abort, Destination, dial};
 use super::head_reader::{Head, NoHead, read_head};
@@ -42,6 +41,8 @@ use crate::observe::counters::add;
 use crate::process::log::limited;
 use crate::relay::NewSession;
 use crate::session::{Cause, Leg, Phase, SessionLimits};
+use crate::shared_counts::Shed;
+use crate::shared_counts::budgets::with_places;
 use crate::tls::endpoint::Endpoint;
 use crate::tls::peer_certificate::PeerCertificate;
 use crate::tls::setup::BackendTls;
@@ -87,6 +88,12 @@ enum BrokenOpening {
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<Shed> for Stop {
+    fn from(shed: Shed) -> Self {
+        Self::Refused(shed.into())
     }
 }
 
@@ -343,7 +350,7 @@ impl<N: Network> Opening<N> {
 
     /// Says at once, or not at all, that the place was given to a newcomer: nothing may be awaited without one.
     fn say_that_it_gave_way(&self) {
-        let refusal = self.front.budgets.openings_full();
+        let refusal = Refusal::from(self.front.budgets.openings_full());
         tracing::debug!(
             peer = %self.peer,
             cause = refusal.cause.name(),
@@ -397,7 +404,7 @@ impl<N: Network> Opening<N> {
         });
         let waiting = match taken {
             Ok(waiting) => waiting,
-            Err(refusal) => return Err(through_on_error(policies, refusal)),
+            Err(shed) => return Err(through_on_error(policies, shed.into())),
         };
         let context =
             Context { subscription: access.subscription.cloned(), product: access.product.cloned() };

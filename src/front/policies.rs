@@ -3,7 +3,6 @@
 //! Not here: what policies do (`policy`), dialling and answering (`opening`).
 
 use super::answer::BackendAnswer;
-use super::policy_guards::PolicyGuards;
 use super::refusal::Refusal;
 use crate::admission::slot::Slot;
 use crate::catalog::access::{Access, KeyFault};
@@ -18,6 +17,7 @@ use crate::policy::guards::Guards;
 use crate::policy::machine::{Dialling, Forward, Severity, Surroundings, Turn, start, start_refused};
 use crate::policy::pipeline::Pipeline;
 use crate::session::Cause;
+use crate::shared_counts::policy_guards::PolicyGuards;
 use crate::tls::peer_certificate::PeerCertificate;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -13,8 +13,8 @@
 //!
 //! Not here: who may have another one's place (`budgets`). Each front gives away what its own openings hold.
 
-use super::budgets::ReadingPlace;
 use crate::limits::GIVING_WAY_MAX;
+use crate::shared_counts::budgets::ReadingPlace;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -110,7 +110,7 @@ impl Drop for Awaited<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::front::budgets::Budgets;
+    use crate::shared_counts::budgets::Budgets;
     use std::future::poll_fn;
     use std::net::Ipv4Addr;
     use std::pin::Pin;

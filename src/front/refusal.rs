@@ -8,6 +8,7 @@ use crate::http1::{HeadFault, HttpDate, Method};
 use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS};
 use crate::process::log::limited;
 use crate::session::{Cause, termination::Answer};
+use crate::shared_counts::Shed;
 use bytes::Bytes;
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::Shutdown;
@@ -89,6 +90,12 @@ impl Refusal {
         let headers: Vec<(&str, &str)> =
             self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         encode_refusal(self.status, &headers, &self.message, method, date).freeze()
+    }
+}
+
+impl From<Shed> for Refusal {
+    fn from(shed: Shed) -> Self {
+        Self::of(shed.cause, shed.message)
     }
 }
 

@@ -2,9 +2,7 @@
 
 use super::accept::accept_until_drain;
 use super::answer_date::AnswerDate;
-use super::budgets::{Budgets, OpeningPlaces};
 use super::readers::{Reader, Readers};
-use super::refusal::Refusal;
 use super::socket::Socket;
 use super::source_addresses::AddressTurns;
 use super::stream::{Handle, Host, Network};
@@ -19,6 +17,8 @@ use crate::limits::TURNED_AWAY_LINGERING_MAX;
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::relay::{NewSession, Relays};
+use crate::shared_counts::Shed;
+use crate::shared_counts::budgets::{Budgets, OpeningPlaces};
 use crate::tls::setup::TlsSetup;
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -209,7 +209,7 @@ impl<N: Network> Front<N> {
     }
 
     /// Takes what an opening from `peer` needs to read its head. Where all is taken, one that still waits for its own gives way.
-    pub(super) fn take_opening(&self, peer: IpAddr) -> Result<OpeningPlaces, Refusal> {
+    pub(super) fn take_opening(&self, peer: IpAddr) -> Result<OpeningPlaces, Shed> {
         self.budgets.take_opening(peer, || {
             let place = self.readers.make_room()?;
             add(&self.counters.openings_given_way, 1);

@@ -2,9 +2,9 @@
 
 use super::counters::{About, Counters, Kind, Label, OF_WORKERS, OfWorkers};
 use super::publishes::Publishes;
-use crate::front::budgets::Budgets;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
 use crate::process::log;
+use crate::shared_counts::budgets::Budgets;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

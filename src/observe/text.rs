@@ -65,10 +65,10 @@ fn push_line(text: &mut String, line: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::front::budgets::Budgets;
     use crate::observe::Counters;
     use crate::observe::counters::add;
     use crate::session::{Cause, Phase};
+    use crate::shared_counts::budgets::Budgets;
 
     fn observed(workers: usize) -> Observed {
         let observed = Observed::of(Counters::new(workers), Budgets::of(9, 5));

@@ -11,7 +11,7 @@
 //! Counters belong to what they count (a kind of policy and a key), not to a snapshot: they go on through every publish,
 //! and a limit that has changed holds for what was counted before. They do not outlive the process.
 //!
-//! Not here: the locks that shards are shared under (`front::policy_counters`); bytes (`bandwidth`): what follows the
+//! Not here: the locks that shards are shared under (`shared_counts::policy_counters`); bytes (`bandwidth`): what follows the
 //! handshake is not seen by policies; the statuses and headers of a refusal.
 
 mod quota;

@@ -1,6 +1,6 @@
 //! What the policies that guard count with: it is the process's, and outlives snapshots.
 //!
-//! Not here: the counts (`counters`), where they and the slots are kept (`front::policy_guards`).
+//! Not here: the counts (`counters`), where they and the slots are kept (`shared_counts::policy_guards`).
 
 use super::counters::{CounterKeys, Counters};
 use crate::admission::slot::Slots;

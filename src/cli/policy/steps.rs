@@ -12,13 +12,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::masks::Masks;
-use crate::front::policy_guards::PolicyGuards;
 use crate::http1::Header;
 use crate::policy::exchange::{Body, Exchange};
 use crate::policy::expression::{Outside, Section, Value};
 use crate::policy::guards::Guards;
 use crate::policy::machine::{Severity, Surroundings};
 use crate::policy::pipeline::Step;
+use crate::shared_counts::policy_guards::PolicyGuards;
 
 /// A run as it is written down.
 pub(super) struct Steps {

@@ -10,13 +10,13 @@ use crate::catalog::access::Access;
 use crate::catalog::product::parse_product;
 use crate::catalog::subscription::{Subscription, parse_subscription};
 use crate::catalog::{Api, CatalogFiles, Fault, compile, parse_api};
-use crate::front::policy_guards::PolicyGuards;
 use crate::http1::{Header, HttpDate, RequestHead, Target};
 use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
 use crate::policy::machine::{Severity, Surroundings, Turn, start};
+use crate::shared_counts::policy_guards::PolicyGuards;
 
 /// A handshake, and the documents of a catalogue with one API in one product.
 #[derive(Clone)]

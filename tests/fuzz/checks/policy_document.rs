@@ -4,13 +4,13 @@
 use bytes::Bytes;
 use ringgate::catalog::access::Access;
 use ringgate::catalog::{CatalogFiles, Fault, Snapshot, compile};
-use ringgate::front::policy_guards::PolicyGuards;
 use ringgate::http1::{Header, HttpDate, RequestHead, ResponseHead, Target};
 use ringgate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use ringgate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
 use ringgate::policy::failure::Failure;
 use ringgate::policy::guards::Guards;
 use ringgate::policy::machine::{Severity, Surroundings, Turn, start};
+use ringgate::shared_counts::policy_guards::PolicyGuards;
 
 const API: &str = "display_name = \"A\"\nurl = \"ws://backend:9001/socket\"\nsuffix = \"a\"\nsubscription_required = false\n";
 

@@ -156,11 +156,9 @@ fn a_full_queue_takes_no_more_and_tells_at_its_place_how_many_lines_are_missing(
     assert_eq!(scene.line(), "held");
     let told: Vec<_> = (0..4).map(|_| scene.line()).collect();
     assert_eq!(told[..3], ["a", "b", "c"]);
-    assert!(
-        told[3].contains(
-            " WARN ringgate::process::log: 3 log lines were dropped (3 for lack of room in the queue)"
-        )
-    );
+    assert!(told[3].contains(
+        " WARN ringgate::process::log: 3 log lines were dropped (3 for lack of room in the queue)"
+    ));
     scene.log.push("d\n");
     assert_eq!(scene.line(), "d", "they are told once");
 }

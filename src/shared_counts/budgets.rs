@@ -3,7 +3,7 @@
 //! Not here: counting them (`admission`, `sources`), and places of APIs, products and subscriptions, which come with a snapshot.
 
 use super::policy_guards::PolicyGuards;
-use super::refusal::Refusal;
+use super::shed::Shed;
 use super::slots::SharedSlots;
 use super::sources::{SourceIsFull, Sources};
 use crate::admission::pending::{Lack, PendingPlaces};
@@ -41,7 +41,7 @@ pub struct Budgets {
 /// The place of an opening that reads a head; dropping it gives it back.
 #[derive(Debug)]
 #[must_use = "dropping it gives the place back"]
-pub(super) struct ReadingPlace {
+pub struct ReadingPlace {
     _instance: Place,
     /// `None`: the client's network is trusted.
     of_network: Option<SourcePlace>,
@@ -49,7 +49,7 @@ pub(super) struct ReadingPlace {
 
 impl ReadingPlace {
     /// Whether a newcomer may be given it.
-    pub(super) fn may_be_given_away(&self) -> bool {
+    pub fn may_be_given_away(&self) -> bool {
         self.of_network.is_some()
     }
 }
@@ -57,11 +57,11 @@ impl ReadingPlace {
 /// What an opening holds from its accept on.
 #[derive(Debug)]
 #[must_use = "dropping it gives the places back"]
-pub(super) struct OpeningPlaces {
+pub struct OpeningPlaces {
     /// Until its head is judged.
-    pub(super) reading: ReadingPlace,
+    pub reading: ReadingPlace,
     /// Until it is over, where openings are counted by source.
-    pub(super) of_source: Option<SourcePlace>,
+    pub of_source: Option<SourcePlace>,
 }
 
 impl Budgets {
@@ -106,7 +106,7 @@ impl Budgets {
     }
 
     /// What policies count with.
-    pub(super) fn guards(&self) -> &Arc<PolicyGuards> {
+    pub fn guards(&self) -> &Arc<PolicyGuards> {
         &self.guards
     }
 
@@ -134,11 +134,11 @@ impl Budgets {
     ///
     /// Beyond a small part of these places, a source network holds no more than stay free, so that some are left for the others
     /// however many it asks for. Where all are taken, one with less than that part gets a place that `make_room` finds.
-    pub(super) fn take_opening(
+    pub fn take_opening(
         &self,
         peer: IpAddr,
         make_room: impl FnOnce() -> Option<ReadingPlace>,
-    ) -> Result<OpeningPlaces, Refusal> {
+    ) -> Result<OpeningPlaces, Shed> {
         if self.is_trusted(peer) {
             let instance = self.openings.take_place().ok_or_else(|| self.openings_full())?;
             let reading = ReadingPlace { _instance: instance, of_network: None };
@@ -152,7 +152,7 @@ impl Budgets {
             return Err(if free.is_some() { self.reads_too_much() } else { self.openings_full() });
         };
         let of_source = self.openings_by_source.take(peer).map_err(|SourceIsFull { limit }| {
-            Refusal::of(
+            Shed::of(
                 Cause::SourceFull,
                 format!(
                     "your network has as many openings in progress as it may (openings_per_source_max = {limit})"
@@ -170,17 +170,17 @@ impl Budgets {
     }
 
     /// What an opening is told for which there is no place to read its head.
-    pub(super) fn openings_full(&self) -> Refusal {
+    pub fn openings_full(&self) -> Shed {
         let limit = self.openings.limit();
-        Refusal::of(
+        Shed::of(
             Cause::OpeningsFull,
             format!("this instance has as many openings in progress as it may (openings_max = {limit})"),
         )
     }
 
-    fn reads_too_much(&self) -> Refusal {
+    fn reads_too_much(&self) -> Shed {
         let limit = self.openings.limit();
-        Refusal::of(
+        Shed::of(
             Cause::SourceFull,
             format!(
                 "your network has as many openings that wait for a request as its share allows (openings_max = {limit})"
@@ -193,34 +193,30 @@ impl Budgets {
     }
 
     /// Takes what an opening of `api` needs to wait for its backend.
-    pub(super) fn take_pending(
-        &self,
-        published: &PublishedPlaces,
-        api: &Api,
-    ) -> Result<PendingPlaces, Refusal> {
+    pub fn take_pending(&self, published: &PublishedPlaces, api: &Api) -> Result<PendingPlaces, Shed> {
         published.take_pending(&self.pending, api).map_err(|lack| match lack {
             Lack::OfAll => {
                 let limit = self.pending.limit();
                 let message = format!(
                     "this instance has as many openings waiting for backends as it may (pending_openings_max = {limit})"
                 );
-                Refusal::of(Cause::OpeningsFull, message)
+                Shed::of(Cause::OpeningsFull, message)
             }
             Lack::OfShare => {
                 let limit = published.pending_share(api).map_or(0, |share| share.limit());
                 let message = format!(
                     "this API has used up its share of openings that wait for a backend (pending_openings_max = {limit})"
                 );
-                Refusal::of(Cause::BackendBusy, message)
+                Shed::of(Cause::BackendBusy, message)
             }
         })
     }
 
     /// Takes what a session from `peer` needs of the instance, whatever API it will be of.
-    pub(super) fn take_session(&self, peer: IpAddr) -> Result<Permit, Refusal> {
+    pub fn take_session(&self, peer: IpAddr) -> Result<Permit, Shed> {
         let permit = self.sessions.take().ok_or_else(|| {
             let limit = self.sessions.limit();
-            Refusal::of(
+            Shed::of(
                 Cause::InstanceFull,
                 format!("this instance holds as many connections as it may (connections_max = {limit})"),
             )
@@ -229,7 +225,7 @@ impl Budgets {
             return Ok(permit);
         }
         let place = self.sessions_by_source.take(peer).map_err(|SourceIsFull { limit }| {
-            Refusal::of(
+            Shed::of(
                 Cause::SourceFull,
                 format!(
                     "your network holds as many connections as it may (source_connections_max = {limit})"
@@ -254,17 +250,17 @@ impl Budgets {
 }
 
 /// Adds a place of each of these holders to what a session holds.
-pub(super) fn with_places<'p>(
+pub fn with_places<'p>(
     permit: Permit,
     places: impl IntoIterator<Item = &'p Arc<Places>>,
-) -> Result<Permit, Refusal> {
+) -> Result<Permit, Shed> {
     places.into_iter().try_fold(permit, |permit, places| {
         let place = places.take_place().ok_or_else(|| no_place(places))?;
         Ok(permit.with_place(place))
     })
 }
 
-fn no_place(places: &Places) -> Refusal {
+fn no_place(places: &Places) -> Shed {
     let kind = places.holder().map_or(HolderKind::Api, |holder| holder.kind);
     let (cause, what) = match kind {
         HolderKind::Api => (Cause::ApiFull, "this API"),
@@ -272,7 +268,7 @@ fn no_place(places: &Places) -> Refusal {
         HolderKind::Subscription => (Cause::SubscriptionFull, "this subscription"),
     };
     let limit = places.limit();
-    Refusal::of(cause, format!("{what} holds as many connections as it may (connections_max = {limit})"))
+    Shed::of(cause, format!("{what} holds as many connections as it may (connections_max = {limit})"))
 }
 
 #[cfg(test)]
@@ -296,8 +292,8 @@ mod tests {
             (HolderKind::Subscription, Cause::SubscriptionFull),
         ] {
             let all = HolderKind::ALL.map(|kind| places_of(kind, u32::from(kind != full)));
-            let refusal = with_places(budgets.take_session(HERE).unwrap(), &all).unwrap_err();
-            assert_eq!((refusal.cause, refusal.status), (cause, 503));
+            let shed = with_places(budgets.take_session(HERE).unwrap(), &all).unwrap_err();
+            assert_eq!(shed.cause, cause);
             assert!(all.iter().all(|places| places.taken() == 0));
             assert_eq!(budgets.sessions().taken(), 0);
         }
@@ -320,8 +316,8 @@ mod tests {
         let _session = budgets.take_session(HERE).unwrap();
         let take_opening = |peer| budgets.take_opening(peer, || None);
         let _opening = take_opening(HERE).unwrap();
-        for refusal in [budgets.take_session(HERE).unwrap_err(), take_opening(HERE).unwrap_err()] {
-            assert_eq!((refusal.cause, refusal.status), (Cause::SourceFull, 429));
+        for shed in [budgets.take_session(HERE).unwrap_err(), take_opening(HERE).unwrap_err()] {
+            assert_eq!(shed.cause, Cause::SourceFull);
         }
         assert_eq!((budgets.sessions().taken(), budgets.openings().taken()), (1, 1));
         let _others = (budgets.take_session(THERE).unwrap(), take_opening(THERE).unwrap());
@@ -373,8 +369,8 @@ mod tests {
         let mut held = fill(&budgets, [client(1), client(2), client(3), client(1)]);
         assert_eq!(counts(&held), [32, 16, 8, 0]);
         assert_eq!(budgets.openings().free(), 8);
-        let refusal = budgets.take_opening(client(1), || panic!("there are places")).unwrap_err();
-        assert_eq!((refusal.cause, refusal.status), (Cause::SourceFull, 429));
+        let shed = budgets.take_opening(client(1), || panic!("there are places")).unwrap_err();
+        assert_eq!(shed.cause, Cause::SourceFull);
         // What leaves gives the others more.
         drop(held.remove(0));
         assert_eq!(counts(&fill(&budgets, [client(4)])), [20]);
@@ -411,8 +407,8 @@ mod tests {
             (0..4).map(|number| budgets.take_opening(client(number), || None).unwrap()).collect();
         assert_eq!(budgets.openings().free(), 0);
         // One that holds a place makes nobody give way.
-        let refusal = budgets.take_opening(client(1), || panic!("it has a place")).unwrap_err();
-        assert_eq!(refusal.cause, Cause::OpeningsFull);
+        let shed = budgets.take_opening(client(1), || panic!("it has a place")).unwrap_err();
+        assert_eq!(shed.cause, Cause::OpeningsFull);
         assert_eq!(budgets.take_opening(client(9), || None).unwrap_err().cause, Cause::OpeningsFull);
         let oldest = held.remove(0).reading;
         held.push(budgets.take_opening(client(9), || Some(oldest)).unwrap());
@@ -451,9 +447,8 @@ mod tests {
         for peer in peers {
             let held = fill(&budgets, [peer]);
             assert_eq!(counts(&held), [8], "{peer}");
-            let refusal =
-                budgets.take_opening(peer, || panic!("a balancer makes nobody give way")).unwrap_err();
-            assert_eq!(refusal.cause, Cause::OpeningsFull);
+            let shed = budgets.take_opening(peer, || panic!("a balancer makes nobody give way")).unwrap_err();
+            assert_eq!(shed.cause, Cause::OpeningsFull);
             assert!(!held[0][0].reading.may_be_given_away());
             let sessions: Vec<_> = (0..8).map(|_| budgets.take_session(peer).unwrap()).collect();
             assert_eq!(sessions.len(), 8);

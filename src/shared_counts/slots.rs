@@ -3,11 +3,11 @@
 //! What is kept is a hash and a count for each key with a slot taken. Only openings and live sessions hold slots, so whoever
 //! makes keys up takes no more room than the places that those have, times what one of them may hold.
 //!
-//! Not here: how they are counted (`tally`), who holds them (`admission`).
+//! Not here: how they are counted (`places`), who holds them (`admission`).
 
 use std::sync::Arc;
 
-use super::tally::Tally;
+use super::keyed_places::KeyedPlaces;
 use crate::admission::slot::{Slot, SlotKey, SlotLedger, Slots, SlotsAreTaken};
 use crate::catalog::subscription_key::KeyHasher;
 use crate::limits::SLOT_SHARDS;
@@ -19,25 +19,25 @@ pub struct SharedSlots(Arc<Ledger>);
 #[derive(Debug)]
 struct Ledger {
     hasher: KeyHasher,
-    tally: Tally<SlotKey>,
+    places: KeyedPlaces<SlotKey>,
 }
 
 impl SharedSlots {
     /// No slot is taken under any key. Keys are hashed under `secret`: 32 random bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
-        Self(Arc::new(Ledger { hasher: KeyHasher::new(secret), tally: Tally::new(SLOT_SHARDS) }))
+        Self(Arc::new(Ledger { hasher: KeyHasher::new(secret), places: KeyedPlaces::new(SLOT_SHARDS) }))
     }
 
     /// Takes a slot for a session that is already there, even beyond its limit. Its process has hashed the key under the
     /// same secret.
     pub fn adopt(&self, key: SlotKey) -> Slot {
-        self.0.tally.take(key, u32::MAX);
+        self.0.places.take(key, u32::MAX);
         self.slot(key)
     }
 
     /// Keys that have a slot taken.
     pub fn keys(&self) -> usize {
-        self.0.tally.keys()
+        self.0.places.keys()
     }
 
     fn slot(&self, key: SlotKey) -> Slot {
@@ -51,15 +51,15 @@ impl Slots for SharedSlots {
         let key = SlotKey::of(key, &self.0.hasher);
         if held.iter().any(|slot| slot.key() == key) {
             // Policies that share a key may differ in how many they let in.
-            return if self.0.tally.taken(key) <= limit { Ok(None) } else { Err(SlotsAreTaken) };
+            return if self.0.places.taken(key) <= limit { Ok(None) } else { Err(SlotsAreTaken) };
         }
-        if self.0.tally.take(key, limit) { Ok(Some(self.slot(key))) } else { Err(SlotsAreTaken) }
+        if self.0.places.take(key, limit) { Ok(Some(self.slot(key))) } else { Err(SlotsAreTaken) }
     }
 }
 
 impl SlotLedger for Ledger {
     fn give_back(&self, key: SlotKey) {
-        self.tally.give_back(key);
+        self.places.give_back(key);
     }
 }
 

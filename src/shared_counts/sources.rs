@@ -1,11 +1,11 @@
 //! Places by source network.
 //!
-//! Not here: how they are counted (`tally`), what is one network (`admission::source`), and when a place is taken (`budgets`).
+//! Not here: how they are counted (`places`), what is one network (`admission::source`), and when a place is taken (`budgets`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::tally::Tally;
+use super::keyed_places::KeyedPlaces;
 use crate::admission::source::{SourceLedger, SourceNetwork, SourcePlace, SourcePrefixes};
 use crate::limits::SOURCE_SHARDS;
 
@@ -15,7 +15,7 @@ pub struct Sources {
     /// Without one, nothing is counted.
     limit: Option<u32>,
     prefixes: SourcePrefixes,
-    tally: Tally<SourceNetwork>,
+    places: KeyedPlaces<SourceNetwork>,
 }
 
 /// All places of a network are taken.
@@ -28,7 +28,7 @@ pub struct SourceIsFull {
 impl Sources {
     /// `limit` places for each network, all free.
     pub fn new(limit: Option<u32>, prefixes: SourcePrefixes) -> Arc<Self> {
-        Arc::new(Self { limit, prefixes, tally: Tally::new(SOURCE_SHARDS) })
+        Arc::new(Self { limit, prefixes, places: KeyedPlaces::new(SOURCE_SHARDS) })
     }
 
     /// Takes a place for a client at `address`; `None` if places are not counted. Never one more than the limit, whoever
@@ -42,21 +42,21 @@ impl Sources {
     }
 
     /// Takes a place for a client at `address` if its network has fewer than `limit`, whatever all networks may have.
-    pub(super) fn take_up_to(self: &Arc<Self>, address: IpAddr, limit: u32) -> Option<SourcePlace> {
+    pub(crate) fn take_up_to(self: &Arc<Self>, address: IpAddr, limit: u32) -> Option<SourcePlace> {
         let network = self.prefixes.network_of(address);
-        self.tally.take(network, limit).then(|| self.place(network))
+        self.places.take(network, limit).then(|| self.place(network))
     }
 
     /// Takes a place for a session that is already there, even beyond the limit; `None` if places are not counted.
     pub fn adopt(self: &Arc<Self>, network: SourceNetwork) -> Option<SourcePlace> {
         self.limit?;
-        self.tally.take(network, u32::MAX);
+        self.places.take(network, u32::MAX);
         Some(self.place(network))
     }
 
     /// Networks that have a place taken.
     pub fn networks(&self) -> usize {
-        self.tally.keys()
+        self.places.keys()
     }
 
     fn place(self: &Arc<Self>, network: SourceNetwork) -> SourcePlace {
@@ -67,7 +67,7 @@ impl Sources {
 
 impl SourceLedger for Sources {
     fn give_back(&self, network: SourceNetwork) {
-        self.tally.give_back(network);
+        self.places.give_back(network);
     }
 }
 

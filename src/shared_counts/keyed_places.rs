@@ -32,7 +32,7 @@ const ROOM_KEPT: usize = 64;
 
 /// What is taken of all keys.
 #[derive(Debug)]
-pub(super) struct Tally<K> {
+pub(super) struct KeyedPlaces<K> {
     /// Chooses the shard. Seeded at random, as the maps are, so that no client can choose keys that meet in one.
     hasher: RandomState,
     shards: Vec<Shard<K>>,
@@ -46,7 +46,7 @@ struct Shard<K> {
     returned: SegQueue<K>,
 }
 
-impl<K: Copy + Eq + Hash> Tally<K> {
+impl<K: Copy + Eq + Hash> KeyedPlaces<K> {
     /// Nothing is taken of any key, in so many shards.
     pub(super) fn new(shards: usize) -> Self {
         let shard = || Shard { taken: Lock::default(), returned: SegQueue::new() };
@@ -153,12 +153,12 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "a crowd takes Miri minutes")]
     fn keys_vanish_with_their_last_place_and_give_their_room_back() {
-        let tally = Tally::new(64);
-        assert!((0..50_000).all(|key| tally.take(key, 1)));
-        assert_eq!(tally.keys(), 50_000);
-        (0..50_000).for_each(|key| tally.give_back(key));
-        assert_eq!(tally.keys(), 0);
-        for shard in &tally.shards {
+        let places = KeyedPlaces::new(64);
+        assert!((0..50_000).all(|key| places.take(key, 1)));
+        assert_eq!(places.keys(), 50_000);
+        (0..50_000).for_each(|key| places.give_back(key));
+        assert_eq!(places.keys(), 0);
+        for shard in &places.shards {
             let room = shard.taken.lock().unwrap().capacity();
             assert!(room <= ROOM_KEPT, "{room}");
         }
@@ -166,17 +166,17 @@ mod tests {
 
     #[test]
     fn a_place_that_comes_back_while_the_lock_is_taken_is_settled_by_its_holder() {
-        let tally = Tally::new(64);
-        assert!(tally.take(7, 1));
-        let shard = tally.shard(7);
+        let places = KeyedPlaces::new(64);
+        assert!(places.take(7, 1));
+        let shard = places.shard(7);
         shard.with_taken(|taken| {
             // On this thread a wait for the lock would never end.
-            tally.give_back(7);
+            places.give_back(7);
             assert_eq!((taken.len(), shard.returned.len()), (1, 1));
         });
         assert!(shard.returned.is_empty(), "its holder has settled it");
-        assert_eq!((tally.keys(), tally.taken(7)), (0, 0));
-        assert!(tally.take(7, 1));
+        assert_eq!((places.keys(), places.taken(7)), (0, 0));
+        assert!(places.take(7, 1));
     }
 
     #[test]
@@ -184,30 +184,30 @@ mod tests {
         const LIMIT: u32 = 3;
         const KEYS: u32 = 2;
         const ROUNDS: u32 = if cfg!(miri) { 50 } else { 20_000 };
-        let tally = Tally::new(64);
+        let places = KeyedPlaces::new(64);
         let held: Vec<AtomicU32> = (0..KEYS).map(|_| AtomicU32::new(0)).collect();
         std::thread::scope(|scope| {
             for thread in 0..4 {
-                let (tally, held) = (&tally, &held);
+                let (places, held) = (&places, &held);
                 scope.spawn(move || {
                     for round in 0..ROUNDS {
                         let key = (thread + round) % KEYS;
-                        if !tally.take(key, LIMIT) {
+                        if !places.take(key, LIMIT) {
                             continue;
                         }
                         let held = &held[key as usize];
                         assert!(held.fetch_add(1, Ordering::SeqCst) < LIMIT);
                         held.fetch_sub(1, Ordering::SeqCst);
-                        tally.give_back(key);
+                        places.give_back(key);
                     }
                 });
             }
         });
         // Nobody is left to settle anything: what is not settled by now never would be.
-        assert!(tally.shards.iter().all(|shard| shard.returned.is_empty()));
-        assert_eq!(tally.keys(), 0);
-        assert!((0..LIMIT).all(|_| tally.take(0, LIMIT)));
-        assert!(!tally.take(0, LIMIT));
-        assert_eq!(tally.taken(0), LIMIT);
+        assert!(places.shards.iter().all(|shard| shard.returned.is_empty()));
+        assert_eq!(places.keys(), 0);
+        assert!((0..LIMIT).all(|_| places.take(0, LIMIT)));
+        assert!(!places.take(0, LIMIT));
+        assert_eq!(places.taken(0), LIMIT);
     }
 }

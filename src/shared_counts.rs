@@ -1,0 +1,17 @@
+//! What all workers count together: places of openings and sessions, by instance and by source network, and what policies
+//! count with.
+//!
+//! The property to trust: a limit is exact whoever asks at the same time, and nobody who gives a place back waits for a lock.
+//!
+//! Not here: places of APIs, products and subscriptions, which a publish changes (`admission::registry`), and what a client is told
+//! (`front`).
+
+pub mod budgets;
+mod keyed_places;
+pub mod policy_counters;
+pub mod policy_guards;
+pub mod shed;
+pub mod slots;
+pub mod sources;
+
+pub use shed::Shed;
