@@ -12,7 +12,6 @@ pub mod instance;
 pub mod key_file;
 pub mod looker;
 pub mod publisher;
-pub mod resolver;
 pub mod signals;
 pub mod status;
 pub mod store;

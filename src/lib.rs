@@ -25,6 +25,8 @@ pub mod admission;
 
 pub mod shared_counts;
 
+pub mod backend;
+
 // The shell that carries sessions, and the core that it drives.
 pub mod relay;
 
@@ -38,5 +40,7 @@ pub mod process;
 pub mod control;
 
 pub mod observe;
+
+pub mod telemetry;
 
 pub mod cli;

@@ -1,14 +1,11 @@
 //! What happens, counted. One list of counters, read from anywhere, written by one worker each.
 //!
-//! A counter is one line of the list in `counters` (or, if it is not a worker's, in `figures`). The status page and the
+//! A counter is one line of the list in `counters` (or, if it is not a worker's, in `telemetry::figures`). The status page and the
 //! lines of the log are made out of that list, so what is counted is shown.
 //!
 //! Not here: serving the page (`control::status`), logs of single sessions, which the relay never writes.
 
 pub mod counters;
-pub mod figures;
 pub mod publishes;
-pub mod text;
 
 pub use counters::{Counters, WorkerCounters};
-pub use figures::Observed;

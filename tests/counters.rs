@@ -12,9 +12,10 @@ mod support;
 mod golden;
 
 use golden::assert_golden;
-use ringgate::observe::text::page;
-use ringgate::observe::{Counters, Observed};
+use ringgate::observe::Counters;
 use ringgate::shared_counts::budgets::Budgets;
+use ringgate::telemetry::Observed;
+use ringgate::telemetry::text::page;
 use rustix::process::Signal;
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -12,9 +12,9 @@
 mod support;
 
 use ringgate::admission::registry::Registry;
+use ringgate::backend::names::Resolver;
 use ringgate::catalog::timestamp::Timestamp;
 use ringgate::catalog::{CatalogFiles, NamesConfig, compile};
-use ringgate::control::resolver::Resolver;
 use ringgate::front::listener::bind_group;
 use ringgate::front::{FrontParts, Published, run_front};
 use ringgate::observe::Counters;

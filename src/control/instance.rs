@@ -4,18 +4,18 @@
 
 use crate::admission::places::{HolderKind, Places};
 use crate::admission::registry::Registry;
+use crate::backend::names::Lookups;
+use crate::backend::names::Resolver;
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{InstanceConfig, SessionsFrom, Snapshot};
 use crate::control::binding::bind_patiently;
 use crate::control::bug_log::log_bugs;
-use crate::control::resolver::Resolver;
 use crate::front::listener::bind_group;
 use crate::front::socket::Socket;
 use crate::front::{FrontParts, Published, run_front};
 use crate::limits::{REVOCATION_SPREAD_MS_MAX, REVOKED_SESSIONS_PER_S, open_files_reserve};
-use crate::observe::figures::Lookups;
+use crate::observe::Counters;
 use crate::observe::publishes::Publishes;
-use crate::observe::{Counters, Observed};
 use crate::process::cores::{CoreIndex, pin_current_thread, usable_cores};
 use crate::process::open_files::{Asked, TooManySessions, fit, raise_open_files};
 use crate::process::scheduling::{give_way, shorten_slice};
@@ -23,6 +23,7 @@ use crate::relay::{BugReporter, Mailbox, Message, Relay, RelayLimits, Relays, bu
 use crate::ring::probe::{ProbeError, probe};
 use crate::ring::{KernelRing, RingError};
 use crate::shared_counts::budgets::Budgets;
+use crate::telemetry::Observed;
 use crate::tls::setup::TlsSetup;
 use rustls::pki_types::UnixTime;
 use std::io;

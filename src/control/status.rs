@@ -20,9 +20,9 @@ use crate::limits::{
     HEAD_READ_BYTES, STATUS_ACCEPT_INTERVAL, STATUS_ACCEPT_PAUSE, STATUS_CONNECTIONS_MAX, STATUS_DRAIN_BYTES,
     STATUS_PAGE_AGE_MAX, STATUS_TIMEOUT,
 };
-use crate::observe::Observed;
-use crate::observe::text::page;
 use crate::process::log::limited;
+use crate::telemetry::Observed;
+use crate::telemetry::text::page;
 use bytes::{Bytes, BytesMut};
 use rustls::pki_types::UnixTime;
 use std::collections::VecDeque;

@@ -42,14 +42,14 @@ pub struct About {
 pub type Label = (&'static str, &'static str);
 
 /// Takes each number that stands under one name, with its labels.
-pub(super) type Visit<'a> = &'a mut dyn FnMut(&[Label], u64);
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[Label], u64);
 
 /// A figure that each worker has.
 #[derive(Debug)]
-pub(super) struct OfWorkers {
-    pub(super) about: About,
+pub(crate) struct OfWorkers {
+    pub(crate) about: About,
     /// Shows each of its numbers, always in the same order.
-    pub(super) visit: fn(&WorkerCounters, Visit<'_>),
+    pub(crate) visit: fn(&WorkerCounters, Visit<'_>),
 }
 
 /// Makes the counters of a worker and the list of what they mean, out of one line for each.
@@ -62,7 +62,7 @@ macro_rules! worker_counters {
         }
 
         /// What the counters of a worker mean, in the order in which they are shown.
-        pub(super) const OF_WORKERS: &[OfWorkers] = &[$(OfWorkers {
+        pub(crate) const OF_WORKERS: &[OfWorkers] = &[$(OfWorkers {
             about: About {
                 name: stringify!($name),
                 help: concat!($($help),+).trim_ascii(),

@@ -1,7 +1,8 @@
 //! What a server holds while it runs, and has given back when it is over: the last look of every test that runs one.
 
-use ringgate::observe::{Counters, Observed};
+use ringgate::observe::Counters;
 use ringgate::session::{Cause, Phase};
+use ringgate::telemetry::Observed;
 use std::collections::HashSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

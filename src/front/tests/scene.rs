@@ -2,9 +2,9 @@
 
 use super::scripted::{Connection, Event, Script, Scripted, ScriptedNetwork, Takes};
 use crate::admission::registry::Registry;
+use crate::backend::names::Resolver;
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{CatalogFiles, NamesConfig, compile};
-use crate::control::resolver::Resolver;
 use crate::front::opening::{Arrival, open};
 use crate::front::{Front, FrontParts, Published};
 use crate::observe::WorkerCounters;

@@ -1,7 +1,7 @@
 //! Figures as text: the status page, and the lines of the log.
 
-use super::counters::Label;
 use super::figures::{Figure, Observed};
+use crate::observe::counters::Label;
 use std::fmt::Write as _;
 
 /// The status page: the state of the last publish, what each figure means and all its numbers, then what is not 0 by worker.

@@ -1,12 +1,13 @@
 //! Every figure of an instance at one moment, read out of the one list.
 
-use super::counters::{About, Counters, Kind, Label, OF_WORKERS, OfWorkers};
-use super::publishes::Publishes;
+use crate::backend::names::Lookups;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
+use crate::observe::counters::{About, Counters, Kind, Label, OF_WORKERS, OfWorkers};
+use crate::observe::publishes::Publishes;
 use crate::process::log;
 use crate::shared_counts::budgets::Budgets;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// What there is to be read of an instance. Reading takes plain loads and disturbs nobody.
 #[derive(Clone, Debug)]
@@ -19,19 +20,6 @@ pub struct Observed {
     pub lookups: Arc<Lookups>,
     /// What became of changes of its catalogue.
     pub publishes: Arc<Publishes>,
-}
-
-/// Look-ups of backends' names. The resolver's task writes them.
-#[derive(Debug, Default)]
-pub struct Lookups {
-    /// Look-ups in progress.
-    pub in_progress: AtomicU64,
-    /// Openings that wait for one of them.
-    pub waiters: AtomicU64,
-    /// Look-ups of names with a known answer that brought none.
-    pub refreshes_failed: AtomicU64,
-    /// Times that an old answer was given because a newer one did not come.
-    pub served_stale: AtomicU64,
 }
 
 /// A figure that an instance has once, whatever its workers.

@@ -16,6 +16,7 @@
 //! getaddrinfo does not tell.
 
 mod answers;
+mod lookups;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -30,13 +31,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use self::answers::{Answers, Failed, Known, interleave};
+pub use lookups::Lookups;
+
 use crate::catalog::NamesConfig;
 use crate::limits::{
     RESOLVER_LOOKUPS_MAX, RESOLVER_OLD_ANSWER_AFTER, RESOLVER_QUEUE_MAX, RESOLVER_REFRESHES_MAX,
     RESOLVER_WAITERS_MAX,
 };
-use crate::observe::figures::Lookups;
+use answers::{Answers, Failed, Known, interleave};
 
 /// After how long a refresh is tried again for which there was no room.
 const REFRESH_POSTPONED: Duration = Duration::from_secs(1);
