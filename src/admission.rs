@@ -8,7 +8,6 @@ pub mod pending;
 pub mod permit;
 pub mod places;
 pub mod registry;
-pub mod slot;
 pub mod source;
 
 /// The atomics of `count`; `tests/loom` gives it others.

@@ -23,6 +23,7 @@ pub mod machine;
 pub mod pipeline;
 mod policies;
 mod setting;
+pub mod slot;
 pub mod token;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What an opening or a session holds of all that is bounded.
 
 use super::places::{Holder, HolderKind, Place};
-use super::slot::{Slot, SlotKey};
 use super::source::{SourceNetwork, SourcePlace};
+use crate::policy::slot::{Slot, SlotKey};
 
 /// Proof of admission; dropping it gives all its places back. A session holds its until both descriptors are closed.
 ///

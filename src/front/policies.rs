@@ -4,7 +4,6 @@
 
 use super::answer::BackendAnswer;
 use super::refusal::Refusal;
-use crate::admission::slot::Slot;
 use crate::catalog::access::{Access, KeyFault};
 use crate::catalog::{Api, Routed, Snapshot};
 use crate::http1::RequestHead;
@@ -16,6 +15,7 @@ use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
 use crate::policy::machine::{Dialling, Forward, Severity, Surroundings, Turn, start, start_refused};
 use crate::policy::pipeline::Pipeline;
+use crate::policy::slot::Slot;
 use crate::session::Cause;
 use crate::shared_counts::policy_guards::PolicyGuards;
 use crate::tls::peer_certificate::PeerCertificate;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::expression::{self, Context, DateTime, Guid, Text, TimeSpan, Variables};
 use super::failure::{Failure, LastError};
 use super::policies::counting::Deferred;
-use crate::admission::slot::Slot;
+use super::slot::Slot;
 use crate::catalog::access::Access;
 use crate::catalog::api::Api;
 use crate::catalog::given_key::GivenKey;

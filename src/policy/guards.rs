@@ -3,7 +3,7 @@
 //! Not here: the counts (`counters`), where they and the slots are kept (`shared_counts::policy_guards`).
 
 use super::counters::{CounterKeys, Counters};
-use crate::admission::slot::Slots;
+use super::slot::Slots;
 
 /// What a handshake is counted with.
 #[derive(Clone, Copy, Debug)]

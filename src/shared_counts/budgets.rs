@@ -275,8 +275,8 @@ fn no_place(places: &Places) -> Shed {
 mod tests {
     use super::*;
     use crate::admission::places::Holder;
-    use crate::admission::slot::Slots as _;
     use crate::catalog::Name;
+    use crate::policy::slot::Slots as _;
     use std::net::Ipv4Addr;
 
     fn places_of(kind: HolderKind, limit: u32) -> Arc<Places> {

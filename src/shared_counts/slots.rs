@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use super::keyed_places::KeyedPlaces;
-use crate::admission::slot::{Slot, SlotKey, SlotLedger, Slots, SlotsAreTaken};
 use crate::catalog::subscription_key::KeyHasher;
 use crate::limits::SLOT_SHARDS;
+use crate::policy::slot::{Slot, SlotKey, SlotLedger, Slots, SlotsAreTaken};
 
 /// The slots of all keys.
 #[derive(Debug)]

@@ -6,7 +6,6 @@
 //!
 //! Azure API Management documents 429, and neither a body nor a reason: both are in the manner of `rate-limit`.
 
-use crate::admission::slot::SlotsAreTaken;
 use crate::limits::SLOTS_PER_SESSION_MAX;
 use crate::policy::compile::Compiling;
 use crate::policy::document::Element;
@@ -15,6 +14,7 @@ use crate::policy::failure::{Failure, INTERNAL};
 use crate::policy::machine::Running;
 use crate::policy::pipeline::{Action, Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
+use crate::policy::slot::SlotsAreTaken;
 
 struct LimitConcurrency {
     key: Setting<Text>,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::admission::slot::{Slot, Slots as _};
 use crate::catalog::access::Access;
 use crate::catalog::product::parse_product;
 use crate::catalog::subscription::{Subscription, parse_subscription};
@@ -16,6 +15,7 @@ use crate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
 use crate::policy::machine::{Severity, Surroundings, Turn, start};
+use crate::policy::slot::{Slot, Slots as _};
 use crate::shared_counts::policy_guards::PolicyGuards;
 
 /// A handshake, and the documents of a catalogue with one API in one product.
