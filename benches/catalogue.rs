@@ -14,7 +14,7 @@ use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::timestamp::Timestamp;
 use ringgate::catalog::{CatalogFiles, Revision, Snapshot, compile};
 use ringgate::control::store::{read_again, read_catalog};
-use ringgate::http1::RequestHead;
+use ringgate::head::RequestHead;
 
 /// How many APIs and subscriptions there are.
 const SIZES: [(usize, usize); 2] = [(10, 10), (10_000, 50_000)];

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ringgate::head::{HttpDate, RequestHead};
 use ringgate::http1::encode::{Forwarded, encode_backend_request, encode_switching_protocols};
-use ringgate::http1::{HttpDate, RequestHead, ResponseHead, find_head_end};
+use ringgate::http1::{ResponseHead, find_head_end};
 use ringgate::websocket::opening::{check_answer, check_request};
 
 /// What a desktop browser sends: about 600 bytes.

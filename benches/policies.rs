@@ -20,7 +20,7 @@ use ringgate::catalog::given_key::GivenKey;
 use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::timestamp::Timestamp;
 use ringgate::catalog::{CatalogFiles, Snapshot, compile};
-use ringgate::http1::{RequestHead, Target};
+use ringgate::head::{RequestHead, Target};
 use ringgate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use ringgate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
 use ringgate::policy::guards::Guards;

@@ -7,26 +7,19 @@
 //! (`websocket::opening`).
 
 pub mod answer_fault;
-pub mod authority;
 pub mod chunked;
-pub mod date;
 pub mod encode;
 mod first_fault;
-pub mod head;
+pub mod head_end;
 pub mod head_fault;
 pub mod lines;
 pub mod method;
 pub mod request;
 pub mod response;
-pub mod target;
 mod version;
 
 pub use answer_fault::AnswerFault;
-pub use date::HttpDate;
-pub use head::{Header, Headers, Occurrence, find_head_end};
+pub use head_end::find_head_end;
 pub use head_fault::HeadFault;
 pub use lines::LineFault;
-pub use method::Method;
-pub use request::RequestHead;
 pub use response::{BodyLength, ResponseHead};
-pub use target::Target;

@@ -13,6 +13,8 @@ pub mod front;
 
 pub mod tls;
 
+pub mod head;
+
 pub mod http1;
 
 pub mod websocket;

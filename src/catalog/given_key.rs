@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use super::api::KeyNames;
 use super::request_name::QueryName;
-use crate::http1::head::Headers;
+use crate::head::fields::Headers;
 use crate::limits::SUBSCRIPTION_KEY_BYTES_MAX;
 
 /// What a request gives for a key. It is not to be shown, so it has no `Debug`.
@@ -83,7 +83,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::http1::RequestHead;
+    use crate::head::RequestHead;
 
     /// What is found in a request with these header lines and this query: the key, `-` for none, `?` for no key.
     fn found(lines: &str, query: &str) -> String {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::given_key::values_of;
 use super::version_set::VersionScheme;
-use crate::http1::head::Headers;
+use crate::head::fields::Headers;
 
 /// The version in a request.
 pub fn given_version<'r>(
@@ -35,7 +35,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::request_name::{HeaderName, QueryName};
-    use crate::http1::RequestHead;
+    use crate::head::RequestHead;
 
     #[test]
     fn is_in_the_header_or_the_parameter_of_the_scheme_once() {

@@ -14,7 +14,7 @@ use super::name::Name;
 use super::network::{Network, TRUSTED_NETWORKS_MAX};
 use super::tier::{TierUnits, parse_tier};
 use super::tls::{ListenerTls, take_listener_tls};
-use crate::http1::authority::is_authority;
+use crate::head::authority::is_authority;
 use crate::limits;
 
 /// An instance's configuration, checked.

@@ -13,9 +13,10 @@
 //!
 //! Not here: authentication; what is counted (`observe`).
 
+use crate::head::{HttpDate, Method, RequestHead, Target};
 use crate::http1::encode::encode_refusal;
 use crate::http1::request::check_incomplete_head;
-use crate::http1::{HeadFault, HttpDate, Method, RequestHead, Target, find_head_end};
+use crate::http1::{HeadFault, find_head_end};
 use crate::limits::{
     HEAD_READ_BYTES, STATUS_ACCEPT_INTERVAL, STATUS_ACCEPT_PAUSE, STATUS_CONNECTIONS_MAX, STATUS_DRAIN_BYTES,
     STATUS_PAGE_AGE_MAX, STATUS_TIMEOUT,

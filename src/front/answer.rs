@@ -5,13 +5,14 @@ use super::refusal::{Refusal, shut};
 use super::socket::until;
 use super::stream::Stream;
 use crate::catalog::Name;
+use crate::head::HttpDate;
 use crate::http1::chunked::{ChunkedDecoder, ChunkedProgress};
 use crate::http1::encode::{
     PassedOnBody, encode_chunk, encode_passed_on_head, encode_passed_on_head_of, encode_switching_protocols,
     encode_switching_protocols_of,
 };
 use crate::http1::response::check_incomplete_head;
-use crate::http1::{AnswerFault, BodyLength, HttpDate, ResponseHead};
+use crate::http1::{AnswerFault, BodyLength, ResponseHead};
 use crate::limits::{HEAD_READ_BYTES, INTERIM_ANSWERS_MAX, REFUSED_BODY_BYTES_MAX};
 use crate::policy::exchange::Response;
 use crate::process::log::limited;

@@ -1,6 +1,6 @@
 //! The date that a front writes into its answers.
 
-use crate::http1::HttpDate;
+use crate::head::HttpDate;
 use rustls::pki_types::UnixTime;
 use std::cell::Cell;
 

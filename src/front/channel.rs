@@ -7,7 +7,7 @@ use super::head_reader::{Awaited, receive_until};
 use super::refusal::shut;
 use super::socket::{HangUp, until};
 use super::stream::Stream;
-use crate::http1::Method;
+use crate::head::Method;
 use crate::limits::HEAD_READ_BYTES;
 use crate::tls::endpoint::{Endpoint, EndpointFault, Established};
 use crate::tls::handshake::HandshakeFault;

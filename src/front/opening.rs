@@ -33,9 +33,11 @@ use crate::catalog::product::Product;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, FrameMode, Routed, Snapshot};
+use crate::head::{Method, RequestHead, Target};
+use crate::http1::HeadFault;
+use crate::http1::encode::encode_answer;
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
 use crate::http1::request::{check_incomplete_head, late_head_fault};
-use crate::http1::{HeadFault, Method, RequestHead, Target};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::observe::counters::add;
 use crate::process::log::limited;
@@ -210,7 +212,14 @@ pub(super) async fn open<N: Network>(
                 why = answer.why,
                 "policies answered an opening"
             );
-            let bytes = answer.response.encode(&opening.front.date.now()).freeze();
+            let bytes = encode_answer(
+                answer.response.status,
+                answer.response.reason().as_bytes(),
+                answer.response.fields.iter(),
+                answer.response.body_text().as_bytes(),
+                &opening.front.date.now(),
+            )
+            .freeze();
             send_last_answer(&opening.socket, bytes).await;
             (answer.cause, opening.phase)
         }

@@ -3,8 +3,9 @@
 use super::socket::until;
 use super::stream::Stream;
 use crate::catalog::PathFault;
+use crate::head::{HttpDate, Method};
+use crate::http1::HeadFault;
 use crate::http1::encode::encode_refusal;
-use crate::http1::{HeadFault, HttpDate, Method};
 use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS};
 use crate::process::log::limited;
 use crate::session::{Cause, termination::Answer};

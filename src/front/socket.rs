@@ -36,7 +36,7 @@ pub use self::dead_peer::give_up_dead_peers;
 use self::operation::run;
 pub use self::operation::until;
 use self::peer_address::PeerAddress;
-use crate::http1::Method;
+use crate::head::Method;
 use crate::limits::TURNED_AWAY_READ_BYTES;
 
 /// Most bytes that one submission carries; the kernel's own cap for one call (`MAX_RW_COUNT`) is just under 2 GiB.

@@ -7,7 +7,7 @@
 use super::Front;
 use super::refusal::{Refusal, end_after_answer};
 use super::socket::Socket;
-use crate::http1::Method;
+use crate::head::Method;
 use crate::session::Phase;
 use std::net::SocketAddr;
 use std::rc::Rc;

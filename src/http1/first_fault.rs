@@ -6,10 +6,11 @@
 //!
 //! Not here: the rules of the opening handshake (`websocket::opening`), which only a head without these faults meets.
 
-use super::authority::is_authority;
 use super::head_fault::HeadFault;
-use super::lines::{LineFault, RawLine, RawLines, first_field_line_fault, is_control, is_token_byte};
+use super::lines::{LineFault, RawLine, RawLines, first_field_line_fault, is_control};
 use super::version::Version;
+use crate::head::authority::is_authority;
+use crate::head::token::is_token_byte;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 
 /// Whether `bytes` can be the beginning of a request: one CRLF, then a token character (RFC 9112 §2.2, §3).
@@ -162,7 +163,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::http1::RequestHead;
+    use crate::head::RequestHead;
     use crate::websocket::opening::check_request;
 
     /// The parts of an opening handshake, each of which can be spoilt without touching the others.

@@ -7,6 +7,9 @@
 
 use core::fmt;
 
+use crate::head::fields::trim;
+use crate::head::token::is_token;
+
 /// How a line of a head breaks RFC 9112.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFault {
@@ -163,27 +166,6 @@ pub(super) fn has_only_crlf_line_ends(head: &[u8]) -> bool {
         };
     }
     carriage_return.is_none()
-}
-
-/// `bytes` without optional white space (SP, HTAB) at either end (RFC 9110 §5.6.3).
-pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
-    }
-    bytes
-}
-
-/// Whether `bytes` is a token (RFC 9110 §5.6.2).
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
-}
-
-/// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether `byte` is a control character that may not stand in a field value (RFC 9110 §5.5).

@@ -1,16 +1,7 @@
 //! What of a request's method an answer depends on.
 
 use super::first_fault::without_leading_crlf;
-
-/// A method, as far as a refusal of it has to know it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
-    /// HEAD: the answer has no content (RFC 9110 §9.3.2).
-    Head,
-    /// Another one, or one that is not known yet.
-    #[default]
-    Other,
-}
+use crate::head::Method;
 
 impl Method {
     /// So many bytes of a request are enough to know.

@@ -5,20 +5,19 @@
 //!
 //! Not here: what makes it an opening handshake (`websocket::opening`), which API it belongs to (the catalogue).
 
-use core::fmt;
 use core::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes};
 
-use super::authority::is_authority;
 use super::first_fault::{
     begins_like_a_request, first_fault, first_fault_of_size, is_target, is_zero_length, without_leading_crlf,
 };
-use super::head::{Headers, Occurrence, Span};
 use super::head_fault::HeadFault;
 use super::lines::{LineFault, has_only_crlf_line_ends};
-use super::target::Target;
 use super::version::as_http_1_1;
+use crate::head::authority::is_authority;
+use crate::head::fields::{Headers, Occurrence};
+use crate::head::request::RequestHead;
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 
 /// Judges the bytes received so far of a head that is not whole (`find_head_end` has found no end).
@@ -38,15 +37,6 @@ pub fn check_incomplete_head(received: &[u8]) -> Result<(), HeadFault> {
 /// The fault of a head that was not whole in time: one that counts before `NotInTime` if what came of it shows one.
 pub fn late_head_fault(received: &[u8]) -> HeadFault {
     first_fault_of_size(received).unwrap_or(HeadFault::NotInTime)
-}
-
-/// A request head without a fault.
-#[derive(Clone)]
-pub struct RequestHead {
-    headers: Headers,
-    target: Span,
-    /// In the target or in the Host field.
-    host: Span,
 }
 
 impl RequestHead {
@@ -90,54 +80,12 @@ impl RequestHead {
             return None;
         }
 
-        let target = Span::of(target, &head);
-        let headers = Headers::new(head.clone(), request.headers);
+        let headers = Headers::new(&head, request.headers.iter().map(|field| (field.name, field.value)));
         let Occurrence::Once(host) = headers.occurrence("host") else { return None };
         if !is_authority(host) || announces_body(&headers) {
             return None;
         }
-        // RFC 9112 §3.2.2: the authority of an absolute-form takes the place of Host.
-        let host = match Target::parse(ascii(target.get(&head))) {
-            (_, Some(authority)) => Span::of(authority.as_bytes(), &head),
-            (_, None) => Span::of(host, &head),
-        };
-        Some(Self { headers, target, host })
-    }
-
-    /// What is asked for.
-    pub fn target(&self) -> Target<'_> {
-        Target::parse(self.target_text()).0
-    }
-
-    /// The request target as the client spelled it: visible ASCII without `#`. It may carry a subscription key.
-    pub fn target_text(&self) -> &str {
-        ascii(self.target.get(self.headers.head()))
-    }
-
-    /// The authority that the client speaks to: that of an absolute-form target, else that of Host.
-    pub fn host(&self) -> &str {
-        ascii(self.host.get(self.headers.head()))
-    }
-
-    /// The fields, in their order.
-    pub fn headers(&self) -> &Headers {
-        &self.headers
-    }
-
-    /// Length of the head in bytes, its empty line included, a leading CRLF not.
-    pub fn len_bytes(&self) -> usize {
-        self.headers.head().len()
-    }
-}
-
-/// Path and names only: queries and values carry keys.
-impl fmt::Debug for RequestHead {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = match self.target() {
-            Target::Origin { path, query: _ } => path,
-            Target::Asterisk | Target::Other => "",
-        };
-        f.debug_struct("RequestHead").field("path", &path).field("headers", &self.headers).finish()
+        Some(Self::of(&headers, target, host))
     }
 }
 
@@ -157,13 +105,10 @@ fn announces_body(headers: &Headers) -> bool {
         }
 }
 
-fn ascii(bytes: &[u8]) -> &str {
-    str::from_utf8(bytes).expect("target and authority are ASCII: parse checked both")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::Target;
 
     fn parse(head: impl Into<Vec<u8>>) -> Result<RequestHead, HeadFault> {
         RequestHead::parse(Bytes::from(head.into()))

@@ -8,9 +8,10 @@ use core::mem::MaybeUninit;
 use bytes::Bytes;
 
 use super::answer_fault::AnswerFault;
-use super::head::{Headers, Span};
-use super::lines::{LineFault, RawLines, first_field_line_fault, has_only_crlf_line_ends, is_control, trim};
+use super::lines::{LineFault, RawLines, first_field_line_fault, has_only_crlf_line_ends, is_control};
 use super::version::as_http_1_1;
+use crate::head::fields::trim;
+use crate::head::fields::{Headers, Span};
 use crate::limits::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 const VERSION: &[u8] = b"HTTP/1.1";
@@ -90,7 +91,8 @@ impl ResponseHead {
             }
         }
         let reason = Span::of(reason, &head);
-        Ok(Self { headers: Headers::new(head.clone(), response.headers), status, reason })
+        let fields = response.headers.iter().map(|field| (field.name, field.value));
+        Ok(Self { headers: Headers::new(&head, fields), status, reason })
     }
 
     /// The status, 100 to 599.

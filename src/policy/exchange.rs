@@ -25,8 +25,8 @@ use crate::catalog::given_key::GivenKey;
 use crate::catalog::product::Product;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::{BackendUrl, leaves_suffix};
-use crate::http1::encode::visible_to_policies;
-use crate::http1::{RequestHead, Target};
+use crate::head::forwarding::visible_to_policies;
+use crate::head::{RequestHead, Target};
 use crate::limits::TARGET_BYTES_MAX;
 
 /// The name and the id of the one operation of a WebSocket API.

@@ -2,8 +2,8 @@
 //!
 //! Parameters are checked for their form, then skipped: what they mean is between the endpoints.
 
-use crate::http1::Headers;
-use crate::http1::lines::is_token_byte;
+use crate::head::Headers;
+use crate::head::token::is_token_byte;
 
 /// The names of the extensions in all Sec-WebSocket-Extensions lines, in order; `None` if one line is malformed.
 ///

@@ -12,7 +12,8 @@ use sha1::{Digest as _, Sha1};
 
 use super::extensions::parse_extension_names;
 use super::reserved_bits::ReservedBits;
-use crate::http1::{AnswerFault, HeadFault, Headers, Occurrence, RequestHead, ResponseHead, Target};
+use crate::head::{Headers, Occurrence, RequestHead, Target};
+use crate::http1::{AnswerFault, HeadFault, ResponseHead};
 
 /// Appended to a key before it is hashed (RFC 6455 §1.3).
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -1,8 +1,9 @@
 //! What RFC 9110 and RFC 9112 want of the answer to a request that is no opening handshake, one row per rule.
 
 use bytes::Bytes;
+use ringgate::head::{HttpDate, Method, RequestHead};
 use ringgate::http1::encode::encode_refusal;
-use ringgate::http1::{HttpDate, Method, RequestHead, ResponseHead, find_head_end};
+use ringgate::http1::{ResponseHead, find_head_end};
 use ringgate::websocket::opening::check_request;
 
 const HANDSHAKE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\

@@ -2,7 +2,7 @@
 
 use super::PATIENCE;
 use super::raw::{KEY, Raw, StreamEnd, header};
-use ringgate::http1::HttpDate;
+use ringgate::head::HttpDate;
 
 /// A request head in parts. As it begins it is a correct handshake for `/t`.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use regex::Regex;
 
 use crate::catalog::Fault;
 use crate::catalog::fault::escaped;
-use crate::http1::Header;
+use crate::head::Header;
 
 /// Headers whose values open something.
 const CREDENTIALS: [&str; 5] =

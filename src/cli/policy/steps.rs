@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::masks::Masks;
-use crate::http1::Header;
+use crate::head::Header;
 use crate::policy::exchange::{Body, Exchange};
 use crate::policy::expression::{Outside, Section, Value};
 use crate::policy::guards::Guards;

@@ -23,7 +23,8 @@ use crate::catalog::given_version::given_version;
 use crate::catalog::product::Product;
 use crate::catalog::subscription::{Scope, Subscription};
 use crate::catalog::{Api, Fault, Snapshot};
-use crate::http1::{Header, HttpDate, RequestHead, Target};
+use crate::head::{Header, HttpDate, RequestHead, Target};
+use crate::http1::encode::encode_answer;
 use crate::policy::exchange::fields::is_owned;
 use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, TimeSpan};
@@ -241,7 +242,13 @@ impl Trace {
             Turn::Respond(response) => {
                 let date = HttpDate::from_unix(UnixTime::now().as_secs());
                 let has_own_date = response.fields.get_all("Date").next().is_some();
-                let bytes = response.encode(&date);
+                let bytes = encode_answer(
+                    response.status,
+                    response.reason().as_bytes(),
+                    response.fields.iter(),
+                    response.body_text().as_bytes(),
+                    &date,
+                );
                 let text = String::from_utf8_lossy(&bytes);
                 let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
                 let mut head = head.split("\r\n");

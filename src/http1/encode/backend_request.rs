@@ -6,9 +6,11 @@ use core::net::IpAddr;
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{fields_bytes, put_field, visible_to_policies, without_hop_by_hop};
-use crate::http1::Header;
-use crate::http1::request::RequestHead;
+use super::{fields_bytes, put_field};
+use crate::head::Header;
+use crate::head::RequestHead;
+use crate::head::forwarding::visible_to_policies;
+use crate::head::forwarding::without_hop_by_hop;
 
 /// What a backend is told about the connection that it does not see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

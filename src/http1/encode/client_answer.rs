@@ -3,11 +3,13 @@
 //! Each has a Date: the one that came or that a policy set, or the one that is handed in (RFC 9110 §6.6.1).
 
 use bytes::{BufMut as _, BytesMut};
-use serde_json::Value;
 
-use super::{fields_bytes, put_field, visible_to_policies, without_hop_by_hop};
+use super::{fields_bytes, put_field};
+use crate::head::forwarding::visible_to_policies;
+use crate::head::forwarding::without_hop_by_hop;
+use crate::head::status::{error_body, reason_phrase};
+use crate::head::{Header, HttpDate, Method};
 use crate::http1::response::ResponseHead;
-use crate::http1::{Header, HttpDate, Method};
 
 /// Encodes the client's 101 out of the backend's, which `websocket::opening::check_answer` has accepted.
 pub fn encode_switching_protocols(answer: &ResponseHead, date: &HttpDate) -> BytesMut {
@@ -25,12 +27,6 @@ pub fn encode_switching_protocols_of<'h>(
     put_fields(&mut head, fields, date);
     head.put_slice(b"\r\n");
     head
-}
-
-/// The body of an error, in Azure API Management's form.
-pub fn error_body(status: u16, message: &str) -> String {
-    // `Value` writes a string with the escapes of RFC 8259 §7.
-    format!("{{ \"statusCode\": {status}, \"message\": {} }}", Value::from(message))
 }
 
 /// Encodes an answer of a policy's making, head and body. The connection ends behind it.
@@ -178,45 +174,6 @@ fn put_fields<'h>(head: &mut BytesMut, fields: impl Iterator<Item = Header<'h>>,
 /// RFC 9110 §7.8: who sends Upgrade names it in Connection.
 fn put_closing_connection(head: &mut BytesMut, status: u16) {
     put_field(head, "Connection", if status == 426 { b"upgrade, close" } else { b"close" });
-}
-
-/// The reason phrases of the statuses that ringgate itself sends, and of those that policies usually do (RFC 9110 §15, RFC
-/// 6585). Another one goes without.
-pub fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        204 => "No Content",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        414 => "URI Too Long",
-        418 => "I'm a teapot",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "",
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //!
 //! Not here: which fields a leg gets written anew (`http1::encode`).
 
-use crate::http1::Header;
-use crate::http1::encode::is_of_connection;
+use crate::head::Header;
+use crate::head::forwarding::is_of_connection;
 use crate::limits::{POLICY_FIELDS_BYTES_MAX, POLICY_FIELDS_MAX};
 use crate::policy::expression;
 

@@ -1,10 +1,7 @@
 //! What a client is answered.
 
-use bytes::BytesMut;
-
 use super::fields::{ExistsAction, Fields};
-use crate::http1::HttpDate;
-use crate::http1::encode::{encode_answer, error_body, reason_phrase};
+use crate::head::status::{error_body, reason_phrase};
 
 /// An answer: ringgate's, a policy's, or the backend's without its body.
 #[derive(Clone, Debug)]
@@ -67,13 +64,11 @@ impl Response {
         self.reason = reason.map(Into::into);
     }
 
-    /// The whole answer, of a client's connection that ends behind it. A backend's body is not here: there is none then.
-    /// `date` is for one that has none of its own.
-    pub fn encode(&self, date: &HttpDate) -> BytesMut {
-        let body = match &self.body {
-            Body::Text(text) => text.as_bytes(),
-            Body::Empty | Body::OfTheBackend(_) => b"",
-        };
-        encode_answer(self.status, self.reason().as_bytes(), self.fields.iter(), body, date)
+    /// The body that comes with it. A backend's is not here.
+    pub fn body_text(&self) -> &str {
+        match &self.body {
+            Body::Text(text) => text,
+            Body::Empty | Body::OfTheBackend(_) => "",
+        }
     }
 }

@@ -9,7 +9,8 @@ use crate::catalog::access::Access;
 use crate::catalog::product::parse_product;
 use crate::catalog::subscription::{Subscription, parse_subscription};
 use crate::catalog::{Api, CatalogFiles, Fault, compile, parse_api};
-use crate::http1::{Header, HttpDate, RequestHead, Target};
+use crate::head::{Header, HttpDate, RequestHead, Target};
+use crate::http1::encode::encode_answer;
 use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
 use crate::policy::failure::Failure;
@@ -246,7 +247,13 @@ impl Scene {
                 format!("passed on: {} {}\n{fields}", response.status, response.reason())
             }
             Turn::Respond(response) => {
-                let answered = response.encode(&HttpDate::from_unix(0));
+                let answered = encode_answer(
+                    response.status,
+                    response.reason().as_bytes(),
+                    response.fields.iter(),
+                    response.body_text().as_bytes(),
+                    &HttpDate::from_unix(0),
+                );
                 let answered = String::from_utf8(answered.to_vec()).expect("text").replace("\r\n", "\n");
                 // It has the date that it was given, as every answer.
                 let without_date = answered.replacen("Date: Thu, 01 Jan 1970 00:00:00 GMT\n", "", 1);

@@ -1,9 +1,10 @@
 //! A client's head: what is let through has one meaning, and what is made of it for the backend has the same.
 
 use bytes::Bytes;
+use ringgate::head::{Headers, HttpDate, Method, RequestHead, Target};
 use ringgate::http1::encode::{Forwarded, encode_backend_request, encode_refusal};
+use ringgate::http1::find_head_end;
 use ringgate::http1::request::{check_incomplete_head, late_head_fault};
-use ringgate::http1::{Headers, HttpDate, Method, RequestHead, Target, find_head_end};
 use ringgate::websocket::opening::{accept_value, check_request};
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -3,10 +3,11 @@
 use super::cut;
 use super::request_head::check_fields;
 use bytes::Bytes;
+use ringgate::head::{HttpDate, RequestHead};
 use ringgate::http1::chunked::{ChunkedDecoder, ChunkedProgress};
 use ringgate::http1::encode::{PassedOnBody, encode_passed_on_head, encode_switching_protocols};
 use ringgate::http1::response::check_incomplete_head;
-use ringgate::http1::{AnswerFault, BodyLength, HttpDate, RequestHead, ResponseHead, find_head_end};
+use ringgate::http1::{AnswerFault, BodyLength, ResponseHead, find_head_end};
 use ringgate::websocket::opening::{check_answer, check_request};
 
 const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -1,48 +1,21 @@
-//! What requests and answers share: where a head ends, and its fields in order.
+//! The fields of a head, in their order.
 //!
 //! A field is a range over the bytes that came: name and value keep their spelling, nothing is copied, and `Debug`
 //! never shows a value (keys and tokens travel in them).
 //!
-//! Not here: start lines (`request`, `response`), what a broken line is called (`lines`).
+//! Not here: how they are told apart in what came (`http1`), and which of them go on to the other leg (`forwarding`).
 
 use core::fmt;
 
 use bytes::Bytes;
 
-use super::lines::trim;
 use crate::limits::HEAD_BYTES_MAX;
 
 const _: () = assert!(HEAD_BYTES_MAX <= u16::MAX as usize, "a span counts in u16");
 
-/// Length, in bytes, of the head at the start of `bytes`, its empty line included; `None` while it is not whole.
-///
-/// One CRLF in front of the start line belongs to the head (RFC 9112 §2.2). A bare LF ends a line too: a head with bare
-/// LFs is whole, so that it can be refused at once instead of waited for.
-///
-/// `already_searched` is how many of these bytes an earlier call has seen without finding the end; 0 is always right.
-pub fn find_head_end(bytes: &[u8], already_searched: usize) -> Option<usize> {
-    let start = if bytes.starts_with(b"\r\n") { 2 } else { 0 };
-    if let Some(len) = empty_line_len(&bytes[start..]) {
-        return Some(start + len);
-    }
-    // A LF among the last two bytes that were searched may have waited for the empty line behind it.
-    let from = already_searched.saturating_sub(2).max(start).min(bytes.len());
-    memchr::memchr_iter(b'\n', &bytes[from..])
-        .map(|line_feed| from + line_feed + 1)
-        .find_map(|line_start| Some(line_start + empty_line_len(&bytes[line_start..])?))
-}
-
-fn empty_line_len(bytes: &[u8]) -> Option<usize> {
-    match bytes {
-        [b'\n', ..] => Some(1),
-        [b'\r', b'\n', ..] => Some(2),
-        _ => None,
-    }
-}
-
 /// A range over a head. Two u16 instead of two usize: a head has up to 200 of them.
 #[derive(Clone, Copy)]
-pub(super) struct Span {
+pub(crate) struct Span {
     start: u16,
     len: u16,
 }
@@ -52,7 +25,7 @@ impl Span {
     ///
     /// # Panics
     /// If `part` is no slice of `whole` or `whole` is no head: both are in the hands of this module's callers.
-    pub(super) fn of(part: &[u8], whole: &[u8]) -> Self {
+    pub(crate) fn of(part: &[u8], whole: &[u8]) -> Self {
         // httparse may answer an empty value with an empty slice from elsewhere.
         if part.is_empty() {
             return Self { start: 0, len: 0 };
@@ -63,7 +36,7 @@ impl Span {
         Self { start: u16::try_from(start).expect(in_head), len: u16::try_from(part.len()).expect(in_head) }
     }
 
-    pub(super) fn get(self, whole: &[u8]) -> &[u8] {
+    pub(crate) fn get(self, whole: &[u8]) -> &[u8] {
         &whole[usize::from(self.start)..][..usize::from(self.len)]
     }
 }
@@ -103,17 +76,17 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// The fields that httparse found in `head`.
-    pub(super) fn new(head: Bytes, parsed: &[httparse::Header<'_>]) -> Self {
-        let fields = parsed
-            .iter()
-            .map(|field| (Span::of(field.name.as_bytes(), &head), Span::of(trim(field.value), &head)))
+    /// Fields whose names and values are slices of `head`: each name a token, each value what `Header::value` allows, with or
+    /// without white space around it.
+    pub(crate) fn new<'h>(head: &'h Bytes, fields: impl Iterator<Item = (&'h str, &'h [u8])>) -> Self {
+        let fields = fields
+            .map(|(name, value)| (Span::of(name.as_bytes(), head), Span::of(trim(value), head)))
             .collect();
-        Self { head, fields }
+        Self { head: head.clone(), fields }
     }
 
     /// The bytes of the whole head.
-    pub(super) fn head(&self) -> &Bytes {
+    pub(crate) fn head(&self) -> &Bytes {
         &self.head
     }
 
@@ -130,7 +103,8 @@ impl Headers {
     /// Every field, in order.
     pub fn iter(&self) -> impl Iterator<Item = Header<'_>> + Clone {
         self.fields.iter().map(|(name, value)| Header {
-            name: str::from_utf8(name.get(&self.head)).expect("a field name is a token: httparse checked it"),
+            name: str::from_utf8(name.get(&self.head))
+                .expect("a field name is a token: whoever made this checked it"),
             value: value.get(&self.head),
         })
     }
@@ -186,6 +160,17 @@ impl fmt::Debug for Headers {
     }
 }
 
+/// `bytes` without optional white space (SP, HTAB) at either end (RFC 9110 §5.6.3).
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,53 +179,6 @@ mod tests {
     fn headers(lines: &str) -> Headers {
         let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
         ResponseHead::parse(Bytes::from(head)).expect("a head in order").headers().clone()
-    }
-
-    #[test]
-    fn finds_the_end_behind_the_first_empty_line() {
-        let table: &[(&[u8], Option<usize>)] = &[
-            (b"", None),
-            (b"\r", None),
-            (b"\r\n", None),
-            (b"\r\n\r\n", Some(4)),
-            (b"\n", Some(1)),
-            (b"GET / HTTP/1.1\r\n", None),
-            (b"GET / HTTP/1.1\r\n\r", None),
-            (b"a\r\n\r\n", Some(5)),
-            (b"a\r\n\r\nb\r\n\r\n", Some(5)),
-            (b"a\n\n", Some(3)),
-            (b"a\n\r\nrest", Some(4)),
-            (b"a\r\n\nrest", Some(4)),
-            (b"\r\na\r\n\r\nrest", Some(7)),
-            (b"a\r\n\r\r\n", None),
-        ];
-        for (bytes, expected) in table {
-            assert_eq!(find_head_end(bytes, 0), *expected, "{}", bytes.escape_ascii());
-        }
-    }
-
-    #[test]
-    fn every_cut_of_a_head_gives_the_same_end() {
-        for head in [
-            &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
-            b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            b"GET / HTTP/1.1\nHost: a\n\n",
-            b"GET / HTTP/1.1\nHost: a\n\r\n",
-            b"\r\n\r\n",
-        ] {
-            let bytes = [head, b"\x81\x00\r\n\r\n"].concat();
-            for first in 0..bytes.len() {
-                for second in first..=bytes.len() {
-                    let mut found = None;
-                    let mut searched = 0;
-                    for received in [first, second, bytes.len()] {
-                        found = found.or_else(|| find_head_end(&bytes[..received], searched));
-                        searched = received;
-                    }
-                    assert_eq!(found, Some(head.len()), "cut at {first} and {second}");
-                }
-            }
-        }
     }
 
     #[test]

@@ -1,0 +1,19 @@
+//! The head of a request or an answer, whatever version of HTTP it came in: method, target, authority, fields.
+//!
+//! Values only: `http1` makes them of bytes, and bytes of them. Policies and the catalogue know nothing of versions.
+
+pub mod authority;
+pub mod date;
+pub mod fields;
+pub mod forwarding;
+pub mod method;
+pub mod request;
+pub mod status;
+pub mod target;
+pub mod token;
+
+pub use date::HttpDate;
+pub use fields::{Header, Headers, Occurrence};
+pub use method::Method;
+pub use request::RequestHead;
+pub use target::Target;
