@@ -21,6 +21,8 @@ pub mod websocket;
 
 pub mod catalog;
 
+pub mod config;
+
 pub mod policy;
 
 pub mod admission;

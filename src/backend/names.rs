@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use lookups::Lookups;
 
-use crate::catalog::NamesConfig;
+use crate::config::NamesConfig;
 use crate::limits::{
     RESOLVER_LOOKUPS_MAX, RESOLVER_OLD_ANSWER_AFTER, RESOLVER_QUEUE_MAX, RESOLVER_REFRESHES_MAX,
     RESOLVER_WAITERS_MAX,

@@ -17,7 +17,7 @@ use super::timestamp::Timestamp;
 use crate::limits::Allowed;
 
 /// One parsed TOML file and the faults found in it so far.
-pub(super) struct Document<'t> {
+pub(crate) struct Document<'t> {
     file: &'t str,
     text: &'t str,
     root: Spanned<DeTable<'t>>,
@@ -26,7 +26,7 @@ pub(super) struct Document<'t> {
 
 impl<'t> Document<'t> {
     /// Parses `text`. A syntax error is the file's only fault: what follows it cannot be trusted to mean anything.
-    pub(super) fn parse(file: &'t str, text: &'t str) -> Result<Self, Vec<Fault>> {
+    pub(crate) fn parse(file: &'t str, text: &'t str) -> Result<Self, Vec<Fault>> {
         match DeTable::parse(text) {
             Ok(root) => Ok(Self { file, text, root, faults: RefCell::new(Vec::new()) }),
             Err(error) => {
@@ -38,7 +38,7 @@ impl<'t> Document<'t> {
     }
 
     /// The fields of the file's outermost table.
-    pub(super) fn fields(&self) -> Fields<'_> {
+    pub(crate) fn fields(&self) -> Fields<'_> {
         Fields {
             document: self,
             table: self.root.get_ref(),
@@ -49,12 +49,12 @@ impl<'t> Document<'t> {
     }
 
     /// Adds a fault.
-    pub(super) fn record(&self, fault: Fault) {
+    pub(crate) fn record(&self, fault: Fault) {
         self.faults.borrow_mut().push(fault);
     }
 
     /// `value` if the file is without fault, or all its faults in the order of their lines.
-    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Fault>> {
+    pub(crate) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Fault>> {
         let mut faults = self.faults.into_inner();
         match value {
             Some(value) if faults.is_empty() => Ok(value),
@@ -68,7 +68,7 @@ impl<'t> Document<'t> {
 }
 
 /// The fields of one table.
-pub(super) struct Fields<'d> {
+pub(crate) struct Fields<'d> {
     document: &'d Document<'d>,
     table: &'d DeTable<'d>,
     /// Dotted path of this table with its final dot, or empty.
@@ -80,7 +80,7 @@ pub(super) struct Fields<'d> {
 
 impl<'d> Fields<'d> {
     /// A whole number within `allowed`.
-    pub(super) fn take_integer(&mut self, key: &'static str, allowed: &Allowed) -> Option<u64> {
+    pub(crate) fn take_integer(&mut self, key: &'static str, allowed: &Allowed) -> Option<u64> {
         let given = self.given(key)?;
         let range = range_text(allowed);
         let Some(integer) = given.get_ref().as_integer() else {
@@ -97,7 +97,7 @@ impl<'d> Fields<'d> {
     }
 
     /// `true` or `false`.
-    pub(super) fn take_boolean(&mut self, key: &'static str) -> Option<bool> {
+    pub(crate) fn take_boolean(&mut self, key: &'static str) -> Option<bool> {
         let given = self.given(key)?;
         let value = given.get_ref().as_bool();
         if value.is_none() {
@@ -107,7 +107,7 @@ impl<'d> Fields<'d> {
     }
 
     /// Text that `parse` accepts. Its error says what is allowed.
-    pub(super) fn take_text<T>(
+    pub(crate) fn take_text<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
@@ -117,7 +117,7 @@ impl<'d> Fields<'d> {
     }
 
     /// As [`Fields::take_text`], and the key must be there; `allowed` is what its absence is answered with.
-    pub(super) fn take_required_text<T>(
+    pub(crate) fn take_required_text<T>(
         &mut self,
         key: &'static str,
         allowed: &str,
@@ -132,7 +132,7 @@ impl<'d> Fields<'d> {
     }
 
     /// As [`Fields::take_text`], and what was given is shown in no fault.
-    pub(super) fn take_secret_text<T>(
+    pub(crate) fn take_secret_text<T>(
         &mut self,
         key: &'static str,
         parse: impl FnOnce(&str) -> Result<T, String>,
@@ -146,7 +146,7 @@ impl<'d> Fields<'d> {
     }
 
     /// As [`Fields::take_secret_text`], and the key must be there.
-    pub(super) fn take_required_secret_text<T>(
+    pub(crate) fn take_required_secret_text<T>(
         &mut self,
         key: &'static str,
         allowed: &str,
@@ -157,7 +157,7 @@ impl<'d> Fields<'d> {
     }
 
     /// A moment, as TOML writes it.
-    pub(super) fn take_moment(&mut self, key: &'static str) -> Option<Timestamp> {
+    pub(crate) fn take_moment(&mut self, key: &'static str) -> Option<Timestamp> {
         let given = self.given(key)?;
         let moment = given.get_ref().as_datetime().and_then(Timestamp::from_toml);
         if moment.is_none() {
@@ -168,7 +168,7 @@ impl<'d> Fields<'d> {
 
     /// The entities that the text at `key`, or each text in the list there, names; those that are no names are left to
     /// whoever takes the key.
-    pub(super) fn references(&self, key: &str, to: Entity) -> Vec<Reference> {
+    pub(crate) fn references(&self, key: &str, to: Entity) -> Vec<Reference> {
         let Some(given) = self.table.get(key) else { return Vec::new() };
         let reference = |key: String, given: &Spanned<DeValue<'_>>| {
             let text = given.get_ref().as_str()?;
@@ -187,7 +187,7 @@ impl<'d> Fields<'d> {
     }
 
     /// A list of `least` to `most` different texts that `parse` accepts. Each element has its own fault.
-    pub(super) fn take_texts<T: PartialEq>(
+    pub(crate) fn take_texts<T: PartialEq>(
         &mut self,
         key: &'static str,
         (least, most): (usize, usize),
@@ -213,7 +213,7 @@ impl<'d> Fields<'d> {
     }
 
     /// The fields of the table at `key`.
-    pub(super) fn take_table(&mut self, key: &'static str) -> Option<Fields<'d>> {
+    pub(crate) fn take_table(&mut self, key: &'static str) -> Option<Fields<'d>> {
         let given = self.given(key)?;
         let inner = self.inner(key, given);
         if inner.is_none() {
@@ -223,7 +223,7 @@ impl<'d> Fields<'d> {
     }
 
     /// The fields of each of the `least` to `most` tables in the list at `key`.
-    pub(super) fn take_tables(
+    pub(crate) fn take_tables(
         &mut self,
         key: &'static str,
         (least, most): (usize, usize),
@@ -247,7 +247,7 @@ impl<'d> Fields<'d> {
 
     /// The names and fields of all the tables here, whatever they are called: nothing but tables may be here, with names
     /// that `is_name` takes.
-    pub(super) fn take_every_table(
+    pub(crate) fn take_every_table(
         self,
         allowed: &str,
         is_name: impl Fn(&str) -> bool,
@@ -268,38 +268,38 @@ impl<'d> Fields<'d> {
     }
 
     /// Records that `key`, which something else takes, must be there.
-    pub(super) fn require(&self, key: &str, allowed: &str) {
+    pub(crate) fn require(&self, key: &str, allowed: &str) {
         if !self.has(key) {
             self.missing(key, allowed);
         }
     }
 
     /// Whether anything stands at `key`, at fault or not.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
     /// The line of what stands at `key`.
-    pub(super) fn line_of_key(&self, key: &str) -> Option<usize> {
+    pub(crate) fn line_of_key(&self, key: &str) -> Option<usize> {
         self.table.get(key).map(|given| self.line_of(given.span().start))
     }
 
     /// Records that `key`, which was taken, cannot stand beside the others. Does nothing if it is not there.
-    pub(super) fn object(&self, key: &'static str, allowed: &str) {
+    pub(crate) fn object(&self, key: &'static str, allowed: &str) {
         if let Some(given) = self.table.get(key) {
             self.fault(key, given, allowed);
         }
     }
 
     /// As [`Fields::object`], and what was given is not shown.
-    pub(super) fn object_masked(&self, key: &'static str, allowed: &str) {
+    pub(crate) fn object_masked(&self, key: &'static str, allowed: &str) {
         if let Some(given) = self.table.get(key) {
             self.fault_of(key, given, Fault::MASKED.to_owned(), allowed);
         }
     }
 
     /// Reports the keys that no `take` asked for.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         for key in self.table.keys() {
             if self.known.contains(&key.get_ref().as_ref()) {
                 continue;

@@ -60,7 +60,7 @@ pub struct BackendTls {
     pub pin: Option<[u8; 32]>,
 }
 
-pub(super) fn take_listener_tls(mut fields: Fields<'_>) -> Option<ListenerTls> {
+pub(crate) fn take_listener_tls(mut fields: Fields<'_>) -> Option<ListenerTls> {
     let certificates = take_certificates(&mut fields);
     let has_authority = fields.has("client_ca");
     let client_ca = fields.take_text("client_ca", parse_file_name);

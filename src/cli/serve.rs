@@ -1,7 +1,8 @@
 //! `ringgate serve`: runs an instance until it is told to stop.
 
+use crate::catalog::Snapshot;
 use crate::catalog::timestamp::Timestamp;
-use crate::catalog::{InstanceConfig, Snapshot};
+use crate::config::InstanceConfig;
 use crate::control::binding::bind_patiently;
 use crate::control::echo::EchoBackend;
 use crate::control::instance::{Instance, StartError};

@@ -15,11 +15,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::catalog::instance::catalog_folder;
 use crate::catalog::named_value::NAMED_VALUES_FILE;
-use crate::catalog::{
-    CatalogFiles, Fault, InstanceConfig, Name, Revision, Snapshot, compile, parse_instance,
-};
+use crate::catalog::{CatalogFiles, Fault, Name, Revision, Snapshot, compile};
+use crate::config::instance::catalog_folder;
+use crate::config::{InstanceConfig, parse_instance};
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 use crate::process::files::watchdog::attempt;
 use crate::process::files::{Unreadable, read_small, reason};

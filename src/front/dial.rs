@@ -212,7 +212,8 @@ fn no_local_port() -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{NamesConfig, parse_api};
+    use crate::catalog::parse_api;
+    use crate::config::NamesConfig;
     use crate::front::source_addresses::AddressTurns;
     use crate::front::stream::Host;
     use std::net::{Ipv4Addr, TcpListener};

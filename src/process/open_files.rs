@@ -10,7 +10,7 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::catalog::SessionsFrom;
+use crate::config::SessionsFrom;
 use crate::limits::{
     OPEN_FILES_PER_OPENING, OPEN_FILES_PER_SESSION, OPENINGS_MAX_DEFAULT, OPENINGS_MAX_DEFAULT_LEAST,
     OPENINGS_SHARE,
@@ -123,7 +123,7 @@ pub fn fit(asked: Asked, open_files_max: u64, reserve: u64) -> Result<Room, TooM
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::TierUnits;
+    use crate::config::TierUnits;
     use crate::limits::{TIERS, open_files_reserve};
 
     const NOTHING: Asked = Asked { sessions: SessionsFrom::OpenFiles, openings: None };

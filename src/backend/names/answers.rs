@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::catalog::NamesConfig;
+use crate::config::NamesConfig;
 use crate::limits::{RESOLVER_ADDRESSES_MAX, RESOLVER_ANSWERS_MAX, RESOLVER_KEPT};
 
 /// For how long the name service has to say that there is no such name until that is believed of one that there was. HAProxy's

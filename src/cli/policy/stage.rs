@@ -13,9 +13,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::catalog::instance::catalog_folder;
 use crate::catalog::named_value::NAMED_VALUES_FILE;
-use crate::catalog::{CatalogFiles, Fault, Name, Snapshot, compile, parse_instance};
+use crate::catalog::{CatalogFiles, Fault, Name, Snapshot, compile};
+use crate::config::instance::catalog_folder;
+use crate::config::parse_instance;
 use crate::control::store;
 
 /// The name of what is made up.

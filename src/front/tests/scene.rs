@@ -4,7 +4,8 @@ use super::scripted::{Connection, Event, Script, Scripted, ScriptedNetwork, Take
 use crate::admission::registry::Registry;
 use crate::backend::names::Resolver;
 use crate::catalog::timestamp::Timestamp;
-use crate::catalog::{CatalogFiles, NamesConfig, compile};
+use crate::catalog::{CatalogFiles, compile};
+use crate::config::NamesConfig;
 use crate::front::opening::{Arrival, open};
 use crate::front::{Front, FrontParts, Published};
 use crate::observe::WorkerCounters;

@@ -8,12 +8,12 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::fault::Fault;
-use super::fields::{Document, Fields};
-use super::name::Name;
-use super::network::{Network, TRUSTED_NETWORKS_MAX};
 use super::tier::{TierUnits, parse_tier};
-use super::tls::{ListenerTls, take_listener_tls};
+use crate::catalog::fault::Fault;
+use crate::catalog::fields::{Document, Fields};
+use crate::catalog::name::Name;
+use crate::catalog::network::{Network, TRUSTED_NETWORKS_MAX};
+use crate::catalog::tls::{ListenerTls, take_listener_tls};
 use crate::head::authority::is_authority;
 use crate::limits;
 
