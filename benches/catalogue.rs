@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ringgate::admission::registry::Registry;
-use ringgate::catalog::compile::Compiler;
 use ringgate::catalog::given_key::GivenKey;
 use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::timestamp::Timestamp;
-use ringgate::catalog::{CatalogFiles, Revision, Snapshot, compile};
+use ringgate::catalog::{CatalogFiles, Revision};
+use ringgate::compiled::compile::Compiler;
+use ringgate::compiled::{Snapshot, compile};
 use ringgate::control::store::{read_again, read_catalog};
 use ringgate::head::RequestHead;
 

@@ -7,6 +7,8 @@ pub mod date;
 pub mod fields;
 pub mod forwarding;
 pub mod method;
+pub mod path_escape;
+pub mod percent;
 pub mod request;
 pub mod status;
 pub mod target;

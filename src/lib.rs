@@ -25,6 +25,8 @@ pub mod config;
 
 pub mod policy;
 
+pub mod compiled;
+
 pub mod admission;
 
 pub mod shared_counts;

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
-use ringgate::catalog::{CatalogFiles, ETag, Revision, compile};
+use ringgate::catalog::{CatalogFiles, ETag, Revision};
+use ringgate::compiled::compile;
 use ringgate::control::catalog_writer::{CatalogWriter, Change, IfMatch, NotWritten};
 use ringgate::control::store::read_catalog;
 use rustix::process::{Signal, getpid, kill_process};

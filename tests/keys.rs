@@ -290,7 +290,7 @@ fn no_debug_output_of_a_snapshot_shows_a_hash_or_a_secret() {
     files.insert("apis/t.toml", api_file("t", closed_port(), ""));
     files.insert("subscriptions/acme.toml", subscription_file("/apis", KEY, ""));
     files.insert("named-values.toml", "[password]\nvalue = \"hush\"\nsecret = true");
-    let snapshot = ringgate::catalog::compile(&files, None).unwrap();
+    let snapshot = ringgate::compiled::compile(&files, None).unwrap();
     let shown = format!("{snapshot:?}");
     assert!(
         shown.contains("acme") && !shown.contains("hush") && !shown.contains(&key_hash(KEY)[12..]),

@@ -13,8 +13,9 @@ mod support;
 
 use ringgate::admission::registry::Registry;
 use ringgate::backend::names::Resolver;
+use ringgate::catalog::CatalogFiles;
 use ringgate::catalog::timestamp::Timestamp;
-use ringgate::catalog::{CatalogFiles, compile};
+use ringgate::compiled::compile;
 use ringgate::config::NamesConfig;
 use ringgate::front::listener::bind_group;
 use ringgate::front::{FrontParts, Published, run_front};

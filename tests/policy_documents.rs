@@ -10,7 +10,7 @@ mod golden;
 
 use golden::assert_golden;
 use ringgate::catalog::access::Access;
-use ringgate::catalog::compile;
+use ringgate::compiled::compile;
 use ringgate::control::store::read_catalog;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,9 +9,10 @@
 
 mod support;
 
+use ringgate::catalog::CatalogFiles;
 use ringgate::catalog::key_secret::KeySecret;
 use ringgate::catalog::timestamp::Timestamp;
-use ringgate::catalog::{CatalogFiles, Snapshot, compile};
+use ringgate::compiled::{Snapshot, compile};
 use ringgate::session::{Cause, Phase};
 use ringgate::tls::setup::TlsSetup;
 use rustix::process::Signal;

@@ -15,7 +15,8 @@ use crate::catalog::access::Access;
 use crate::catalog::api::OnRevoke;
 use crate::catalog::subscription::SubscriptionState;
 use crate::catalog::timestamp::Timestamp;
-use crate::catalog::{Api, Name, Snapshot};
+use crate::catalog::{Api, Name};
+use crate::compiled::Snapshot;
 
 /// The places of everything that is published or still has sessions.
 #[derive(Debug, Default)]
@@ -244,7 +245,8 @@ impl PublishedPlaces {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{CatalogFiles, compile};
+    use crate::catalog::CatalogFiles;
+    use crate::compiled::compile;
 
     /// A snapshot with these APIs, products and subscriptions, each with its limit.
     fn snapshot(entities: &[(HolderKind, &str, Option<u64>)]) -> Snapshot {

@@ -3,7 +3,7 @@
 //! The API's name is its file's name, so that two APIs cannot share one. Everything that is optional has its default
 //! filled in; only what may be unlimited stays an `Option`.
 //!
-//! Not here: whether its suffix is free and who serves it (`suffix`, `snapshot`); whether its products exist.
+//! Not here: whether its suffix is free and who serves it (`compiled`); whether its products exist.
 
 use core::net::IpAddr;
 
@@ -189,7 +189,7 @@ pub fn parse_api(file: &str, name: &str, text: &str) -> Result<Api, Vec<Fault>> 
 }
 
 /// As [`parse_api`], with what the file asks of others, which is known even if something else in it is at fault.
-pub(super) fn read_api(file: &str, name: &str, text: &str) -> Parsed<Api> {
+pub(crate) fn read_api(file: &str, name: &str, text: &str) -> Parsed<Api> {
     parse_entity(file, name, text, "an api", |document, name, asks| take_api(document.fields(), name, asks))
 }
 

@@ -3,7 +3,7 @@
 //! What is accepted can be dialled and put on a request line as it stands: there are no spaces, controls, dot segments
 //! or broken percent-encodings in it.
 //!
-//! Not here: resolving the host (the front), joining with a request's path (`snapshot`). `ws+unix:` is reserved: with
+//! Not here: resolving the host (the front), joining with a request's path (`compiled::snapshot`). `ws+unix:` is reserved: with
 //! it, host and port become one variant of an endpoint, and path and authority stay as they are.
 
 use core::fmt::{self, Write as _};

@@ -16,10 +16,10 @@ use super::name::Name;
 use super::policy_documents::PolicyDocuments;
 use super::product::Product;
 use super::sealed_key::SealedKey;
-use super::snapshot::{Entities, Snapshot};
 use super::subscription::Subscription;
 use super::subscription_key::KeyHash;
 use super::version_set::{VersionScheme, VersionSet};
+use crate::compiled::snapshot::{Entities, Snapshot};
 
 /// The document.
 pub fn export(snapshot: &Snapshot) -> Value {

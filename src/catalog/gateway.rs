@@ -28,7 +28,7 @@ pub fn parse_gateway(file: &str, name: &str, text: &str) -> Result<Gateway, Vec<
     read_gateway(file, name, text).value
 }
 
-pub(super) fn read_gateway(file: &str, name: &str, text: &str) -> Parsed<Gateway> {
+pub(crate) fn read_gateway(file: &str, name: &str, text: &str) -> Parsed<Gateway> {
     parse_entity(file, name, text, "a gateway", |document, name, _| take_gateway(document.fields(), name))
 }
 

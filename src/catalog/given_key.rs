@@ -5,13 +5,14 @@
 //!
 //! The request goes on to the backend as it came, key included, as in Azure API Management.
 //!
-//! Not here: whose key it is (`snapshot`).
+//! Not here: whose key it is (`compiled::snapshot`).
 
 use std::borrow::Cow;
 
 use super::api::KeyNames;
 use super::request_name::QueryName;
 use crate::head::fields::Headers;
+use crate::head::percent::percent_decoded;
 use crate::limits::SUBSCRIPTION_KEY_BYTES_MAX;
 
 /// What a request gives for a key. It is not to be shown, so it has no `Debug`.
@@ -46,36 +47,12 @@ impl<'r> GivenKey<'r> {
 }
 
 /// The values of a query parameter, percent-decoded. A `+` is itself: keys may be base64, and have no spaces.
-pub(super) fn values_of<'q>(query: Option<&'q str>, name: &QueryName) -> impl Iterator<Item = Cow<'q, [u8]>> {
+pub(crate) fn values_of<'q>(query: Option<&'q str>, name: &QueryName) -> impl Iterator<Item = Cow<'q, [u8]>> {
     query.into_iter().flat_map(|query| query.split('&')).filter_map(move |pair| {
         let (given, value) = pair.split_once('=').unwrap_or((pair, ""));
         // A name that needs no encoding may be sent encoded all the same.
         (percent_decoded(given).as_ref() == name.as_str().as_bytes()).then(|| percent_decoded(value))
     })
-}
-
-/// `text` with `%41` read as `A`. A `%` without two hexadecimal digits behind it is itself.
-pub(crate) fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
-    let bytes = text.as_bytes();
-    if !bytes.contains(&b'%') {
-        return Cow::Borrowed(bytes);
-    }
-    let digit = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        match (bytes[at], digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, _, _) => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    Cow::Owned(decoded)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! It depends on that file alone, so it can be kept for as long as the file does not change.
 //!
-//! Not here: what the files ask of each other (`compile`).
+//! Not here: what the files ask of each other (`compiled::compile`).
 
 use super::fault::Fault;
 use super::fields::Document;

@@ -33,7 +33,7 @@ pub struct PolicyDocuments {
 
 impl PolicyDocuments {
     /// Takes the documents out of a catalogue's files. An owner is there when its file is, at fault or not.
-    pub(super) fn take(files: &CatalogFiles, faults: &mut Vec<Fault>) -> Self {
+    pub(crate) fn take(files: &CatalogFiles, faults: &mut Vec<Fault>) -> Self {
         let mut documents = Self::default();
         for (path, place, text) in files.all_in("policies") {
             let (Some(place), Ok(text)) = (place.strip_suffix(".xml"), text) else { continue };

@@ -51,7 +51,7 @@ pub fn parse_product(file: &str, name: &str, text: &str) -> Result<Product, Vec<
     read_product(file, name, text).value
 }
 
-pub(super) fn read_product(file: &str, name: &str, text: &str) -> Parsed<Product> {
+pub(crate) fn read_product(file: &str, name: &str, text: &str) -> Parsed<Product> {
     parse_entity(file, name, text, "a product", |document: &Document<'_>, name, _| {
         take_product(document.fields(), name)
     })

@@ -4,7 +4,7 @@
 //!
 //! Azure API Management keeps the dates of a subscription for the record; ringgate holds to them.
 //!
-//! Not here: which key belongs to which subscription (`snapshot`), the decision that follows (`access`).
+//! Not here: which key belongs to which subscription (`compiled::snapshot`), the decision that follows (`compiled::access`).
 
 use super::fault::Fault;
 use super::fields::Fields;
@@ -148,7 +148,7 @@ pub fn parse_subscription(file: &str, name: &str, text: &str) -> Result<Subscrip
     read_subscription(file, name, text).value
 }
 
-pub(super) fn read_subscription(file: &str, name: &str, text: &str) -> Parsed<Subscription> {
+pub(crate) fn read_subscription(file: &str, name: &str, text: &str) -> Parsed<Subscription> {
     parse_entity(file, name, text, "a subscription", |document, name, asks| {
         take_subscription(document.fields(), name, asks)
     })

@@ -9,7 +9,7 @@
 //! An API of a set that has no version of its own is the original one: it serves whoever asks for no version, or for one
 //! that is not there. Without it, they get 404. Browsers cannot set headers: they need Segment or Query.
 //!
-//! Not here: finding the API (`snapshot`).
+//! Not here: finding the API (`compiled::snapshot`).
 
 use core::fmt;
 
@@ -91,7 +91,7 @@ pub fn parse_version_set(file: &str, name: &str, text: &str) -> Result<VersionSe
     read_version_set(file, name, text).value
 }
 
-pub(super) fn read_version_set(file: &str, name: &str, text: &str) -> Parsed<VersionSet> {
+pub(crate) fn read_version_set(file: &str, name: &str, text: &str) -> Parsed<VersionSet> {
     parse_entity(file, name, text, "a version set", |document, name, _| {
         take_version_set(document.fields(), name)
     })

@@ -1,7 +1,7 @@
 //! `ringgate serve`: runs an instance until it is told to stop.
 
-use crate::catalog::Snapshot;
 use crate::catalog::timestamp::Timestamp;
+use crate::compiled::Snapshot;
 use crate::config::InstanceConfig;
 use crate::control::binding::bind_patiently;
 use crate::control::echo::EchoBackend;

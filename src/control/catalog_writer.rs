@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::store::{self, is_catalog_file, read_catalog};
-use crate::catalog::{ETag, Fault, Name, Revision, compile};
+use crate::catalog::{ETag, Fault, Name, Revision};
+use crate::compiled::compile;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// The file that a writer holds a lock on. It stays: one that is taken away could be locked twice.

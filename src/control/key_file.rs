@@ -14,9 +14,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::catalog::Fault;
 use crate::catalog::key_secret::{KeySecret, SECRET_BYTES};
 use crate::catalog::subscription_key::KeyHasher;
-use crate::catalog::{Fault, Snapshot};
+use crate::compiled::Snapshot;
 use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::process::files::{read_small, reason};
 

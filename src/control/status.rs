@@ -3,7 +3,7 @@
 //! `GET /` is the page; each connection gets one answer and ends behind it. Heads are judged by the same rules as those
 //! of a listener.
 //!
-//! It is for whoever can connect, which is this host alone unless the operator says otherwise (`catalog::instance`). A browser of
+//! It is for whoever can connect, which is this host alone unless the operator says otherwise (`config::instance`). A browser of
 //! this host can connect too, and run a stranger's scripts: so the page is given only to who asks for it by a name that is
 //! its own. A stranger's name that leads here (DNS rebinding) is answered with 421.
 //!

@@ -16,7 +16,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::catalog::named_value::NAMED_VALUES_FILE;
-use crate::catalog::{CatalogFiles, Fault, Name, Revision, Snapshot, compile};
+use crate::catalog::{CatalogFiles, Fault, Name, Revision};
+use crate::compiled::{Snapshot, compile};
 use crate::config::instance::catalog_folder;
 use crate::config::{InstanceConfig, parse_instance};
 use crate::limits::CONFIG_FILE_BYTES_MAX;

@@ -8,7 +8,8 @@
 //! Not here: when to look (`looker`), what is in the files (`tls`).
 
 use crate::catalog::tls::ListenerTls;
-use crate::catalog::{Api, Name, Snapshot};
+use crate::catalog::{Api, Name};
+use crate::compiled::Snapshot;
 use crate::config::InstanceConfig;
 use crate::limits::TLS_TICKET_KEY_LIFETIME_S;
 use crate::tls::backend::{SystemAuthorities, TlsBackend};

@@ -4,8 +4,10 @@
 
 use super::answer::BackendAnswer;
 use super::refusal::Refusal;
-use crate::catalog::access::{Access, KeyFault};
-use crate::catalog::{Api, Routed, Snapshot};
+use crate::catalog::Api;
+use crate::catalog::access::Access;
+use crate::compiled::access::KeyFault;
+use crate::compiled::{Routed, Snapshot};
 use crate::head::RequestHead;
 use crate::head::forwarding::visible_to_policies;
 use crate::limits::POLICY_TEXT_BYTES_MAX;

@@ -2,7 +2,7 @@
 
 use super::socket::until;
 use super::stream::Stream;
-use crate::catalog::PathFault;
+use crate::compiled::PathFault;
 use crate::head::{HttpDate, Method};
 use crate::http1::HeadFault;
 use crate::http1::encode::encode_refusal;

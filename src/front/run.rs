@@ -11,7 +11,7 @@ use crate::admission::permit::Permit;
 use crate::admission::registry::PublishedPlaces;
 use crate::admission::source::SourcePlace;
 use crate::backend::names::Resolver;
-use crate::catalog::Snapshot;
+use crate::compiled::Snapshot;
 use crate::limits::TURNED_AWAY_LINGERING_MAX;
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;

@@ -19,13 +19,14 @@ use super::expression::{self, Context, DateTime, Guid, Text, TimeSpan, Variables
 use super::failure::{Failure, LastError};
 use super::policies::counting::Deferred;
 use super::slot::Slot;
+use crate::catalog::BackendUrl;
 use crate::catalog::access::Access;
 use crate::catalog::api::Api;
 use crate::catalog::given_key::GivenKey;
 use crate::catalog::product::Product;
 use crate::catalog::subscription::Subscription;
-use crate::catalog::{BackendUrl, leaves_suffix};
 use crate::head::forwarding::visible_to_policies;
+use crate::head::path_escape::leaves_suffix;
 use crate::head::{RequestHead, Target};
 use crate::limits::TARGET_BYTES_MAX;
 

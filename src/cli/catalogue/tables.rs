@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::catalog::fault::Fault;
 use crate::catalog::version_set::VersionScheme;
-use crate::catalog::{Name, Schemes, Snapshot};
+use crate::catalog::{Name, Schemes};
+use crate::compiled::Snapshot;
 
 /// How many there are of each kind, one a line.
 pub(super) fn counts(snapshot: &Snapshot) -> String {

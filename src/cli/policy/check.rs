@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use super::lines;
 use super::stage::{MADE_UP, Stage};
-use crate::catalog::{Fault, Snapshot};
+use crate::catalog::Fault;
+use crate::compiled::Snapshot;
 
 /// Which documents.
 #[derive(Debug, clap::Args)]

@@ -14,7 +14,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::catalog::named_value::NAMED_VALUES_FILE;
-use crate::catalog::{CatalogFiles, Fault, Name, Snapshot, compile};
+use crate::catalog::{CatalogFiles, Fault, Name};
+use crate::compiled::{Snapshot, compile};
 use crate::config::instance::catalog_folder;
 use crate::config::parse_instance;
 use crate::control::store;

@@ -3,8 +3,9 @@
 use super::scripted::{Connection, Event, Script, Scripted, ScriptedNetwork, Takes};
 use crate::admission::registry::Registry;
 use crate::backend::names::Resolver;
+use crate::catalog::CatalogFiles;
 use crate::catalog::timestamp::Timestamp;
-use crate::catalog::{CatalogFiles, compile};
+use crate::compiled::compile;
 use crate::config::NamesConfig;
 use crate::front::opening::{Arrival, open};
 use crate::front::{Front, FrontParts, Published};

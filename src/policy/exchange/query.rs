@@ -5,7 +5,7 @@
 use core::fmt::Write as _;
 
 use super::fields::ExistsAction;
-use crate::catalog::given_key::percent_decoded;
+use crate::head::percent::percent_decoded;
 
 /// Whether `pair`, `name=value` as it is spelled, has this name. Names are compared decoded, and without case, as Azure API
 /// Management compares them.

@@ -4,7 +4,7 @@
 
 use core::fmt::Write as _;
 
-use crate::catalog::leaves_suffix;
+use crate::head::path_escape::leaves_suffix;
 use crate::policy::compile::Compiling;
 use crate::policy::document::Element;
 use crate::policy::exchange::query::unmatched;

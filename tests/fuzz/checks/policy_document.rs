@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use ringgate::catalog::access::Access;
-use ringgate::catalog::{CatalogFiles, Fault, Snapshot, compile};
+use ringgate::catalog::{CatalogFiles, Fault};
+use ringgate::compiled::{Snapshot, compile};
 use ringgate::head::{Header, HttpDate, RequestHead, Target};
 use ringgate::http1::ResponseHead;
 use ringgate::http1::encode::encode_answer;

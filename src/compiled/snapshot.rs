@@ -9,22 +9,23 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::access::{Access, KeyFault, Presented, decide};
-use super::api::Api;
-use super::gateway::Gateway;
-use super::given_key::GivenKey;
-use super::name::Name;
-use super::named_value::NamedValues;
+use super::access::{KeyFault, Presented, decide};
 use super::path_segment::PathFault;
-use super::policy_documents::PolicyDocuments;
-use super::product::Product;
 pub use super::routing::Routed;
 use super::routing::Routes;
-use super::subscription::{Scope, Subscription};
-use super::subscription_key::{HashOfKeys, KeyHash, KeyHasher};
-use super::suffix::published_path;
-use super::timestamp::Timestamp;
-use super::version_set::{VersionScheme, VersionSet};
+use super::suffixes::published_path;
+use crate::catalog::access::Access;
+use crate::catalog::api::Api;
+use crate::catalog::gateway::Gateway;
+use crate::catalog::given_key::GivenKey;
+use crate::catalog::name::Name;
+use crate::catalog::named_value::NamedValues;
+use crate::catalog::policy_documents::PolicyDocuments;
+use crate::catalog::product::Product;
+use crate::catalog::subscription::{Scope, Subscription};
+use crate::catalog::subscription_key::{HashOfKeys, KeyHash, KeyHasher};
+use crate::catalog::timestamp::Timestamp;
+use crate::catalog::version_set::{VersionScheme, VersionSet};
 use crate::policy::compile::Policies;
 use crate::policy::pipeline::Pipeline;
 
@@ -225,7 +226,8 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{CatalogFiles, compile};
+    use crate::catalog::CatalogFiles;
+    use crate::compiled::compile;
 
     /// The snapshot of these files, for an instance of `gateway`.
     fn snapshot(files: &[(&str, &str)], gateway: Option<&str>) -> Snapshot {

@@ -9,21 +9,21 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::api::{Api, read_api};
-use super::fault::Fault;
-use super::files::CatalogFiles;
-use super::gateway::{Gateway, read_gateway};
-use super::name::Name;
-use super::named_value::{NAMED_VALUES_FILE, NamedValues, parse_named_values};
-use super::parsed::Parsed;
-use super::policy_documents::PolicyDocuments;
-use super::product::{Product, read_product};
-use super::reference::{Entity, Reference};
 use super::snapshot::{Entities, Snapshot};
-use super::subscription::{Subscription, read_subscription};
-use super::subscription_key::HashOfKeys;
-use super::suffix::shared_suffixes;
-use super::version_set::{VersionSet, read_version_set};
+use super::suffixes::shared_suffixes;
+use crate::catalog::api::{Api, read_api};
+use crate::catalog::fault::Fault;
+use crate::catalog::files::CatalogFiles;
+use crate::catalog::gateway::{Gateway, read_gateway};
+use crate::catalog::name::Name;
+use crate::catalog::named_value::{NAMED_VALUES_FILE, NamedValues, parse_named_values};
+use crate::catalog::parsed::Parsed;
+use crate::catalog::policy_documents::PolicyDocuments;
+use crate::catalog::product::{Product, read_product};
+use crate::catalog::reference::{Entity, Reference};
+use crate::catalog::subscription::{Subscription, read_subscription};
+use crate::catalog::subscription_key::HashOfKeys;
+use crate::catalog::version_set::{VersionSet, read_version_set};
 use crate::policy::compile::{Compiled, Policies, compile_policies};
 
 /// Compiles a catalogue for an instance of `gateway`; `None` is an instance that is part of no gateway.

@@ -4,8 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::given_key::values_of;
-use super::version_set::VersionScheme;
+use crate::catalog::given_key::values_of;
+use crate::catalog::version_set::VersionScheme;
 use crate::head::fields::Headers;
 
 /// The version in a request.

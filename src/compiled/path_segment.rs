@@ -4,13 +4,13 @@
 //! set apart. What servers do not read alike is a fault: dot segments, backslashes, encoded slashes, other parameters,
 //! broken escapes. A suffix has none of these, so a segment that equals one of a suffix's as it came needs no second look.
 //!
-//! Not here: which segments are compared (`routing`), what follows them (`path_escape`), double encoding (`%252e`), which
+//! Not here: which segments are compared (`routing`), what follows them (`head::path_escape`), double encoding (`%252e`), which
 //! only a backend that decodes twice would resolve.
 
 use core::fmt;
 use std::borrow::Cow;
 
-use super::given_key::percent_decoded;
+use crate::head::percent::percent_decoded;
 
 /// Why a path is refused: what it names depends on who reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

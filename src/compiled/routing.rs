@@ -3,7 +3,7 @@
 //! A path is walked segment by segment, for as long as there is a suffix that goes on: one look-up each, however many APIs
 //! there are. Empty segments are skipped. The segments that were looked up are the *compared* ones, the last of them
 //! included, which no suffix has. They are read in their one spelling (`path_segment`). Dot segments behind them may lead
-//! back into them only where the path comes to the same API, under each reading (`path_escape`).
+//! back into them only where the path comes to the same API, under each reading (`head::path_escape`).
 //!
 //! ```text
 //! suffixes ""  "admin"  "chat"  "chat/v2"     path         compared     api      rest
@@ -22,12 +22,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::api::Api;
-use super::name::Name;
-use super::path_escape::{leaves_suffix, resolutions};
 use super::path_segment::{PathFault, PathSegment};
-use super::suffix::published_path;
-use super::version_set::{Version, VersionScheme, VersionSet};
+use super::suffixes::published_path;
+use crate::catalog::api::Api;
+use crate::catalog::name::Name;
+use crate::catalog::version_set::{Version, VersionScheme, VersionSet};
+use crate::head::path_escape::{leaves_suffix, resolutions};
 
 /// Every API that is served, by its path: a tree with one edge per path segment.
 #[derive(Debug, Default)]
@@ -261,9 +261,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::given_key::percent_decoded;
     use crate::catalog::request_name::HeaderName;
     use crate::catalog::{BackendUrl, Suffix};
+    use crate::head::percent::percent_decoded;
 
     fn api(name: &str, suffix: &str) -> Api {
         let backend = BackendUrl::parse("ws://h/socket").expect("a url");

@@ -49,7 +49,7 @@ pub fn leaves_suffix(rest: &str) -> bool {
 
 /// What `rest`, which does not leave its beginning, comes to when its dot segments are resolved, under each of the readings.
 /// What is no dot segment stays as it came.
-pub(super) fn resolutions(rest: &str) -> impl Iterator<Item = String> {
+pub(crate) fn resolutions(rest: &str) -> impl Iterator<Item = String> {
     Reading::all().map(move |reading| {
         let mut segments: Vec<&[u8]> = Vec::new();
         each_segment(rest.as_bytes(), reading, |step| {

@@ -1,0 +1,17 @@
+//! The compiled catalogue: entities and policies, checked against each other, as the snapshot that fronts hold.
+//!
+//! A [`Snapshot`] is immutable, and nothing in it depends on the order in which files were read.
+//!
+//! Not here: what stands in one file (`catalog`, `policy`), reading files and giving a snapshot to the workers (`control`).
+
+pub mod access;
+pub mod compile;
+pub mod given_version;
+pub mod path_segment;
+mod routing;
+pub mod snapshot;
+pub mod suffixes;
+
+pub use compile::compile;
+pub use path_segment::PathFault;
+pub use snapshot::{Routed, Snapshot};
