@@ -9,7 +9,6 @@ pub mod access;
 pub mod api;
 pub mod backend_url;
 pub mod etag;
-pub mod export;
 pub mod fault;
 pub(crate) mod fields;
 pub mod files;

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod compile;
+pub mod export;
 pub mod given_version;
 pub mod path_segment;
 mod routing;

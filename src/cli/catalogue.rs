@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::check::report;
-use crate::catalog::export::export;
 use crate::compiled::Snapshot;
+use crate::compiled::export::export;
 use crate::control::store;
 
 mod tables;

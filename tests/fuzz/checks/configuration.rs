@@ -1,8 +1,8 @@
 //! Instance and catalogue files: any text is taken or refused with faults that say where; what is taken can be routed.
 
-use ringgate::catalog::export::export;
 use ringgate::catalog::{CatalogFiles, Fault, parse_api};
 use ringgate::compiled::compile;
+use ringgate::compiled::export::export;
 use ringgate::config::parse_instance;
 
 /// Files of a catalogue beside APIs, by the letter that an input of theirs begins with.

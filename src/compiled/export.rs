@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::api::{Api, FrameMode};
-use super::fault::Fault;
-use super::name::Name;
-use super::policy_documents::PolicyDocuments;
-use super::product::Product;
-use super::sealed_key::SealedKey;
-use super::subscription::Subscription;
-use super::subscription_key::KeyHash;
-use super::version_set::{VersionScheme, VersionSet};
+use crate::catalog::api::{Api, FrameMode};
+use crate::catalog::fault::Fault;
+use crate::catalog::name::Name;
+use crate::catalog::policy_documents::PolicyDocuments;
+use crate::catalog::product::Product;
+use crate::catalog::sealed_key::SealedKey;
+use crate::catalog::subscription::Subscription;
+use crate::catalog::subscription_key::KeyHash;
+use crate::catalog::version_set::{VersionScheme, VersionSet};
 use crate::compiled::snapshot::{Entities, Snapshot};
 
 /// The document.
