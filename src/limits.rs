@@ -79,7 +79,6 @@ pub const BUFFERS_POSTED_LEAST: u16 = 16;
 /// this is the memory that bulk goes through: about a quarter of a core's second-level cache.
 pub const POSTED_BYTES_EXPECTED: usize = 512 * 1024;
 
-const _: () = assert!(BUFFER_HEADROOM_BYTES > crate::websocket::scanner::HELD_BYTES_MAX);
 const _: () = assert!(BUFFERS_POSTED.is_power_of_two() && BUFFERS_POSTED <= BUFFERS_PER_RELAY);
 const _: () = assert!(BUFFERS_POSTED_LEAST > 0 && BUFFERS_POSTED_LEAST <= BUFFERS_POSTED);
 const _: () = assert!(BUFFER_BYTES < u32::MAX as usize);

@@ -9,7 +9,48 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that take bytes and time as arguments and give values back.
-const CORE: [&str; 7] = ["limits", "http1", "websocket", "catalog", "policy", "admission", "session"];
+const CORE: [&str; 10] = [
+    "limits",
+    "head",
+    "http1",
+    "websocket",
+    "catalog",
+    "config",
+    "policy",
+    "compiled",
+    "admission",
+    "session",
+];
+
+/// The floors of the crate from the ground up: a module uses those below it, never those above.
+const FLOORS: [&str; 23] = [
+    "limits",
+    "head",
+    "http1",
+    "websocket",
+    "catalog",
+    "config",
+    "policy",
+    "compiled",
+    "admission",
+    "session",
+    "process",
+    "tls",
+    "observe",
+    "ring",
+    "shared_counts",
+    "backend",
+    "telemetry",
+    "relay",
+    "front",
+    "control",
+    "cli",
+    "main",
+    "lib",
+];
+
+/// Modules that know nothing of a version of HTTP: what they need of a request is in `head`.
+const WITHOUT_HTTP_VERSIONS: [&str; 4] = ["catalog", "config", "policy", "compiled"];
 
 /// Parts of the core in modules that are shell otherwise.
 const CORE_PARTS: [[&str; 2]; 1] = [["tls", "record"]];
@@ -377,6 +418,87 @@ fn shown(path: &Path) -> String {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).expect("a source file can be read")
+}
+
+/// The module of the crate, by its top folder, that a path of a file in `module` leads to. `None`: it stays where it is, or
+/// leads out of the crate.
+fn module_reached<'p>(path: &'p [String], module: &[String]) -> Option<&'p str> {
+    let below = match path[0].as_str() {
+        "crate" => 1,
+        "super" => {
+            let ups = path.iter().take_while(|word| *word == "super").count();
+            (ups >= module.len()).then_some(ups)?
+        }
+        _ => return None,
+    };
+    path.get(below).map(String::as_str)
+}
+
+/// What of a file reaches up to a floor above its own, or to none.
+fn reaches_up(file: &str, source: &str) -> Vec<Violation> {
+    let (source, _) = without_tests(source);
+    let module = module_of(file);
+    let floor_of = |name: &str| FLOORS.iter().position(|floor| *floor == name);
+    let Some(own) = floor_of(&module[0]) else {
+        let what = format!("`{}` has no floor: give it one in FLOORS", module[0]);
+        return vec![Violation { file: file.to_owned(), line: 1, what }];
+    };
+    let (used, inline) = paths(&tokens(source));
+    let violation = |(path, line): WrittenPath| {
+        let reached = module_reached(&path, &module)?;
+        let above = match floor_of(reached) {
+            // A macro of the crate, or all of it.
+            None => reached == "*",
+            Some(floor) => floor > own,
+        };
+        let names_version = reached == "http1" && WITHOUT_HTTP_VERSIONS.contains(&module[0].as_str());
+        let why = match (above, names_version) {
+            (true, _) => "stands above",
+            (false, true) => "is of a version of HTTP, which is not known in",
+            (false, false) => return None,
+        };
+        let what = format!("`{}` {why} `{}`", path.join("::"), module[0]);
+        Some(Violation { file: file.to_owned(), line, what })
+    };
+    used.into_iter().chain(inline).filter_map(violation).collect()
+}
+
+#[test]
+fn each_module_uses_only_those_on_floors_below() {
+    let is_root = |file: &PathBuf| ["src/lib.rs", "src/main.rs"].contains(&shown(file).as_str());
+    let files: Vec<_> = source_files().into_iter().filter(|file| !is_root(file)).collect();
+    assert!(files.len() > 200, "the source is not where it is looked for: {} files", files.len());
+    let found: Vec<_> = files.iter().flat_map(|file| reaches_up(&shown(file), &read(file))).collect();
+    assert!(found.is_empty(), "{}", list(found));
+    let used: BTreeSet<_> = files.iter().map(|file| module_of(&shown(file))[0].clone()).collect();
+    let empty: Vec<_> =
+        FLOORS.iter().filter(|floor| !["main", "lib"].contains(floor) && !used.contains(**floor)).collect();
+    assert!(empty.is_empty(), "floors without a module:{}", list(empty));
+}
+
+#[test]
+fn notices_what_reaches_up() {
+    for (file, planted) in [
+        ("src/catalog/api.rs", "use crate::policy::compile;"),
+        ("src/observe/counters.rs", "use crate::front::run_front;"),
+        ("src/front.rs", "use crate::control::instance;"),
+        ("src/front/dial.rs", "use super::super::control::instance;"),
+        ("src/front/dial.rs", "use crate::{limits, control};"),
+        ("src/relay/run.rs", "fn wake(front: &crate::front::Front) {}"),
+        ("src/policy/exchange.rs", "use crate::http1::RequestHead;"),
+        ("src/policy/exchange.rs", "use crate::*;"),
+        ("src/attic/box.rs", "use crate::limits;"),
+    ] {
+        assert_eq!(reaches_up(file, planted).len(), 1, "{planted}");
+    }
+    for (file, fine) in [
+        ("src/policy/compile.rs", "use crate::catalog::api; use super::document; use crate::limits::X;"),
+        ("src/front.rs", "mod run; use run::Front; use super::relay;"),
+        ("src/http1/request.rs", "use crate::head::Target; #[cfg(test)] mod tests { use crate::websocket; }"),
+        ("src/cli.rs", "use crate::control; use std::fmt;"),
+    ] {
+        assert_eq!(reaches_up(file, fine), [], "{fine}");
+    }
 }
 
 /// Names under which the packages of `Cargo.toml` are used in code.

@@ -21,6 +21,8 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
+const _: () = assert!(BUFFER_HEADROOM_BYTES > crate::websocket::scanner::HELD_BYTES_MAX);
+
 /// Bytes from one buffer's start to the next one's.
 const STRIDE_BYTES: usize = BUFFER_HEADROOM_BYTES + BUFFER_BYTES + BUFFER_SKEW_BYTES;
 
