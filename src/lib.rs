@@ -1,6 +1,7 @@
 //! ringgate: a WebSocket API gateway for bare-metal Linux.
 //!
-//! The modules stand in the order in which a byte meets them. `ARCHITECTURE.md` beside this file is the one-page map.
+//! The modules stand in floors, from the ground up: each uses those above it in this list, never those below. `ARCHITECTURE.md`
+//! beside this file is the one-page map; `tests/tidy.rs` enforces the floors.
 
 // Helpers of tests that are used from outside too name the crate alike.
 #[cfg(test)]
@@ -8,11 +9,7 @@ extern crate self as ringgate;
 
 pub mod limits;
 
-// The shell that opens sessions, and the core that it asks.
-pub mod front;
-
-pub mod tls;
-
+// The core: bytes and time come in, values go out.
 pub mod head;
 
 pub mod http1;
@@ -29,24 +26,28 @@ pub mod compiled;
 
 pub mod admission;
 
+pub mod session;
+
+// The shell that everything else in it stands on.
+pub mod process;
+
+pub mod tls;
+
+pub mod observe;
+
+pub mod ring;
+
 pub mod shared_counts;
 
 pub mod backend;
 
-// The shell that carries sessions, and the core that it drives.
+pub mod telemetry;
+
+// What carries sessions, what opens them, and what runs once per process.
 pub mod relay;
 
-pub mod ring;
-
-pub mod session;
-
-// What runs once per process.
-pub mod process;
+pub mod front;
 
 pub mod control;
-
-pub mod observe;
-
-pub mod telemetry;
 
 pub mod cli;
