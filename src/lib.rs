@@ -9,6 +9,8 @@ extern crate self as ringgate;
 
 pub mod limits;
 
+pub mod export;
+
 // The core: bytes and time come in, values go out.
 pub mod head;
 

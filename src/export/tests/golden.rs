@@ -1,0 +1,88 @@
+//! Golden files of exports: one for each version of each kind, `tests/golden/export/<kind>-v<version>.txt`.
+//!
+//! A file has one or more exports, each under a line `== <what it shows>`, and each field of an export on a line of its own.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use super::super::{ExportKind, FieldWriter};
+
+/// An export with the name of what it shows.
+pub(crate) type Example = (&'static str, FieldWriter);
+
+impl FieldWriter {
+    /// Each field on a line: its name and its bytes in hexadecimal.
+    pub(crate) fn annotated(&self) -> String {
+        let mut text = String::new();
+        for (index, (start, name)) in self.fields.iter().enumerate() {
+            let end = self.fields.get(index + 1).map_or(self.bytes.len(), |(next, _)| *next);
+            let bytes = self.bytes[*start..end].iter().fold(String::new(), |mut bytes, byte| {
+                write!(bytes, "{byte:02x}").expect("a string takes everything");
+                bytes
+            });
+            writeln!(text, "{}", format!("{name:<24} {bytes}").trim_end())
+                .expect("a string takes everything");
+        }
+        text
+    }
+}
+
+fn path(kind: ExportKind, version: u8) -> PathBuf {
+    let file = format!("tests/golden/export/{kind}-v{version}.txt");
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+/// Compares what is exported with the golden file of the kind's version. With `UPDATE_GOLDEN` set, a file that is missing is written;
+/// one that is there is never changed.
+#[track_caller]
+pub(crate) fn assert_exports(kind: ExportKind, examples: &[Example]) {
+    let actual: String =
+        examples.iter().map(|(name, writer)| format!("== {name}\n{}\n", writer.annotated())).collect();
+    let path = path(kind, kind.version());
+    if !path.exists() && std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("the folder can be made");
+        fs::write(&path, &actual).expect("the golden file can be written");
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (expected, actual) = (lines(&expected), lines(&actual));
+    let first = (0..expected.len().max(actual.len())).find(|line| expected.get(*line) != actual.get(*line));
+    let Some(line) = first else { return };
+    panic!(
+        "{}:{}\n  expected {:?}\n    actual {:?}\n\
+         An exported {kind} of version {} has another layout than before, so a process of the version before could not hand its \
+         sessions over.\nRaise the version of {kind} in `ExportKind::version`, keep reading the older one, and run the test with \
+         UPDATE_GOLDEN=1: it writes the file of the new version. (Where no release has written this version, remove the file instead \
+         and run the test with UPDATE_GOLDEN=1. If only the examples of the test have changed, do the same.)",
+        path.display(),
+        line + 1,
+        expected.get(line),
+        actual.get(line),
+        kind.version(),
+    );
+}
+
+/// The exports in the golden files of all versions of `kind` that can be read, each with its name: what older processes write.
+pub(crate) fn exports_of_all_versions(kind: ExportKind) -> Vec<(String, Vec<u8>)> {
+    let versions = kind.oldest_version()..=kind.version();
+    versions
+        .flat_map(|version| exports_in(&fs::read_to_string(path(kind, version)).unwrap_or_default()))
+        .collect()
+}
+
+pub(super) fn exports_in(text: &str) -> Vec<(String, Vec<u8>)> {
+    let mut exports: Vec<(String, Vec<u8>)> = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("== ") {
+            exports.push((name.to_owned(), Vec::new()));
+        } else if let (Some((_, bytes)), Some((_, digits))) = (exports.last_mut(), line.rsplit_once(' '))
+            && !line.starts_with('[')
+        {
+            let byte =
+                |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("two hexadecimal digits");
+            bytes.extend((0..digits.len()).step_by(2).map(byte));
+        }
+    }
+    exports
+}
