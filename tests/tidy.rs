@@ -311,12 +311,26 @@ fn read_use_tree(
     at
 }
 
-/// Where a core file's own tests begin, and whether they are the last thing in it.
-fn without_tests(source: &str) -> (&str, bool) {
-    match source.find("#[cfg(test)]") {
-        None => (source, true),
-        Some(at) => (&source[..at], source[at..].lines().nth(1).is_some_and(|line| line.starts_with("mod "))),
+/// The source without its own tests: modules behind `#[cfg(test)]`. Whatever else is for tests only keeps to the rules.
+fn without_tests(source: &str) -> String {
+    let mut kept = String::with_capacity(source.len());
+    let mut lines = source.lines().peekable();
+    while let Some(line) = lines.next() {
+        let next = lines.peek().copied().unwrap_or_default();
+        let is_module = next.trim_start_matches("pub(crate) ").starts_with("mod ");
+        if line != "#[cfg(test)]" || !is_module {
+            kept.push_str(line);
+            kept.push('\n');
+            continue;
+        }
+        // A module of its own file is one line; one in braces is the rest of the file.
+        if !next.ends_with(';') {
+            break;
+        }
+        lines.next();
+        kept.push_str("\n\n");
     }
+    kept
 }
 
 /// `src/session/life.rs` is `session`, `life`.
@@ -327,13 +341,9 @@ fn module_of(file: &str) -> Vec<String> {
 
 /// What a core file imports or does that it must not.
 fn violations(file: &str, source: &str, packages: &BTreeSet<String>) -> Vec<Violation> {
-    let (source, is_tail) = without_tests(source);
-    let tokens = tokens(source);
+    let tokens = tokens(&without_tests(source));
     let mut found = Vec::new();
     let mut report = |line: usize, what: String| found.push(Violation { file: file.to_owned(), line, what });
-    if !is_tail {
-        report(source.lines().count() + 1, "something for tests only stands before the tests".to_owned());
-    }
     for (index, (token, line)) in tokens.iter().enumerate() {
         let Some(word) = token.word() else { continue };
         if word == "unsafe" {
@@ -438,14 +448,13 @@ fn module_reached<'p>(path: &'p [String], module: &[String]) -> Option<&'p str> 
 
 /// What of a file reaches up to a floor above its own, or to none.
 fn reaches_up(file: &str, source: &str) -> Vec<Violation> {
-    let (source, _) = without_tests(source);
     let module = module_of(file);
     let floor_of = |name: &str| FLOORS.iter().position(|floor| *floor == name);
     let Some(own) = floor_of(&module[0]) else {
         let what = format!("`{}` has no floor: give it one in FLOORS", module[0]);
         return vec![Violation { file: file.to_owned(), line: 1, what }];
     };
-    let (used, inline) = paths(&tokens(source));
+    let (used, inline) = paths(&tokens(&without_tests(source)));
     let violation = |(path, line): WrittenPath| {
         let reached = module_reached(&path, &module)?;
         let above = match floor_of(reached) {
@@ -496,7 +505,10 @@ fn notices_what_reaches_up() {
     for (file, fine) in [
         ("src/policy/compile.rs", "use crate::catalog::api; use super::document; use crate::limits::X;"),
         ("src/front.rs", "mod run; use run::Front; use super::relay;"),
-        ("src/http1/request.rs", "use crate::head::Target; #[cfg(test)] mod tests { use crate::websocket; }"),
+        (
+            "src/http1/request.rs",
+            "use crate::head::Target;\n#[cfg(test)]\nmod tests {\n    use crate::websocket;\n}",
+        ),
         ("src/cli.rs", "use crate::control; use std::fmt;"),
     ] {
         assert_eq!(reaches_up(file, fine), [], "{fine}");
@@ -544,9 +556,8 @@ fn the_core_imports_only_the_core_and_pure_packages() {
 
 /// What a file does that waits for standard error or output, or fails with it.
 fn prints(file: &str, source: &str) -> Vec<Violation> {
-    let (source, _) = without_tests(source);
     let may_name = MAY_NAME_STANDARD_STREAMS.iter().any(|allowed| file.starts_with(allowed));
-    let tokens = tokens(source);
+    let tokens = tokens(&without_tests(source));
     let mut found = Vec::new();
     for (index, (token, line)) in tokens.iter().enumerate() {
         let Some(word) = token.word() else { continue };
@@ -562,13 +573,12 @@ fn prints(file: &str, source: &str) -> Vec<Violation> {
 
 /// What a front tells an operator as often as clients and backends like.
 fn unlimited_warnings(file: &str, source: &str) -> Vec<Violation> {
-    let (source, _) = without_tests(source);
     let violation = |(path, line): WrittenPath| {
         let is_telling = path[0] == "tracing" && TELLING_MACROS.contains(&path[path.len() - 1].as_str());
         let what = format!("`{}` in a front: use `limited!`", path.join("::"));
         is_telling.then(|| Violation { file: file.to_owned(), line, what })
     };
-    let (used, inline) = paths(&tokens(source));
+    let (used, inline) = paths(&tokens(&without_tests(source)));
     used.into_iter().chain(inline).filter_map(violation).collect()
 }
 
@@ -654,6 +664,11 @@ fn found_in(line: &str) -> Vec<(usize, String)> {
     found_in_file("src/session/life.rs", line)
 }
 
+/// The lines of a core file in which something is found, the first of which is not among these.
+fn found_in_lines(lines: &str) -> Vec<usize> {
+    found_in(lines).into_iter().map(|(line, _)| line).collect()
+}
+
 fn found_in_file(file: &str, line: &str) -> Vec<(usize, String)> {
     let source = format!("//! A file of the core.\n{line}\n");
     let found = violations(file, &source, &packages());
@@ -719,5 +734,10 @@ fn a_part_of_the_core_does_not_reach_into_the_shell_around_it() {
 
 #[test]
 fn notices_code_that_hides_behind_a_test_attribute() {
-    assert_eq!(found_in("#[cfg(test)]\nuse std::fs;\nuse std::net::TcpStream;").len(), 1);
+    assert_eq!(found_in_lines("#[cfg(test)]\nuse std::fs;\nuse std::net::TcpStream;"), [3, 4]);
+    assert_eq!(found_in_lines("#[cfg(test)]\nmod tests;\nuse std::net::TcpStream;"), [4]);
+    assert_eq!(
+        found_in_lines("#[cfg(test)]\npub(crate) mod tests {\n    use std::net::TcpStream;\n}"),
+        [0; 0]
+    );
 }
