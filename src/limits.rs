@@ -1,4 +1,4 @@
-//! Every compiled-in bound, with its unit, and how they relate.
+//! Compiled-in bounds that more than one module relates, with their units. A bound with one owner stands with its owner.
 //!
 //! A bound that an operator may change has its default and its allowed range here too; where it is read from is said
 //! by the configuration reference in the README.
@@ -145,13 +145,6 @@ pub const RELAY_COMPLETION_ENTRIES: u32 = 16 * 1024;
 /// `net.core.somaxconn`; over it, the kernel drops the client's SYN, which the client repeats a second later.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-/// Open files of one session: the client's socket and the backend's.
-pub const OPEN_FILES_PER_SESSION: u64 = 2;
-
-/// Open files of one opening that reads a request head: its client's socket. One that waits for its backend takes none: it has
-/// the place of the session to be until its sockets are closed or handed over, and with it that session's two.
-pub const OPEN_FILES_PER_OPENING: u64 = 1;
-
 /// Open files that are never given to sessions: logs, catalogue, admin API, look-ups, the control runtime.
 const OPEN_FILES_RESERVE: u64 = 256;
 
@@ -165,22 +158,12 @@ pub const fn open_files_reserve(workers: usize) -> u64 {
     OPEN_FILES_RESERVE + OPEN_FILES_RESERVE_PER_WORKER * workers as u64
 }
 
-/// Questions that may wait for the resolver's task to take them, which it does at once. Over it: the fault `IsBusy`.
-pub const RESOLVER_QUEUE_MAX: usize = 4096;
-
 /// Askers that may wait for look-ups in progress, over all names. Over it: the fault `IsBusy`. About 100 bytes each.
 pub const RESOLVER_WAITERS_MAX: usize = 64 * 1024;
 
 /// Look-ups in progress at once, each on a blocking thread of the control runtime (which has 512). Over it, a name that
 /// is neither known nor being looked up gets the fault `IsBusy`.
 pub const RESOLVER_LOOKUPS_MAX: usize = 64;
-
-/// Of these, look-ups that refresh what is known, so that new names find room while a name service hangs. Over it, a refresh is
-/// tried again a second later.
-pub const RESOLVER_REFRESHES_MAX: usize = RESOLVER_LOOKUPS_MAX / 2;
-
-/// Names whose addresses are remembered. Over it the oldest answer is forgotten. About 1 KiB each at most.
-pub const RESOLVER_ANSWERS_MAX: usize = 1024;
 
 /// Addresses of one name that are tried; the rest are ignored.
 pub const RESOLVER_ADDRESSES_MAX: usize = 16;
@@ -196,13 +179,6 @@ pub const NAME_REFRESH_S_DEFAULT: u64 = 5;
 pub const NAME_STALE_MAX_S: Allowed = Allowed { least: 0, most: 604_800, unit: "seconds" };
 /// Default of [`NAME_STALE_MAX_S`].
 pub const NAME_STALE_MAX_S_DEFAULT: u64 = 3600;
-
-/// How long a name is refreshed in the background after it was asked for last. Over it, the next opening that asks waits for a
-/// look-up, as for a new name.
-pub const RESOLVER_KEPT: Duration = Duration::from_secs(60);
-
-/// How long such an opening waits before it uses the old answer: longer than a look-up takes that is not in trouble.
-pub const RESOLVER_OLD_ANSWER_AFTER: Duration = Duration::from_millis(500);
 
 /// The values an operator may give a numeric setting, both ends included.
 ///
@@ -231,20 +207,11 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Over it, what is asked for hangs: the thread is left to wait for it, and another one goes on with everything else.
 pub const FILE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Most threads that are left to wait for file systems that do not answer. Over it, no file is looked at until one comes back.
-pub const HANGING_MAX: usize = 8;
-
 /// Workers of an instance. No default here: absent, there is one for each core that the process may use.
 pub const WORKERS: Allowed = Allowed { least: 1, most: 256, unit: "workers" };
 
 /// Most listeners of an instance. Each worker has an accept loop for each of them.
 pub const LISTENERS_MAX: usize = 64;
-
-/// Most certificates of one listener.
-pub const TLS_CERTIFICATES_MAX: usize = 256;
-
-/// Longest file name, in bytes, of a certificate, key or authority (Linux: PATH_MAX less its final zero).
-pub const TLS_FILE_NAME_BYTES_MAX: usize = 4095;
 
 /// Where an instance listens when its file names no listener.
 pub const LISTENER_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
@@ -355,16 +322,6 @@ pub const SOURCE_PREFIX_IPV6: Allowed = Allowed { least: 16, most: 128, unit: "b
 /// Default of [`SOURCE_PREFIX_IPV6`].
 pub const SOURCE_PREFIX_IPV6_DEFAULT: u64 = 64;
 
-/// Parts that places by source network are kept in, each under its own lock, so that handshakes seldom meet.
-pub const SOURCE_SHARDS: usize = 64;
-
-/// Parts that slots of `limit-concurrency` are kept in, each under its own lock, so that handshakes seldom meet.
-pub const SLOT_SHARDS: usize = 64;
-
-/// Slots of `limit-concurrency`, each under another key, that one session may hold. Over it: the policy fails, and the client
-/// gets a 500. Each takes some 50 bytes as long as the session lives.
-pub const SLOTS_PER_SESSION_MAX: usize = 8;
-
 /// Openings that read a request head at once, from the accept until it is judged, or until the close if it is refused. Over it:
 /// 503 (`openings_full`), or the one that has waited longest gives way.
 ///
@@ -376,8 +333,6 @@ pub const OPENINGS_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "op
 pub const OPENINGS_MAX_DEFAULT: u64 = LISTEN_BACKLOG as u64;
 /// Least default of [`OPENINGS_MAX`]: what the open-file limit must hold beside the sessions.
 pub const OPENINGS_MAX_DEFAULT_LEAST: u64 = 64;
-/// The part of the open files that openings get at most by default where the sessions get all the rest: a sixteenth.
-pub const OPENINGS_SHARE: u64 = 16;
 
 /// Openings that wait for a backend at once, of the whole instance or of one API: from the judged head to the hand-over or the
 /// close. Over it: 503 (`openings_full` for the instance, `backend_busy` for an API).
@@ -411,12 +366,6 @@ pub const HEAD_TIMEOUT_MS: Allowed = Allowed { least: 100, most: 120_000, unit: 
 /// Default of [`HEAD_TIMEOUT_MS`].
 pub const HEAD_TIMEOUT_MS_DEFAULT: u64 = 10_000;
 
-/// Longest name of an API, a product, a subscription, a gateway or a version set, in characters (all of them ASCII).
-///
-/// Azure API Management ends at 256. A name is a file's name, of which Linux takes 255 bytes, and a file that is being
-/// written has some more around it.
-pub const NAME_CHARS_MAX: usize = 240;
-
 /// Longest display name of an API or a product, in characters (Azure API Management's own bound).
 pub const DISPLAY_NAME_CHARS_MAX: usize = 300;
 
@@ -426,78 +375,22 @@ pub const SHORT_DISPLAY_NAME_CHARS_MAX: usize = 100;
 /// Longest description of an API or a version set, in characters.
 pub const DESCRIPTION_CHARS_MAX: usize = 4000;
 
-/// Longest description of a product, in characters (Azure API Management's own bound).
-pub const PRODUCT_DESCRIPTION_CHARS_MAX: usize = 1000;
-
-/// Longest terms of a product, in characters. Azure API Management names no bound.
-pub const TERMS_CHARS_MAX: usize = 65_536;
-
-/// Longest description of a gateway, in characters (Azure API Management's own bound).
-pub const GATEWAY_DESCRIPTION_CHARS_MAX: usize = 1000;
-
-/// Longest location of a gateway, in characters (Azure API Management's own bound).
-pub const GATEWAY_LOCATION_CHARS_MAX: usize = 256;
-
-/// Longest text that says whose a subscription is, in characters.
-pub const OWNER_CHARS_MAX: usize = 256;
-
-/// Longest version of an API, in characters (Azure API Management's own bound).
-pub const VERSION_CHARS_MAX: usize = 100;
-
-/// Longest name of a header or query parameter that an operator chooses, in characters. Over it: a fault.
-pub const REQUEST_NAME_CHARS_MAX: usize = 256;
-
-/// Longest name of a named value, in characters (Azure API Management's own bound).
-pub const NAMED_VALUE_NAME_CHARS_MAX: usize = 256;
-
-/// Longest named value, in characters (Azure API Management's own bound).
-pub const NAMED_VALUE_CHARS_MAX: usize = 4096;
-
 /// Largest policy document, in bytes (Azure API Management's own bound). Over it: a fault.
 pub const POLICY_DOCUMENT_BYTES_MAX: usize = 512 * 1024;
 
 /// How deep elements of a policy document may stand within one another. Over it: a fault. Reading and compiling recurse as deep.
 pub const POLICY_DEPTH_MAX: usize = 32;
 
-/// Elements, texts and comments of a policy document. Over it: a fault.
-pub const POLICY_NODES_MAX: u32 = 10_000;
-
 /// Attributes of one element of a policy document. Over it: a fault. The time to tell them apart grows with their square.
 pub const POLICY_ATTRIBUTES_MAX: usize = 64;
-
-/// Policies of one section of a policy document and the steps they come to, counted together, those of the fragments that it
-/// includes among them. Over it: a fault.
-///
-/// It bounds what a fragment that is included many times can come to, and with it what a publish and a handshake cost.
-pub const POLICY_STEPS_MAX: usize = 2_000;
-
-/// Bytes that the values of a policy document may have together, named values put in, and those of a fragment counted wherever
-/// it is included. Over it: a fault.
-///
-/// It bounds what a short name for a long text, or a long fragment that is included often, can take of memory and time at a publish.
-pub const POLICY_VALUES_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Uses of `Regex` in one policy document, those of the fragments that it includes among them. Over it: a fault.
 ///
 /// Each can take some milliseconds at a publish, and [`EXPRESSION_PATTERN_COMPILED_BYTES_MAX`] a few times.
 pub const POLICY_PATTERNS_MAX: usize = 300;
 
-/// How deep fragments may include one another. Over it, as when one includes itself: a fault.
-pub const POLICY_FRAGMENTS_NESTED_MAX: usize = 5;
-
 /// Faults of one policy document that are told; the rest is found when these are mended.
 pub const POLICY_FAULTS_MAX: usize = 50;
-
-/// Faults of one policy document that are looked for, the same ones of a fragment counted wherever it is included. What comes
-/// behind them is not looked at.
-pub const POLICY_FAULTS_FOUND_MAX: usize = 20 * POLICY_FAULTS_MAX;
-
-/// Bytes that the fields of a head may have after policies have changed it, a request's target among them, and how many
-/// there may be. Over it: the policy fails, and the client gets a 500.
-pub const POLICY_FIELDS_BYTES_MAX: usize = 32 * 1024;
-
-/// See [`POLICY_FIELDS_BYTES_MAX`].
-pub const POLICY_FIELDS_MAX: usize = 200;
 
 /// Longest text, in bytes, that a policy writes to the log or gives a client as a body. A longer one is cut in the log, and
 /// fails as a body.
@@ -508,23 +401,12 @@ pub const SUBSCRIPTION_KEY_BYTES_MAX: usize = 256;
 
 /// Revision of an API. Only the current one is in the catalogue: it is shown, and nothing depends on it.
 pub const REVISION: Allowed = Allowed { least: 1, most: 1_000_000, unit: "revisions" };
-/// Default of [`REVISION`].
-pub const REVISION_DEFAULT: u64 = 1;
-
-/// Subscriptions of one owner that a product takes. Kept for whoever makes subscriptions. Absent: no bound.
-pub const SUBSCRIPTIONS_LIMIT: Allowed = Allowed { least: 1, most: 1_000_000, unit: "subscriptions" };
 
 /// Longest backend URL, in characters (Azure API Management's own bound on a service URL).
 pub const BACKEND_URL_CHARS_MAX: usize = 2000;
 
 /// Longest URL suffix of an API, in characters (Azure API Management's own bound on a path).
 pub const SUFFIX_CHARS_MAX: usize = 400;
-
-/// Most products, and most gateways, that one API may name.
-pub const NAMES_MAX: usize = 1000;
-
-/// Most source addresses of one API. Each gives its dials the ports of `net.ipv4.ip_local_port_range` once more.
-pub const SOURCE_ADDRESSES_MAX: usize = 64;
 
 /// APIs whose source addresses a front takes in turn. Over it, all turns begin anew, which costs some evenness.
 pub const ADDRESS_TURNS_MAX: usize = 4096;
@@ -567,9 +449,6 @@ pub const DEAD_PEER_TIMEOUT_S_DEFAULT: u64 = 120;
 /// that stands behind unread bytes; with it, a reset is noticed within twice this time. Lowering it makes more pauses last long
 /// enough for a poll, which costs two operations each.
 pub const UNREAD_PATIENCE_MS: u64 = 250;
-
-/// How long a session may last. Over it: close code 1001, cause `longest_life`. Absent: no bound.
-pub const LONGEST_LIFE_S: Allowed = Allowed { least: 1, most: 31_536_000, unit: "seconds" };
 
 /// How long the second leg may take to end after the first one did. Over it: it is cut.
 pub const LINGER_S: Allowed = Allowed { least: 1, most: 60, unit: "seconds" };
@@ -680,26 +559,6 @@ pub const STATUS_DRAIN_BYTES: u64 = 64 * 1024;
 /// How long the status page waits after an accept that failed, before it tries again.
 pub const STATUS_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Entries of the log's queue: a line, or a text of several lines. Over it: dropped and counted (`log_lines_dropped`).
-pub const LOG_ENTRIES_MAX: usize = 4096;
-
-/// Bytes of the texts in the log's queue. Over it, what has no room is dropped by whole lines, and counted.
-///
-/// The queue is full only where standard error takes no more bytes. Raising it keeps more lines over a longer standstill.
-pub const LOG_BYTES_MAX: usize = 1024 * 1024;
-
-/// How long the end of the process waits for the log to be written. What is not written by then is lost.
-pub const LOG_FLUSH_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Times that a warning about one API is logged at once, before it counts as repeated.
-pub const REPEATS_TOLD_AT_ONCE: u32 = 3;
-
-/// How often a repeated warning is logged, with a count, and after how long a quiet one is logged at once again.
-pub const REPEATS_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Pairs of a warning and an API that are counted by themselves. Over it: a warning's further APIs are counted together.
-pub const REPEATS_MAX: usize = 1024;
-
 /// Longest policy expression, in bytes. Over it: a fault at publish.
 ///
 /// Raising it costs time at publish and nothing at a handshake, where steps count.
@@ -708,10 +567,6 @@ pub const EXPRESSION_BYTES_MAX: usize = 16 * 1024;
 /// How deep expressions and statements of a policy expression may stand within one another; a chain (`a + b + c`) counts a
 /// level for each link. Over it: a fault at publish. Parser, checker and evaluation recurse as deep.
 pub const EXPRESSION_DEPTH_MAX: usize = 100;
-
-/// How deep interpolated strings of a policy expression may stand within one another. Over it: a fault at publish. Each
-/// level is read once more.
-pub const EXPRESSION_INTERPOLATIONS_NESTED_MAX: usize = 4;
 
 /// Faults of one policy expression that are told; the rest is found when these are mended.
 pub const EXPRESSION_FAULTS_MAX: usize = 20;
@@ -729,70 +584,19 @@ pub const EXPRESSION_BYTES_PER_STEP: usize = 256;
 /// `ExpressionBudgetException`.
 pub const EXPRESSION_MEMORY_BYTES_MAX: usize = 1024 * 1024;
 
-/// Longest regular expression, in bytes. Over it: a fault at publish, or `ArgumentException` if it is made at a handshake.
-pub const EXPRESSION_PATTERN_BYTES_MAX: usize = 2 * 1024;
-
 /// Bytes that a regular expression of a policy may take when it is compiled, and the cache of a thread that matches with it.
 /// Over it: a fault at publish. The time that it takes for a byte of input grows with it.
 pub const EXPRESSION_PATTERN_COMPILED_BYTES_MAX: usize = 256 * 1024;
 
-/// The same for one that is made at a handshake, possibly of what a client sent. Over it: `ArgumentException`.
-pub const EXPRESSION_PATTERN_MADE_BYTES_MAX: usize = 32 * 1024;
-
-/// Steps that it costs to compile a regular expression at a handshake, one that is not written out in the policy.
-pub const EXPRESSION_PATTERN_STEPS: u32 = 2_000;
-
 /// Largest token, in bytes, that an expression reads as a JWT. A longer one is none.
 pub const JWT_BYTES_MAX: usize = HEAD_BYTES_MAX;
-
-/// Most values of all claims of one JWT together. A token with more is none.
-pub const JWT_VALUES_MAX: usize = 1_000;
-
-/// Parts of a period of a rate limit. A call counts for the period at least, and longer by less than a part of it.
-///
-/// Raising it costs memory: a key that is busy all the time takes some 40 bytes for each part.
-pub const RATE_SUBWINDOWS: u64 = 32;
-
-/// Keys that have counters of their own, for each kind: rate limits and quotas, by key and by subscription. Over it: keys
-/// that are new are counted together, until counters are over.
-///
-/// A key takes some 200 bytes, and 1.2 KiB if it is busy all the time.
-pub const COUNTER_KEYS_MAX: usize = 128 * 1024;
-
-/// Parts that counters are kept in, each under its own lock, so that handshakes seldom meet.
-pub const COUNTER_SHARDS: usize = 64;
-
-/// Least time, in milliseconds, between two looks through a full shard for counters that are over. It bounds what a flood
-/// of keys takes of a core: a look is at some 2,000 counters.
-pub const COUNTER_SWEEP_MS: i64 = 100;
 
 /// How far apart, in milliseconds, the times may be at which threads ask the same counter. One that is over is kept for as
 /// long, so that none that read its clock before finds it gone.
 pub const COUNTER_LAG_MS: i64 = 1000;
-
-/// Families of counters that keys without room are counted together in, for each shard. Over it: the call is refused.
-/// Documents make families, not clients, and a handful of them.
-pub const COUNTER_FAMILIES_MAX: usize = 64;
-
-const _: () = assert!(COUNTER_KEYS_MAX.is_multiple_of(COUNTER_SHARDS));
-
-/// Keys of one policy that tokens are verified with. Over it: a fault at publish.
-///
-/// A token that names none of them (`kid`) is tried with all of its family: it bounds what a handshake can take of a core, to
-/// half a millisecond with RSA keys of 2048 bits.
-pub const TOKEN_KEYS_MAX: usize = 16;
 
 /// Keys of one policy that tokens are decrypted with. Over it: a fault at publish.
 ///
 /// A token that names none of them is tried with all that fit: with private RSA keys of 2048 bits that takes half a millisecond
 /// for each.
 pub const TOKEN_DECRYPTION_KEYS_MAX: usize = 4;
-
-/// Shortest secret, in bytes, that tokens are signed with. A shorter one is refused: it can be found by trying.
-pub const TOKEN_SECRET_BYTES_MIN: usize = 16;
-
-/// Smallest modulus of an RSA key, in bytes (RFC 7518 §3.3). A smaller one is refused.
-pub const TOKEN_RSA_BYTES_MIN: usize = 2048 / 8;
-
-/// Largest modulus of an RSA key, in bytes. A larger one is refused: each token would cost a millisecond.
-pub const TOKEN_RSA_BYTES_MAX: usize = 8192 / 8;

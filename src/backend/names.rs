@@ -34,11 +34,18 @@ use tokio::time::{Instant, sleep_until};
 pub use lookups::Lookups;
 
 use crate::config::NamesConfig;
-use crate::limits::{
-    RESOLVER_LOOKUPS_MAX, RESOLVER_OLD_ANSWER_AFTER, RESOLVER_QUEUE_MAX, RESOLVER_REFRESHES_MAX,
-    RESOLVER_WAITERS_MAX,
-};
+use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
 use answers::{Answers, Failed, Known, interleave};
+
+/// Questions that may wait for the resolver's task to take them, which it does at once. Over it: the fault `IsBusy`.
+const RESOLVER_QUEUE_MAX: usize = 4096;
+
+/// Of these, look-ups that refresh what is known, so that new names find room while a name service hangs. Over it, a refresh is
+/// tried again a second later.
+const RESOLVER_REFRESHES_MAX: usize = RESOLVER_LOOKUPS_MAX / 2;
+
+/// How long such an opening waits before it uses the old answer: longer than a look-up takes that is not in trouble.
+const RESOLVER_OLD_ANSWER_AFTER: Duration = Duration::from_millis(500);
 
 /// After how long a refresh is tried again for which there was no room.
 const REFRESH_POSTPONED: Duration = Duration::from_secs(1);

@@ -19,6 +19,19 @@ use super::suffix::{Suffix, SuffixClaim};
 use super::tls::{BackendTls, take_backend_tls};
 use super::version_set::Version;
 use crate::limits;
+use crate::limits::Allowed;
+
+/// Default of [`REVISION`].
+const REVISION_DEFAULT: u64 = 1;
+
+/// Most products, and most gateways, that one API may name.
+const NAMES_MAX: usize = 1000;
+
+/// Most source addresses of one API. Each gives its dials the ports of `net.ipv4.ip_local_port_range` once more.
+const SOURCE_ADDRESSES_MAX: usize = 64;
+
+/// How long a session may last. Over it: close code 1001, cause `longest_life`. Absent: no bound.
+const LONGEST_LIFE_S: Allowed = Allowed { least: 1, most: 31_536_000, unit: "seconds" };
 
 /// A WebSocket API, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +108,7 @@ impl Api {
             version_set: None,
             version: None,
             on_revoke: OnRevoke::Keep,
-            revision: limits::REVISION_DEFAULT,
+            revision: REVISION_DEFAULT,
             source_addresses: Vec::new(),
             connections_max: None,
             pending_openings_max: None,
@@ -203,8 +216,8 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
     let backend = fields.take_required_text("url", BackendUrl::allowed(), BackendUrl::parse);
     let schemes = take_schemes(&mut fields);
     let suffix = fields.take_required_text("suffix", &Suffix::allowed(), Suffix::parse);
-    let products = fields.take_texts("products", (0, limits::NAMES_MAX), Name::parse);
-    let gateways = fields.take_texts("gateways", (0, limits::NAMES_MAX), Name::parse);
+    let products = fields.take_texts("products", (0, NAMES_MAX), Name::parse);
+    let gateways = fields.take_texts("gateways", (0, NAMES_MAX), Name::parse);
     let subscription_required = fields.take_boolean("subscription_required");
     let key_names = fields.take_table("subscription_key_names").map(take_key_names);
     let version_set = fields.take_text("version_set", Name::parse);
@@ -223,13 +236,13 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
         version: version.clone(),
     });
     let source_addresses =
-        fields.take_texts("source_addresses", (0, limits::SOURCE_ADDRESSES_MAX), parse_source_address);
+        fields.take_texts("source_addresses", (0, SOURCE_ADDRESSES_MAX), parse_source_address);
     let connections_max = fields.take_integer("connections_max", &limits::CONNECTIONS_MAX);
     let pending_openings_max = fields.take_integer("pending_openings_max", &limits::PENDING_OPENINGS_MAX);
     let dial_timeout_ms = fields.take_integer("dial_timeout_ms", &limits::DIAL_TIMEOUT_MS);
     let answer_timeout_ms = fields.take_integer("answer_timeout_ms", &limits::ANSWER_TIMEOUT_MS);
     let idle_timeout_s = fields.take_integer("idle_timeout_s", &limits::IDLE_TIMEOUT_S);
-    let longest_life_s = fields.take_integer("longest_life_s", &limits::LONGEST_LIFE_S);
+    let longest_life_s = fields.take_integer("longest_life_s", &LONGEST_LIFE_S);
     let linger_s = fields.take_integer("linger_s", &limits::LINGER_S);
     let frame_bytes_max = fields.take_integer("frame_bytes_max", &limits::FRAME_BYTES_MAX);
     let message_bytes_max = fields.take_integer("message_bytes_max", &limits::MESSAGE_BYTES_MAX);

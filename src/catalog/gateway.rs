@@ -7,7 +7,12 @@ use super::fields::Fields;
 use super::name::Name;
 use super::parsed::{Parsed, parse_entity};
 use super::prose::parse_description;
-use crate::limits;
+
+/// Longest description of a gateway, in characters (Azure API Management's own bound).
+const GATEWAY_DESCRIPTION_CHARS_MAX: usize = 1000;
+
+/// Longest location of a gateway, in characters (Azure API Management's own bound).
+const GATEWAY_LOCATION_CHARS_MAX: usize = 256;
 
 /// A gateway's description, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +38,9 @@ pub(crate) fn read_gateway(file: &str, name: &str, text: &str) -> Parsed<Gateway
 }
 
 fn take_gateway(mut fields: Fields<'_>, name: Option<Name>) -> Option<Gateway> {
-    let description = fields
-        .take_text("description", |text| parse_description(text, limits::GATEWAY_DESCRIPTION_CHARS_MAX));
-    let location =
-        fields.take_text("location", |text| parse_description(text, limits::GATEWAY_LOCATION_CHARS_MAX));
+    let description =
+        fields.take_text("description", |text| parse_description(text, GATEWAY_DESCRIPTION_CHARS_MAX));
+    let location = fields.take_text("location", |text| parse_description(text, GATEWAY_LOCATION_CHARS_MAX));
     fields.finish();
     Some(Gateway {
         name: name?,

@@ -6,7 +6,11 @@
 
 use core::fmt;
 
-use crate::limits::NAME_CHARS_MAX;
+/// Longest name of an API, a product, a subscription, a gateway or a version set, in characters (all of them ASCII).
+///
+/// Azure API Management ends at 256. A name is a file's name, of which Linux takes 255 bytes, and a file that is being
+/// written has some more around it.
+const NAME_CHARS_MAX: usize = 240;
 
 /// 1 to 240 ASCII letters, digits, `-`, `_` and `.`; a letter or a digit comes first. Case counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

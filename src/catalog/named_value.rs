@@ -9,7 +9,12 @@ use std::collections::BTreeMap;
 
 use super::fault::Fault;
 use super::fields::{Document, Fields};
-use crate::limits;
+
+/// Longest name of a named value, in characters (Azure API Management's own bound).
+const NAMED_VALUE_NAME_CHARS_MAX: usize = 256;
+
+/// Longest named value, in characters (Azure API Management's own bound).
+const NAMED_VALUE_CHARS_MAX: usize = 4096;
 
 /// Every named value by its name.
 pub type NamedValues = BTreeMap<Box<str>, NamedValue>;
@@ -58,7 +63,7 @@ fn take_named_value(mut fields: Fields<'_>) -> Option<NamedValue> {
     // Whether it is a secret may itself be at fault, so no value is ever shown.
     let value = fields.take_required_secret_text("value", &allowed_value(), |text| {
         let is_value =
-            text.chars().count() <= limits::NAMED_VALUE_CHARS_MAX && text.chars().any(|c| !c.is_whitespace());
+            text.chars().count() <= NAMED_VALUE_CHARS_MAX && text.chars().any(|c| !c.is_whitespace());
         if is_value { Ok(text.to_owned()) } else { Err(allowed_value()) }
     });
     let is_secret = fields.take_boolean("secret");
@@ -67,16 +72,16 @@ fn take_named_value(mut fields: Fields<'_>) -> Option<NamedValue> {
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=limits::NAMED_VALUE_NAME_CHARS_MAX).contains(&text.len())
+    (1..=NAMED_VALUE_NAME_CHARS_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
 fn allowed_name() -> String {
-    format!("names of 1 to {} ascii letters, digits, '-', '.' and '_'", limits::NAMED_VALUE_NAME_CHARS_MAX)
+    format!("names of 1 to {} ascii letters, digits, '-', '.' and '_'", NAMED_VALUE_NAME_CHARS_MAX)
 }
 
 fn allowed_value() -> String {
-    format!("1 to {} characters, not all of them white space", limits::NAMED_VALUE_CHARS_MAX)
+    format!("1 to {} characters, not all of them white space", NAMED_VALUE_CHARS_MAX)
 }
 
 #[cfg(test)]

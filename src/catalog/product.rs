@@ -12,6 +12,16 @@ use super::name::Name;
 use super::parsed::{Parsed, parse_entity};
 use super::prose::{display_name_allowed, parse_description, parse_display_name};
 use crate::limits;
+use crate::limits::Allowed;
+
+/// Longest description of a product, in characters (Azure API Management's own bound).
+const PRODUCT_DESCRIPTION_CHARS_MAX: usize = 1000;
+
+/// Longest terms of a product, in characters. Azure API Management names no bound.
+const TERMS_CHARS_MAX: usize = 65_536;
+
+/// Subscriptions of one owner that a product takes. Kept for whoever makes subscriptions. Absent: no bound.
+const SUBSCRIPTIONS_LIMIT: Allowed = Allowed { least: 1, most: 1_000_000, unit: "subscriptions" };
 
 /// A product, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +73,9 @@ fn take_product(mut fields: Fields<'_>, name: Option<Name>) -> Option<Product> {
         &display_name_allowed(limits::DISPLAY_NAME_CHARS_MAX),
         |text| parse_display_name(text, limits::DISPLAY_NAME_CHARS_MAX),
     );
-    let description = fields
-        .take_text("description", |text| parse_description(text, limits::PRODUCT_DESCRIPTION_CHARS_MAX));
-    let terms = fields.take_text("terms", |text| parse_description(text, limits::TERMS_CHARS_MAX));
+    let description =
+        fields.take_text("description", |text| parse_description(text, PRODUCT_DESCRIPTION_CHARS_MAX));
+    let terms = fields.take_text("terms", |text| parse_description(text, TERMS_CHARS_MAX));
     let is_published = fields.take_text("state", |text| match text {
         "published" => Ok(true),
         "notPublished" => Ok(false),
@@ -73,7 +83,7 @@ fn take_product(mut fields: Fields<'_>, name: Option<Name>) -> Option<Product> {
     });
     let subscription_required = fields.take_boolean("subscription_required").unwrap_or(true);
     let approval_required = fields.take_boolean("approval_required");
-    let subscriptions_limit = fields.take_integer("subscriptions_limit", &limits::SUBSCRIPTIONS_LIMIT);
+    let subscriptions_limit = fields.take_integer("subscriptions_limit", &SUBSCRIPTIONS_LIMIT);
     let connections_max = fields.take_integer("connections_max", &limits::CONNECTIONS_MAX);
     if !subscription_required {
         // Azure API Management takes neither where there is nothing to subscribe to.

@@ -4,7 +4,8 @@
 
 use core::fmt;
 
-use crate::limits::REQUEST_NAME_CHARS_MAX;
+/// Longest name of a header or query parameter that an operator chooses, in characters. Over it: a fault.
+const REQUEST_NAME_CHARS_MAX: usize = 256;
 
 /// A header's name: an RFC 9110 token of 1 to 256 characters that no opening handshake needs for something else. Case
 /// does not count.

@@ -17,6 +17,9 @@ use super::subscription_key::{KeyHash, KeySlot};
 use super::timestamp::Timestamp;
 use crate::limits;
 
+/// Longest text that says whose a subscription is, in characters.
+const OWNER_CHARS_MAX: usize = 256;
+
 /// A subscription, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
@@ -159,7 +162,7 @@ fn take_subscription(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks
     let display_name = fields.take_required_text("display_name", &display_name_allowed(chars_max), |text| {
         parse_display_name(text, chars_max)
     });
-    let owner = fields.take_text("owner", |text| parse_description(text, limits::OWNER_CHARS_MAX));
+    let owner = fields.take_text("owner", |text| parse_description(text, OWNER_CHARS_MAX));
     let scope = fields.take_required_text("scope", Scope::ALLOWED, Scope::parse);
     asks.references.extend(scope.as_ref().and_then(|scope| {
         let (to, name) = match scope {

@@ -5,7 +5,12 @@
 //! Not here: what is in the files (`tls::certificates`).
 
 use super::fields::Fields;
-use crate::limits::{TLS_CERTIFICATES_MAX, TLS_FILE_NAME_BYTES_MAX};
+
+/// Most certificates of one listener.
+const TLS_CERTIFICATES_MAX: usize = 256;
+
+/// Longest file name, in bytes, of a certificate, key or authority (Linux: PATH_MAX less its final zero).
+const TLS_FILE_NAME_BYTES_MAX: usize = 4095;
 
 /// A chain of certificates and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]

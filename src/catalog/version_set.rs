@@ -22,6 +22,9 @@ use super::request_name::{HeaderName, QueryName};
 use super::suffix::is_segment;
 use crate::limits;
 
+/// Longest version of an API, in characters (Azure API Management's own bound).
+const VERSION_CHARS_MAX: usize = 100;
+
 /// A version set, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionSet {
@@ -56,12 +59,12 @@ impl Version {
     /// # Errors
     /// What is allowed.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.len() <= limits::VERSION_CHARS_MAX && is_segment(text) {
+        if text.len() <= VERSION_CHARS_MAX && is_segment(text) {
             return Ok(Self(text.into()));
         }
         Err(format!(
             "1 to {} url path characters (letters, digits, -._~!$&'()*+,=:@), not '.' or '..'",
-            limits::VERSION_CHARS_MAX
+            VERSION_CHARS_MAX
         ))
     }
 

@@ -17,7 +17,10 @@ pub(crate) use given::{Given, Place, Unsubstituted, masked};
 use raw_expressions::mask;
 use roxmltree::{Document, Node, NodeId, ParsingOptions};
 
-use crate::limits::{POLICY_DOCUMENT_BYTES_MAX, POLICY_NODES_MAX};
+use crate::limits::POLICY_DOCUMENT_BYTES_MAX;
+
+/// Elements, texts and comments of a policy document. Over it: a fault.
+const POLICY_NODES_MAX: u32 = 10_000;
 
 /// One element.
 #[derive(Debug)]

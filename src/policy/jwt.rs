@@ -12,7 +12,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value as Json;
 
 use super::expression::DateTime;
-use crate::limits::{JWT_BYTES_MAX, JWT_VALUES_MAX};
+use crate::limits::JWT_BYTES_MAX;
+
+/// Most values of all claims of one JWT together. A token with more is none.
+const JWT_VALUES_MAX: usize = 1_000;
 
 /// A JSON object.
 pub(super) type JsonObject = serde_json::Map<String, Json>;

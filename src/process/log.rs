@@ -25,7 +25,6 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use crate::limits::{LOG_BYTES_MAX, LOG_ENTRIES_MAX, LOG_FLUSH_PATIENCE};
 use queue::{Descriptor, Log, Room};
 
 /// The environment variable with the filter of the log.
@@ -138,4 +137,16 @@ macro_rules! limited {
     }};
 }
 
+use core::time::Duration;
 pub(crate) use limited;
+
+/// Entries of the log's queue: a line, or a text of several lines. Over it: dropped and counted (`log_lines_dropped`).
+const LOG_ENTRIES_MAX: usize = 4096;
+
+/// Bytes of the texts in the log's queue. Over it, what has no room is dropped by whole lines, and counted.
+///
+/// The queue is full only where standard error takes no more bytes. Raising it keeps more lines over a longer standstill.
+const LOG_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long the end of the process waits for the log to be written. What is not written by then is lost.
+const LOG_FLUSH_PATIENCE: Duration = Duration::from_secs(1);

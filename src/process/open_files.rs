@@ -11,10 +11,17 @@ use std::io;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::SessionsFrom;
-use crate::limits::{
-    OPEN_FILES_PER_OPENING, OPEN_FILES_PER_SESSION, OPENINGS_MAX_DEFAULT, OPENINGS_MAX_DEFAULT_LEAST,
-    OPENINGS_SHARE,
-};
+use crate::limits::{OPENINGS_MAX_DEFAULT, OPENINGS_MAX_DEFAULT_LEAST};
+
+/// Open files of one session: the client's socket and the backend's.
+const OPEN_FILES_PER_SESSION: u64 = 2;
+
+/// Open files of one opening that reads a request head: its client's socket. One that waits for its backend takes none: it has
+/// the place of the session to be until its sockets are closed or handed over, and with it that session's two.
+const OPEN_FILES_PER_OPENING: u64 = 1;
+
+/// The part of the open files that openings get at most by default where the sessions get all the rest: a sixteenth.
+const OPENINGS_SHARE: u64 = 16;
 
 /// Raises the soft limit of open files to the hard one and returns what the process has from then on.
 ///

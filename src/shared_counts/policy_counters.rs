@@ -9,10 +9,20 @@
 use std::fmt;
 use std::sync::PoisonError;
 
-use crate::limits::{COUNTER_KEYS_MAX, COUNTER_SHARDS};
 use crate::policy::counters::{
     Ask, Counter, CounterKey, Counters, Exceeded, Left, Quota, QuotaRule, Rate, Shard, Whose, Window,
 };
+
+/// Keys that have counters of their own, for each kind: rate limits and quotas, by key and by subscription. Over it: keys
+/// that are new are counted together, until counters are over.
+///
+/// A key takes some 200 bytes, and 1.2 KiB if it is busy all the time.
+const COUNTER_KEYS_MAX: usize = 128 * 1024;
+
+/// Parts that counters are kept in, each under its own lock, so that handshakes seldom meet.
+const COUNTER_SHARDS: usize = 64;
+
+const _: () = assert!(COUNTER_KEYS_MAX.is_multiple_of(COUNTER_SHARDS));
 
 #[expect(
     clippy::disallowed_types,

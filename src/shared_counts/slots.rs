@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use super::keyed_places::KeyedPlaces;
 use crate::catalog::subscription_key::KeyHasher;
-use crate::limits::SLOT_SHARDS;
 use crate::policy::slot::{Slot, SlotKey, SlotLedger, Slots, SlotsAreTaken};
+
+/// Parts that slots of `limit-concurrency` are kept in, each under its own lock, so that handshakes seldom meet.
+const SLOT_SHARDS: usize = 64;
 
 /// The slots of all keys.
 #[derive(Debug)]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::keyed_places::KeyedPlaces;
 use crate::admission::source::{SourceLedger, SourceNetwork, SourcePlace, SourcePrefixes};
-use crate::limits::SOURCE_SHARDS;
+
+/// Parts that places by source network are kept in, each under its own lock, so that handshakes seldom meet.
+const SOURCE_SHARDS: usize = 64;
 
 /// The places of all source networks.
 #[derive(Debug)]

@@ -19,7 +19,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::NamesConfig;
-use crate::limits::{RESOLVER_ADDRESSES_MAX, RESOLVER_ANSWERS_MAX, RESOLVER_KEPT};
+use crate::limits::RESOLVER_ADDRESSES_MAX;
+
+/// Names whose addresses are remembered. Over it the oldest answer is forgotten. About 1 KiB each at most.
+const RESOLVER_ANSWERS_MAX: usize = 1024;
+
+/// How long a name is refreshed in the background after it was asked for last. Over it, the next opening that asks waits for a
+/// look-up, as for a new name.
+const RESOLVER_KEPT: Duration = Duration::from_secs(60);
 
 /// For how long the name service has to say that there is no such name until that is believed of one that there was. HAProxy's
 /// `hold nx` has the same default: a service that restarts may say so of a name for a moment.

@@ -6,14 +6,31 @@ use std::collections::BTreeMap;
 use super::table::{Here, PolicyRow, Shape, policy_row, suggestion};
 use super::{Fragment, References};
 use crate::catalog::fault::{Fault, shown};
-use crate::limits::{
-    POLICY_FAULTS_FOUND_MAX, POLICY_FRAGMENTS_NESTED_MAX, POLICY_PATTERNS_MAX, POLICY_STEPS_MAX,
-    POLICY_VALUES_BYTES_MAX,
-};
+use crate::limits::POLICY_FAULTS_MAX;
+use crate::limits::POLICY_PATTERNS_MAX;
 use crate::policy::document::{Element, Given, Place, Unsubstituted, masked};
 use crate::policy::expression::{Expression, Section, Wanted};
 use crate::policy::pipeline::{Action, Condition, Scope, Step, StepPlace};
 use crate::policy::setting::{Literal, Setting};
+
+/// Policies of one section of a policy document and the steps they come to, counted together, those of the fragments that it
+/// includes among them. Over it: a fault.
+///
+/// It bounds what a fragment that is included many times can come to, and with it what a publish and a handshake cost.
+const POLICY_STEPS_MAX: usize = 2_000;
+
+/// Bytes that the values of a policy document may have together, named values put in, and those of a fragment counted wherever
+/// it is included. Over it: a fault.
+///
+/// It bounds what a short name for a long text, or a long fragment that is included often, can take of memory and time at a publish.
+const POLICY_VALUES_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How deep fragments may include one another. Over it, as when one includes itself: a fault.
+const POLICY_FRAGMENTS_NESTED_MAX: usize = 5;
+
+/// Faults of one policy document that are looked for, the same ones of a fragment counted wherever it is included. What comes
+/// behind them is not looked at.
+const POLICY_FAULTS_FOUND_MAX: usize = 20 * POLICY_FAULTS_MAX;
 
 /// A compiler's state.
 pub(crate) struct Compiling<'d> {

@@ -15,7 +15,15 @@
 
 use super::{Ask, Counter, CounterKey, Exceeded, Left};
 use crate::catalog::subscription_key::HashOfKeys;
-use crate::limits::{COUNTER_FAMILIES_MAX, COUNTER_LAG_MS, COUNTER_SWEEP_MS};
+use crate::limits::COUNTER_LAG_MS;
+
+/// Least time, in milliseconds, between two looks through a full shard for counters that are over. It bounds what a flood
+/// of keys takes of a core: a look is at some 2,000 counters.
+const COUNTER_SWEEP_MS: i64 = 100;
+
+/// Families of counters that keys without room are counted together in, for each shard. Over it: the call is refused.
+/// Documents make families, not clients, and a handful of them.
+const COUNTER_FAMILIES_MAX: usize = 64;
 
 /// One part of the counters of a kind.
 #[derive(Debug)]

@@ -17,7 +17,12 @@
 use std::collections::VecDeque;
 
 use super::{Ask, Counter, Exceeded, Left};
-use crate::limits::{COUNTER_LAG_MS, RATE_SUBWINDOWS};
+use crate::limits::COUNTER_LAG_MS;
+
+/// Parts of a period of a rate limit. A call counts for the period at least, and longer by less than a part of it.
+///
+/// Raising it costs memory: a key that is busy all the time takes some 40 bytes for each part.
+const RATE_SUBWINDOWS: u64 = 32;
 
 /// So many calls in any span of so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,14 @@
 
 use crate::head::Header;
 use crate::head::forwarding::is_of_connection;
-use crate::limits::{POLICY_FIELDS_BYTES_MAX, POLICY_FIELDS_MAX};
 use crate::policy::expression;
+
+/// Bytes that the fields of a head may have after policies have changed it, a request's target among them, and how many
+/// there may be. Over it: the policy fails, and the client gets a 500.
+const POLICY_FIELDS_BYTES_MAX: usize = 32 * 1024;
+
+/// See [`POLICY_FIELDS_BYTES_MAX`].
+const POLICY_FIELDS_MAX: usize = 200;
 
 /// Names and values in order.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,10 @@
 //! Not here: which words are keywords; a word is a word until the parser needs it.
 
 use super::fault::{At, Fault};
-use crate::limits::EXPRESSION_INTERPOLATIONS_NESTED_MAX;
+
+/// How deep interpolated strings of a policy expression may stand within one another. Over it: a fault at publish. Each
+/// level is read once more.
+const EXPRESSION_INTERPOLATIONS_NESTED_MAX: usize = 4;
 
 /// A number as it is written, and the type its suffix and size give it (C# §6.4.5.3).
 #[derive(Clone, Copy, Debug, PartialEq)]

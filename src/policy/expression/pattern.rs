@@ -10,9 +10,13 @@ use std::sync::Arc;
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::value::Text;
-use crate::limits::{
-    EXPRESSION_PATTERN_BYTES_MAX, EXPRESSION_PATTERN_COMPILED_BYTES_MAX, EXPRESSION_PATTERN_MADE_BYTES_MAX,
-};
+use crate::limits::EXPRESSION_PATTERN_COMPILED_BYTES_MAX;
+
+/// Longest regular expression, in bytes. Over it: a fault at publish, or `ArgumentException` if it is made at a handshake.
+const EXPRESSION_PATTERN_BYTES_MAX: usize = 2 * 1024;
+
+/// The same for one that is made at a handshake, possibly of what a client sent. Over it: `ArgumentException`.
+const EXPRESSION_PATTERN_MADE_BYTES_MAX: usize = 32 * 1024;
 
 /// `RegexOptions.IgnoreCase`, and so on, by .NET's values.
 pub(super) const IGNORE_CASE: u8 = 1;

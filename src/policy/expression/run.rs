@@ -14,7 +14,10 @@ use super::number;
 use super::pattern::Pattern;
 use super::types::{Kind, Type};
 use super::value::{Inner, Text, Value};
-use crate::limits::{EXPRESSION_BYTES_PER_STEP, EXPRESSION_PATTERN_STEPS};
+use crate::limits::EXPRESSION_BYTES_PER_STEP;
+
+/// Steps that it costs to compile a regular expression at a handshake, one that is not written out in the policy.
+const EXPRESSION_PATTERN_STEPS: u32 = 2_000;
 
 pub(super) type Outcome = Result<Value, Raised>;
 

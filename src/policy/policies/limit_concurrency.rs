@@ -6,7 +6,6 @@
 //!
 //! Azure API Management documents 429, and neither a body nor a reason: both are in the manner of `rate-limit`.
 
-use crate::limits::SLOTS_PER_SESSION_MAX;
 use crate::policy::compile::Compiling;
 use crate::policy::document::Element;
 use crate::policy::expression::{Text, Wanted};
@@ -15,6 +14,10 @@ use crate::policy::machine::Running;
 use crate::policy::pipeline::{Action, Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
 use crate::policy::slot::SlotsAreTaken;
+
+/// Slots of `limit-concurrency`, each under another key, that one session may hold. Over it: the policy fails, and the client
+/// gets a 500. Each takes some 50 bytes as long as the session lives.
+const SLOTS_PER_SESSION_MAX: usize = 8;
 
 struct LimitConcurrency {
     key: Setting<Text>,

@@ -21,7 +21,21 @@ use x509_cert::spki::SubjectPublicKeyInfoRef;
 use zeroize::Zeroizing;
 
 use super::algorithm::{Algorithm, Curve, HmacHash, RsaScheme};
-use crate::limits::{TOKEN_KEYS_MAX, TOKEN_RSA_BYTES_MAX, TOKEN_RSA_BYTES_MIN, TOKEN_SECRET_BYTES_MIN};
+
+/// Keys of one policy that tokens are verified with. Over it: a fault at publish.
+///
+/// A token that names none of them (`kid`) is tried with all of its family: it bounds what a handshake can take of a core, to
+/// half a millisecond with RSA keys of 2048 bits.
+const TOKEN_KEYS_MAX: usize = 16;
+
+/// Shortest secret, in bytes, that tokens are signed with. A shorter one is refused: it can be found by trying.
+const TOKEN_SECRET_BYTES_MIN: usize = 16;
+
+/// Smallest modulus of an RSA key, in bytes (RFC 7518 §3.3). A smaller one is refused.
+const TOKEN_RSA_BYTES_MIN: usize = 2048 / 8;
+
+/// Largest modulus of an RSA key, in bytes. A larger one is refused: each token would cost a millisecond.
+const TOKEN_RSA_BYTES_MAX: usize = 8192 / 8;
 
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

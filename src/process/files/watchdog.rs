@@ -18,7 +18,10 @@ use std::thread;
 
 use tokio::time::Instant;
 
-use crate::limits::{FILE_PATIENCE, HANGING_MAX};
+use crate::limits::FILE_PATIENCE;
+
+/// Most threads that are left to wait for file systems that do not answer. Over it, no file is looked at until one comes back.
+const HANGING_MAX: usize = 8;
 
 #[expect(
     clippy::disallowed_types,

@@ -16,10 +16,18 @@
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
+use core::time::Duration;
 use tokio::time::Instant;
 use tracing::Level;
 
-use crate::limits::{REPEATS_INTERVAL, REPEATS_MAX, REPEATS_TOLD_AT_ONCE};
+/// Times that a warning about one API is logged at once, before it counts as repeated.
+const REPEATS_TOLD_AT_ONCE: u32 = 3;
+
+/// How often a repeated warning is logged, with a count, and after how long a quiet one is logged at once again.
+const REPEATS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Pairs of a warning and an API that are counted by themselves. Over it: a warning's further APIs are counted together.
+const REPEATS_MAX: usize = 1024;
 
 #[expect(
     clippy::disallowed_types,
