@@ -22,16 +22,17 @@ use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::timestamp::Timestamp;
 use ringgate::compiled::{Snapshot, compile};
 use ringgate::head::{RequestHead, Target};
+use ringgate::policy::contract::{PolicyHost, Severity};
 use ringgate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
-use ringgate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
+use ringgate::policy::expression::{DateTime, ExpressionHost, Guid, TimeSpan};
 use ringgate::policy::guards::Guards;
-use ringgate::policy::machine::{Severity, Surroundings, Turn, start};
+use ringgate::policy::machine::{Yield, start};
 use ringgate::shared_counts::policy_guards::PolicyGuards;
 
 #[derive(Default)]
 struct Worker(PolicyGuards);
 
-impl Outside for Worker {
+impl ExpressionHost for Worker {
     fn random_bits(&mut self) -> u64 {
         7
     }
@@ -39,7 +40,7 @@ impl Outside for Worker {
     fn trace(&mut self, _: &str) {}
 }
 
-impl Surroundings for Worker {
+impl PolicyHost for Worker {
     fn guards(&self) -> Guards<'_> {
         self.0.now()
     }
@@ -126,7 +127,7 @@ fn snapshot(document: &str) -> Snapshot {
 }
 
 /// One handshake, from its parsed head to the backend's 101.
-fn run(snapshot: &Snapshot, access: &Access<'_>, request: &RequestHead, worker: &mut Worker) -> Turn {
+fn run(snapshot: &Snapshot, access: &Access<'_>, request: &RequestHead, worker: &mut Worker) -> Yield {
     let Target::Origin { path, .. } = request.target() else { panic!("a path") };
     let api = &snapshot.served()[0];
     let pipeline = snapshot.policies_of(api, access).expect("a pipeline");
@@ -145,12 +146,12 @@ fn run(snapshot: &Snapshot, access: &Access<'_>, request: &RequestHead, worker: 
     });
     let moment = Moment { now: DateTime::from_unix_seconds(NOW_S).expect("a moment"), elapsed: TimeSpan(0) };
     match start(pipeline, &mut exchange, moment, worker) {
-        Turn::Dial(dialling) => {
+        Yield::Dial(dialling) => {
             black_box(exchange.target());
             let answer = Response::of_backend(101, b"Switching Protocols", Fields::default());
             dialling.resume(Ok(answer), &mut exchange, moment, worker)
         }
-        ended @ (Turn::PassOn | Turn::Respond(_)) => ended,
+        ended @ (Yield::PassOn | Yield::Respond(_)) => ended,
     }
 }
 
@@ -210,7 +211,7 @@ fn guarded(criterion: &mut Criterion) {
         let access = snapshot.access(api, &given, now).expect("a valid key");
         run(&snapshot, &access, &request, &mut worker)
     };
-    assert!(matches!(let_in(), Turn::PassOn));
+    assert!(matches!(let_in(), Yield::PassOn));
     let mut group = criterion.benchmark_group("policies");
     group.bench_function("guarded_document", |bencher| bencher.iter(&mut let_in));
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key().as_ref());
@@ -233,7 +234,7 @@ fn policies(criterion: &mut Criterion) {
             product: entities.products.values().next(),
         };
         let mut run_once = || run(black_box(&snapshot), &access, black_box(&request), &mut worker);
-        let is_let_in = matches!(run_once(), Turn::PassOn);
+        let is_let_in = matches!(run_once(), Yield::PassOn);
         assert_eq!(is_let_in, name != "return_response", "{name}");
         group.bench_function(name, |bencher| bencher.iter(&mut run_once));
     }

@@ -4,12 +4,12 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ringgate::policy::expression::{
-    Context, Expression, Outside, Request, Section, Subscription, Url, Value, Variables, Wanted,
+    Context, Expression, ExpressionHost, Request, Section, Subscription, Url, Value, Variables, Wanted,
 };
 
 struct Silent;
 
-impl Outside for Silent {
+impl ExpressionHost for Silent {
     fn random_bits(&mut self) -> u64 {
         7
     }

@@ -8,11 +8,16 @@
 //!
 //! Everything here is checked and compiled when the catalogue is published, and bounded when it runs.
 //!
+//! A policy is known by its `contract` alone: the machine runs what it describes, the table says where it may stand.
+//!
 //! Not here: sockets (`front`), where documents lie (`catalog`).
 
 pub mod addresses;
 pub mod compile;
+pub(crate) mod compiling;
+pub mod contract;
 pub mod counters;
+pub(crate) mod date_time;
 pub(crate) mod document;
 pub mod exchange;
 pub mod expression;
@@ -24,6 +29,7 @@ pub mod pipeline;
 mod policies;
 mod setting;
 pub mod slot;
+mod table;
 pub mod token;
 
 #[cfg(test)]

@@ -11,11 +11,12 @@ use crate::compiled::{Routed, Snapshot};
 use crate::head::RequestHead;
 use crate::head::forwarding::visible_to_policies;
 use crate::limits::POLICY_TEXT_BYTES_MAX;
+use crate::policy::contract::{Forward, PolicyHost, Severity};
 use crate::policy::exchange::{self, Exchange, Fields, Moment, Response};
-use crate::policy::expression::{Certificate, DateTime, Guid, Outside, TICKS_PER_SECOND, TimeSpan};
+use crate::policy::expression::{Certificate, DateTime, ExpressionHost, Guid, TICKS_PER_SECOND, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
-use crate::policy::machine::{Dialling, Forward, Severity, Surroundings, Turn, start, start_refused};
+use crate::policy::machine::{Dialling, Yield, start, start_refused};
 use crate::policy::pipeline::Pipeline;
 use crate::policy::slot::Slot;
 use crate::session::Cause;
@@ -70,8 +71,8 @@ impl PolicyRun {
         let mut run = Self::of(handshake, guards);
         let moment = run.clock.moment();
         match start(pipeline, &mut run.exchange, moment, &mut run.worker) {
-            Turn::Dial(dialling) => Ok(Self { dialling: Some(dialling), ..run }),
-            turn @ (Turn::Respond(_) | Turn::PassOn) => {
+            Yield::Dial(dialling) => Ok(Self { dialling: Some(dialling), ..run }),
+            turn @ (Yield::Respond(_) | Yield::PassOn) => {
                 Err(Box::new(answer_of(turn, &run.exchange, Cause::RefusedByPolicy)))
             }
         }
@@ -142,11 +143,11 @@ impl PolicyRun {
         let response = Response::of_backend(head.status(), head.reason(), fields);
         let moment = self.clock.moment();
         match dialling.resume(Ok(response), &mut self.exchange, moment, &mut self.worker) {
-            Turn::PassOn => {
+            Yield::PassOn => {
                 answer.changed = self.exchange.response.take();
                 Ok(answer)
             }
-            turn @ (Turn::Respond(_) | Turn::Dial(_)) => {
+            turn @ (Yield::Respond(_) | Yield::Dial(_)) => {
                 Err(Box::new(answer_of(turn, &self.exchange, Cause::RefusedByPolicy)))
             }
         }
@@ -185,11 +186,11 @@ fn told(failure: Failure, refusal: &Refusal) -> Failure {
 }
 
 /// What the client is answered where a run ends without the backend's answer.
-fn answer_of(turn: Turn, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
+fn answer_of(turn: Yield, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
     let response = match turn {
-        Turn::Respond(response) => response,
+        Yield::Respond(response) => response,
         // Neither comes about without an answer of the backend's; were one to, the fault is ours.
-        Turn::PassOn | Turn::Dial(_) => {
+        Yield::PassOn | Yield::Dial(_) => {
             let response = Response::error(500, "Internal server error");
             return PolicyAnswer { response, cause: Cause::Bug, why: String::new() };
         }
@@ -258,7 +259,7 @@ struct Worker {
     guards: Arc<PolicyGuards>,
 }
 
-impl Outside for Worker {
+impl ExpressionHost for Worker {
     fn random_bits(&mut self) -> u64 {
         random_bits()
     }
@@ -270,7 +271,7 @@ impl Outside for Worker {
     }
 }
 
-impl Surroundings for Worker {
+impl PolicyHost for Worker {
     fn guards(&self) -> Guards<'_> {
         self.guards.now()
     }

@@ -8,21 +8,19 @@
 //!
 //! Not here: the tree (`document`), the rows of policies (`table`), what each is compiled to (`policies`).
 
-mod compiling;
 mod scopes;
-pub(crate) mod table;
 
-pub(crate) use compiling::Compiling;
 pub use scopes::{Compiled, Policies, compile_policies};
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::compiling::row::Table;
+use super::compiling::{Compiling, Fragment, References};
+use super::contract::{Scope, Step};
 use super::document::{self, Element, NoDocument, Place};
 use super::expression::Section;
-use super::pipeline::{Scope, Step};
-use crate::catalog::named_value::NamedValues;
-use crate::catalog::{Fault, Name};
+use super::table::{policy_row, suggestion};
+use crate::catalog::Fault;
 use crate::limits::POLICY_FAULTS_MAX;
 
 /// A document, compiled. A section that it does not have is as if it held `<base/>` alone.
@@ -39,20 +37,8 @@ enum Part {
     Base,
 }
 
-/// A fragment, read.
-#[derive(Debug)]
-pub(crate) struct Fragment {
-    file: String,
-    source: Arc<str>,
-    root: Option<Element>,
-}
-
-/// What documents refer to.
-#[derive(Debug)]
-pub(crate) struct References<'r> {
-    pub(crate) fragments: &'r BTreeMap<Name, Fragment>,
-    pub(crate) named_values: &'r NamedValues,
-}
+/// What the compiler knows of policies.
+const TABLE: Table = Table { row: policy_row, suggestion };
 
 /// Compiles one document. Faults come in the order of its lines, without those that were told before.
 pub(crate) fn compile_document(
@@ -72,7 +58,7 @@ pub(crate) fn compile_document(
         }
     };
     let mut own = Vec::new();
-    let mut compiling = Compiling::new(file, source, scope, references, &mut own, notes);
+    let mut compiling = Compiling::new(file, source, scope, TABLE, references, &mut own, notes);
     if root.name != "policies" {
         compiling.refuse_element(&root, "policies");
     }

@@ -6,18 +6,18 @@
 //! Not here: which fields a leg gets written anew (`http1::encode`), the body of a backend's answer (the shell).
 
 pub mod fields;
+mod last_error;
 pub(crate) mod query;
 mod response;
 
 pub use fields::Fields;
+pub use last_error::LastError;
 pub use response::{Body, Response};
 
 use core::net::IpAddr;
 use std::sync::Arc;
 
 use super::expression::{self, Context, DateTime, Guid, Text, TimeSpan, Variables};
-use super::failure::{Failure, LastError};
-use super::policies::counting::Deferred;
 use super::slot::Slot;
 use crate::catalog::BackendUrl;
 use crate::catalog::access::Access;
@@ -69,6 +69,31 @@ pub struct Moment {
     pub elapsed: TimeSpan,
 }
 
+/// Why the backend cannot be asked for what a policy has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TargetFault {
+    /// It does not begin with `/`, or has characters that no path has.
+    IsNoPath,
+    /// Its dot segments lead above the path of the backend's URL.
+    LeavesBackendPath,
+    /// The query has characters that no query has.
+    NeedsEncoding,
+    /// Path and query are too long together.
+    TooLong,
+}
+
+impl TargetFault {
+    /// What is wrong, for policies and the log.
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Self::IsNoPath => "The rewritten path is not one: it begins with / and has visible characters.",
+            Self::LeavesBackendPath => "The rewritten path leaves the one of the backend's URL.",
+            Self::NeedsEncoding => "The query has characters that have to be percent-encoded.",
+            Self::TooLong => "The rewritten target is too long.",
+        }
+    }
+}
+
 /// One handshake. It shows no value of it, as keys and tokens travel in them.
 pub struct Exchange {
     /// The fields of the request.
@@ -81,8 +106,6 @@ pub struct Exchange {
     pub last_error: Option<LastError>,
     /// Fields that the client's answer gets, whatever it is.
     pub(crate) told: Vec<(Text, String)>,
-    /// Calls that are counted when their answer is known.
-    pub(crate) deferred: Vec<Deferred>,
     slots: Vec<Slot>,
     backend: BackendUrl,
     /// Behind the path of the backend's URL.
@@ -90,11 +113,11 @@ pub struct Exchange {
     query: String,
     /// The path to ask the backend for.
     path: String,
-    came: Came,
+    came: OriginalRequest,
 }
 
 /// What stays as it came.
-struct Came {
+struct OriginalRequest {
     scheme: &'static str,
     host: String,
     port: u16,
@@ -179,13 +202,12 @@ impl Exchange {
             response: None,
             last_error: None,
             told: Vec::new(),
-            deferred: Vec::new(),
             slots: Vec::new(),
             backend: api.backend.clone(),
             rest: arrival.rest.to_owned(),
             query: query.unwrap_or_default().to_owned(),
             path: String::new(),
-            came: Came {
+            came: OriginalRequest {
                 scheme: arrival.scheme,
                 host,
                 port,
@@ -270,7 +292,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The target is too long then.
-    pub(crate) fn set_backend(&mut self, backend: BackendUrl) -> Result<(), Failure> {
+    pub(crate) fn set_backend(&mut self, backend: BackendUrl) -> Result<(), TargetFault> {
         self.backend = backend;
         self.path = self.backend.path_with(&self.rest);
         self.check_target()
@@ -280,16 +302,14 @@ impl Exchange {
     ///
     /// # Errors
     /// It is no path, leaves the backend's, or is too long.
-    pub(crate) fn set_path(&mut self, rest: String) -> Result<(), Failure> {
+    pub(crate) fn set_path(&mut self, rest: String) -> Result<(), TargetFault> {
         if !rest.starts_with('/')
             || !rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#".contains(&byte))
         {
-            return Err(Failure::evaluation(
-                "The rewritten path is not one: it begins with / and has visible characters.",
-            ));
+            return Err(TargetFault::IsNoPath);
         }
         if leaves_suffix(&rest) {
-            return Err(Failure::evaluation("The rewritten path leaves the one of the backend's URL."));
+            return Err(TargetFault::LeavesBackendPath);
         }
         self.rest = rest;
         self.path = self.backend.path_with(&self.rest);
@@ -300,19 +320,19 @@ impl Exchange {
     ///
     /// # Errors
     /// It has characters that none may have, or the target is too long.
-    pub(crate) fn set_query(&mut self, query: String) -> Result<(), Failure> {
+    pub(crate) fn set_query(&mut self, query: String) -> Result<(), TargetFault> {
         if !query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-            return Err(Failure::evaluation("The query has characters that have to be percent-encoded."));
+            return Err(TargetFault::NeedsEncoding);
         }
         self.query = query;
         self.check_target()
     }
 
-    fn check_target(&self) -> Result<(), Failure> {
+    fn check_target(&self) -> Result<(), TargetFault> {
         if self.path.len() + 1 + self.query.len() <= TARGET_BYTES_MAX {
             return Ok(());
         }
-        Err(Failure::evaluation("The rewritten target is too long."))
+        Err(TargetFault::TooLong)
     }
 
     /// What expressions read.

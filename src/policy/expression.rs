@@ -34,7 +34,6 @@
 )]
 
 mod checker;
-mod clock;
 mod code;
 mod context;
 mod fault;
@@ -52,9 +51,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use clock::{DateTime, TICKS_PER_SECOND, TimeSpan};
+pub use super::date_time::{DateTime, TICKS_PER_SECOND, TimeSpan};
 pub use context::{
-    Api, Certificate, Context, Deployment, Fields, LastError, NO_FIELDS, Operation, Outside, Product,
+    Api, Certificate, Context, Deployment, ExpressionHost, Fields, LastError, NO_FIELDS, Operation, Product,
     Request, Response, Subscription, Url, User, Variables,
 };
 pub use fault::{Exception, ExpressionFault, Position, Thrown};
@@ -91,6 +90,21 @@ pub enum Section {
     Outbound,
     /// After a failure.
     OnError,
+}
+
+impl Section {
+    /// Every section, in the order of a document.
+    pub const ALL: [Self; 4] = [Self::Inbound, Self::Backend, Self::Outbound, Self::OnError];
+
+    /// The name of its element.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Backend => "backend",
+            Self::Outbound => "outbound",
+            Self::OnError => "on-error",
+        }
+    }
 }
 
 /// An expression that is ready to run. It is shared between workers and never changes.
@@ -137,7 +151,7 @@ impl Expression {
     ///
     /// # Errors
     /// The exception that it threw.
-    pub fn evaluate(&self, context: &Context<'_>, outside: &mut dyn Outside) -> Result<Value, Thrown> {
+    pub fn evaluate(&self, context: &Context<'_>, outside: &mut dyn ExpressionHost) -> Result<Value, Thrown> {
         let budget = (EXPRESSION_STEPS_MAX, EXPRESSION_MEMORY_BYTES_MAX);
         let mut run = Run::new(context, outside, self.program.slots, budget);
         let outcome = match &self.program.body {

@@ -2,9 +2,8 @@
 //!
 //! Not here: what is made of it (`machine`).
 
-use super::exchange::Response;
+use super::exchange::{LastError, Response, TargetFault};
 use super::expression::{Section, Thrown};
-use super::pipeline::Step;
 
 /// What a client is told of what is not its business.
 pub(crate) const INTERNAL: &str = "Internal server error";
@@ -77,37 +76,12 @@ impl Failure {
         self
     }
 
-    fn of_backend(reason: &'static str, status: u16, said: &str) -> Self {
-        Self { source: Some("forward-request"), ..Self::refused(reason, status, said) }
-    }
-}
-
-/// `context.LastError`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastError {
-    /// The policy.
-    pub source: &'static str,
-    /// Why, from the catalogue.
-    pub reason: &'static str,
-    /// Why, in words.
-    pub message: String,
-    /// Whose document: `global`, `product` or `operation`; empty if none was reached.
-    pub scope: &'static str,
-    /// In which section.
-    pub section: &'static str,
-    /// Where in the section: `choose[1]/when[2]/check-header[1]`.
-    pub path: Box<str>,
-    /// The policy's `id`.
-    pub policy_id: Option<Box<str>>,
-}
-
-impl LastError {
-    /// That of a handshake that no policy has seen: it has neither a document nor a place in one.
-    pub(crate) fn before_policies(failure: &Failure) -> Self {
-        Self {
-            source: failure.source.unwrap_or_default(),
-            reason: failure.reason,
-            message: failure.message.clone(),
+    /// `LastError` of a handshake that no policy has seen: it has neither a document nor a place in one.
+    pub(crate) fn before_policies(&self) -> LastError {
+        LastError {
+            source: self.source.unwrap_or_default(),
+            reason: self.reason,
+            message: self.message.clone(),
             scope: "",
             section: Section::Inbound.name(),
             path: "".into(),
@@ -115,16 +89,13 @@ impl LastError {
         }
     }
 
-    pub(crate) fn of(failure: &Failure, step: &Step) -> Self {
-        let place = &step.place;
-        Self {
-            source: failure.source.unwrap_or(place.policy),
-            reason: failure.reason,
-            message: failure.message.clone(),
-            scope: place.scope.name(),
-            section: place.section.name(),
-            path: place.path.clone(),
-            policy_id: place.id.clone(),
-        }
+    fn of_backend(reason: &'static str, status: u16, said: &str) -> Self {
+        Self { source: Some("forward-request"), ..Self::refused(reason, status, said) }
+    }
+}
+
+impl From<TargetFault> for Failure {
+    fn from(fault: TargetFault) -> Self {
+        Self::evaluation(fault.message())
     }
 }

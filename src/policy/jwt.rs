@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value as Json;
 
-use super::expression::DateTime;
+use super::date_time::DateTime;
 use crate::limits::JWT_BYTES_MAX;
 
 /// Most values of all claims of one JWT together. A token with more is none.

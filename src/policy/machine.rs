@@ -14,74 +14,16 @@
 
 use std::sync::Arc;
 
+use super::contract::{Action, Forward, PolicyHost, PutOff, Running, Severity, Step, StepOutcome};
 use super::exchange::fields::ExistsAction;
-use super::exchange::{Body, Exchange, Moment, Response};
-use super::expression::{Expression, Outside, Section, Value};
-use super::failure::{Failure, INTERNAL, LastError};
-use super::guards::Guards;
-use super::pipeline::{Action, Flow, Pipeline, Step};
-pub use super::policies::forward_request::Forward;
-
-/// What policies ask of the outside, and what the outside may look at.
-pub trait Surroundings: Outside {
-    /// A `trace` policy's line, in bounds and on one line.
-    fn log(&mut self, severity: Severity, source: &str, message: &str);
-
-    /// What handshakes are counted with.
-    fn guards(&self) -> Guards<'_>;
-
-    /// A step is about to run.
-    fn begins(&mut self, _step: &Step, _exchange: &Exchange) {}
-
-    /// An expression of the step that runs gave `value`; `shown` is the expression, secrets masked.
-    fn evaluated(&mut self, _shown: &str, _value: &Value) {}
-
-    /// It ran. `None`: it went on as usual.
-    fn ended(&mut self, _step: &Step, _exchange: &Exchange, _how: Option<&str>) {}
-}
-
-/// How much a line in the log matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Not to be looked at every day.
-    Verbose,
-    /// A change of state.
-    Information,
-    /// To be read next morning.
-    Error,
-}
-
-/// A policy's view of the run.
-pub struct Running<'r> {
-    /// The handshake.
-    pub exchange: &'r mut Exchange,
-    /// In which section the policy stands.
-    pub section: Section,
-    /// What time it is.
-    pub moment: Moment,
-    /// What is outside.
-    pub outside: &'r mut dyn Surroundings,
-}
-
-impl Running<'_> {
-    /// The value of an expression, which is shown as `shown`.
-    pub(crate) fn evaluate(&mut self, expression: &Expression, shown: &str) -> Result<Value, Failure> {
-        let context = self.exchange.context(self.moment);
-        let value = expression.evaluate(&context, &mut *self.outside);
-        let value = value.map_err(|thrown| Failure::thrown(&thrown))?;
-        self.outside.evaluated(shown, &value);
-        Ok(value)
-    }
-
-    /// The answer so far. Where there is none yet, policies make one.
-    pub(crate) fn response(&mut self) -> &mut Response {
-        self.exchange.response.get_or_insert_with(|| Response::new(200))
-    }
-}
+use super::exchange::{Body, Exchange, LastError, Moment, Response};
+use super::expression::{Section, Value};
+use super::failure::{Failure, INTERNAL};
+use super::pipeline::Pipeline;
 
 /// Where a run stopped.
 #[derive(Debug)]
-pub enum Turn {
+pub enum Yield {
     /// The backend is to be dialled and asked; the run goes on with what comes of it.
     Dial(Dialling),
     /// The backend's answer goes to the client, as it is now in the exchange.
@@ -105,8 +47,8 @@ impl Dialling {
         came: Result<Response, Failure>,
         exchange: &mut Exchange,
         moment: Moment,
-        outside: &mut dyn Surroundings,
-    ) -> Turn {
+        outside: &mut dyn PolicyHost,
+    ) -> Yield {
         let Self { mut machine, forward } = self;
         match came {
             Ok(response) => {
@@ -129,8 +71,8 @@ pub fn start(
     pipeline: &Arc<Pipeline>,
     exchange: &mut Exchange,
     moment: Moment,
-    outside: &mut dyn Surroundings,
-) -> Turn {
+    outside: &mut dyn PolicyHost,
+) -> Yield {
     Machine::of(pipeline).go_on(exchange, moment, outside)
 }
 
@@ -140,10 +82,10 @@ pub fn start_refused(
     failure: Failure,
     exchange: &mut Exchange,
     moment: Moment,
-    outside: &mut dyn Surroundings,
-) -> Turn {
+    outside: &mut dyn PolicyHost,
+) -> Yield {
     let mut machine = Machine::of(pipeline);
-    let error = LastError::before_policies(&failure);
+    let error = failure.before_policies();
     machine.enter_on_error(error, failure, exchange);
     machine.go_on(exchange, moment, outside)
 }
@@ -156,24 +98,35 @@ struct Machine {
     /// The next step of the section.
     next: usize,
     has_dialled: bool,
+    /// What is done when the answer is known.
+    put_off: Vec<Box<dyn PutOff>>,
 }
 
 impl Machine {
     fn of(pipeline: &Arc<Pipeline>) -> Self {
-        Self { pipeline: Arc::clone(pipeline), section: Section::Inbound, next: 0, has_dialled: false }
-    }
-
-    fn go_on(self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn Surroundings) -> Turn {
-        let mut turn = self.advance(exchange, moment, outside);
-        match &mut turn {
-            Turn::Dial(_) => {}
-            Turn::PassOn => settle(None, exchange, moment, outside),
-            Turn::Respond(response) => settle(Some(response), exchange, moment, outside),
+        Self {
+            pipeline: Arc::clone(pipeline),
+            section: Section::Inbound,
+            next: 0,
+            has_dialled: false,
+            put_off: Vec::new(),
         }
-        turn
     }
 
-    fn advance(mut self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn Surroundings) -> Turn {
+    fn go_on(mut self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn PolicyHost) -> Yield {
+        let mut ended = match self.advance(exchange, moment, outside) {
+            Stopped::AtDial(forward) => return Yield::Dial(Dialling { machine: self, forward }),
+            Stopped::AtEnd(yielded) => yielded,
+        };
+        let own = match &mut ended {
+            Yield::Respond(response) => Some(response),
+            Yield::PassOn | Yield::Dial(_) => None,
+        };
+        settle(self.put_off, own, exchange, moment, outside);
+        ended
+    }
+
+    fn advance(&mut self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn PolicyHost) -> Stopped {
         let pipeline = Arc::clone(&self.pipeline);
         loop {
             let Some(step) = pipeline.steps(self.section).get(self.next) else {
@@ -186,32 +139,38 @@ impl Machine {
                         }
                         self.enter(Section::Outbound);
                     }
-                    Section::Outbound | Section::OnError => return end(exchange),
+                    Section::Outbound | Section::OnError => return Stopped::AtEnd(end(exchange)),
                 }
                 continue;
             };
             self.next += 1;
             outside.begins(step, exchange);
-            let mut running =
-                Running { exchange: &mut *exchange, section: self.section, moment, outside: &mut *outside };
+            let mut running = Running {
+                exchange: &mut *exchange,
+                section: self.section,
+                moment,
+                outside: &mut *outside,
+                put_off: &mut self.put_off,
+            };
             match run(step, &mut running) {
-                Ok(Ran::On(skip)) => {
-                    self.next += skip;
-                    outside.ended(step, exchange, (skip > 0).then_some("skips"));
+                Ok(StepOutcome::Next | StepOutcome::Skip(0)) => outside.ended(step, exchange, None),
+                Ok(StepOutcome::Skip(steps)) => {
+                    self.next += steps;
+                    outside.ended(step, exchange, Some("skips"));
                 }
-                Ok(Ran::Responded(response)) => {
+                Ok(StepOutcome::Respond(response)) => {
                     outside.ended(step, exchange, Some("responds"));
-                    return Turn::Respond(response);
+                    return Stopped::AtEnd(Yield::Respond(response));
                 }
-                Ok(Ran::Dials(_)) if self.has_dialled => {
+                Ok(StepOutcome::Dial(_)) if self.has_dialled => {
                     let message = "A handshake is forwarded once.";
                     outside.ended(step, exchange, Some(message));
                     self.fail(Failure::new("ForwardedBefore", message, 500, INTERNAL), exchange);
                 }
-                Ok(Ran::Dials(forward)) => {
+                Ok(StepOutcome::Dial(forward)) => {
                     self.has_dialled = true;
                     outside.ended(step, exchange, Some("dials"));
-                    return Turn::Dial(Dialling { machine: self, forward });
+                    return Stopped::AtDial(forward);
                 }
                 Err(failure) => {
                     outside.ended(step, exchange, Some(&failure.message));
@@ -235,7 +194,7 @@ impl Machine {
             return;
         }
         let step = &pipeline.steps(self.section)[self.next - 1];
-        self.enter_on_error(LastError::of(&failure, step), failure, exchange);
+        self.enter_on_error(error_of(&failure, step), failure, exchange);
     }
 
     fn enter_on_error(&mut self, error: LastError, failure: Failure, exchange: &mut Exchange) {
@@ -245,44 +204,43 @@ impl Machine {
     }
 }
 
-/// What a step came to.
-enum Ran {
-    /// Behind so many further steps.
-    On(usize),
-    Responded(Response),
-    Dials(Forward),
+/// Why a run goes no further for now.
+enum Stopped {
+    AtDial(Forward),
+    AtEnd(Yield),
 }
 
-fn run(step: &Step, running: &mut Running<'_>) -> Result<Ran, Failure> {
+fn run(step: &Step, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
     match &step.action {
-        Action::Run(policy) => match policy.run(running)? {
-            Flow::Next => Ok(Ran::On(0)),
-            Flow::Respond(response) => Ok(Ran::Responded(response)),
-        },
+        Action::Run(policy) => policy.run(running),
         Action::Unless { condition, skip } => {
             let holds =
                 matches!(running.evaluate(&condition.expression, &condition.shown)?, Value::Bool(true));
-            Ok(Ran::On(if holds { 0 } else { *skip }))
+            Ok(if holds { StepOutcome::Next } else { StepOutcome::Skip(*skip) })
         }
-        Action::Skip(skip) => Ok(Ran::On(*skip)),
-        Action::Dial(forward) => forward.evaluate(running).map(Ran::Dials),
+        Action::Skip(skip) => Ok(StepOutcome::Skip(*skip)),
     }
 }
 
 /// Does what was put off until the answer is known: `own`, or else the backend's, which is in the exchange.
 fn settle(
+    put_off: Vec<Box<dyn PutOff>>,
     own: Option<&mut Response>,
     exchange: &mut Exchange,
     moment: Moment,
-    outside: &mut dyn Surroundings,
+    outside: &mut dyn PolicyHost,
 ) {
-    let deferred = core::mem::take(&mut exchange.deferred);
-    if let Some(own) = own.as_deref().filter(|_| !deferred.is_empty()) {
+    if let Some(own) = own.as_deref().filter(|_| !put_off.is_empty()) {
         exchange.response = Some(own.clone());
     }
-    for call in deferred {
-        let section = Section::Outbound;
-        let mut running = Running { exchange: &mut *exchange, section, moment, outside: &mut *outside };
+    for call in put_off {
+        let mut running = Running {
+            exchange: &mut *exchange,
+            section: Section::Outbound,
+            moment,
+            outside: &mut *outside,
+            put_off: &mut Vec::new(),
+        };
         if let Err(failure) = call.settle(&mut running) {
             // Not its message, which may quote what a client sent.
             outside.log(Severity::Error, "increment-condition", failure.reason);
@@ -298,13 +256,27 @@ fn settle(
 }
 
 /// The end of a run, with the answer that is in the exchange by then.
-fn end(exchange: &mut Exchange) -> Turn {
+fn end(exchange: &mut Exchange) -> Yield {
     let response = exchange.response.get_or_insert_with(|| Response::new(200));
     match response.body {
         // A 101 whose status a policy has changed is no 101: the client is refused, and the backend let go.
         Body::OfTheBackend(101) if response.status != 101 => response.body = Body::Empty,
-        Body::OfTheBackend(_) => return Turn::PassOn,
+        Body::OfTheBackend(_) => return Yield::PassOn,
         Body::Empty | Body::Text(_) => {}
     }
-    Turn::Respond(response.clone())
+    Yield::Respond(response.clone())
+}
+
+/// `LastError` of a failure in this step.
+fn error_of(failure: &Failure, step: &Step) -> LastError {
+    let place = &step.place;
+    LastError {
+        source: failure.source.unwrap_or(place.policy),
+        reason: failure.reason,
+        message: failure.message.clone(),
+        scope: place.scope.name(),
+        section: place.section.name(),
+        path: place.path.clone(),
+        policy_id: place.id.clone(),
+    }
 }

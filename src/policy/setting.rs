@@ -5,10 +5,10 @@
     reason = "what an expression was compiled to give is one or two kinds of values, or null"
 )]
 
+use super::contract::Running;
 use super::exchange::fields::ExistsAction;
 use super::expression::{Expression, Text, Value, Wanted};
 use super::failure::Failure;
-use super::machine::Running;
 
 /// What can be given as text.
 pub(crate) trait Literal: Sized + Clone + Send + Sync {

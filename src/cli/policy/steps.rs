@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use super::masks::Masks;
 use crate::head::Header;
+use crate::policy::contract::Step;
+use crate::policy::contract::{PolicyHost, Severity};
 use crate::policy::exchange::{Body, Exchange};
-use crate::policy::expression::{Outside, Section, Value};
+use crate::policy::expression::{ExpressionHost, Section, Value};
 use crate::policy::guards::Guards;
-use crate::policy::machine::{Severity, Surroundings};
-use crate::policy::pipeline::Step;
 use crate::shared_counts::policy_guards::PolicyGuards;
 
 /// A run as it is written down.
@@ -32,6 +32,8 @@ pub(super) struct Steps {
     section: Option<Section>,
     count: usize,
     before: Vec<Fact>,
+    /// What is done when the answer is known, so far.
+    put_off: usize,
     /// What the step that runs has said.
     said: Vec<String>,
     begun: Instant,
@@ -49,6 +51,7 @@ impl Steps {
             section: None,
             count: 0,
             before: Vec::new(),
+            put_off: 0,
             said: Vec::new(),
             begun: Instant::now(),
             took: Duration::ZERO,
@@ -95,8 +98,7 @@ impl Steps {
             }),
         );
         facts.extend(exchange.slots().iter().map(|_| Fact::of("a slot until the session ends".to_owned())));
-        let deferred = exchange.deferred.iter();
-        facts.extend(deferred.map(|_| Fact::of("a call to be counted with the answer".to_owned())));
+        facts.extend((0..self.put_off).map(|_| Fact::of("a call to be counted with the answer".to_owned())));
         if let Some(error) = &exchange.last_error {
             facts.push(Fact::of(format!("last error {} {}: {}", error.source, error.reason, error.message)));
         }
@@ -123,7 +125,7 @@ impl Fact {
     }
 }
 
-impl Outside for Steps {
+impl ExpressionHost for Steps {
     fn random_bits(&mut self) -> u64 {
         // Without random bits there is no trace worth reading; the same ones every time do no harm here.
         getrandom::u64().unwrap_or_default()
@@ -134,7 +136,7 @@ impl Outside for Steps {
     }
 }
 
-impl Surroundings for Steps {
+impl PolicyHost for Steps {
     fn guards(&self) -> Guards<'_> {
         self.guards.now()
     }
@@ -146,6 +148,10 @@ impl Surroundings for Steps {
     fn evaluated(&mut self, shown: &str, value: &Value) {
         let one_line: Vec<&str> = shown.lines().map(str::trim).collect();
         self.said.push(format!("{} is {}", one_line.join(" "), written(value)));
+    }
+
+    fn puts_off(&mut self) {
+        self.put_off += 1;
     }
 
     fn begins(&mut self, step: &Step, exchange: &Exchange) {

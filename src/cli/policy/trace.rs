@@ -30,7 +30,7 @@ use crate::policy::exchange::fields::is_owned;
 use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
 use crate::policy::expression::{DateTime, Guid, TimeSpan};
 use crate::policy::failure::Failure;
-use crate::policy::machine::{Turn, start};
+use crate::policy::machine::{Yield, start};
 
 /// Which document, and what handshake.
 #[derive(Debug, clap::Args)]
@@ -218,7 +218,7 @@ impl Trace {
         };
         let moment = Moment { now, elapsed: TimeSpan(0) };
         let mut turn = start(pipeline, &mut exchange, moment, &mut steps);
-        if let Turn::Dial(dialling) = turn {
+        if let Yield::Dial(dialling) = turn {
             steps.line(0, &format!("backend {}: GET {} HTTP/1.1", exchange.backend(), exchange.target()));
             // The handshake's own fields are written anew for the backend.
             write_fields(&mut steps, exchange.request.iter().filter(|field| !is_owned(field.name)));
@@ -234,13 +234,13 @@ impl Trace {
         }
         steps.finish();
         match turn {
-            Turn::PassOn => {
+            Yield::PassOn => {
                 let Some(response) = &exchange.response else { return Err("no answer\n".to_owned()) };
                 steps
                     .line(0, &format!("client gets the backend's {} {}", response.status, response.reason()));
                 write_fields(&mut steps, response.fields.iter());
             }
-            Turn::Respond(response) => {
+            Yield::Respond(response) => {
                 let date = HttpDate::from_unix(UnixTime::now().as_secs());
                 let has_own_date = response.fields.get_all("Date").next().is_some();
                 let bytes = encode_answer(
@@ -265,7 +265,7 @@ impl Trace {
                     steps.line(2, body);
                 }
             }
-            Turn::Dial(_) => return Err("the backend is dialled twice\n".to_owned()),
+            Yield::Dial(_) => return Err("the backend is dialled twice\n".to_owned()),
         }
         Ok(steps.text)
     }

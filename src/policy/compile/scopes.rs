@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{CompiledDocument, Part, References, compile_document, read_fragment};
+use super::{CompiledDocument, Part, compile_document, read_fragment};
 use crate::catalog::named_value::NamedValues;
 use crate::catalog::policy_documents::PolicyDocuments;
 use crate::catalog::{Api, Fault, Name};
+use crate::policy::compiling::References;
+use crate::policy::contract::{Action, Scope, Step, StepPlace};
 use crate::policy::expression::Section;
-use crate::policy::pipeline::{Action, Pipeline, Scope, Step, StepPlace};
+use crate::policy::pipeline::Pipeline;
 use crate::policy::policies::forward_request::ForwardRequest;
 
 /// Every document of a catalogue, compiled, faults or not.
@@ -163,7 +165,7 @@ fn default_section(section: Section) -> Vec<Arc<Step>> {
                 id: None,
                 secrets: Box::default(),
             },
-            action: Action::Dial(ForwardRequest::default()),
+            action: Action::Run(Box::new(ForwardRequest::default())),
         })],
         Section::Inbound | Section::Outbound | Section::OnError => Vec::new(),
     }

@@ -11,7 +11,7 @@ mod operators;
 mod statements;
 
 use super::code::{Node, Step};
-use super::context::{Context, Outside};
+use super::context::{Context, ExpressionHost};
 use super::fault::{At, Exception, Fault};
 use super::lexer::Number;
 use super::members::default_of;
@@ -95,7 +95,7 @@ struct Local {
 /// Nothing comes from outside while constants are computed.
 struct Nothing;
 
-impl Outside for Nothing {
+impl ExpressionHost for Nothing {
     fn random_bits(&mut self) -> u64 {
         0
     }

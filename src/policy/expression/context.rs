@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::clock::{DateTime, TimeSpan};
 use super::value::{Guid, Value};
+use crate::policy::date_time::{DateTime, TimeSpan};
 
 /// Names and values in their order, a name as often as it stands.
 pub trait Fields {
@@ -243,7 +243,7 @@ impl Default for Context<'_> {
 }
 
 /// What an expression asks of the outside.
-pub trait Outside {
+pub trait ExpressionHost {
     /// 64 random bits, for `Random` and `Guid.NewGuid`.
     fn random_bits(&mut self) -> u64;
 

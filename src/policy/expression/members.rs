@@ -16,12 +16,12 @@ mod token;
 use core::fmt;
 use std::sync::Arc;
 
-use super::clock::{DateTime, TimeSpan};
 use super::code::Lambda;
 use super::fault::{Exception, Raised};
 use super::run::{Outcome, Run};
 use super::types::{Kind, Type};
 use super::value::{Comparison, Guid, Inner, Part, Text, Value};
+use crate::policy::date_time::{DateTime, TimeSpan};
 
 /// What a member takes in one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 use std::sync::Arc;
 
 use super::code::{CallNode, Lambda, Node, Operator, Relation, Step};
-use super::context::{Context, Outside};
+use super::context::{Context, ExpressionHost};
 use super::fault::{Exception, Raised};
 use super::members::Call;
 use super::number;
@@ -24,14 +24,14 @@ pub(super) type Outcome = Result<Value, Raised>;
 /// One evaluation.
 pub(super) struct Run<'r> {
     pub(super) context: &'r Context<'r>,
-    pub(super) outside: &'r mut dyn Outside,
+    pub(super) outside: &'r mut dyn ExpressionHost,
     locals: Vec<Value>,
     steps_left: u32,
     bytes_left: usize,
 }
 
 /// How a list of statements ended.
-enum Flow {
+enum StepOutcome {
     Next,
     Return(Value),
 }
@@ -39,7 +39,7 @@ enum Flow {
 impl<'r> Run<'r> {
     pub(super) fn new(
         context: &'r Context<'r>,
-        outside: &'r mut dyn Outside,
+        outside: &'r mut dyn ExpressionHost,
         slots: usize,
         (steps, bytes): (u32, usize),
     ) -> Self {
@@ -126,12 +126,12 @@ impl<'r> Run<'r> {
     /// Runs statements to their `return`; the checker knows that there is one.
     pub(super) fn block(&mut self, steps: &[Step]) -> Outcome {
         match self.steps(steps)? {
-            Flow::Return(value) => Ok(value),
-            Flow::Next => Ok(Value::Null),
+            StepOutcome::Return(value) => Ok(value),
+            StepOutcome::Next => Ok(Value::Null),
         }
     }
 
-    fn steps(&mut self, steps: &[Step]) -> Result<Flow, Raised> {
+    fn steps(&mut self, steps: &[Step]) -> Result<StepOutcome, Raised> {
         for step in steps {
             self.take_steps(1)?;
             match step {
@@ -142,10 +142,10 @@ impl<'r> Run<'r> {
                 Step::Do(node) => {
                     self.value(node)?;
                 }
-                Step::Return(node) => return self.value(node).map(Flow::Return),
+                Step::Return(node) => return self.value(node).map(StepOutcome::Return),
                 Step::If { condition, then, otherwise } => {
                     let branch = if self.is_true(condition)? { then } else { otherwise };
-                    if let returned @ Flow::Return(_) = self.steps(branch)? {
+                    if let returned @ StepOutcome::Return(_) = self.steps(branch)? {
                         return Ok(returned);
                     }
                 }
@@ -156,14 +156,14 @@ impl<'r> Run<'r> {
                     for element in elements.iter() {
                         self.take_steps(1).map_err(|raised| raised.at(*at))?;
                         self.set(*slot, element.clone());
-                        if let returned @ Flow::Return(_) = self.steps(body)? {
+                        if let returned @ StepOutcome::Return(_) = self.steps(body)? {
                             return Ok(returned);
                         }
                     }
                 }
             }
         }
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn is_true(&mut self, node: &Node) -> Result<bool, Raised> {
@@ -181,7 +181,9 @@ impl<'r> Run<'r> {
                 Value::Int(number) => Value::Int(number.wrapping_neg()),
                 Value::Long(number) => Value::Long(number.wrapping_neg()),
                 Value::Double(number) => Value::Double(-number),
-                Value::TimeSpan(span) => Value::TimeSpan(super::clock::TimeSpan(span.0.wrapping_neg())),
+                Value::TimeSpan(span) => {
+                    Value::TimeSpan(crate::policy::date_time::TimeSpan(span.0.wrapping_neg()))
+                }
                 other => other,
             }),
             Node::And(left, right) => Ok(Value::Bool(self.is_true(left)? && self.is_true(right)?)),
@@ -424,7 +426,7 @@ fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Outcome {
             Value::Inner(Inner::RegexOptions(left | right))
         }
         (Value::DateTime(left), Value::DateTime(right)) => {
-            Value::TimeSpan(super::clock::TimeSpan(left.ticks() - right.ticks()))
+            Value::TimeSpan(crate::policy::date_time::TimeSpan(left.ticks() - right.ticks()))
         }
         (Value::DateTime(left), Value::TimeSpan(right)) => {
             let ticks = if operator == Operator::Add { Some(right.0) } else { right.0.checked_neg() };
@@ -437,7 +439,7 @@ fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Outcome {
                 left.0.checked_sub(right.0)
             };
             let too_long = || Raised::new(Exception::Overflow, "the TimeSpan is too long");
-            Value::TimeSpan(super::clock::TimeSpan(ticks.ok_or_else(too_long)?))
+            Value::TimeSpan(crate::policy::date_time::TimeSpan(ticks.ok_or_else(too_long)?))
         }
         // A lifted operator of nothing is nothing.
         _ => Value::Null,

@@ -6,8 +6,8 @@ mod refused;
 mod seen;
 
 use super::{
-    Api, BasicCredentials, Context, DateTime, Deployment, Expression, LastError, Operation, Outside, Product,
-    Request, Response, Section, Subscription, TimeSpan, Url, User, Value, Variables, Wanted,
+    Api, BasicCredentials, Context, DateTime, Deployment, Expression, ExpressionHost, LastError, Operation,
+    Product, Request, Response, Section, Subscription, TimeSpan, Url, User, Value, Variables, Wanted,
 };
 use crate::policy::jwt::Jwt;
 
@@ -21,7 +21,7 @@ struct Scripted {
     traced: Vec<String>,
 }
 
-impl Outside for Scripted {
+impl ExpressionHost for Scripted {
     fn random_bits(&mut self) -> u64 {
         self.drawn += 1;
         self.drawn << 56

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::clock::{DateTime, TimeSpan};
 use super::pattern::{Found, Pattern};
 use super::uri::Uri;
+use crate::policy::date_time::{DateTime, TimeSpan};
 use crate::policy::jwt::Jwt;
 
 /// Text, shared.
@@ -214,7 +214,7 @@ impl Value {
             Self::Inner(Inner::Match(found)) => found.text(),
             Self::Inner(Inner::Group(text)) => text.clone().unwrap_or_default(),
             Self::Inner(Inner::DayOfWeek(day)) => {
-                super::clock::DAYS.get(usize::from(*day))?.to_owned().into()
+                crate::policy::date_time::DAYS.get(usize::from(*day))?.to_owned().into()
             }
             Self::Inner(Inner::Pattern(pattern)) => pattern.text().into(),
             Self::Jwt(_) | Self::Basic(_) | Self::List(_) | Self::Inner(_) => return None,

@@ -4,13 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::catalog::Fault;
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::exchange::fields::ExistsAction;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::Setting;
 
 struct AuthenticationBasic {
@@ -28,7 +28,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 }
 
 impl Policy for AuthenticationBasic {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let username = self.username.value(running)?;
         if username.contains(':') {
             return Err(Failure::evaluation("The name of a user has a colon."));
@@ -37,7 +37,7 @@ impl Policy for AuthenticationBasic {
         let value = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
         let set = running.exchange.request.change("Authorization", ExistsAction::Override, &[value]);
         set.map_err(|fault| Failure::evaluation(fault.message()))?;
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn describe(&self) -> String {

@@ -2,13 +2,13 @@
 //!
 //! A header that stands on several lines has no single value, and fails where values are listed.
 
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::exchange::fields::is_name;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Setting, Status};
 
 struct CheckHeader {
@@ -38,7 +38,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 }
 
 impl Policy for CheckHeader {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let name = self.name.value(running)?;
         let (first, is_single) = {
             let mut given = running.exchange.request.get_all(&name);
@@ -49,14 +49,14 @@ impl Policy for CheckHeader {
             return self.refuse("HeaderNotFound", message, running);
         };
         if self.values.is_empty() {
-            return Ok(Flow::Next);
+            return Ok(StepOutcome::Next);
         }
         let ignores_case = self.ignores_case.value(running)?;
         for value in &self.values {
             let value = value.value(running)?;
             let is_equal = if ignores_case { value.eq_ignore_ascii_case(&given) } else { *value == *given };
             if is_equal && is_single {
-                return Ok(Flow::Next);
+                return Ok(StepOutcome::Next);
             }
         }
         let message = format!("Header {name} value of {given} is not allowed. Access denied.");
@@ -81,7 +81,7 @@ impl CheckHeader {
         reason: &'static str,
         message: String,
         running: &mut Running<'_>,
-    ) -> Result<Flow, Failure> {
+    ) -> Result<StepOutcome, Failure> {
         let Status(status) = self.status.value(running)?;
         let said = self.message.value(running)?;
         Err(Failure::new(reason, message, status, &said))

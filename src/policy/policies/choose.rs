@@ -11,9 +11,9 @@
 //!              ◄────┘
 //! ```
 
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Action;
 use crate::policy::document::Element;
-use crate::policy::pipeline::Action;
 
 pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
     if !element.children.iter().any(|child| child.name == "when") {

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use crate::catalog::subscription::Subscription;
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::{PutOff, Running};
 use crate::policy::counters::{Ask, CounterFamily, CounterKey, Exceeded, Left, QuotaRule, Rate, Whose};
 use crate::policy::document::Element;
 use crate::policy::exchange::fields::{is_name, is_owned};
 use crate::policy::expression::{Section, TICKS_PER_SECOND, Text, Value, Wanted};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
-use crate::policy::machine::Running;
 use crate::policy::setting::{Literal, Setting};
 
 /// How many calls.
@@ -234,25 +234,22 @@ impl Rule {
         let asked = self.ask(Whose::Policies, &key, known.unwrap_or(Ask::Look), running);
         if known.is_none() && asked.is_ok() {
             let deferred = Deferred { increment: Arc::clone(increment), key, rule: self };
-            running.exchange.deferred.push(deferred);
+            running.put_off(Box::new(deferred));
         }
         asked
     }
 }
 
 /// A call that is counted when its answer is known.
-pub(crate) struct Deferred {
+struct Deferred {
     increment: Arc<Increment>,
     key: CounterKey,
     rule: Rule,
 }
 
-impl Deferred {
-    /// Counts it, or does not. The answer is `context.Response`.
-    ///
-    /// # Errors
-    /// An expression threw: nothing was counted, and the answer stands.
-    pub(crate) fn settle(&self, running: &mut Running<'_>) -> Result<(), Failure> {
+impl PutOff for Deferred {
+    /// Counts it, or does not. An expression that throws counts nothing.
+    fn settle(&self, running: &mut Running<'_>) -> Result<(), Failure> {
         let count = self.increment.by_answer(running)?;
         // What has happened is counted, whatever the limit.
         let _ = self.rule.ask(Whose::Policies, &self.key, Ask::Add(count), running);

@@ -3,12 +3,11 @@
 //! A handshake has no body to buffer, is HTTP/1.1, and follows no redirect: what attributes say of these changes nothing.
 
 use crate::limits::ANSWER_TIMEOUT_MS;
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::{Action, Forward, Policy, Running, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::expression::Wanted;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::Action;
 use crate::policy::setting::{Literal, Setting, shown_or};
 
 /// The policy.
@@ -22,15 +21,6 @@ pub(crate) struct ForwardRequest {
 enum Timeout {
     Seconds(Setting<Seconds>),
     Milliseconds(Setting<Milliseconds>),
-}
-
-/// What a handshake is forwarded with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Forward {
-    /// Milliseconds for the backend's answer. `None`: what the API says.
-    pub answer_timeout_ms: Option<u64>,
-    /// Whether an answer of 400 or more is a failure.
-    pub fails_on_error_status: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,25 +97,25 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
         let most_s = ANSWER_TIMEOUT_MS.most / 1000;
         compiling.note(element, &format!("a time-out of more than {most_s} s is one of {most_s} s"));
     }
-    compiling.push(Action::Dial(ForwardRequest { timeout, fails_on_error_status }));
+    compiling.push(Action::Run(Box::new(ForwardRequest { timeout, fails_on_error_status })));
 }
 
-impl ForwardRequest {
-    /// What it says for this handshake. The time is within what an API may have for the answer.
-    pub(crate) fn evaluate(&self, running: &mut Running<'_>) -> Result<Forward, Failure> {
+impl Policy for ForwardRequest {
+    /// Yields: what it says for this handshake. The time is within what an API may have for the answer.
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let answer_timeout_ms = match &self.timeout {
             None => None,
             Some(Timeout::Seconds(seconds)) => Some(seconds.value(running)?.0.saturating_mul(1000)),
             Some(Timeout::Milliseconds(milliseconds)) => Some(milliseconds.value(running)?.0),
         };
         let within = |ms: u64| ms.clamp(ANSWER_TIMEOUT_MS.least, ANSWER_TIMEOUT_MS.most);
-        Ok(Forward {
+        Ok(StepOutcome::Dial(Forward {
             answer_timeout_ms: answer_timeout_ms.map(within),
             fails_on_error_status: self.fails_on_error_status,
-        })
+        }))
     }
 
-    pub(crate) fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let (timeout, unit) = match &self.timeout {
             None => ("that of the api", ""),
             Some(Timeout::Seconds(seconds)) => (shown_or(Some(seconds), ""), " s"),

@@ -1,6 +1,6 @@
 //! `include-fragment`: the policies of a fragment, in its place.
 
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
 use crate::policy::document::Element;
 use crate::policy::expression::Text;
 

@@ -5,12 +5,12 @@
 use core::net::IpAddr;
 
 use crate::policy::addresses::{AddressRange, Addresses, FilterAction};
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::expression::Wanted;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
 
 struct IpFilter {
@@ -80,11 +80,11 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 }
 
 impl Policy for IpFilter {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let client = running.exchange.client();
         let is_listed = self.fixed.contains(client) || self.is_evaluated(client, running)?;
         match self.action.value(running)?.judge(client, is_listed) {
-            Ok(()) => Ok(Flow::Next),
+            Ok(()) => Ok(StepOutcome::Next),
             Err(out) => Err(Failure::new(out.reason(), out.to_string(), 403, "Forbidden")),
         }
     }

@@ -6,12 +6,12 @@
 //!
 //! Azure API Management documents 429, and neither a body nor a reason: both are in the manner of `rate-limit`.
 
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Action, Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::expression::{Text, Wanted};
 use crate::policy::failure::{Failure, INTERNAL};
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Action, Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
 use crate::policy::slot::SlotsAreTaken;
 
@@ -47,18 +47,18 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
 }
 
 impl Policy for LimitConcurrency {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let key = self.key.value(running)?;
         let Running { exchange, outside, .. } = running;
         match outside.guards().slots.take_slot(&key, self.most, exchange.slots()) {
-            Ok(None) => Ok(Flow::Next),
+            Ok(None) => Ok(StepOutcome::Next),
             Ok(Some(_)) if exchange.slots().len() >= SLOTS_PER_SESSION_MAX => {
                 let message = format!("A session holds at most {SLOTS_PER_SESSION_MAX} slots.");
                 Err(Failure::new("TooManySlots", message, 500, INTERNAL))
             }
             Ok(Some(slot)) => {
                 exchange.hold(slot);
-                Ok(Flow::Next)
+                Ok(StepOutcome::Next)
             }
             Err(SlotsAreTaken) => Err(Failure::refused(
                 "ConcurrencyLimitExceeded",

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use super::counting::{Calls, Increment, QuotaByKeyPeriod, QuotaPeriod, Rule, Target, limits};
 use crate::catalog::timestamp::Timestamp;
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::counters::{CounterFamily, Exceeded, QuotaRule, span_text};
 use crate::policy::document::Element;
 use crate::policy::expression::{Text, Wanted};
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
 
 /// 0001-01-01T00:00:00Z, in milliseconds since 1970.
@@ -69,9 +69,9 @@ fn limit(compiling: &mut Compiling<'_>, element: &Element, target: Target) -> Op
 }
 
 impl Policy for Quota {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let Some(subscription) = running.exchange.subscription().map(Arc::clone) else {
-            return Ok(Flow::Next);
+            return Ok(StepOutcome::Next);
         };
         let start = subscription.start_date.map(Timestamp::unix_seconds);
         let first_period_start_ms =
@@ -85,7 +85,7 @@ impl Policy for Quota {
             let asked = Rule::Quota(rule).count_of_subscription(&subscription, &limit.family, running);
             asked.map_err(refusal)?;
         }
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn describe(&self) -> String {
@@ -146,16 +146,16 @@ fn family_of(
 }
 
 impl Policy for QuotaByKey {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         // Nothing that is counted here is limited.
-        let Some(calls) = &self.calls else { return Ok(Flow::Next) };
+        let Some(calls) = &self.calls else { return Ok(StepOutcome::Next) };
         let (Calls(calls), period) = (calls.value(running)?, self.period.value(running)?);
         let FirstPeriodStart(first_period_start_ms) = self.first_period_start;
         let rule = Rule::Quota(QuotaRule { calls, period_ms: period.0 * 1000, first_period_start_ms });
         let family = self.family.unwrap_or_else(|| family_of(&period, self.first_period_start));
         let value = self.counter_key.value(running)?;
         rule.count_by_key(&value, &family, &self.increment, running).map_err(refusal)?;
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn describe(&self) -> String {

@@ -11,13 +11,13 @@
 use std::sync::Arc;
 
 use super::counting::{Calls, Increment, RatePeriod, Rule, Target, Telling, limits};
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::counters::{CounterFamily, Left, Rate};
 use crate::policy::document::Element;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::Setting;
 
 /// What the client is told, and policies.
@@ -52,9 +52,9 @@ fn limit(compiling: &mut Compiling<'_>, element: &Element, target: Target) -> Op
 }
 
 impl Policy for RateLimit {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let Some(subscription) = running.exchange.subscription().map(Arc::clone) else {
-            return Ok(Flow::Next);
+            return Ok(StepOutcome::Next);
         };
         // Of several limits that which will refuse first is told.
         let mut least: Option<(Left, u64)> = None;
@@ -74,7 +74,7 @@ impl Policy for RateLimit {
         if let Some((left, total)) = least {
             self.telling.tell(Ok(left), total, running, exceeded)?;
         }
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn describe(&self) -> String {
@@ -117,14 +117,14 @@ fn family_of(RatePeriod(seconds): &RatePeriod) -> CounterFamily {
 }
 
 impl Policy for RateLimitByKey {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let (Calls(calls), period) = (self.calls.value(running)?, self.period.value(running)?);
         let rule = Rule::Rate(Rate { calls, period_ms: period.0 * 1000 });
         let family = self.family.unwrap_or_else(|| family_of(&period));
         let value = self.counter_key.value(running)?;
         let asked = rule.count_by_key(&value, &family, &self.increment, running);
         self.telling.tell(asked, calls, running, exceeded)?;
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn describe(&self) -> String {

@@ -3,13 +3,13 @@
 use super::set_header::SetHeader;
 use super::set_status::SetStatus;
 use crate::limits::POLICY_TEXT_BYTES_MAX;
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::exchange::{Body, Response};
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Setting, shown_or};
 
 struct ReturnResponse {
@@ -42,7 +42,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 }
 
 impl Policy for ReturnResponse {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let mut response = Response::new(200);
         if let Some(status) = &self.status {
             status.apply(running, Some(&mut response))?;
@@ -57,7 +57,7 @@ impl Policy for ReturnResponse {
             }
             response.body = Body::Text(text.as_ref().to_owned());
         }
-        Ok(Flow::Respond(response))
+        Ok(StepOutcome::Respond(response))
     }
 
     fn describe(&self) -> String {

@@ -5,13 +5,13 @@
 use core::fmt::Write as _;
 
 use crate::head::path_escape::leaves_suffix;
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::exchange::query::unmatched;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::Setting;
 
 struct RewriteUri {
@@ -40,7 +40,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 }
 
 impl Policy for RewriteUri {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let template = self.template.value(running)?;
         let copies_unmatched = self.copies_unmatched.value(running)?;
         let (path, query) = split(&template);
@@ -51,7 +51,7 @@ impl Policy for RewriteUri {
         let query = pairs.join("&");
         running.exchange.set_path(path)?;
         running.exchange.set_query(query)?;
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn describe(&self) -> String {

@@ -1,16 +1,13 @@
 //! `set-backend-service`: sends the session to another backend, whose URL takes the place of the API's.
 
 use crate::catalog::BackendUrl;
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::expression::Wanted;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
-
-/// The policy's name.
-pub(crate) const NAME: &str = "set-backend-service";
 
 struct SetBackendService {
     url: Setting<BackendUrl>,
@@ -44,10 +41,14 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 }
 
 impl Policy for SetBackendService {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let url = self.url.value(running)?;
         running.exchange.set_backend(url)?;
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
+    }
+
+    fn may_change_backend(&self) -> bool {
+        true
     }
 
     fn describe(&self) -> String {

@@ -1,13 +1,13 @@
 //! `set-header`: changes the request until the backend answers, and the answer from then on.
 
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::exchange::Response;
 use crate::policy::exchange::fields::{ExistsAction, FieldFault, Fields, is_name, is_owned, is_value};
 use crate::policy::expression::{Section, Text};
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::Setting;
 
 /// The policy, and the child of `return-response`.
@@ -78,8 +78,8 @@ impl SetHeader {
 }
 
 impl Policy for SetHeader {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
-        self.apply(running, None).map(|()| Flow::Next)
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
+        self.apply(running, None).map(|()| StepOutcome::Next)
     }
 
     fn describe(&self) -> String {

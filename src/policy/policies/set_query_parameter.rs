@@ -1,13 +1,13 @@
 //! `set-query-parameter`: changes the query that the backend gets.
 
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::exchange::fields::ExistsAction;
 use crate::policy::exchange::query::changed;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::Setting;
 
 struct SetQueryParameter {
@@ -32,7 +32,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 }
 
 impl Policy for SetQueryParameter {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let name = self.name.value(running)?;
         let action = self.action.value(running)?;
         let mut values = Vec::with_capacity(self.values.len());
@@ -41,7 +41,7 @@ impl Policy for SetQueryParameter {
         }
         let query = changed(running.exchange.query(), &name, action, &values);
         running.exchange.set_query(query)?;
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn describe(&self) -> String {

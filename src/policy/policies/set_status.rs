@@ -3,14 +3,14 @@
 //! Before there is an answer it makes one, which the backend's replaces: a status that is to stay belongs into
 //! `return-response`, outbound or on-error.
 
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::exchange::Response;
 use crate::policy::exchange::fields::is_value;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Setting, Status, shown_or};
 
 /// The policy, and the child of `return-response`.
@@ -54,8 +54,8 @@ impl SetStatus {
 }
 
 impl Policy for SetStatus {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
-        self.apply(running, None).map(|()| Flow::Next)
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
+        self.apply(running, None).map(|()| StepOutcome::Next)
     }
 
     fn describe(&self) -> String {

@@ -1,11 +1,11 @@
 //! `set-variable`: keeps a value for the policies behind it.
 
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::expression::{Text, Value, Wanted};
 use crate::policy::failure::Failure;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
 
 struct SetVariable {
@@ -37,10 +37,10 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 }
 
 impl Policy for SetVariable {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let Kept(value) = self.value.value(running)?;
         running.exchange.variables.set(&self.name, value);
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn describe(&self) -> String {

@@ -1,12 +1,12 @@
 //! `trace`: a line in the log.
 
 use crate::limits::POLICY_TEXT_BYTES_MAX;
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::{Policy, StepOutcome};
+use crate::policy::contract::{Running, Severity};
 use crate::policy::document::Element;
 use crate::policy::expression::{Text, Wanted};
 use crate::policy::failure::Failure;
-use crate::policy::machine::{Running, Severity};
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Literal, Setting};
 
 struct Trace {
@@ -49,7 +49,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 }
 
 impl Policy for Trace {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         let mut line = String::new();
         push_on_one_line(&mut line, &self.message.value(running)?);
         for (name, value) in &self.metadata {
@@ -63,7 +63,7 @@ impl Policy for Trace {
             line.push('…');
         }
         running.outside.log(self.severity, &self.source, &line);
-        Ok(Flow::Next)
+        Ok(StepOutcome::Next)
     }
 
     fn describe(&self) -> String {

@@ -10,15 +10,15 @@
 use std::sync::Arc;
 
 use super::counting::Calls;
-use crate::policy::compile::Compiling;
+use crate::policy::compiling::Compiling;
+use crate::policy::contract::Running;
+use crate::policy::contract::{Policy, StepOutcome};
 use crate::policy::document::Element;
 use crate::policy::exchange::fields::is_name;
 use crate::policy::exchange::{Exchange, query};
 use crate::policy::expression::{TICKS_PER_SECOND, Text, Value, Wanted};
 use crate::policy::failure::Failure;
 use crate::policy::jwt::Jwt;
-use crate::policy::machine::Running;
-use crate::policy::pipeline::{Flow, Policy};
 use crate::policy::setting::{Literal, Setting, Status, shown_or};
 use crate::policy::token::carrier::{token_of_header, token_of_protocols};
 use crate::policy::token::{
@@ -304,13 +304,13 @@ fn read<K>(
 }
 
 impl Policy for ValidateJwt {
-    fn run(&self, running: &mut Running<'_>) -> Result<Flow, Failure> {
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
         match self.judge(running)? {
             Ok(jwt) => {
                 if let Some(name) = &self.output_variable {
                     running.exchange.variables.set(name, Value::Jwt(Arc::new(jwt)));
                 }
-                Ok(Flow::Next)
+                Ok(StepOutcome::Next)
             }
             Err(fault) => {
                 let Status(status) = self.status.value(running)?;

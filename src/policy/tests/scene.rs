@@ -12,11 +12,12 @@ use crate::catalog::{Api, CatalogFiles, Fault, parse_api};
 use crate::compiled::compile;
 use crate::head::{Header, HttpDate, RequestHead, Target};
 use crate::http1::encode::encode_answer;
+use crate::policy::contract::{PolicyHost, Severity};
 use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
-use crate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
+use crate::policy::expression::{DateTime, ExpressionHost, Guid, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
-use crate::policy::machine::{Severity, Surroundings, Turn, start};
+use crate::policy::machine::{Yield, start};
 use crate::policy::slot::{Slot, Slots as _};
 use crate::shared_counts::policy_guards::PolicyGuards;
 
@@ -58,7 +59,7 @@ pub(super) struct Outcome {
     /// What was traced.
     pub(super) log: Vec<String>,
     /// `LastError`.
-    pub(super) last_error: Option<crate::policy::failure::LastError>,
+    pub(super) last_error: Option<crate::policy::exchange::LastError>,
     /// Slots that it holds in the end.
     pub(super) slots: usize,
 }
@@ -226,7 +227,7 @@ impl Scene {
         let mut backend = String::new();
         let mut answer_timeout_ms = None;
         let mut turn = start(pipeline, &mut exchange, moment, &mut outside);
-        if let Turn::Dial(dialling) = turn {
+        if let Yield::Dial(dialling) = turn {
             asked = format!("{}\n", exchange.target());
             asked.extend(exchange.request.iter().map(line));
             backend = exchange.backend().to_string();
@@ -242,12 +243,12 @@ impl Scene {
             turn = dialling.resume(came, &mut exchange, moment, &mut outside);
         }
         let answered = match turn {
-            Turn::PassOn => {
+            Yield::PassOn => {
                 let response = exchange.response.as_ref().expect("an answer");
                 let fields: String = response.fields.iter().map(line).collect();
                 format!("passed on: {} {}\n{fields}", response.status, response.reason())
             }
-            Turn::Respond(response) => {
+            Yield::Respond(response) => {
                 let answered = encode_answer(
                     response.status,
                     response.reason().as_bytes(),
@@ -261,7 +262,7 @@ impl Scene {
                 assert_ne!(without_date, answered);
                 without_date
             }
-            Turn::Dial(_) => panic!("dials twice"),
+            Yield::Dial(_) => panic!("dials twice"),
         };
         let slots = exchange.take_slots().len();
         Outcome {
@@ -286,7 +287,7 @@ struct Recorder {
     log: Vec<String>,
 }
 
-impl Outside for Recorder {
+impl ExpressionHost for Recorder {
     fn random_bits(&mut self) -> u64 {
         0
     }
@@ -296,7 +297,7 @@ impl Outside for Recorder {
     }
 }
 
-impl Surroundings for Recorder {
+impl PolicyHost for Recorder {
     fn guards(&self) -> Guards<'_> {
         self.guards.at(self.monotonic_ms)
     }

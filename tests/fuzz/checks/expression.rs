@@ -1,12 +1,13 @@
 //! Policy expressions: any text compiles or is refused with faults that say where; what compiles ends with a value or an exception.
 
 use ringgate::policy::expression::{
-    Context, DateTime, Expression, Outside, Request, Section, Subscription, Url, Value, Variables, Wanted,
+    Context, DateTime, Expression, ExpressionHost, Request, Section, Subscription, Url, Value, Variables,
+    Wanted,
 };
 
 struct Silent;
 
-impl Outside for Silent {
+impl ExpressionHost for Silent {
     fn random_bits(&mut self) -> u64 {
         0x0123_4567_89ab_cdef
     }

@@ -8,11 +8,12 @@ use ringgate::compiled::{Snapshot, compile};
 use ringgate::head::{Header, HttpDate, RequestHead, Target};
 use ringgate::http1::ResponseHead;
 use ringgate::http1::encode::encode_answer;
+use ringgate::policy::contract::{PolicyHost, Severity};
 use ringgate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
-use ringgate::policy::expression::{DateTime, Guid, Outside, TimeSpan};
+use ringgate::policy::expression::{DateTime, ExpressionHost, Guid, TimeSpan};
 use ringgate::policy::failure::Failure;
 use ringgate::policy::guards::Guards;
-use ringgate::policy::machine::{Severity, Surroundings, Turn, start};
+use ringgate::policy::machine::{Yield, start};
 use ringgate::shared_counts::policy_guards::PolicyGuards;
 
 const API: &str = "display_name = \"A\"\nurl = \"ws://backend:9001/socket\"\nsuffix = \"a\"\nsubscription_required = false\n";
@@ -31,7 +32,7 @@ struct Silent {
     steps: usize,
 }
 
-impl Outside for Silent {
+impl ExpressionHost for Silent {
     fn random_bits(&mut self) -> u64 {
         0x0123_4567_89ab_cdef
     }
@@ -39,7 +40,7 @@ impl Outside for Silent {
     fn trace(&mut self, _: &str) {}
 }
 
-impl Surroundings for Silent {
+impl PolicyHost for Silent {
     fn guards(&self) -> Guards<'_> {
         self.guards.at(0)
     }
@@ -48,7 +49,7 @@ impl Surroundings for Silent {
         assert!(!line.contains(char::is_control), "a line of the log is one line: {line:?}");
     }
 
-    fn begins(&mut self, _: &ringgate::policy::pipeline::Step, _: &Exchange) {
+    fn begins(&mut self, _: &ringgate::policy::contract::Step, _: &Exchange) {
         self.steps += 1;
     }
 }
@@ -121,17 +122,17 @@ fn run(snapshot: &Snapshot, text: &str, answer: fn() -> Result<Response, Failure
     let moment = Moment { now, elapsed: TimeSpan(0) };
     let mut outside = Silent::default();
     let mut turn = start(pipeline, &mut exchange, moment, &mut outside);
-    if let Turn::Dial(dialling) = turn {
+    if let Yield::Dial(dialling) = turn {
         check_request(&exchange);
         turn = dialling.resume(answer(), &mut exchange, moment, &mut outside);
     }
     match turn {
-        Turn::PassOn => {
+        Yield::PassOn => {
             let response = exchange.response.as_ref().expect("the backend's answer");
             check_fields(&response.fields);
         }
-        Turn::Respond(response) => check_answer(&response),
-        Turn::Dial(_) => panic!("the backend is dialled once"),
+        Yield::Respond(response) => check_answer(&response),
+        Yield::Dial(_) => panic!("the backend is dialled once"),
     }
     let written = pipeline.to_string().lines().count();
     assert!(outside.steps <= written, "no step runs twice");

@@ -3,7 +3,7 @@
 use super::number::{check, written_as};
 use super::short::{BOOL, DOUBLE, INT, LONG, OBJECT, SPAN, TEXT, TIME};
 use super::{Call, DateTime, Inner, Kind, Member, Raised, Run, Takes, TimeSpan, Type, method, property};
-use crate::policy::expression::clock::{DAYS, TICKS_PER_SECOND};
+use crate::policy::date_time::{DAYS, TICKS_PER_SECOND};
 use crate::policy::expression::fault::Exception;
 use crate::policy::expression::run::Outcome;
 use crate::policy::expression::value::Value;

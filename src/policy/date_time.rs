@@ -17,7 +17,7 @@ const EPOCH_TICKS: i64 = 621_355_968_000_000_000;
 const FIRST_JULIAN_DAY: i32 = 1_721_426;
 
 /// Names of the days, from Sunday.
-pub(super) const DAYS: [&str; 7] =
+pub(crate) const DAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
     "January",
@@ -67,7 +67,7 @@ impl DateTime {
     }
 
     /// That moment, in UTC; `None` for a date that there is not.
-    pub(super) fn from_parts(
+    pub(crate) fn from_parts(
         [year, month, day, hour, minute, second]: [i32; 6],
         is_utc: bool,
     ) -> Option<Self> {
@@ -96,12 +96,12 @@ impl DateTime {
     }
 
     /// So many ticks later, of the same kind.
-    pub(super) fn plus(self, ticks: i64) -> Option<Self> {
+    pub(crate) fn plus(self, ticks: i64) -> Option<Self> {
         Self::from_ticks(self.ticks.checked_add(ticks)?, self.is_utc)
     }
 
     /// The same moment, marked as UTC.
-    pub(super) fn as_utc(self) -> Self {
+    pub(crate) fn as_utc(self) -> Self {
         Self { is_utc: true, ..self }
     }
 
@@ -111,27 +111,27 @@ impl DateTime {
     }
 
     /// Year, month, day.
-    pub(super) fn date(self) -> (i32, i32, i32) {
+    pub(crate) fn date(self) -> (i32, i32, i32) {
         let date = self.civil();
         (date.year(), i32::from(u8::from(date.month())), i32::from(date.day()))
     }
 
     /// Day of the week, from Sunday.
-    pub(super) fn day_of_week(self) -> u8 {
+    pub(crate) fn day_of_week(self) -> u8 {
         self.civil().weekday().number_days_from_sunday()
     }
 
-    pub(super) fn day_of_year(self) -> i32 {
+    pub(crate) fn day_of_year(self) -> i32 {
         i32::from(self.civil().ordinal())
     }
 
     /// Ticks since midnight.
-    pub(super) fn time_of_day(self) -> i64 {
+    pub(crate) fn time_of_day(self) -> i64 {
         self.ticks % TICKS_PER_DAY
     }
 
     /// So many months later; a day that there is not is the month's last.
-    pub(super) fn plus_months(self, months: i32) -> Option<Self> {
+    pub(crate) fn plus_months(self, months: i32) -> Option<Self> {
         let (year, month, day) = self.date();
         let months = year.checked_mul(12)?.checked_add(month - 1)?.checked_add(months)?;
         let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
@@ -240,7 +240,7 @@ impl DateTime {
     }
 
     /// Reads ISO 8601 and the invariant culture's own format.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let (date, time) = match text.find(['T', ' ']) {
             Some(at) => (&text[..at], &text[at + 1..]),
@@ -320,7 +320,7 @@ fn split_offset(time: &str) -> Option<(&str, Option<i32>)> {
 
 impl TimeSpan {
     /// As .NET's format `c` has it: `[-][d.]hh:mm:ss[.fffffff]`.
-    pub(super) fn written(self) -> String {
+    pub(crate) fn written(self) -> String {
         let ticks = self.0.unsigned_abs();
         let seconds = ticks / TICKS_PER_SECOND as u64;
         let (days, fraction) = (seconds / 86_400, ticks % TICKS_PER_SECOND as u64);
@@ -336,14 +336,14 @@ impl TimeSpan {
     }
 
     /// So many units of `unit_ticks` each; `None` if that is more than a span holds.
-    pub(super) fn of(count: f64, unit_ticks: i64) -> Option<Self> {
+    pub(crate) fn of(count: f64, unit_ticks: i64) -> Option<Self> {
         let ticks = count * unit_ticks as f64;
         // Not a number is in no range either.
         (ticks.abs() < i64::MAX as f64).then_some(Self(ticks as i64))
     }
 
     /// How many of `unit_ticks` it is, with the fraction.
-    pub(super) fn total(self, unit_ticks: i64) -> f64 {
+    pub(crate) fn total(self, unit_ticks: i64) -> f64 {
         self.0 as f64 / unit_ticks as f64
     }
 }

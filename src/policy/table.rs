@@ -5,52 +5,14 @@
 //!
 //! Not here: what the values of attributes may be (`setting`, and the policies' own files).
 
-use super::Compiling;
-use crate::policy::document::Element;
+use super::compiling::row::{AttributeRow, PolicyRow, Shape, Support, optional, required};
+use super::contract::Scope;
 use crate::policy::expression::Section;
-use crate::policy::pipeline::{Policy, Scope};
 use crate::policy::policies::{
     authentication_basic, check_header, choose, forward_request, include_fragment, ip_filter,
     limit_concurrency, quota, rate_limit, return_response, rewrite_uri, set_backend_service, set_header,
     set_query_parameter, set_status, set_variable, trace, validate_jwt,
 };
-
-/// One policy.
-pub(crate) struct PolicyRow {
-    pub(crate) shape: Shape,
-    pub(crate) sections: &'static [Section],
-    pub(crate) scopes: &'static [Scope],
-    pub(crate) here: Here,
-}
-
-/// What ringgate does with a policy.
-pub(crate) enum Here {
-    /// It is one step.
-    Leaf(fn(&mut Compiling<'_>, &Element) -> Option<Box<dyn Policy>>),
-    /// It adds its steps itself.
-    Nested(fn(&mut Compiling<'_>, &Element)),
-    /// It applies to no opening handshake.
-    NotOnHandshake,
-    /// Azure API Management has it, ringgate does not.
-    NotYet,
-}
-
-/// What an element may hold.
-pub(crate) struct Shape {
-    pub(crate) name: &'static str,
-    pub(crate) attributes: &'static [AttributeRow],
-    pub(crate) children: &'static [Shape],
-    pub(crate) holds_policies: bool,
-    pub(crate) holds_text: bool,
-}
-
-/// One attribute.
-pub(crate) struct AttributeRow {
-    pub(crate) name: &'static str,
-    pub(crate) is_required: bool,
-    pub(crate) default: Option<&'static str>,
-    pub(crate) takes_expression: bool,
-}
 
 const INBOUND: &[Section] = &[Section::Inbound];
 const BACKEND: &[Section] = &[Section::Backend];
@@ -104,7 +66,7 @@ static POLICIES: &[PolicyRow] = &[
     row(
         Shape::new("authentication-basic", &[required("username"), required("password")], &[]),
         INBOUND,
-        Here::Leaf(authentication_basic::compile),
+        Support::Leaf(authentication_basic::compile),
     ),
     row(
         Shape::new(
@@ -118,7 +80,7 @@ static POLICIES: &[PolicyRow] = &[
             &[VALUE],
         ),
         INBOUND,
-        Here::Leaf(check_header::compile),
+        Support::Leaf(check_header::compile),
     ),
     row(
         Shape::new(
@@ -130,7 +92,7 @@ static POLICIES: &[PolicyRow] = &[
             ],
         ),
         ANYWHERE,
-        Here::Nested(choose::compile),
+        Support::Nested(choose::compile),
     ),
     row(
         Shape::new(
@@ -148,12 +110,12 @@ static POLICIES: &[PolicyRow] = &[
             &[],
         ),
         BACKEND,
-        Here::Nested(forward_request::compile),
+        Support::Nested(forward_request::compile),
     ),
     row(
         Shape::new("include-fragment", &[required("fragment-id").fixed()], &[]),
         ANYWHERE,
-        Here::Nested(include_fragment::compile),
+        Support::Nested(include_fragment::compile),
     ),
     row(
         Shape::new(
@@ -165,13 +127,13 @@ static POLICIES: &[PolicyRow] = &[
             ],
         ),
         INBOUND,
-        Here::Leaf(ip_filter::compile),
+        Support::Leaf(ip_filter::compile),
     ),
     row(
         Shape::new("limit-concurrency", &[required("key"), required("max-count").fixed()], &[])
             .with_policies(),
         ANYWHERE,
-        Here::Nested(limit_concurrency::compile),
+        Support::Nested(limit_concurrency::compile),
     ),
     row(
         Shape::new(
@@ -180,7 +142,7 @@ static POLICIES: &[PolicyRow] = &[
             &[Shape::new("api", &QUOTA_OF_API, &[Shape::new("operation", &QUOTA_OF_API, &[])])],
         ),
         INBOUND,
-        Here::Leaf(quota::compile),
+        Support::Leaf(quota::compile),
     )
     .within(PRODUCT),
     row(
@@ -198,7 +160,7 @@ static POLICIES: &[PolicyRow] = &[
             &[],
         ),
         INBOUND,
-        Here::Leaf(quota::compile_by_key),
+        Support::Leaf(quota::compile_by_key),
     ),
     row(
         Shape::new(
@@ -215,7 +177,7 @@ static POLICIES: &[PolicyRow] = &[
             &[Shape::new("api", &LIMIT_OF_API, &[Shape::new("operation", &LIMIT_OF_API, &[])])],
         ),
         INBOUND,
-        Here::Leaf(rate_limit::compile),
+        Support::Leaf(rate_limit::compile),
     )
     .within(BELOW_GLOBAL),
     row(
@@ -236,7 +198,7 @@ static POLICIES: &[PolicyRow] = &[
             &[],
         ),
         INBOUND,
-        Here::Leaf(rate_limit::compile_by_key),
+        Support::Leaf(rate_limit::compile_by_key),
     ),
     row(
         Shape::new(
@@ -245,19 +207,19 @@ static POLICIES: &[PolicyRow] = &[
             &[SET_STATUS, SET_HEADER, Shape::of_text("set-body")],
         ),
         ANYWHERE,
-        Here::Leaf(return_response::compile),
+        Support::Leaf(return_response::compile),
     ),
     row(
         Shape::new("rewrite-uri", &[required("template"), optional("copy-unmatched-params").or("true")], &[]),
         INBOUND,
-        Here::Leaf(rewrite_uri::compile),
+        Support::Leaf(rewrite_uri::compile),
     ),
     row(
-        Shape::new(set_backend_service::NAME, &[optional("base-url"), optional("backend-id")], &[]),
+        Shape::new("set-backend-service", &[optional("base-url"), optional("backend-id")], &[]),
         BEFORE,
-        Here::Leaf(set_backend_service::compile),
+        Support::Leaf(set_backend_service::compile),
     ),
-    row(SET_HEADER, ANYWHERE, Here::Leaf(set_header::compile)),
+    row(SET_HEADER, ANYWHERE, Support::Leaf(set_header::compile)),
     row(
         Shape::new(
             "set-query-parameter",
@@ -265,13 +227,13 @@ static POLICIES: &[PolicyRow] = &[
             &[VALUE],
         ),
         BEFORE,
-        Here::Leaf(set_query_parameter::compile),
+        Support::Leaf(set_query_parameter::compile),
     ),
-    row(SET_STATUS, ANYWHERE, Here::Leaf(set_status::compile)),
+    row(SET_STATUS, ANYWHERE, Support::Leaf(set_status::compile)),
     row(
         Shape::new("set-variable", &[required("name").fixed(), required("value")], &[]),
         ANYWHERE,
-        Here::Leaf(set_variable::compile),
+        Support::Leaf(set_variable::compile),
     ),
     row(
         Shape::new(
@@ -283,7 +245,7 @@ static POLICIES: &[PolicyRow] = &[
             ],
         ),
         ANYWHERE,
-        Here::Leaf(trace::compile),
+        Support::Leaf(trace::compile),
     ),
     row(
         Shape::new(
@@ -320,7 +282,7 @@ static POLICIES: &[PolicyRow] = &[
             ],
         ),
         INBOUND,
-        Here::Leaf(validate_jwt::compile),
+        Support::Leaf(validate_jwt::compile),
     ),
 ];
 
@@ -383,8 +345,8 @@ static NOT_YET: &[&str] = &[
     "wait",
 ];
 
-static OTHERS_NOT_ON_HANDSHAKE: PolicyRow = row(Shape::NONE, ANYWHERE, Here::NotOnHandshake);
-static OTHERS_NOT_YET: PolicyRow = row(Shape::NONE, ANYWHERE, Here::NotYet);
+static OTHERS_NOT_ON_HANDSHAKE: PolicyRow = row(Shape::NONE, ANYWHERE, Support::NotOnHandshake);
+static OTHERS_NOT_YET: PolicyRow = row(Shape::NONE, ANYWHERE, Support::NotYet);
 
 /// The row of the policy called `name`.
 pub(crate) fn policy_row(name: &str) -> Option<&'static PolicyRow> {
@@ -400,7 +362,7 @@ pub(crate) fn policy_row(name: &str) -> Option<&'static PolicyRow> {
 }
 
 /// What may stand in `section` where `unknown` does: the nearest name first, if one is near.
-pub(super) fn suggestion(unknown: &str, section: Section) -> String {
+pub(crate) fn suggestion(unknown: &str, section: Section) -> String {
     let mut names: Vec<&str> = POLICIES
         .iter()
         .filter(|row| row.sections.contains(&section))
@@ -414,62 +376,6 @@ pub(super) fn suggestion(unknown: &str, section: Section) -> String {
     format!("{near}{}", names.join(", "))
 }
 
-const fn row(shape: Shape, sections: &'static [Section], here: Here) -> PolicyRow {
-    PolicyRow { shape, sections, scopes: EVERY_SCOPE, here }
-}
-
-impl PolicyRow {
-    /// In documents of these scopes alone.
-    const fn within(self, scopes: &'static [Scope]) -> Self {
-        Self { scopes, ..self }
-    }
-}
-
-/// An attribute that has to be there.
-const fn required(name: &'static str) -> AttributeRow {
-    AttributeRow { name, is_required: true, default: None, takes_expression: true }
-}
-
-/// An attribute that may be there.
-const fn optional(name: &'static str) -> AttributeRow {
-    AttributeRow { name, is_required: false, default: None, takes_expression: true }
-}
-
-impl AttributeRow {
-    /// With a default.
-    const fn or(self, default: &'static str) -> Self {
-        Self { default: Some(default), ..self }
-    }
-
-    /// Without expressions.
-    const fn fixed(self) -> Self {
-        Self { takes_expression: false, ..self }
-    }
-}
-
-impl Shape {
-    /// An element that holds nothing.
-    pub(super) const NONE: Self = Self::new("", &[], &[]);
-
-    const fn new(name: &'static str, attributes: &'static [AttributeRow], children: &'static [Self]) -> Self {
-        Self { name, attributes, children, holds_policies: false, holds_text: false }
-    }
-
-    /// An element that holds text and nothing else.
-    const fn of_text(name: &'static str) -> Self {
-        Self { holds_text: true, ..Self::new(name, &[], &[]) }
-    }
-
-    /// With policies in it.
-    const fn with_policies(self) -> Self {
-        Self { holds_policies: true, ..self }
-    }
-
-    pub(super) fn attribute(&self, name: &str) -> Option<&'static AttributeRow> {
-        self.attributes.iter().find(|row| row.name == name)
-    }
-
-    pub(super) fn child(&self, name: &str) -> Option<&'static Self> {
-        self.children.iter().find(|child| child.name == name)
-    }
+const fn row(shape: Shape, sections: &'static [Section], support: Support) -> PolicyRow {
+    PolicyRow { shape, sections, scopes: EVERY_SCOPE, support }
 }

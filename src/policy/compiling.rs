@@ -1,17 +1,36 @@
 //! One document on its way into steps: where the compiler stands, what it has made, and what it has found wrong.
 
+pub(crate) mod row;
+
 use core::fmt::Write as _;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::table::{Here, PolicyRow, Shape, policy_row, suggestion};
-use super::{Fragment, References};
+use super::contract::{Action, Condition, Scope, Step, StepPlace};
+use crate::catalog::Name;
 use crate::catalog::fault::{Fault, shown};
+use crate::catalog::named_value::NamedValues;
 use crate::limits::POLICY_FAULTS_MAX;
 use crate::limits::POLICY_PATTERNS_MAX;
 use crate::policy::document::{Element, Given, Place, Unsubstituted, masked};
 use crate::policy::expression::{Expression, Section, Wanted};
-use crate::policy::pipeline::{Action, Condition, Scope, Step, StepPlace};
 use crate::policy::setting::{Literal, Setting};
+use row::{PolicyRow, Shape, Support, Table};
+
+/// A fragment, read.
+#[derive(Debug)]
+pub(crate) struct Fragment {
+    pub(crate) file: String,
+    pub(crate) source: Arc<str>,
+    pub(crate) root: Option<Element>,
+}
+
+/// What documents refer to.
+#[derive(Debug)]
+pub(crate) struct References<'r> {
+    pub(crate) fragments: &'r BTreeMap<Name, Fragment>,
+    pub(crate) named_values: &'r NamedValues,
+}
 
 /// Policies of one section of a policy document and the steps they come to, counted together, those of the fragments that it
 /// includes among them. Over it: a fault.
@@ -39,6 +58,7 @@ pub(crate) struct Compiling<'d> {
     /// The file that is read: the document, or a fragment that it includes.
     file: &'d str,
     source: &'d str,
+    table: Table,
     references: &'d References<'d>,
     fragments_nested: usize,
     /// The policy that is compiled.
@@ -63,10 +83,11 @@ pub(crate) struct Compiling<'d> {
 }
 
 impl<'d> Compiling<'d> {
-    pub(super) fn new(
+    pub(crate) fn new(
         file: &'d str,
         source: &'d str,
         scope: Scope,
+        table: Table,
         references: &'d References<'d>,
         faults: &'d mut Vec<Fault>,
         notes: &'d mut Vec<String>,
@@ -83,6 +104,7 @@ impl<'d> Compiling<'d> {
             document: file,
             file,
             source,
+            table,
             references,
             fragments_nested: 0,
             place,
@@ -100,7 +122,7 @@ impl<'d> Compiling<'d> {
     }
 
     /// Faults of a section's own element.
-    pub(super) fn check_section(&mut self, element: &Element) {
+    pub(crate) fn check_section(&mut self, element: &Element) {
         for attribute in &element.attributes {
             let key = format!("{} {}", element.name, attribute.name);
             self.refuse(attribute.at, key, Fault::UNKNOWN, "no attribute");
@@ -109,7 +131,7 @@ impl<'d> Compiling<'d> {
     }
 
     /// Compiles a section. `put` takes the steps so far, at each `<base/>` and at the end, and whether it is the former.
-    pub(super) fn section(
+    pub(crate) fn section(
         &mut self,
         element: &Element,
         section: Section,
@@ -190,28 +212,28 @@ impl<'d> Compiling<'d> {
         if element.name == "base" {
             return self.refuse_element(element, "directly in a section of a document");
         }
-        let Some(row) = policy_row(&element.name) else {
-            let allowed = suggestion(&element.name, self.place.section);
+        let Some(row) = (self.table.row)(&element.name) else {
+            let allowed = (self.table.suggestion)(&element.name, self.place.section);
             return self.refuse_element(element, &allowed);
         };
-        match row.here {
-            Here::NotOnHandshake if self.place.scope == Scope::Operation => {
+        match row.support {
+            Support::NotOnHandshake if self.place.scope == Scope::Operation => {
                 return self.refuse_element(
                     element,
                     "a policy that applies to onHandshake; this one is for other requests, and is skipped where it is \
                      inherited from global or product scope",
                 );
             }
-            Here::NotOnHandshake => {
+            Support::NotOnHandshake => {
                 return self.note(element, "skipped: it does not apply to onHandshake");
             }
-            Here::NotYet => {
+            Support::NotYet => {
                 return self.refuse_element(
                     element,
                     "a policy that ringgate has; this one of Azure API Management it does not have yet",
                 );
             }
-            Here::Leaf(_) | Here::Nested(_) => {}
+            Support::Leaf(_) | Support::Nested(_) => {}
         }
         if !self.check_where(element, row) {
             return;
@@ -223,8 +245,8 @@ impl<'d> Compiling<'d> {
         self.shape = &row.shape;
         let faults = self.faults.len();
         self.check_shape(element);
-        match row.here {
-            Here::Leaf(compile) => {
+        match row.support {
+            Support::Leaf(compile) => {
                 match compile(self, element) {
                     Some(policy) => {
                         self.push(Action::Run(policy));
@@ -236,8 +258,8 @@ impl<'d> Compiling<'d> {
                     None => {}
                 }
             }
-            Here::Nested(compile) => compile(self, element),
-            Here::NotOnHandshake | Here::NotYet => {}
+            Support::Nested(compile) => compile(self, element),
+            Support::NotOnHandshake | Support::NotYet => {}
         }
         (self.place.policy, self.place.id, self.shape) = outer;
         self.secrets = outer_secrets;
@@ -332,7 +354,7 @@ impl<'d> Compiling<'d> {
         let behind = self.steps.len() - opened - 1;
         match &mut self.steps[opened].action {
             Action::Unless { skip, .. } | Action::Skip(skip) => *skip = behind,
-            Action::Run(_) | Action::Dial(_) => {}
+            Action::Run(_) => {}
         }
     }
 
@@ -505,7 +527,7 @@ impl<'d> Compiling<'d> {
 
     fn check_shape(&mut self, element: &Element) {
         let shape = self.shape;
-        let is_policy = policy_row(shape.name).is_some();
+        let is_policy = (self.table.row)(shape.name).is_some();
         for attribute in &element.attributes {
             if shape.attribute(&attribute.name).is_some() || is_policy && attribute.name == "id" {
                 continue;

@@ -1,0 +1,146 @@
+//! The contract of policies: what a policy is, how it runs, and what a run of it may yield.
+//!
+//! The machine, the table and the policies all stand on this, and know each other by it alone. A policy is pure: it reads and
+//! changes the exchange, asks the [`PolicyHost`] for what is outside, and yields what has to be waited for.
+//!
+//! Not here: the order of steps (`machine`), what documents may say (`table`), what each policy does (`policies`).
+
+mod step;
+
+pub(crate) use step::{Action, Condition, StepPlace};
+pub use step::{Scope, Step};
+
+use core::fmt;
+
+use super::exchange::{Exchange, Moment, Response};
+use super::expression::{Expression, ExpressionHost, Section, Value};
+use super::failure::Failure;
+use super::guards::Guards;
+
+/// One policy of a document, compiled.
+pub(crate) trait Policy: Send + Sync {
+    /// Runs it over the handshake, in bounded time and without waiting: what has to be waited for is yielded.
+    ///
+    /// # Errors
+    /// The handshake goes to on-error.
+    fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure>;
+
+    /// Whether it may send the session to another backend than the API's.
+    fn may_change_backend(&self) -> bool {
+        false
+    }
+
+    /// What it was compiled to, in one line, without secrets.
+    fn describe(&self) -> String;
+}
+
+impl fmt::Debug for dyn Policy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.describe())
+    }
+}
+
+/// What a step came to.
+#[derive(Debug)]
+pub(crate) enum StepOutcome {
+    /// The run goes on with the next step.
+    Next,
+    /// The run goes on behind so many further steps.
+    Skip(usize),
+    /// The run ends: the client gets this answer, and no session.
+    Respond(Response),
+    /// The run waits: the backend is dialled and asked, and the run goes on with what comes of it.
+    Dial(Forward),
+}
+
+/// What a handshake is forwarded with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forward {
+    /// Milliseconds for the backend's answer. `None`: what the API says.
+    pub answer_timeout_ms: Option<u64>,
+    /// Whether an answer of 400 or more is a failure.
+    pub fails_on_error_status: bool,
+}
+
+/// Something that a policy has put off until the answer is known.
+pub(crate) trait PutOff: Send {
+    /// Does it. The answer is `context.Response`.
+    ///
+    /// # Errors
+    /// It was not done, and the answer stands.
+    fn settle(&self, running: &mut Running<'_>) -> Result<(), Failure>;
+}
+
+impl fmt::Debug for dyn PutOff {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PutOff")
+    }
+}
+
+/// What policies ask of the outside, and what the outside may look at.
+pub trait PolicyHost: ExpressionHost {
+    /// A `trace` policy's line, in bounds and on one line.
+    fn log(&mut self, severity: Severity, source: &str, message: &str);
+
+    /// What handshakes are counted with.
+    fn guards(&self) -> Guards<'_>;
+
+    /// A step is about to run.
+    fn begins(&mut self, _step: &Step, _exchange: &Exchange) {}
+
+    /// An expression of the step that runs gave `value`; `shown` is the expression, secrets masked.
+    fn evaluated(&mut self, _shown: &str, _value: &Value) {}
+
+    /// The step that runs does something more when the answer is known.
+    fn puts_off(&mut self) {}
+
+    /// It ran. `None`: it went on as usual.
+    fn ended(&mut self, _step: &Step, _exchange: &Exchange, _how: Option<&str>) {}
+}
+
+/// How much a line in the log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Not to be looked at every day.
+    Verbose,
+    /// A change of state.
+    Information,
+    /// To be read next morning.
+    Error,
+}
+
+/// A policy's view of the run.
+pub struct Running<'r> {
+    /// The handshake.
+    pub exchange: &'r mut Exchange,
+    /// In which section the policy stands.
+    pub section: Section,
+    /// What time it is.
+    pub moment: Moment,
+    /// What is outside.
+    pub outside: &'r mut dyn PolicyHost,
+    /// What is done when the answer is known.
+    pub(crate) put_off: &'r mut Vec<Box<dyn PutOff>>,
+}
+
+impl Running<'_> {
+    /// The value of an expression, which is shown as `shown`.
+    pub(crate) fn evaluate(&mut self, expression: &Expression, shown: &str) -> Result<Value, Failure> {
+        let context = self.exchange.context(self.moment);
+        let value = expression.evaluate(&context, &mut *self.outside);
+        let value = value.map_err(|thrown| Failure::thrown(&thrown))?;
+        self.outside.evaluated(shown, &value);
+        Ok(value)
+    }
+
+    /// Does `what` when the answer is known, whatever it is.
+    pub(crate) fn put_off(&mut self, what: Box<dyn PutOff>) {
+        self.outside.puts_off();
+        self.put_off.push(what);
+    }
+
+    /// The answer so far. Where there is none yet, policies make one.
+    pub(crate) fn response(&mut self) -> &mut Response {
+        self.exchange.response.get_or_insert_with(|| Response::new(200))
+    }
+}
