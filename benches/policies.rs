@@ -23,7 +23,7 @@ use ringgate::catalog::timestamp::Timestamp;
 use ringgate::compiled::{Snapshot, compile};
 use ringgate::head::{RequestHead, Target};
 use ringgate::policy::contract::{PolicyHost, Severity};
-use ringgate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
+use ringgate::policy::exchange::{EvaluationTime, Exchange, ExchangeParts, Fields, Response};
 use ringgate::policy::expression::{DateTime, ExpressionHost, Guid, TimeSpan};
 use ringgate::policy::guards::Guards;
 use ringgate::policy::machine::{Yield, start};
@@ -131,7 +131,7 @@ fn run(snapshot: &Snapshot, access: &Access<'_>, request: &RequestHead, worker: 
     let Target::Origin { path, .. } = request.target() else { panic!("a path") };
     let api = &snapshot.served()[0];
     let pipeline = snapshot.policies_of(api, access).expect("a pipeline");
-    let mut exchange = Exchange::new(&Arrival {
+    let mut exchange = Exchange::new(&ExchangeParts {
         request,
         scheme: "https",
         rest: &path[5..],
@@ -144,7 +144,8 @@ fn run(snapshot: &Snapshot, access: &Access<'_>, request: &RequestHead, worker: 
         request_id: Guid([7; 16]),
         timestamp: DateTime::MIN,
     });
-    let moment = Moment { now: DateTime::from_unix_seconds(NOW_S).expect("a moment"), elapsed: TimeSpan(0) };
+    let moment =
+        EvaluationTime { now: DateTime::from_unix_seconds(NOW_S).expect("a moment"), elapsed: TimeSpan(0) };
     match start(pipeline, &mut exchange, moment, worker) {
         Yield::Dial(dialling) => {
             black_box(exchange.target());

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringgate::policy::counters::{Ask, CounterFamily, CounterKeys, Counters as _, Rate, Whose};
+use ringgate::policy::counters::{CounterFamily, CounterKeys, CounterOp, Counters as _, KeyOwner, Rate};
 use ringgate::shared_counts::policy_counters::SharedCounters;
 
 const RATE: Rate = Rate { calls: u64::MAX, period_ms: 60_000 };
@@ -22,7 +22,7 @@ fn policy_counters(criterion: &mut Criterion) {
     group.bench_function("a_known_key", |bencher| {
         bencher.iter(|| {
             now_ms += 1;
-            counters.rate(Whose::Policies, black_box(&key), &RATE, Ask::Take(1), now_ms)
+            counters.rate(KeyOwner::Policies, black_box(&key), &RATE, CounterOp::Take(1), now_ms)
         });
     });
 
@@ -33,7 +33,13 @@ fn policy_counters(criterion: &mut Criterion) {
         bencher.iter(|| {
             name += 1;
             let key = keys.key(&family, &name.to_le_bytes());
-            counters.rate(Whose::Policies, &key, &RATE, Ask::Take(1), i64::try_from(name / 1000).unwrap_or(0))
+            counters.rate(
+                KeyOwner::Policies,
+                &key,
+                &RATE,
+                CounterOp::Take(1),
+                i64::try_from(name / 1000).unwrap_or(0),
+            )
         });
     });
 
@@ -47,7 +53,8 @@ fn policy_counters(criterion: &mut Criterion) {
                 let started = Instant::now();
                 for round in 0..rounds {
                     let now_ms = i64::try_from(round / 1000).unwrap_or(0);
-                    let _ = black_box(counters.rate(Whose::Policies, &key, &RATE, Ask::Take(1), now_ms));
+                    let _ =
+                        black_box(counters.rate(KeyOwner::Policies, &key, &RATE, CounterOp::Take(1), now_ms));
                 }
                 started.elapsed()
             };

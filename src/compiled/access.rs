@@ -37,14 +37,14 @@ pub enum Presented<'a> {
 
 /// Why a client is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyFault {
+pub enum SubscriptionKeyFault {
     /// A key is needed and none was given.
     Missing,
     /// What was given opens nothing here, or nothing now.
     Invalid,
 }
 
-impl KeyFault {
+impl SubscriptionKeyFault {
     /// What the client is told, in Azure API Management's words.
     pub fn message(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ pub fn decide<'a>(
     presented: Presented<'a>,
     open_product: Option<&'a Arc<Product>>,
     now: Timestamp,
-) -> Result<Access<'a>, KeyFault> {
+) -> Result<Access<'a>, SubscriptionKeyFault> {
     match presented {
         Presented::KeyOf { subscription, product } => {
             let is_covered = match &subscription.scope {
@@ -77,15 +77,15 @@ pub fn decide<'a>(
                 Scope::AllApis => true,
             };
             if !is_covered || !subscription.is_valid_at(now) {
-                return Err(KeyFault::Invalid);
+                return Err(SubscriptionKeyFault::Invalid);
             }
             Ok(Access { subscription: Some(subscription), product })
         }
-        Presented::Unknown => Err(KeyFault::Invalid),
+        Presented::Unknown => Err(SubscriptionKeyFault::Invalid),
         Presented::Nothing => match open_product.filter(|product| product.is_published) {
             Some(product) => Ok(Access { subscription: None, product: Some(product) }),
             None if !api.subscription_required => Ok(Access::default()),
-            None => Err(KeyFault::Missing),
+            None => Err(SubscriptionKeyFault::Missing),
         },
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         api: &Api,
         presented: Presented<'_>,
         open_product: Option<&Arc<Product>>,
-    ) -> Result<(Option<String>, Option<String>), KeyFault> {
+    ) -> Result<(Option<String>, Option<String>), SubscriptionKeyFault> {
         let access = decide(api, presented, open_product, Timestamp::from_unix(NOW))?;
         let subscription = access.subscription.map(|subscription| subscription.name.to_string());
         Ok((subscription, access.product.map(|product| product.name.to_string())))
@@ -154,7 +154,7 @@ mod tests {
             };
             Presented::KeyOf { subscription, product: *product }
         };
-        let (missing, invalid) = (Err(KeyFault::Missing), Err(KeyFault::Invalid));
+        let (missing, invalid) = (Err(SubscriptionKeyFault::Missing), Err(SubscriptionKeyFault::Invalid));
         let with_product = Ok(context(Some("a"), Some("starter")));
         let without_product = Ok(context(Some("a"), None));
         let open_context = Ok(context(None, Some("open")));

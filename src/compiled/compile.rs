@@ -37,11 +37,11 @@ pub fn compile(files: &CatalogFiles, gateway: Option<&str>) -> Result<Snapshot, 
 /// Compiles one state of a catalogue after another.
 #[derive(Debug, Default)]
 pub struct Compiler {
-    apis: Kept<Arc<Api>>,
-    gateways: Kept<Arc<Gateway>>,
-    products: Kept<Arc<Product>>,
-    subscriptions: Kept<Arc<Subscription>>,
-    version_sets: Kept<Arc<VersionSet>>,
+    apis: ParsedFiles<Arc<Api>>,
+    gateways: ParsedFiles<Arc<Gateway>>,
+    products: ParsedFiles<Arc<Product>>,
+    subscriptions: ParsedFiles<Arc<Subscription>>,
+    version_sets: ParsedFiles<Arc<VersionSet>>,
     policies: KeptPolicies,
 }
 
@@ -55,7 +55,7 @@ struct KeptPolicies {
 }
 
 /// The files of one kind of entity, in the order of paths, each with the text it had and what that came to.
-type Kept<T> = BTreeMap<Box<str>, (Arc<str>, Parsed<T>)>;
+type ParsedFiles<T> = BTreeMap<Box<str>, (Arc<str>, Parsed<T>)>;
 
 impl Compiler {
     /// As [`compile`]: what was compiled before changes nothing but the time it takes.
@@ -158,7 +158,7 @@ impl KeptPolicies {
 /// Reads the files of one kind: those whose text is the same as before are not read again. Gives the entities that are
 /// without fault, in the order of paths.
 fn read<T>(
-    kept: &mut Kept<Arc<T>>,
+    kept: &mut ParsedFiles<Arc<T>>,
     files: &CatalogFiles,
     folder: &str,
     read_one: fn(&str, &str, &str) -> Parsed<T>,
@@ -188,7 +188,7 @@ fn read<T>(
 }
 
 /// A fault for each reference to what is not there.
-fn check_references<T>(kept: &Kept<T>, names: &FileNames<'_>, faults: &mut Vec<Fault>) {
+fn check_references<T>(kept: &ParsedFiles<T>, names: &FileNames<'_>, faults: &mut Vec<Fault>) {
     for (path, (_, parsed)) in kept {
         let dangling = parsed.asks.references.iter().filter(|reference| !names.has(reference));
         faults.extend(dangling.map(|reference| reference.dangling(path)));

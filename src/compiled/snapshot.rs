@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::access::{KeyFault, Presented, decide};
+use super::access::{Presented, SubscriptionKeyFault, decide};
 use super::path_segment::PathFault;
 pub use super::routing::Routed;
 use super::routing::Routes;
@@ -156,7 +156,12 @@ impl Snapshot {
     ///
     /// # Errors
     /// Why not.
-    pub fn access(&self, api: &Api, given: &GivenKey<'_>, now: Timestamp) -> Result<Access<'_>, KeyFault> {
+    pub fn access(
+        &self,
+        api: &Api,
+        given: &GivenKey<'_>,
+        now: Timestamp,
+    ) -> Result<Access<'_>, SubscriptionKeyFault> {
         let presented = match given {
             GivenKey::Nothing => Presented::Nothing,
             GivenKey::NoKey => Presented::Unknown,
@@ -291,11 +296,11 @@ mod tests {
         assert_eq!(outcome(&keyed, key(b"one"), 99), acme);
         assert_eq!(outcome(&keyed, key(b"two"), 99), acme);
         // It runs out while the snapshot lives.
-        assert_eq!(outcome(&keyed, key(b"one"), 100), Err(KeyFault::Invalid));
-        assert_eq!(outcome(&keyed, key(b"three"), 99), Err(KeyFault::Invalid));
-        assert_eq!(outcome(&keyed, GivenKey::NoKey, 99), Err(KeyFault::Invalid));
-        assert_eq!(outcome(&keyed, GivenKey::Nothing, 99), Err(KeyFault::Missing));
-        assert_eq!(outcome(&other, key(b"one"), 99), Err(KeyFault::Invalid));
-        assert_eq!(outcome(&files(), key(b"one"), 99), Err(KeyFault::Invalid));
+        assert_eq!(outcome(&keyed, key(b"one"), 100), Err(SubscriptionKeyFault::Invalid));
+        assert_eq!(outcome(&keyed, key(b"three"), 99), Err(SubscriptionKeyFault::Invalid));
+        assert_eq!(outcome(&keyed, GivenKey::NoKey, 99), Err(SubscriptionKeyFault::Invalid));
+        assert_eq!(outcome(&keyed, GivenKey::Nothing, 99), Err(SubscriptionKeyFault::Missing));
+        assert_eq!(outcome(&other, key(b"one"), 99), Err(SubscriptionKeyFault::Invalid));
+        assert_eq!(outcome(&files(), key(b"one"), 99), Err(SubscriptionKeyFault::Invalid));
     }
 }

@@ -18,7 +18,7 @@ use crate::limits::{REVOCATION_SPREAD_MS_MAX, REVOKED_SESSIONS_PER_S, open_files
 use crate::observe::Counters;
 use crate::observe::publishes::Publishes;
 use crate::process::cores::{CoreIndex, pin_current_thread, usable_cores};
-use crate::process::open_files::{Asked, TooManySessions, fit, raise_open_files};
+use crate::process::open_files::{RequestedRoom, TooManySessions, fit, raise_open_files};
 use crate::process::scheduling::{give_way, shorten_slice};
 use crate::relay::{BugReporter, Mailbox, Message, Relay, RelayLimits, Relays, bug_reports};
 use crate::ring::probe::{ProbeError, probe};
@@ -120,7 +120,7 @@ impl Instance {
         let open_files = raise_open_files()?;
         let reserve = open_files_reserve(workers) + other_open_files;
         let sessions_from = config.limits.sessions_from();
-        let asked = Asked { sessions: sessions_from, openings: config.limits.openings_max };
+        let asked = RequestedRoom { sessions: sessions_from, openings: config.limits.openings_max };
         let room = fit(asked, open_files, reserve)?;
         let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));

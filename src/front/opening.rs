@@ -32,7 +32,7 @@ use crate::catalog::product::Product;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, FrameMode};
-use crate::compiled::access::KeyFault;
+use crate::compiled::access::SubscriptionKeyFault;
 use crate::compiled::given_version::given_version;
 use crate::compiled::{Routed, Snapshot};
 use crate::head::{Method, RequestHead, Target};
@@ -686,7 +686,7 @@ fn draining() -> Refusal {
 }
 
 /// Judges the subscription key that a request gives, or its absence, and says in whose context its session is.
-fn no_access(fault: KeyFault, api: &Api, request: &RequestHead, scheme: &str) -> Refusal {
+fn no_access(fault: SubscriptionKeyFault, api: &Api, request: &RequestHead, scheme: &str) -> Refusal {
     let mut refusal = Refusal::of(Cause::Key, fault.message());
     // The host and the path are the client's own words and the operator's: neither has a quote or a control character.
     let challenge = format!(

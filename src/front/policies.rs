@@ -6,13 +6,13 @@ use super::answer::BackendAnswer;
 use super::refusal::Refusal;
 use crate::catalog::Api;
 use crate::catalog::access::Access;
-use crate::compiled::access::KeyFault;
+use crate::compiled::access::SubscriptionKeyFault;
 use crate::compiled::{Routed, Snapshot};
 use crate::head::RequestHead;
 use crate::head::forwarding::visible_to_policies;
 use crate::limits::POLICY_TEXT_BYTES_MAX;
 use crate::policy::contract::{Forward, PolicyHost, Severity};
-use crate::policy::exchange::{self, Exchange, Fields, Moment, Response};
+use crate::policy::exchange::{self, EvaluationTime, Exchange, Fields, Response};
 use crate::policy::expression::{Certificate, DateTime, ExpressionHost, Guid, TICKS_PER_SECOND, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
@@ -83,10 +83,10 @@ impl PolicyRun {
         pipeline: &Arc<Pipeline>,
         handshake: &Handshake<'_>,
         guards: &Arc<PolicyGuards>,
-        (fault, refusal): (KeyFault, &Refusal),
+        (fault, refusal): (SubscriptionKeyFault, &Refusal),
     ) -> Box<PolicyAnswer> {
         let mut run = Self::of(handshake, guards);
-        let is_missing = fault == KeyFault::Missing;
+        let is_missing = fault == SubscriptionKeyFault::Missing;
         let failure = told(Failure::of_key(is_missing, refusal.status, &refusal.message), refusal);
         let moment = run.clock.moment();
         let turn = start_refused(pipeline, failure, &mut run.exchange, moment, &mut run.worker);
@@ -96,7 +96,7 @@ impl PolicyRun {
     fn of(handshake: &Handshake<'_>, guards: &Arc<PolicyGuards>) -> Self {
         let clock = Clock::now();
         let Handshake { snapshot, request, scheme, client, certificate, routed, access } = *handshake;
-        let exchange = Exchange::new(&exchange::Arrival {
+        let exchange = Exchange::new(&exchange::ExchangeParts {
             request,
             scheme,
             rest: routed.rest,
@@ -235,10 +235,13 @@ impl Clock {
         }
     }
 
-    fn moment(&self) -> Moment {
+    fn moment(&self) -> EvaluationTime {
         let elapsed = ticks(self.started.elapsed());
         let now = self.began.unix_ticks().saturating_add(elapsed);
-        Moment { now: DateTime::from_unix_ticks(now).unwrap_or(DateTime::MAX), elapsed: TimeSpan(elapsed) }
+        EvaluationTime {
+            now: DateTime::from_unix_ticks(now).unwrap_or(DateTime::MAX),
+            elapsed: TimeSpan(elapsed),
+        }
     }
 }
 

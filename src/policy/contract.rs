@@ -12,7 +12,7 @@ pub use step::{Scope, Step};
 
 use core::fmt;
 
-use super::exchange::{Exchange, Moment, Response};
+use super::exchange::{EvaluationTime, Exchange, Response};
 use super::expression::{Expression, ExpressionHost, Section, Value};
 use super::failure::Failure;
 use super::guards::Guards;
@@ -116,7 +116,7 @@ pub struct Running<'r> {
     /// In which section the policy stands.
     pub section: Section,
     /// What time it is.
-    pub moment: Moment,
+    pub moment: EvaluationTime,
     /// What is outside.
     pub outside: &'r mut dyn PolicyHost,
     /// What is done when the answer is known.

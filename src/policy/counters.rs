@@ -40,7 +40,7 @@ pub trait Counter: Clone + Default {
     ///
     /// # Errors
     /// The rule has nothing left for this call. Nothing was counted.
-    fn ask(&mut self, rule: &Self::Rule, ask: Ask, now_ms: i64) -> Result<Left, Exceeded>;
+    fn ask(&mut self, rule: &Self::Rule, ask: CounterOp, now_ms: i64) -> Result<Remaining, Exceeded>;
 
     /// From when on it is as good as new, for a thread whose clock lags too. `None`: nothing is counted.
     fn over_at_ms(&self, rule: &Self::Rule) -> Option<i64>;
@@ -51,7 +51,7 @@ pub trait Counter: Clone + Default {
 
 /// What is wanted of a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum CounterOp {
     /// To count a call as so many, if they are left. One that counts as none is refused where nothing is left.
     Take(u64),
     /// To know whether a call is left: it is counted when its outcome is known.
@@ -60,7 +60,7 @@ pub enum Ask {
     Add(u64),
 }
 
-impl Ask {
+impl CounterOp {
     /// What must be left.
     fn needed(self) -> u64 {
         match self {
@@ -81,7 +81,7 @@ impl Ask {
 
 /// A call that may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct Remaining {
     /// Calls that are left behind this one.
     pub calls: u64,
 }
@@ -155,7 +155,7 @@ impl fmt::Debug for CounterKeys {
 
 /// Whose keys are counted. Each has its room, so that keys that clients make up take none from subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum KeyOwner {
     /// Those of subscriptions (`rate-limit`, `quota`).
     Subscriptions,
     /// Those that policies make up, possibly of what clients say (`rate-limit-by-key`, `quota-by-key`).
@@ -170,12 +170,12 @@ pub trait Counters: fmt::Debug + Send + Sync {
     /// The rule has nothing left.
     fn rate(
         &self,
-        whose: Whose,
+        whose: KeyOwner,
         key: &CounterKey,
         rule: &Rate,
-        ask: Ask,
+        ask: CounterOp,
         now_ms: i64,
-    ) -> Result<Left, Exceeded>;
+    ) -> Result<Remaining, Exceeded>;
 
     /// Asks the quota of a key, at a time of day since 1970.
     ///
@@ -183,12 +183,12 @@ pub trait Counters: fmt::Debug + Send + Sync {
     /// The rule has nothing left.
     fn quota(
         &self,
-        whose: Whose,
+        whose: KeyOwner,
         key: &CounterKey,
         rule: &QuotaRule,
-        ask: Ask,
+        ask: CounterOp,
         now_ms: i64,
-    ) -> Result<Left, Exceeded>;
+    ) -> Result<Remaining, Exceeded>;
 }
 
 #[cfg(test)]

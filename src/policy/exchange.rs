@@ -35,7 +35,7 @@ const OPERATION: &str = "onHandshake";
 
 /// What an exchange is made of.
 #[derive(Clone, Copy)]
-pub struct Arrival<'a> {
+pub struct ExchangeParts<'a> {
     /// The request.
     pub request: &'a RequestHead,
     /// `http` or `https`: that of the listener.
@@ -62,7 +62,7 @@ pub struct Arrival<'a> {
 
 /// What time it is for policies.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct EvaluationTime {
     /// The time of day.
     pub now: DateTime,
     /// Since the handshake came.
@@ -189,8 +189,8 @@ impl core::fmt::Debug for Exchange {
 
 impl Exchange {
     /// A handshake as it came.
-    pub fn new(arrival: &Arrival<'_>) -> Self {
-        let Arrival { request, api, .. } = *arrival;
+    pub fn new(arrival: &ExchangeParts<'_>) -> Self {
+        let ExchangeParts { request, api, .. } = *arrival;
         let (path, query) = match request.target() {
             Target::Origin { path, query } => (path, query),
             Target::Asterisk | Target::Other => ("", None),
@@ -336,7 +336,7 @@ impl Exchange {
     }
 
     /// What expressions read.
-    pub fn context(&self, moment: Moment) -> Context<'_> {
+    pub fn context(&self, moment: EvaluationTime) -> Context<'_> {
         let came = &self.came;
         let name = self.came.api.name.as_str();
         Context {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::contract::{Action, Forward, PolicyHost, PutOff, Running, Severity, Step, StepOutcome};
 use super::exchange::fields::ExistsAction;
-use super::exchange::{Body, Exchange, LastError, Moment, Response};
+use super::exchange::{Body, EvaluationTime, Exchange, LastError, Response};
 use super::expression::{Section, Value};
 use super::failure::{Failure, INTERNAL};
 use super::pipeline::Pipeline;
@@ -46,7 +46,7 @@ impl Dialling {
         self,
         came: Result<Response, Failure>,
         exchange: &mut Exchange,
-        moment: Moment,
+        moment: EvaluationTime,
         outside: &mut dyn PolicyHost,
     ) -> Yield {
         let Self { mut machine, forward } = self;
@@ -70,7 +70,7 @@ impl Dialling {
 pub fn start(
     pipeline: &Arc<Pipeline>,
     exchange: &mut Exchange,
-    moment: Moment,
+    moment: EvaluationTime,
     outside: &mut dyn PolicyHost,
 ) -> Yield {
     Machine::of(pipeline).go_on(exchange, moment, outside)
@@ -81,7 +81,7 @@ pub fn start_refused(
     pipeline: &Arc<Pipeline>,
     failure: Failure,
     exchange: &mut Exchange,
-    moment: Moment,
+    moment: EvaluationTime,
     outside: &mut dyn PolicyHost,
 ) -> Yield {
     let mut machine = Machine::of(pipeline);
@@ -113,7 +113,12 @@ impl Machine {
         }
     }
 
-    fn go_on(mut self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn PolicyHost) -> Yield {
+    fn go_on(
+        mut self,
+        exchange: &mut Exchange,
+        moment: EvaluationTime,
+        outside: &mut dyn PolicyHost,
+    ) -> Yield {
         let mut ended = match self.advance(exchange, moment, outside) {
             Stopped::AtDial(forward) => return Yield::Dial(Dialling { machine: self, forward }),
             Stopped::AtEnd(yielded) => yielded,
@@ -126,7 +131,12 @@ impl Machine {
         ended
     }
 
-    fn advance(&mut self, exchange: &mut Exchange, moment: Moment, outside: &mut dyn PolicyHost) -> Stopped {
+    fn advance(
+        &mut self,
+        exchange: &mut Exchange,
+        moment: EvaluationTime,
+        outside: &mut dyn PolicyHost,
+    ) -> Stopped {
         let pipeline = Arc::clone(&self.pipeline);
         loop {
             let Some(step) = pipeline.steps(self.section).get(self.next) else {
@@ -227,7 +237,7 @@ fn settle(
     put_off: Vec<Box<dyn PutOff>>,
     own: Option<&mut Response>,
     exchange: &mut Exchange,
-    moment: Moment,
+    moment: EvaluationTime,
     outside: &mut dyn PolicyHost,
 ) {
     if let Some(own) = own.as_deref().filter(|_| !put_off.is_empty()) {

@@ -28,7 +28,7 @@ use encrypted::{Opened, is_encrypted};
 use keys::Unverified;
 
 pub use encrypted::{DecryptionKey, DecryptionKeys};
-pub use keys::{Key, KeyFault, Keys, TooManyKeys};
+pub use keys::{Key, Keys, TokenKeyFault, TooManyKeys};
 
 /// What a token must be.
 #[derive(Clone, Debug)]

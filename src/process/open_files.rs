@@ -42,7 +42,7 @@ pub fn open_files_max() -> u64 {
 
 /// What the instance file asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestedRoom {
     /// What says how many sessions.
     pub sessions: SessionsFrom,
     /// Openings in progress; `None`: the default, as far as it fits.
@@ -104,7 +104,7 @@ fn other_remedy(from: &SessionsFrom) -> &'static str {
 ///
 /// # Errors
 /// When what was asked for needs more open files than there are, or when not even one session fits.
-pub fn fit(asked: Asked, open_files_max: u64, reserve: u64) -> Result<Room, TooManySessions> {
+pub fn fit(asked: RequestedRoom, open_files_max: u64, reserve: u64) -> Result<Room, TooManySessions> {
     let free = open_files_max.saturating_sub(reserve);
     let sessions_asked = asked.sessions.asked();
     let openings = asked.openings.unwrap_or_else(|| {
@@ -133,10 +133,10 @@ mod tests {
     use crate::config::TierUnits;
     use crate::limits::{TIERS, open_files_reserve};
 
-    const NOTHING: Asked = Asked { sessions: SessionsFrom::OpenFiles, openings: None };
+    const NOTHING: RequestedRoom = RequestedRoom { sessions: SessionsFrom::OpenFiles, openings: None };
 
-    fn asked(sessions: u64, openings: Option<u64>) -> Asked {
-        Asked { sessions: SessionsFrom::ConnectionsMax(sessions), openings }
+    fn asked(sessions: u64, openings: Option<u64>) -> RequestedRoom {
+        RequestedRoom { sessions: SessionsFrom::ConnectionsMax(sessions), openings }
     }
 
     #[test]
@@ -181,7 +181,7 @@ mod tests {
     fn openings_that_were_asked_for_give_way_to_nothing() {
         assert_eq!(fit(asked(300, Some(16)), 1_000, 384), Ok(Room { sessions: 300, openings: 16 }));
         assert!(fit(asked(301, Some(16)), 1_000, 384).is_err());
-        let openings = Asked { openings: Some(500), ..NOTHING };
+        let openings = RequestedRoom { openings: Some(500), ..NOTHING };
         assert_eq!(fit(openings, 1_000, 384), Ok(Room { sessions: 58, openings: 500 }));
         assert!(fit(openings, 885, 384).is_err());
         assert!(fit(asked(1, Some(u64::MAX)), 1_000, 384).is_err());
@@ -211,7 +211,7 @@ mod tests {
                 "set limits.connections_max lower than the tier, or lower limits.openings_max",
             ),
         ] {
-            let asked = Asked { sessions, openings: None };
+            let asked = RequestedRoom { sessions, openings: None };
             assert_eq!(
                 fit(asked, 20_000, open_files_reserve(2)).unwrap_err().to_string(),
                 format!(

@@ -10,7 +10,8 @@ use std::fmt;
 use std::sync::PoisonError;
 
 use crate::policy::counters::{
-    Ask, Counter, CounterKey, Counters, Exceeded, Left, Quota, QuotaRule, Rate, Shard, Whose, Window,
+    Counter, CounterKey, CounterOp, Counters, Exceeded, KeyOwner, Quota, QuotaRule, Rate, Remaining, Shard,
+    Window,
 };
 
 /// Keys that have counters of their own, for each kind: rate limits and quotas, by key and by subscription. Over it: keys
@@ -73,23 +74,23 @@ impl fmt::Debug for SharedCounters {
 impl Counters for SharedCounters {
     fn rate(
         &self,
-        whose: Whose,
+        whose: KeyOwner,
         key: &CounterKey,
         rule: &Rate,
-        ask: Ask,
+        ask: CounterOp,
         now_ms: i64,
-    ) -> Result<Left, Exceeded> {
+    ) -> Result<Remaining, Exceeded> {
         self.rates.of(whose).ask(key, rule, ask, now_ms)
     }
 
     fn quota(
         &self,
-        whose: Whose,
+        whose: KeyOwner,
         key: &CounterKey,
         rule: &QuotaRule,
-        ask: Ask,
+        ask: CounterOp,
         now_ms: i64,
-    ) -> Result<Left, Exceeded> {
+    ) -> Result<Remaining, Exceeded> {
         self.quotas.of(whose).ask(key, rule, ask, now_ms)
     }
 }
@@ -99,10 +100,10 @@ impl<C: Counter> Tables<C> {
         Self { of_subscriptions: Table::new(keys_max), of_policies: Table::new(keys_max) }
     }
 
-    fn of(&self, whose: Whose) -> &Table<C> {
+    fn of(&self, whose: KeyOwner) -> &Table<C> {
         match whose {
-            Whose::Subscriptions => &self.of_subscriptions,
-            Whose::Policies => &self.of_policies,
+            KeyOwner::Subscriptions => &self.of_subscriptions,
+            KeyOwner::Policies => &self.of_policies,
         }
     }
 }
@@ -124,7 +125,13 @@ impl<C: Counter> Table<C> {
         Self { shards: (0..COUNTER_SHARDS).map(|_| Lock::new(Shard::new(of_each))).collect() }
     }
 
-    fn ask(&self, key: &CounterKey, rule: &C::Rule, ask: Ask, now_ms: i64) -> Result<Left, Exceeded> {
+    fn ask(
+        &self,
+        key: &CounterKey,
+        rule: &C::Rule,
+        ask: CounterOp,
+        now_ms: i64,
+    ) -> Result<Remaining, Exceeded> {
         let shard = &self.shards[key.shard_number() % self.shards.len()];
         shard.lock().unwrap_or_else(PoisonError::into_inner).ask(key, rule, ask, now_ms)
     }
@@ -163,12 +170,12 @@ mod tests {
                         let key = keys.key(family, &[((thread + round) % KEYS) as u8]);
                         // Within a window, whatever the threads' clocks say.
                         let now_ms = i64::try_from(round % 900).unwrap();
-                        let take = Ask::Take(1);
+                        let take = CounterOp::Take(1);
                         for (let_in, asked) in let_in.iter().zip([
-                            counters.rate(Whose::Policies, &key, &rate, take, now_ms),
-                            counters.rate(Whose::Subscriptions, &key, &rate, take, now_ms),
-                            counters.quota(Whose::Policies, &key, &quota, take, now_ms),
-                            counters.quota(Whose::Subscriptions, &key, &quota, take, now_ms),
+                            counters.rate(KeyOwner::Policies, &key, &rate, take, now_ms),
+                            counters.rate(KeyOwner::Subscriptions, &key, &rate, take, now_ms),
+                            counters.quota(KeyOwner::Policies, &key, &quota, take, now_ms),
+                            counters.quota(KeyOwner::Subscriptions, &key, &quota, take, now_ms),
                         ]) {
                             let_in.fetch_add(u64::from(asked.is_ok()), Ordering::Relaxed);
                         }
@@ -188,17 +195,17 @@ mod tests {
         let rate = Rate { calls: 1, period_ms: 60_000 };
         for name in 0..5 * ROOM as u64 {
             let _ = counters.rate(
-                Whose::Policies,
+                KeyOwner::Policies,
                 &keys.key(&family, &name.to_le_bytes()),
                 &rate,
-                Ask::Take(1),
+                CounterOp::Take(1),
                 0,
             );
         }
         assert_eq!(counters.rates.of_policies.keys(), ROOM);
         for name in 0..100_u64 {
             let key = keys.key(&family, &name.to_le_bytes());
-            assert!(counters.rate(Whose::Subscriptions, &key, &rate, Ask::Take(1), 0).is_ok());
+            assert!(counters.rate(KeyOwner::Subscriptions, &key, &rate, CounterOp::Take(1), 0).is_ok());
         }
     }
 
@@ -206,7 +213,7 @@ mod tests {
     fn shows_how_many_keys_there_are_and_none_of_them() {
         let (counters, (keys, family)) = (SharedCounters::default(), keys());
         let rule = QuotaRule { calls: 1, period_ms: 0, first_period_start_ms: 0 };
-        counters.quota(Whose::Policies, &keys.key(&family, b"ann"), &rule, Ask::Take(1), 0).unwrap();
+        counters.quota(KeyOwner::Policies, &keys.key(&family, b"ann"), &rule, CounterOp::Take(1), 0).unwrap();
         assert_eq!(
             format!("{counters:?}"),
             "SharedCounters { rates: Tables { of_subscriptions: 0, of_policies: 0 }, \

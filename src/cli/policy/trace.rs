@@ -27,7 +27,7 @@ use crate::compiled::given_version::given_version;
 use crate::head::{Header, HttpDate, RequestHead, Target};
 use crate::http1::encode::encode_answer;
 use crate::policy::exchange::fields::is_owned;
-use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
+use crate::policy::exchange::{EvaluationTime, Exchange, ExchangeParts, Fields, Response};
 use crate::policy::expression::{DateTime, Guid, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::machine::{Yield, start};
@@ -192,7 +192,7 @@ impl Trace {
         };
         let now = UnixTime::now().as_secs();
         let now = i64::try_from(now).ok().and_then(DateTime::from_unix_seconds).unwrap_or(DateTime::MIN);
-        let mut exchange = Exchange::new(&Arrival {
+        let mut exchange = Exchange::new(&ExchangeParts {
             request: &request,
             scheme: url.scheme,
             rest,
@@ -216,7 +216,7 @@ impl Trace {
         let Some(pipeline) = snapshot.policies_of(api, access) else {
             return Err("no document applies to this handshake\n".to_owned());
         };
-        let moment = Moment { now, elapsed: TimeSpan(0) };
+        let moment = EvaluationTime { now, elapsed: TimeSpan(0) };
         let mut turn = start(pipeline, &mut exchange, moment, &mut steps);
         if let Yield::Dial(dialling) = turn {
             steps.line(0, &format!("backend {}: GET {} HTTP/1.1", exchange.backend(), exchange.target()));

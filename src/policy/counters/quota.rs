@@ -5,7 +5,7 @@
 //!
 //! Not here: where the first period begins (a subscription's start, `first-period-start`).
 
-use super::{Ask, Counter, Exceeded, Left};
+use super::{Counter, CounterOp, Exceeded, Remaining};
 use crate::limits::COUNTER_LAG_MS;
 
 /// So many calls in each period.
@@ -44,7 +44,7 @@ pub struct Quota {
 impl Counter for Quota {
     type Rule = QuotaRule;
 
-    fn ask(&mut self, rule: &QuotaRule, ask: Ask, now_ms: i64) -> Result<Left, Exceeded> {
+    fn ask(&mut self, rule: &QuotaRule, ask: CounterOp, now_ms: i64) -> Result<Remaining, Exceeded> {
         let period = rule.period_at(now_ms);
         // What was used counts if any of it is of this period: after a change of periods some may be of an earlier one, and
         // is counted all the same. A clock that was set back counts on, unless it went back further than a period: then
@@ -56,14 +56,14 @@ impl Counter for Quota {
         if !is_of_period {
             *self = Self::default();
         }
-        if !matches!(ask, Ask::Add(_)) && rule.calls.saturating_sub(self.used) < ask.needed() {
+        if !matches!(ask, CounterOp::Add(_)) && rule.calls.saturating_sub(self.used) < ask.needed() {
             return Err(Self::no_room(rule, now_ms));
         }
         if ask.counted() > 0 {
             self.last_ms = if self.used == 0 { now_ms } else { self.last_ms.max(now_ms) };
             self.used = self.used.saturating_add(ask.counted());
         }
-        Ok(Left { calls: rule.calls.saturating_sub(self.used) })
+        Ok(Remaining { calls: rule.calls.saturating_sub(self.used) })
     }
 
     fn over_at_ms(&self, rule: &QuotaRule) -> Option<i64> {
@@ -96,7 +96,7 @@ mod tests {
     const RULE: QuotaRule = QuotaRule { calls: 2, period_ms: 3_600_000, first_period_start_ms: 0 };
 
     fn take(quota: &mut Quota, rule: &QuotaRule, now_ms: i64) -> Result<u64, Option<u64>> {
-        let asked = quota.ask(rule, Ask::Take(1), now_ms);
+        let asked = quota.ask(rule, CounterOp::Take(1), now_ms);
         asked.map(|left| left.calls).map_err(|exceeded| exceeded.retry_after_ms)
     }
 
@@ -205,7 +205,7 @@ mod tests {
                 let period = (now_ms - first_period_start_ms).div_euclid(i64::try_from(period_ms).unwrap());
                 let used: &mut u64 = used.entry(period).or_default();
                 let fits = *used + count.max(1) <= calls;
-                let asked = quota.ask(&rule, Ask::Take(count), now_ms);
+                let asked = quota.ask(&rule, CounterOp::Take(count), now_ms);
                 prop_assert_eq!(asked.is_ok(), fits);
                 *used += if fits { count } else { 0 };
                 if let Ok(left) = asked {

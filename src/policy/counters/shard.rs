@@ -13,7 +13,7 @@
 //!
 //! Not here: the lock, and which shard a key is in.
 
-use super::{Ask, Counter, CounterKey, Exceeded, Left};
+use super::{Counter, CounterKey, CounterOp, Exceeded, Remaining};
 use crate::catalog::subscription_key::HashOfKeys;
 use crate::limits::COUNTER_LAG_MS;
 
@@ -29,9 +29,9 @@ const COUNTER_FAMILIES_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Shard<C> {
     keys_max: usize,
-    own: HashOfKeys<Kept<C>>,
+    own: HashOfKeys<KeyState<C>>,
     /// By family: what keys without a counter of their own are counted with.
-    together: HashOfKeys<Kept<C>>,
+    together: HashOfKeys<KeyState<C>>,
     /// When it was last looked for counters that are over.
     swept_at_ms: i64,
     /// There is no use in looking again before: nothing is over.
@@ -39,7 +39,7 @@ pub struct Shard<C> {
 }
 
 #[derive(Debug)]
-struct Kept<C> {
+struct KeyState<C> {
     counter: C,
     /// From then on it is as good as new.
     over_at_ms: i64,
@@ -56,7 +56,13 @@ impl<C: Counter> Shard<C> {
     ///
     /// # Errors
     /// The rule has nothing left, for the key or for all that are counted together.
-    pub fn ask(&mut self, key: &CounterKey, rule: &C::Rule, ask: Ask, now_ms: i64) -> Result<Left, Exceeded> {
+    pub fn ask(
+        &mut self,
+        key: &CounterKey,
+        rule: &C::Rule,
+        ask: CounterOp,
+        now_ms: i64,
+    ) -> Result<Remaining, Exceeded> {
         if let Some(known) = self.own.get_mut(&key.own) {
             return known.ask(rule, ask, now_ms);
         }
@@ -68,7 +74,7 @@ impl<C: Counter> Shard<C> {
         }
         // Calls of this key may be among those that were counted together.
         let counter = self.together.get(&key.family).map(|together| together.counter.clone());
-        let mut kept = Kept { counter: counter.unwrap_or_default(), over_at_ms: i64::MIN };
+        let mut kept = KeyState { counter: counter.unwrap_or_default(), over_at_ms: i64::MIN };
         let answer = kept.ask(rule, ask, now_ms);
         // A look, or a refusal, of what nothing was counted for needs no room.
         if now_ms < kept.over_at_ms {
@@ -82,13 +88,13 @@ impl<C: Counter> Shard<C> {
         &mut self,
         key: &CounterKey,
         rule: &C::Rule,
-        ask: Ask,
+        ask: CounterOp,
         now_ms: i64,
-    ) -> Result<Left, Exceeded> {
+    ) -> Result<Remaining, Exceeded> {
         if self.together.len() >= COUNTER_FAMILIES_MAX && !self.together.contains_key(&key.family) {
             return Err(C::no_room(rule, now_ms));
         }
-        let together = self.together.entry(key.family).or_insert_with(Kept::new);
+        let together = self.together.entry(key.family).or_insert_with(KeyState::new);
         together.ask(rule, ask, now_ms)
     }
 
@@ -122,12 +128,12 @@ impl<C: Counter> Shard<C> {
     }
 }
 
-impl<C: Counter> Kept<C> {
+impl<C: Counter> KeyState<C> {
     fn new() -> Self {
         Self { counter: C::default(), over_at_ms: i64::MIN }
     }
 
-    fn ask(&mut self, rule: &C::Rule, ask: Ask, now_ms: i64) -> Result<Left, Exceeded> {
+    fn ask(&mut self, rule: &C::Rule, ask: CounterOp, now_ms: i64) -> Result<Remaining, Exceeded> {
         let answer = self.counter.ask(rule, ask, now_ms);
         self.over_at_ms = self.counter.over_at_ms(rule).unwrap_or(i64::MIN);
         answer
@@ -164,43 +170,50 @@ mod tests {
         let (keys, mut shard) = (Keys::new(), Shard::<Window>::new(10));
         for name in [1, 2] {
             for left in [2, 1, 0] {
-                assert_eq!(shard.ask(&keys.key(name), &RATE, Ask::Take(1), 0), Ok(Left { calls: left }));
+                assert_eq!(
+                    shard.ask(&keys.key(name), &RATE, CounterOp::Take(1), 0),
+                    Ok(Remaining { calls: left })
+                );
             }
-            assert!(shard.ask(&keys.key(name), &RATE, Ask::Take(1), 9_999).is_err());
+            assert!(shard.ask(&keys.key(name), &RATE, CounterOp::Take(1), 9_999).is_err());
         }
-        assert!(shard.ask(&keys.key(1), &RATE, Ask::Take(1), 10_000).is_ok());
+        assert!(shard.ask(&keys.key(1), &RATE, CounterOp::Take(1), 10_000).is_ok());
     }
 
     #[test]
     fn a_flood_of_keys_takes_no_more_room_than_there_is_and_pushes_nobody_out() {
         let (keys, mut shard) = (Keys::new(), Shard::<Window>::new(50));
         for _ in 0..3 {
-            shard.ask(&keys.key(0), &RATE, Ask::Take(1), 0).unwrap();
+            shard.ask(&keys.key(0), &RATE, CounterOp::Take(1), 0).unwrap();
         }
-        let let_in = (1..10_000).filter(|name| shard.ask(&keys.key(*name), &RATE, Ask::Take(1), 1).is_ok());
+        let let_in =
+            (1..10_000).filter(|name| shard.ask(&keys.key(*name), &RATE, CounterOp::Take(1), 1).is_ok());
         // Those with counters of their own, and those that share one.
         assert_eq!(let_in.count(), 49 + 3);
         assert_eq!((shard.keys(), shard.together.len()), (50, 1));
-        assert!(shard.ask(&keys.key(0), &RATE, Ask::Take(1), 2).is_err(), "its calls are not forgotten");
-        assert!(shard.ask(&keys.key(1), &RATE, Ask::Take(1), 2).is_ok(), "it does not share");
+        assert!(
+            shard.ask(&keys.key(0), &RATE, CounterOp::Take(1), 2).is_err(),
+            "its calls are not forgotten"
+        );
+        assert!(shard.ask(&keys.key(1), &RATE, CounterOp::Take(1), 2).is_ok(), "it does not share");
         // When counters are over, the room is free again.
-        assert!(shard.ask(&keys.key(20_000), &RATE, Ask::Take(1), 10_003 + COUNTER_LAG_MS).is_ok());
+        assert!(shard.ask(&keys.key(20_000), &RATE, CounterOp::Take(1), 10_003 + COUNTER_LAG_MS).is_ok());
         assert_eq!((shard.keys(), shard.together.len()), (1, 0));
     }
 
     #[test]
     fn a_key_that_gets_a_counter_of_its_own_keeps_what_it_had_together_with_others() {
         let (keys, mut shard) = (Keys::new(), Shard::<Window>::new(1));
-        shard.ask(&keys.key(0), &RATE, Ask::Take(1), 0).unwrap();
+        shard.ask(&keys.key(0), &RATE, CounterOp::Take(1), 0).unwrap();
         for _ in 0..3 {
-            shard.ask(&keys.key(1), &RATE, Ask::Take(1), 9_000).unwrap();
+            shard.ask(&keys.key(1), &RATE, CounterOp::Take(1), 9_000).unwrap();
         }
         // There is room.
         let now_ms = 10_000 + COUNTER_LAG_MS;
-        let refused = shard.ask(&keys.key(1), &RATE, Ask::Take(1), now_ms).unwrap_err();
+        let refused = shard.ask(&keys.key(1), &RATE, CounterOp::Take(1), now_ms).unwrap_err();
         assert_eq!(refused.retry_after_ms, Some(19_000 - now_ms.unsigned_abs()));
         assert_eq!(shard.keys(), 1);
-        assert!(shard.ask(&keys.key(1), &RATE, Ask::Take(1), 19_000).is_ok());
+        assert!(shard.ask(&keys.key(1), &RATE, CounterOp::Take(1), 19_000).is_ok());
     }
 
     #[test]
@@ -209,12 +222,12 @@ mod tests {
         let mut now_ms = 0;
         for flood in 0..5 {
             for name in 0..60 {
-                let _ = shard.ask(&keys.key(100 * flood + name), &RATE, Ask::Take(1), now_ms);
+                let _ = shard.ask(&keys.key(100 * flood + name), &RATE, CounterOp::Take(1), now_ms);
             }
             assert_eq!(shard.keys(), 50);
             now_ms += 20_000;
             for _ in 0..3 {
-                shard.ask(&keys.key(1_000_000 + flood), &RATE, Ask::Take(1), now_ms).unwrap();
+                shard.ask(&keys.key(1_000_000 + flood), &RATE, CounterOp::Take(1), now_ms).unwrap();
             }
             assert_eq!((shard.keys(), shard.together.len()), (1, 0), "after flood {flood}");
         }
@@ -226,14 +239,14 @@ mod tests {
         let rule = QuotaRule { calls: 1, period_ms: 1_000, first_period_start_ms: 0 };
         let far_ms = 1_000_000_000;
         for name in 0..2 {
-            shard.ask(&keys.key(name), &rule, Ask::Take(1), 0).unwrap();
+            shard.ask(&keys.key(name), &rule, CounterOp::Take(1), 0).unwrap();
         }
         // A wrong clock has the shard looked through; then there is the right one again.
-        shard.ask(&keys.key(2), &rule, Ask::Take(1), far_ms).unwrap();
+        shard.ask(&keys.key(2), &rule, CounterOp::Take(1), far_ms).unwrap();
         for name in 3..5 {
-            let _ = shard.ask(&keys.key(name), &rule, Ask::Take(1), 10_000);
+            let _ = shard.ask(&keys.key(name), &rule, CounterOp::Take(1), 10_000);
         }
-        shard.ask(&keys.key(5), &rule, Ask::Take(1), 20_000).unwrap();
+        shard.ask(&keys.key(5), &rule, CounterOp::Take(1), 20_000).unwrap();
         assert!(shard.own.contains_key(&keys.key(5).own));
     }
 
@@ -243,7 +256,7 @@ mod tests {
         let mut shard = Shard::<Window>::new(0);
         let mut ask = |family: usize| {
             let family = CounterFamily::new(&family.to_string());
-            shard.ask(&keys.key(&family, b""), &RATE, Ask::Take(1), 0)
+            shard.ask(&keys.key(&family, b""), &RATE, CounterOp::Take(1), 0)
         };
         assert!((0..COUNTER_FAMILIES_MAX).all(|family| ask(family).is_ok()));
         assert_eq!(ask(COUNTER_FAMILIES_MAX), Err(Exceeded { retry_after_ms: Some(10_000) }));
@@ -254,10 +267,10 @@ mod tests {
     fn a_look_at_an_unknown_key_takes_no_room() {
         let (keys, mut shard) = (Keys::new(), Shard::<Quota>::new(10));
         let rule = QuotaRule { calls: 1, period_ms: 0, first_period_start_ms: 0 };
-        assert_eq!(shard.ask(&keys.key(0), &rule, Ask::Look, 0), Ok(Left { calls: 1 }));
-        assert!(shard.ask(&keys.key(0), &rule, Ask::Take(2), 0).is_err());
+        assert_eq!(shard.ask(&keys.key(0), &rule, CounterOp::Look, 0), Ok(Remaining { calls: 1 }));
+        assert!(shard.ask(&keys.key(0), &rule, CounterOp::Take(2), 0).is_err());
         assert_eq!(shard.keys(), 0);
-        assert!(shard.ask(&keys.key(0), &rule, Ask::Take(1), 0).is_ok());
+        assert!(shard.ask(&keys.key(0), &rule, CounterOp::Take(1), 0).is_ok());
         assert_eq!(shard.keys(), 1);
     }
 
@@ -272,7 +285,7 @@ mod tests {
             let (mut logs, mut now_ms) = (HashMap::<usize, Vec<i64>>::new(), 0);
             for (wait, name, lag) in story {
                 now_ms += wait;
-                if shard.ask(&keys.key(name), &RATE, Ask::Take(1), now_ms - lag).is_ok() {
+                if shard.ask(&keys.key(name), &RATE, CounterOp::Take(1), now_ms - lag).is_ok() {
                     let log = logs.entry(name).or_default();
                     log.push(now_ms);
                     // A lagging call may stand in the log so much later than it was counted.

@@ -16,7 +16,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Ask, Counter, Exceeded, Left};
+use super::{Counter, CounterOp, Exceeded, Remaining};
 use crate::limits::COUNTER_LAG_MS;
 
 /// Parts of a period of a rate limit. A call counts for the period at least, and longer by less than a part of it.
@@ -68,7 +68,7 @@ struct Run {
 impl Counter for Window {
     type Rule = Rate;
 
-    fn ask(&mut self, rule: &Rate, ask: Ask, now_ms: i64) -> Result<Left, Exceeded> {
+    fn ask(&mut self, rule: &Rate, ask: CounterOp, now_ms: i64) -> Result<Remaining, Exceeded> {
         // A thread that read its clock earlier counts as if it had read it when the one before it did.
         let now_ms = now_ms.max(self.latest_ms);
         self.latest_ms = now_ms;
@@ -77,11 +77,11 @@ impl Counter for Window {
             self.runs.pop_front();
         }
         let taken = self.runs.iter().fold(0, |sum: u64, run| sum.saturating_add(run.calls));
-        if !matches!(ask, Ask::Add(_)) && rule.calls.saturating_sub(taken) < ask.needed() {
+        if !matches!(ask, CounterOp::Add(_)) && rule.calls.saturating_sub(taken) < ask.needed() {
             return Err(self.exceeded(rule, taken, ask.needed(), now_ms));
         }
         self.count(rule, ask.counted(), now_ms);
-        Ok(Left { calls: rule.calls.saturating_sub(taken.saturating_add(ask.counted())) })
+        Ok(Remaining { calls: rule.calls.saturating_sub(taken.saturating_add(ask.counted())) })
     }
 
     fn over_at_ms(&self, rule: &Rate) -> Option<i64> {
@@ -141,7 +141,7 @@ mod tests {
     const MINUTE: Rate = Rate { calls: 3, period_ms: 60_000 };
 
     fn take(window: &mut Window, rule: &Rate, now_ms: i64) -> Result<u64, u64> {
-        let asked = window.ask(rule, Ask::Take(1), now_ms);
+        let asked = window.ask(rule, CounterOp::Take(1), now_ms);
         asked.map(|left| left.calls).map_err(|exceeded| exceeded.retry_after_ms.expect("a window goes on"))
     }
 
@@ -173,14 +173,14 @@ mod tests {
     fn a_call_may_count_as_several_or_as_none() {
         let mut window = Window::default();
         let mut ask = |ask| window.ask(&MINUTE, ask, 0).map(|left| left.calls).ok();
-        assert_eq!(ask(Ask::Take(4)), None, "more than there ever is");
-        assert_eq!(ask(Ask::Take(2)), Some(1));
-        assert_eq!(ask(Ask::Take(2)), None);
-        assert_eq!(ask(Ask::Take(0)), Some(1));
-        assert_eq!(ask(Ask::Look), Some(1));
-        assert_eq!(ask(Ask::Add(5)), Some(0), "what has happened is counted");
-        assert_eq!((ask(Ask::Take(0)), ask(Ask::Look)), (None, None));
-        assert_eq!(window.ask(&MINUTE, Ask::Look, 60_000), Ok(Left { calls: 3 }));
+        assert_eq!(ask(CounterOp::Take(4)), None, "more than there ever is");
+        assert_eq!(ask(CounterOp::Take(2)), Some(1));
+        assert_eq!(ask(CounterOp::Take(2)), None);
+        assert_eq!(ask(CounterOp::Take(0)), Some(1));
+        assert_eq!(ask(CounterOp::Look), Some(1));
+        assert_eq!(ask(CounterOp::Add(5)), Some(0), "what has happened is counted");
+        assert_eq!((ask(CounterOp::Take(0)), ask(CounterOp::Look)), (None, None));
+        assert_eq!(window.ask(&MINUTE, CounterOp::Look, 60_000), Ok(Remaining { calls: 3 }));
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
                 let in_last = |log: &[(i64, u64)], span: i64| -> u64 {
                     log.iter().filter(|(at, _)| *at > seen_ms - span).map(|(_, calls)| calls).sum()
                 };
-                match window.ask(&rule, Ask::Take(calls), now_ms) {
+                match window.ask(&rule, CounterOp::Take(calls), now_ms) {
                     Ok(left) => {
                         if calls > 0 {
                             log.push((seen_ms, calls));
@@ -251,7 +251,7 @@ mod tests {
                         let wait = i64::try_from(exceeded.retry_after_ms.unwrap()).unwrap();
                         prop_assert!(0 < wait && wait <= period);
                         if calls <= rule.calls {
-                            let at = |ms| window.clone().ask(&rule, Ask::Take(calls), ms).is_ok();
+                            let at = |ms| window.clone().ask(&rule, CounterOp::Take(calls), ms).is_ok();
                             prop_assert!(at(seen_ms + wait) && !at(seen_ms + wait - 1));
                         }
                     }
@@ -268,7 +268,7 @@ mod tests {
             let (mut window, mut log, mut now_ms) = (Window::default(), Vec::new(), 0_i64);
             for (wait, period_ms) in story {
                 now_ms += wait;
-                if window.ask(&Rate { calls, period_ms }, Ask::Take(1), now_ms).is_ok() {
+                if window.ask(&Rate { calls, period_ms }, CounterOp::Take(1), now_ms).is_ok() {
                     log.push(now_ms);
                     prop_assert!(log.iter().filter(|at| **at > now_ms - 1000).count() as u64 <= calls);
                 }

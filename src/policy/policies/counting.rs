@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::catalog::subscription::Subscription;
 use crate::policy::compiling::Compiling;
 use crate::policy::contract::{PutOff, Running};
-use crate::policy::counters::{Ask, CounterFamily, CounterKey, Exceeded, Left, QuotaRule, Rate, Whose};
+use crate::policy::counters::{
+    CounterFamily, CounterKey, CounterOp, Exceeded, KeyOwner, QuotaRule, Rate, Remaining,
+};
 use crate::policy::document::Element;
 use crate::policy::exchange::fields::{is_name, is_owned};
 use crate::policy::expression::{Section, TICKS_PER_SECOND, Text, Value, Wanted};
@@ -111,7 +113,7 @@ impl Telling {
     /// Tells what came of a call: `failure` is what the client gets that was refused.
     pub(super) fn tell(
         &self,
-        asked: Result<Left, Exceeded>,
+        asked: Result<Remaining, Exceeded>,
         total: u64,
         running: &mut Running<'_>,
         failure: impl FnOnce(u64) -> Failure,
@@ -158,11 +160,11 @@ impl Increment {
     }
 
     /// What is asked when the call comes. `None`: that is known only with the answer.
-    fn known(&self) -> Option<Ask> {
+    fn known(&self) -> Option<CounterOp> {
         let is_counted = self.condition.as_ref().map_or(Some(true), |condition| condition.fixed().copied());
         match (is_counted, self.count.fixed()) {
-            (Some(true), Some(Calls(count))) => Some(Ask::Take(*count)),
-            (Some(false), _) => Some(Ask::Look),
+            (Some(true), Some(Calls(count))) => Some(CounterOp::Take(*count)),
+            (Some(false), _) => Some(CounterOp::Look),
             (Some(true), None) | (None, _) => None,
         }
     }
@@ -195,11 +197,11 @@ pub(super) enum Rule {
 impl Rule {
     pub(super) fn ask(
         &self,
-        whose: Whose,
+        whose: KeyOwner,
         key: &CounterKey,
-        ask: Ask,
+        ask: CounterOp,
         running: &Running<'_>,
-    ) -> Result<Left, Exceeded> {
+    ) -> Result<Remaining, Exceeded> {
         let Guards { counters, monotonic_ms, .. } = running.outside.guards();
         match self {
             Self::Rate(rate) => counters.rate(whose, key, rate, ask, monotonic_ms),
@@ -216,9 +218,9 @@ impl Rule {
         subscription: &Subscription,
         family: &CounterFamily,
         running: &Running<'_>,
-    ) -> Result<Left, Exceeded> {
+    ) -> Result<Remaining, Exceeded> {
         let key = running.outside.guards().keys.key(family, subscription.name.as_str().as_bytes());
-        self.ask(Whose::Subscriptions, &key, Ask::Take(1), running)
+        self.ask(KeyOwner::Subscriptions, &key, CounterOp::Take(1), running)
     }
 
     /// Counts a call under a value that policies made up: now, or when its answer is known.
@@ -228,10 +230,10 @@ impl Rule {
         family: &CounterFamily,
         increment: &Arc<Increment>,
         running: &mut Running<'_>,
-    ) -> Result<Left, Exceeded> {
+    ) -> Result<Remaining, Exceeded> {
         let key = running.outside.guards().keys.key(family, value.as_bytes());
         let known = increment.known();
-        let asked = self.ask(Whose::Policies, &key, known.unwrap_or(Ask::Look), running);
+        let asked = self.ask(KeyOwner::Policies, &key, known.unwrap_or(CounterOp::Look), running);
         if known.is_none() && asked.is_ok() {
             let deferred = Deferred { increment: Arc::clone(increment), key, rule: self };
             running.put_off(Box::new(deferred));
@@ -252,7 +254,7 @@ impl PutOff for Deferred {
     fn settle(&self, running: &mut Running<'_>) -> Result<(), Failure> {
         let count = self.increment.by_answer(running)?;
         // What has happened is counted, whatever the limit.
-        let _ = self.rule.ask(Whose::Policies, &self.key, Ask::Add(count), running);
+        let _ = self.rule.ask(KeyOwner::Policies, &self.key, CounterOp::Add(count), running);
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::counting::{Calls, Increment, RatePeriod, Rule, Target, Telling, limit
 use crate::policy::compiling::Compiling;
 use crate::policy::contract::Running;
 use crate::policy::contract::{Policy, StepOutcome};
-use crate::policy::counters::{CounterFamily, Left, Rate};
+use crate::policy::counters::{CounterFamily, Rate, Remaining};
 use crate::policy::document::Element;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
@@ -57,7 +57,7 @@ impl Policy for RateLimit {
             return Ok(StepOutcome::Next);
         };
         // Of several limits that which will refuse first is told.
-        let mut least: Option<(Left, u64)> = None;
+        let mut least: Option<(Remaining, u64)> = None;
         for limit in &self.limits {
             if !limit.target.has(running) {
                 continue;

@@ -22,12 +22,12 @@ use crate::policy::jwt::Jwt;
 use crate::policy::setting::{Literal, Setting, Status, shown_or};
 use crate::policy::token::carrier::{token_of_header, token_of_protocols};
 use crate::policy::token::{
-    DecryptionKey, DecryptionKeys, Key, KeyFault, Keys, Matched, RequiredClaim, TokenFault, TokenRules,
+    DecryptionKey, DecryptionKeys, Key, Keys, Matched, RequiredClaim, TokenFault, TokenKeyFault, TokenRules,
     TooManyKeys,
 };
 
 struct ValidateJwt {
-    source: Option<Source>,
+    source: Option<TokenSource>,
     protocol_prefix: Option<Setting<Text>>,
     required_scheme: Option<Setting<Text>>,
     status: Setting<Status>,
@@ -39,7 +39,7 @@ struct ValidateJwt {
     fixed: Option<TokenRules>,
 }
 
-enum Source {
+enum TokenSource {
     Header(Setting<Text>),
     QueryParameter(Setting<Text>),
     Value(Setting<Text>),
@@ -108,8 +108,8 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
     compiling.each_child(element, |compiling, child| made.compile(compiling, child));
     let keys = bounded(compiling, element, Keys::new(made.keys));
     let decryption_keys = bounded(compiling, element, DecryptionKeys::new(made.decryption_keys));
-    let source = header.map(Source::Header);
-    let source = source.or(parameter.map(Source::QueryParameter)).or(value.map(Source::Value));
+    let source = header.map(TokenSource::Header);
+    let source = source.or(parameter.map(TokenSource::QueryParameter)).or(value.map(TokenSource::Value));
     // Each is read before any that is at fault ends this, so that all faults are told at once.
     let requires_expiration_time = compiling.setting(element, "require-expiration-time");
     let requires_signature = compiling.setting(element, "require-signed-tokens");
@@ -297,7 +297,7 @@ fn key_text(compiling: &mut Compiling<'_>, element: &Element) -> Option<Text> {
 fn read<K>(
     compiling: &mut Compiling<'_>,
     element: &Element,
-    key: Result<K, KeyFault>,
+    key: Result<K, TokenKeyFault>,
     allowed: &str,
 ) -> Option<K> {
     key.map_err(|fault| compiling.refuse_element(element, &format!("{allowed}; this is {fault}"))).ok()
@@ -325,9 +325,9 @@ impl Policy for ValidateJwt {
 
     fn describe(&self) -> String {
         let source = match &self.source {
-            Some(Source::Header(name)) => format!("header {}", name.shown()),
-            Some(Source::QueryParameter(name)) => format!("parameter {}", name.shown()),
-            Some(Source::Value(value)) => format!("value {}", value.shown()),
+            Some(TokenSource::Header(name)) => format!("header {}", name.shown()),
+            Some(TokenSource::QueryParameter(name)) => format!("parameter {}", name.shown()),
+            Some(TokenSource::Value(value)) => format!("value {}", value.shown()),
             None => String::new(),
         };
         let list =
@@ -382,7 +382,7 @@ impl ValidateJwt {
         };
         let found = match &self.source {
             None => Ok(None),
-            Some(Source::Header(name)) => {
+            Some(TokenSource::Header(name)) => {
                 let name = name.value(running)?;
                 // A scheme is required of Authorization alone.
                 let required_scheme = match &self.required_scheme {
@@ -397,11 +397,11 @@ impl ValidateJwt {
                         .map(str::to_owned)
                 })
             }
-            Some(Source::QueryParameter(name)) => {
+            Some(TokenSource::QueryParameter(name)) => {
                 let name = name.value(running)?;
                 only(query::values(running.exchange.query(), &name))
             }
-            Some(Source::Value(value)) => Ok(Some(value.value(running)?.to_string())),
+            Some(TokenSource::Value(value)) => Ok(Some(value.value(running)?.to_string())),
         };
         Ok(found.map(|found| found.filter(|token| !token.is_empty()).or(carried)))
     }

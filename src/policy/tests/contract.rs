@@ -372,16 +372,16 @@ fn values_of_a_header_are_joined_or_stand_on_lines_of_their_own() {
 fn a_limit_by_key_tells_what_it_is_asked_to() {
     let document = "<policies><inbound><base/><rate-limit-by-key calls=\"1\" renewal-period=\"60\" counter-key=\"a\" \
                     retry-after-header-name=\"X-Wait\" retry-after-variable-name=\"wait\" \
-                    remaining-calls-header-name=\"X-Left\" remaining-calls-variable-name=\"left\" \
+                    remaining-calls-header-name=\"X-Remaining\" remaining-calls-variable-name=\"left\" \
                     total-calls-header-name=\"X-Total\"/></inbound><on-error><set-header name=\"X-Variables\"><value>\
                     @((int)context.Variables[\"wait\"] + \" \" + (int)context.Variables[\"left\"])</value></set-header>\
                     </on-error></policies>";
     let scene = Scene::new().file("policies/apis/chat.xml", document);
     let first = scene.run().answered;
-    assert!(first.ends_with("X-Left: 0\nX-Total: 1\n"), "{first}");
+    assert!(first.ends_with("X-Remaining: 0\nX-Total: 1\n"), "{first}");
     let refused = scene.after_ms(1000).run().answered;
     assert!(
-        refused.contains("X-Wait: 59\nX-Variables: 59 0\nX-Left: 0\nX-Total: 1\n")
+        refused.contains("X-Wait: 59\nX-Variables: 59 0\nX-Remaining: 0\nX-Total: 1\n")
             && !refused.contains("Retry-After"),
         "{refused}"
     );

@@ -84,16 +84,16 @@ fn rate_limit_counts_each_subscription_by_itself() {
 fn rate_limit_tells_what_it_is_asked_to() {
     let scene = Scene::inbound(
         "<rate-limit calls=\"2\" renewal-period=\"60\" retry-after-header-name=\"X-Wait\" \
-         retry-after-variable-name=\"wait\" remaining-calls-header-name=\"X-Left\" remaining-calls-variable-name=\"left\" \
-         total-calls-header-name=\"X-Total\"/><set-header name=\"Left\"><value>@(((int)context.Variables[\"left\"]).ToString())\
+         retry-after-variable-name=\"wait\" remaining-calls-header-name=\"X-Remaining\" remaining-calls-variable-name=\"left\" \
+         total-calls-header-name=\"X-Total\"/><set-header name=\"Remaining\"><value>@(((int)context.Variables[\"left\"]).ToString())\
          </value></set-header>",
     )
     .subscribed("ann", "");
     let first = scene.run();
-    assert!(first.asked.ends_with("Left: 1\n"), "{}", first.asked);
-    assert!(first.answered.ends_with("X-Left: 1\nX-Total: 2\n"), "{}", first.answered);
+    assert!(first.asked.ends_with("Remaining: 1\n"), "{}", first.asked);
+    assert!(first.answered.ends_with("X-Remaining: 1\nX-Total: 2\n"), "{}", first.answered);
     scene.run();
-    let fields = "X-Wait: 60\nX-Left: 0\nX-Total: 2\n";
+    let fields = "X-Wait: 60\nX-Remaining: 0\nX-Total: 2\n";
     let message = "Rate limit is exceeded. Try again in 60 seconds.";
     assert_eq!(scene.run().answered, error("429 Too Many Requests", 84, message, fields));
 }
@@ -356,15 +356,15 @@ fn a_quota_of_a_subscription_may_be_renewed_as_often_as_one_likes() {
 #[test]
 fn what_is_told_of_several_limits_is_the_least_that_is_left() {
     let scene = Scene::inbound(
-        "<rate-limit calls=\"2\" renewal-period=\"60\" remaining-calls-header-name=\"X-Left\" \
+        "<rate-limit calls=\"2\" renewal-period=\"60\" remaining-calls-header-name=\"X-Remaining\" \
          remaining-calls-variable-name=\"left\" total-calls-header-name=\"X-Total\">\
          <api id=\"chat\" calls=\"9\" renewal-period=\"60\"/></rate-limit>\
-         <set-header name=\"Left\"><value>@(context.Variables[\"left\"].ToString())</value></set-header>",
+         <set-header name=\"Remaining\"><value>@(context.Variables[\"left\"].ToString())</value></set-header>",
     )
     .subscribed("ann", "");
     let outcome = scene.run();
-    assert!(outcome.answered.ends_with("X-Left: 1\nX-Total: 2\n"), "{}", outcome.answered);
-    assert!(outcome.asked.ends_with("Left: 1\n"), "{}", outcome.asked);
+    assert!(outcome.answered.ends_with("X-Remaining: 1\nX-Total: 2\n"), "{}", outcome.answered);
+    assert!(outcome.asked.ends_with("Remaining: 1\n"), "{}", outcome.asked);
 }
 
 #[test]

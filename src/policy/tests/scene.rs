@@ -13,7 +13,7 @@ use crate::compiled::compile;
 use crate::head::{Header, HttpDate, RequestHead, Target};
 use crate::http1::encode::encode_answer;
 use crate::policy::contract::{PolicyHost, Severity};
-use crate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
+use crate::policy::exchange::{EvaluationTime, Exchange, ExchangeParts, Fields, Response};
 use crate::policy::expression::{DateTime, ExpressionHost, Guid, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
@@ -207,7 +207,7 @@ impl Scene {
         let pipeline = snapshot.policies_of(&api, &access).expect("a pipeline");
         let request = RequestHead::parse(Bytes::from(format!("{}\r\n", self.head))).expect("a head");
         let Target::Origin { path, .. } = request.target() else { panic!("a path") };
-        let mut exchange = Exchange::new(&Arrival {
+        let mut exchange = Exchange::new(&ExchangeParts {
             request: &request,
             scheme: "https",
             rest: path.strip_prefix("/chat").expect("the suffix"),
@@ -222,7 +222,7 @@ impl Scene {
         });
         let mut outside =
             Recorder { guards: Arc::clone(&self.guards), monotonic_ms: self.monotonic_ms, log: Vec::new() };
-        let moment = Moment { now: self.now, elapsed: TimeSpan(0) };
+        let moment = EvaluationTime { now: self.now, elapsed: TimeSpan(0) };
         let mut asked = String::new();
         let mut backend = String::new();
         let mut answer_timeout_ms = None;

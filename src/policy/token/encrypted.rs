@@ -26,7 +26,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::TokenFault;
-use super::keys::{KeyFault, TooManyKeys, base64, pem_parts};
+use super::keys::{TokenKeyFault, TooManyKeys, base64, pem_parts};
 use crate::limits::{JWT_BYTES_MAX, TOKEN_DECRYPTION_KEYS_MAX};
 use crate::policy::jwt::{JsonObject, Jwt, object};
 
@@ -49,20 +49,20 @@ impl DecryptionKey {
     ///
     /// # Errors
     /// It is no key, or one that nothing is encrypted with.
-    pub fn of_text(text: &str) -> Result<Self, KeyFault> {
+    pub fn of_text(text: &str) -> Result<Self, TokenKeyFault> {
         let text = text.trim();
         let bytes = match pem_parts(text)? {
             Some(("PRIVATE KEY", body)) => base64(body)?,
-            Some(_) => return Err(KeyFault::NotPkcs8),
+            Some(_) => return Err(TokenKeyFault::NotPkcs8),
             None => base64(text)?,
         };
         if let Ok(key) = PrivateDecryptingKey::from_pkcs8(&bytes) {
-            let key = OaepPrivateDecryptingKey::new(key).map_err(|_| KeyFault::OtherKey)?;
+            let key = OaepPrivateDecryptingKey::new(key).map_err(|_| TokenKeyFault::OtherKey)?;
             return Ok(Self { id: None, material: Material::Rsa(Box::new(key)) });
         }
         // RFC 7518 §5: of 128, 192 or 256 bits, or twice that where one half authenticates.
         if !matches!(bytes.len(), 16 | 24 | 32 | 48 | 64) {
-            return Err(KeyFault::DecryptionSecret(bytes.len()));
+            return Err(TokenKeyFault::DecryptionSecret(bytes.len()));
         }
         Ok(Self { id: None, material: Material::Secret(Zeroizing::new(bytes.as_slice().into())) })
     }

@@ -39,7 +39,7 @@ const TOKEN_RSA_BYTES_MAX: usize = 8192 / 8;
 
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum KeyFault {
+pub enum TokenKeyFault {
     /// Neither Base64 nor PEM.
     #[error("neither Base64 nor PEM")]
     NotBase64,
@@ -93,7 +93,7 @@ impl Key {
     ///
     /// # Errors
     /// It is no key.
-    pub fn of_text(text: &str) -> Result<Self, KeyFault> {
+    pub fn of_text(text: &str) -> Result<Self, TokenKeyFault> {
         let text = text.trim();
         if let Some((label, body)) = pem_parts(text)? {
             return Self::of_pem(label, body);
@@ -110,12 +110,12 @@ impl Key {
         Self::of_secret(&bytes)
     }
 
-    fn of_pem(label: &str, body: &str) -> Result<Self, KeyFault> {
+    fn of_pem(label: &str, body: &str) -> Result<Self, TokenKeyFault> {
         match label {
             "CERTIFICATE" => Self::of_certificate(&base64(body)?),
             "PUBLIC KEY" => Self::of_public_key(&base64(body)?),
-            label if label.ends_with("PRIVATE KEY") => Err(KeyFault::Private),
-            _ => Err(KeyFault::OtherPem),
+            label if label.ends_with("PRIVATE KEY") => Err(TokenKeyFault::Private),
+            _ => Err(TokenKeyFault::OtherPem),
         }
     }
 
@@ -123,10 +123,10 @@ impl Key {
     ///
     /// # Errors
     /// It is too short.
-    pub fn of_secret(secret: &[u8]) -> Result<Self, KeyFault> {
+    pub fn of_secret(secret: &[u8]) -> Result<Self, TokenKeyFault> {
         // RFC 7518 §3.2 wants as many bytes as the hash has. Azure API Management takes less, and so do tokens that exist.
         if secret.len() < TOKEN_SECRET_BYTES_MIN {
-            return Err(KeyFault::ShortSecret(secret.len()));
+            return Err(TokenKeyFault::ShortSecret(secret.len()));
         }
         let keys = HmacHash::ALL.map(|hash| hmac::Key::new(hash.hmac(), secret));
         Ok(Self { id: None, material: Material::Secret(Box::new(keys)) })
@@ -136,51 +136,56 @@ impl Key {
     ///
     /// # Errors
     /// They are no numbers, or the key is too small or too large.
-    pub fn of_modulus(n: &str, e: &str) -> Result<Self, KeyFault> {
+    pub fn of_modulus(n: &str, e: &str) -> Result<Self, TokenKeyFault> {
         let number = |name, text: &str| {
             let text = text.trim().trim_end_matches('=');
-            let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| KeyFault::NotBase64Url(name))?;
+            let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenKeyFault::NotBase64Url(name))?;
             let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-            if zeros == bytes.len() { Err(KeyFault::NotBase64Url(name)) } else { Ok(bytes[zeros..].to_vec()) }
+            if zeros == bytes.len() {
+                Err(TokenKeyFault::NotBase64Url(name))
+            } else {
+                Ok(bytes[zeros..].to_vec())
+            }
         };
         let components = RsaPublicKeyComponents { n: number("n", n)?, e: number("e", e)? };
         check_rsa_size(components.n.len())?;
         let key = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256);
-        Self::of_rsa(key.map_err(|_| KeyFault::OtherKey)?.as_ref())
+        Self::of_rsa(key.map_err(|_| TokenKeyFault::OtherKey)?.as_ref())
     }
 
     /// The key of a certificate in DER.
     ///
     /// # Errors
     /// It is none, or has another kind of key.
-    pub fn of_certificate(der: &[u8]) -> Result<Self, KeyFault> {
-        let certificate = CertificateInner::<Raw>::from_der(der).map_err(|_| KeyFault::NotCertificate)?;
+    pub fn of_certificate(der: &[u8]) -> Result<Self, TokenKeyFault> {
+        let certificate =
+            CertificateInner::<Raw>::from_der(der).map_err(|_| TokenKeyFault::NotCertificate)?;
         let key = certificate.tbs_certificate().subject_public_key_info().to_der();
-        Self::of_public_key(&key.map_err(|_| KeyFault::NotCertificate)?)
+        Self::of_public_key(&key.map_err(|_| TokenKeyFault::NotCertificate)?)
     }
 
     /// A public key in DER, with what says of which kind it is (SubjectPublicKeyInfo, RFC 5280 §4.1.2.7).
     ///
     /// # Errors
     /// It is of another kind.
-    pub fn of_public_key(der: &[u8]) -> Result<Self, KeyFault> {
+    pub fn of_public_key(der: &[u8]) -> Result<Self, TokenKeyFault> {
         // What is parsed below may also be a bare key, which does not say of which kind it is.
-        let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyFault::OtherKey)?;
+        let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| TokenKeyFault::OtherKey)?;
         if ParsedPublicKey::new(RsaScheme::Rs256.verification(), der).is_ok() {
-            check_rsa_size(modulus_bytes(&info).ok_or(KeyFault::OtherKey)?)?;
+            check_rsa_size(modulus_bytes(&info).ok_or(TokenKeyFault::OtherKey)?)?;
             return Self::of_rsa(der);
         }
         let parsed = Curve::ALL.into_iter().find_map(|curve| {
             let key = ParsedPublicKey::new(curve.verification(), der).ok()?;
             Some(Material::Curve(curve, Box::new(key)))
         });
-        parsed.map(|material| Self { id: None, material }).ok_or(KeyFault::OtherKey)
+        parsed.map(|material| Self { id: None, material }).ok_or(TokenKeyFault::OtherKey)
     }
 
-    fn of_rsa(der: &[u8]) -> Result<Self, KeyFault> {
+    fn of_rsa(der: &[u8]) -> Result<Self, TokenKeyFault> {
         let of_scheme = |scheme: RsaScheme| ParsedPublicKey::new(scheme.verification(), der);
         let keys = RsaScheme::ALL.into_iter().map(of_scheme).collect::<Result<_, _>>();
-        Ok(Self { id: None, material: Material::Rsa(keys.map_err(|_| KeyFault::OtherKey)?) })
+        Ok(Self { id: None, material: Material::Rsa(keys.map_err(|_| TokenKeyFault::OtherKey)?) })
     }
 
     /// The same, under what a token's `kid` may call it.
@@ -224,25 +229,25 @@ fn modulus_bytes(info: &SubjectPublicKeyInfoRef<'_>) -> Option<usize> {
     modulus.ok()
 }
 
-fn check_rsa_size(modulus_bytes: usize) -> Result<(), KeyFault> {
+fn check_rsa_size(modulus_bytes: usize) -> Result<(), TokenKeyFault> {
     if (TOKEN_RSA_BYTES_MIN..=TOKEN_RSA_BYTES_MAX).contains(&modulus_bytes) {
         Ok(())
     } else {
-        Err(KeyFault::RsaSize(8 * modulus_bytes))
+        Err(TokenKeyFault::RsaSize(8 * modulus_bytes))
     }
 }
 
 /// The label of a text in PEM and what stands between its lines (RFC 7468 §2). `None`: it is not in PEM.
-pub(super) fn pem_parts(text: &str) -> Result<Option<(&str, &str)>, KeyFault> {
+pub(super) fn pem_parts(text: &str) -> Result<Option<(&str, &str)>, TokenKeyFault> {
     let Some(armoured) = text.strip_prefix("-----BEGIN ") else { return Ok(None) };
-    let (label, rest) = armoured.split_once("-----").ok_or(KeyFault::NotBase64)?;
-    let (body, _) = rest.split_once("-----END ").ok_or(KeyFault::NotBase64)?;
+    let (label, rest) = armoured.split_once("-----").ok_or(TokenKeyFault::NotBase64)?;
+    let (body, _) = rest.split_once("-----END ").ok_or(TokenKeyFault::NotBase64)?;
     Ok(Some((label, body)))
 }
 
-pub(super) fn base64(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
+pub(super) fn base64(text: &str) -> Result<Zeroizing<Vec<u8>>, TokenKeyFault> {
     let text: Zeroizing<String> = Zeroizing::new(text.split_ascii_whitespace().collect());
-    STANDARD.decode(text.as_bytes()).map(Zeroizing::new).map_err(|_| KeyFault::NotBase64)
+    STANDARD.decode(text.as_bytes()).map(Zeroizing::new).map_err(|_| TokenKeyFault::NotBase64)
 }
 
 /// It shows no key.
@@ -324,7 +329,7 @@ mod tests {
 
     use super::*;
 
-    fn shown(text: &str) -> Result<String, KeyFault> {
+    fn shown(text: &str) -> Result<String, TokenKeyFault> {
         Key::of_text(text).map(|key| format!("{key:?}"))
     }
 
@@ -345,7 +350,7 @@ mod tests {
             ] {
                 assert_eq!(shown(&text).as_deref(), Ok(kind), "{text}");
             }
-            assert_eq!(shown(&key.serialize_pem()), Err(KeyFault::Private));
+            assert_eq!(shown(&key.serialize_pem()), Err(TokenKeyFault::Private));
         }
         let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let public: PublicKeyX509Der<'_> = rsa.public_key().as_der().unwrap();
@@ -356,18 +361,21 @@ mod tests {
     fn what_is_no_key_says_why() {
         let secret = |bytes: usize| STANDARD.encode(vec![7; bytes]);
         assert_eq!(shown(&secret(TOKEN_SECRET_BYTES_MIN)).as_deref(), Ok("secret"));
-        assert_eq!(shown(&secret(TOKEN_SECRET_BYTES_MIN - 1)), Err(KeyFault::ShortSecret(15)));
-        assert_eq!(shown(""), Err(KeyFault::ShortSecret(0)));
-        assert_eq!(shown("not base64!"), Err(KeyFault::NotBase64));
-        assert_eq!(shown("-----BEGIN CERTIFICATE-----\nAAAA"), Err(KeyFault::NotBase64));
+        assert_eq!(shown(&secret(TOKEN_SECRET_BYTES_MIN - 1)), Err(TokenKeyFault::ShortSecret(15)));
+        assert_eq!(shown(""), Err(TokenKeyFault::ShortSecret(0)));
+        assert_eq!(shown("not base64!"), Err(TokenKeyFault::NotBase64));
+        assert_eq!(shown("-----BEGIN CERTIFICATE-----\nAAAA"), Err(TokenKeyFault::NotBase64));
         assert_eq!(
             shown("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"),
-            Err(KeyFault::NotCertificate)
+            Err(TokenKeyFault::NotCertificate)
         );
-        assert_eq!(shown("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----"), Err(KeyFault::OtherPem));
+        assert_eq!(
+            shown("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----"),
+            Err(TokenKeyFault::OtherPem)
+        );
         // X25519 agrees on keys and signs nothing.
         let x25519 = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 3, 0x21, 0][..], &[9; 32]].concat();
-        assert_eq!(shown(&STANDARD.encode(x25519)), Err(KeyFault::OtherKey));
+        assert_eq!(shown(&STANDARD.encode(x25519)), Err(TokenKeyFault::OtherKey));
     }
 
     #[test]
@@ -378,11 +386,11 @@ mod tests {
         };
         assert_eq!(of_bytes(TOKEN_RSA_BYTES_MIN).as_deref(), Ok("RSA"));
         assert_eq!(of_bytes(TOKEN_RSA_BYTES_MAX).as_deref(), Ok("RSA"));
-        assert_eq!(of_bytes(TOKEN_RSA_BYTES_MIN - 1), Err(KeyFault::RsaSize(2040)));
-        assert_eq!(of_bytes(128), Err(KeyFault::RsaSize(1024)));
+        assert_eq!(of_bytes(TOKEN_RSA_BYTES_MIN - 1), Err(TokenKeyFault::RsaSize(2040)));
+        assert_eq!(of_bytes(128), Err(TokenKeyFault::RsaSize(1024)));
         assert!(of_bytes(TOKEN_RSA_BYTES_MAX + 1).is_err());
-        assert_eq!(Key::of_modulus("a+b", "AQAB").unwrap_err(), KeyFault::NotBase64Url("n"));
-        assert_eq!(Key::of_modulus("AQAB", "").unwrap_err(), KeyFault::NotBase64Url("e"));
+        assert_eq!(Key::of_modulus("a+b", "AQAB").unwrap_err(), TokenKeyFault::NotBase64Url("n"));
+        assert_eq!(Key::of_modulus("AQAB", "").unwrap_err(), TokenKeyFault::NotBase64Url("e"));
     }
 
     #[test]

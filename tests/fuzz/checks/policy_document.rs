@@ -9,7 +9,7 @@ use ringgate::head::{Header, HttpDate, RequestHead, Target};
 use ringgate::http1::ResponseHead;
 use ringgate::http1::encode::encode_answer;
 use ringgate::policy::contract::{PolicyHost, Severity};
-use ringgate::policy::exchange::{Arrival, Exchange, Fields, Moment, Response};
+use ringgate::policy::exchange::{EvaluationTime, Exchange, ExchangeParts, Fields, Response};
 use ringgate::policy::expression::{DateTime, ExpressionHost, Guid, TimeSpan};
 use ringgate::policy::failure::Failure;
 use ringgate::policy::guards::Guards;
@@ -106,7 +106,7 @@ fn run(snapshot: &Snapshot, text: &str, answer: fn() -> Result<Response, Failure
     let request = RequestHead::parse(Bytes::from_static(head.as_bytes())).expect("a head");
     let Target::Origin { path, .. } = request.target() else { panic!("a path") };
     let now = DateTime::from_unix_seconds(1_800_000_000).expect("a moment");
-    let mut exchange = Exchange::new(&Arrival {
+    let mut exchange = Exchange::new(&ExchangeParts {
         request: &request,
         scheme: "https",
         rest: &path[2..],
@@ -119,7 +119,7 @@ fn run(snapshot: &Snapshot, text: &str, answer: fn() -> Result<Response, Failure
         request_id: Guid([7; 16]),
         timestamp: now,
     });
-    let moment = Moment { now, elapsed: TimeSpan(0) };
+    let moment = EvaluationTime { now, elapsed: TimeSpan(0) };
     let mut outside = Silent::default();
     let mut turn = start(pipeline, &mut exchange, moment, &mut outside);
     if let Yield::Dial(dialling) = turn {

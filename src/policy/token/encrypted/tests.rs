@@ -168,13 +168,13 @@ fn a_key_is_known_by_its_id_and_otherwise_all_are_tried() {
 #[test]
 fn what_is_no_key_to_decrypt_with_says_why() {
     let fault = |text: &str| DecryptionKey::of_text(text).unwrap_err();
-    assert_eq!(fault(&STANDARD.encode([7; 31])), KeyFault::DecryptionSecret(31));
-    assert_eq!(fault(""), KeyFault::DecryptionSecret(0));
-    assert_eq!(fault("not base64!"), KeyFault::NotBase64);
-    assert_eq!(fault("-----BEGIN PRIVATE KEY-----\nAAAA"), KeyFault::NotBase64);
+    assert_eq!(fault(&STANDARD.encode([7; 31])), TokenKeyFault::DecryptionSecret(31));
+    assert_eq!(fault(""), TokenKeyFault::DecryptionSecret(0));
+    assert_eq!(fault("not base64!"), TokenKeyFault::NotBase64);
+    assert_eq!(fault("-----BEGIN PRIVATE KEY-----\nAAAA"), TokenKeyFault::NotBase64);
     let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----");
-    assert_eq!(fault(&pem("RSA PRIVATE KEY")), KeyFault::NotPkcs8);
-    assert_eq!(fault(&pem("PUBLIC KEY")), KeyFault::NotPkcs8);
+    assert_eq!(fault(&pem("RSA PRIVATE KEY")), TokenKeyFault::NotPkcs8);
+    assert_eq!(fault(&pem("PUBLIC KEY")), TokenKeyFault::NotPkcs8);
 }
 
 #[test]
