@@ -1,7 +1,7 @@
 //! Resolves names of backends without ever blocking the thread that asks.
 //!
-//! Workers hold a [`Resolver`], a handle that sends a question to one task on the control runtime and awaits its
-//! answer. The task asks the host (getaddrinfo, so `/etc/hosts` and `nsswitch.conf` count) on blocking threads.
+//! Workers hold a [`Resolver`]. It reads an answer that may be used at once out of a table that all share (`table`). Where there is
+//! none, it sends a question to one task on the control runtime and awaits its answer. The task asks the host (getaddrinfo, so `/etc/hosts` and `nsswitch.conf` count) on blocking threads.
 //!
 //! A name that is asked for is looked up again in the background every `refresh_s`; meanwhile, and for `stale_max_s` while
 //! the name service fails or hangs, its old answer is used (as RFC 8767 has it). A service that says for half a minute that there is no such
@@ -9,7 +9,7 @@
 //! the old answer if that fails or takes more than half a second.
 //!
 //! The property to trust: whatever the name service does, the task never waits for it, so a name that hangs delays only
-//! those who ask for it and have no answer. Every bound is answered with a fault, none with a wait. A future that waits for an
+//! those who ask for it and have no answer. Every bound is answered with a fault, none with a wait. Who asks for what is known waits for nobody. A future that waits for an
 //! answer may be dropped; its look-up then finishes for those who ask next.
 //!
 //! Not here: deadlines (the dial has one), addresses written as such (they need no look-up), and the TTL of DNS, which
@@ -17,6 +17,7 @@
 
 mod answers;
 mod lookups;
+mod table;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -36,6 +37,7 @@ pub use lookups::Lookups;
 use crate::config::NamesConfig;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
 use answers::{Answers, Failed, Known, interleave};
+use table::Table;
 
 /// Questions that may wait for the resolver's task to take them, which it does at once. Over it: the fault `IsBusy`.
 const RESOLVER_QUEUE_MAX: usize = 4096;
@@ -100,6 +102,7 @@ struct Question {
 pub struct Resolver {
     questions: mpsc::Sender<Question>,
     lookups: Arc<Lookups>,
+    table: Arc<Table>,
 }
 
 impl Resolver {
@@ -121,10 +124,12 @@ impl Resolver {
         let (questions, asked) = mpsc::channel(RESOLVER_QUEUE_MAX);
         let shown = Arc::new(Lookups::default());
         let lookups = Arc::clone(&shown);
+        let answers = Answers::new(config);
+        let table = Arc::clone(answers.table());
         let task = Task {
             lookup,
             shown,
-            answers: Answers::new(config),
+            answers,
             waiting: HashMap::new(),
             waiters: 0,
             looking: HashMap::new(),
@@ -132,7 +137,7 @@ impl Resolver {
             patience: VecDeque::new(),
         };
         control.spawn(task.run(asked));
-        Resolver { questions, lookups }
+        Resolver { questions, lookups, table }
     }
 
     /// What is in progress, for whoever wants to know.
@@ -150,14 +155,27 @@ impl Resolver {
     /// # Errors
     /// The fault; none is remembered, so the next question asks the host again.
     pub async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveFault> {
+        let addresses = match self.table.ask(host, Instant::now()) {
+            Some((addresses, is_stale)) => {
+                if is_stale {
+                    self.lookups.served_stale.fetch_add(1, Ordering::Relaxed);
+                }
+                addresses
+            }
+            None => self.ask_task(host).await?,
+        };
+        Ok(addresses.iter().map(|address| SocketAddr::new(*address, port)).collect())
+    }
+
+    /// What the task says: from what it knows, or when it has looked the name up.
+    async fn ask_task(&self, host: &str) -> Answer {
         let (asker, answer) = oneshot::channel();
         let question = Question { name: host.to_ascii_lowercase().into(), asker };
         self.questions.try_send(question).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => ResolveFault::IsBusy,
             mpsc::error::TrySendError::Closed(_) => ResolveFault::HasStopped,
         })?;
-        let addresses = answer.await.map_err(|_| ResolveFault::HasStopped)??;
-        Ok(addresses.iter().map(|address| SocketAddr::new(*address, port)).collect())
+        answer.await.map_err(|_| ResolveFault::HasStopped)?
     }
 }
 
@@ -415,6 +433,19 @@ mod tests {
         let addresses = resolver.resolve("API.test", 9).await.unwrap();
         assert_eq!(addresses, ["192.0.2.1:9".parse().unwrap(), "[2001:db8::1]:9".parse().unwrap()]);
         assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    /// Whoever asks for a known name is answered though the task does not run.
+    #[tokio::test]
+    async fn what_is_known_is_read_without_the_task() {
+        let resolver = gated(&Arc::new(Semaphore::new(1)), &Arc::default());
+        resolver.resolve("api.test", 9).await.unwrap();
+        // Nothing but this is polled: it has to be ready by itself.
+        let asked = resolver.resolve("api.test", 9);
+        let answer = std::pin::pin!(asked)
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert!(answer.is_ready());
     }
 
     #[tokio::test]

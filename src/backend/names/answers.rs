@@ -9,7 +9,7 @@
 //!
 //! Plain data: time comes in as an argument.
 //!
-//! Not here: asking the host, and who waits for it (`resolver`).
+//! Not here: asking the host, and who waits for it (`names`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::table::{Table, Usable};
 use crate::config::NamesConfig;
 use crate::limits::RESOLVER_ADDRESSES_MAX;
 
@@ -34,13 +35,15 @@ const NO_NAME_HOLD: Duration = Duration::from_secs(30);
 
 /// The answers, by name.
 ///
-/// Invariant: `due` has exactly the names whose refresh is [`Refresh::At`], each with its time.
+/// Invariants: `due` has exactly the names whose refresh is [`Refresh::At`], each with its time; `table` has those that may be
+/// used at once.
 #[derive(Debug)]
 pub(super) struct Answers {
     refresh: Duration,
     stale_max: Duration,
     by_name: BTreeMap<Arc<str>, Answer>,
     due: BTreeSet<(Instant, Arc<str>)>,
+    table: Arc<Table>,
 }
 
 /// One answer, and what has become of its refreshes.
@@ -106,7 +109,13 @@ impl Answers {
             stale_max: Duration::from_secs(config.stale_max_s),
             by_name: BTreeMap::new(),
             due: BTreeSet::new(),
+            table: Arc::new(Table::new()),
         }
+    }
+
+    /// Where fronts read what may be used at once.
+    pub(super) fn table(&self) -> &Arc<Table> {
+        &self.table
     }
 
     /// Somebody asks for a name.
@@ -119,8 +128,7 @@ impl Answers {
         answer.asked_at = now;
         let addresses = Arc::clone(&answer.addresses);
         let age = now.saturating_duration_since(answer.found_at);
-        let is_kept = matches!(answer.refresh, Refresh::At(_) | Refresh::InProgress);
-        if is_kept || age < self.refresh {
+        if answer.is_kept() || age < self.refresh {
             Known::Addresses { addresses, is_stale: answer.is_failing || age >= 2 * self.refresh }
         } else {
             Known::Old(addresses)
@@ -150,8 +158,10 @@ impl Answers {
                 return None;
             }
             let name = Arc::clone(name);
+            let asked_of_table = self.table.asked_at(&name);
             let is_kept = self.by_name.get(&name).is_some_and(|answer| {
-                now.saturating_duration_since(answer.asked_at) < RESOLVER_KEPT.max(self.refresh)
+                let asked_at = asked_of_table.map_or(answer.asked_at, |at| at.max(answer.asked_at));
+                now.saturating_duration_since(asked_at) < RESOLVER_KEPT.max(self.refresh)
             });
             self.set_refresh(&name, if is_kept { Refresh::InProgress } else { Refresh::Dormant });
             if is_kept {
@@ -181,10 +191,10 @@ impl Answers {
             is_failing: false,
             no_name_since: None,
         };
-        self.forget(name);
         if is_new {
             self.make_room(now);
         }
+        self.unschedule(name);
         self.by_name.insert(Arc::clone(name), answer);
         self.set_refresh(name, Refresh::At(now + self.refresh));
         was_failing
@@ -210,22 +220,34 @@ impl Answers {
     }
 
     fn set_refresh(&mut self, name: &str, refresh: Refresh) {
-        let Some((name, answer)) = self.by_name.get_key_value(name) else { return };
+        let Some((name, _)) = self.by_name.get_key_value(name) else { return };
         let name = Arc::clone(name);
-        if let Refresh::At(at) = answer.refresh {
-            self.due.remove(&(at, Arc::clone(&name)));
-        }
+        self.unschedule(&name);
         if let Refresh::At(at) = refresh {
             self.due.insert((at, Arc::clone(&name)));
         }
         if let Some(answer) = self.by_name.get_mut(&name) {
             answer.refresh = refresh;
+            let usable = answer.is_kept().then(|| Usable {
+                addresses: Arc::clone(&answer.addresses),
+                stale_from: answer.found_at
+                    + if answer.is_failing { Duration::ZERO } else { 2 * self.refresh },
+                until: answer.usable_until(self.refresh + self.stale_max),
+            });
+            self.table.set(&name, usable);
+        }
+    }
+
+    fn unschedule(&mut self, name: &Arc<str>) {
+        if let Some(Answer { refresh: Refresh::At(at), .. }) = self.by_name.get(name) {
+            self.due.remove(&(*at, Arc::clone(name)));
         }
     }
 
     fn forget(&mut self, name: &str) {
         self.set_refresh(name, Refresh::Dormant);
         self.by_name.remove(name);
+        self.table.remove(name);
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -251,9 +273,18 @@ impl Answers {
 
 impl Answer {
     fn is_usable(&self, lifetime: Duration, now: Instant) -> bool {
-        let is_denied =
-            self.no_name_since.is_some_and(|since| now.saturating_duration_since(since) >= NO_NAME_HOLD);
-        !is_denied && now.saturating_duration_since(self.found_at) < lifetime
+        now < self.usable_until(lifetime)
+    }
+
+    /// Until when its addresses may be used, if nothing else comes to be known.
+    fn usable_until(&self, lifetime: Duration) -> Instant {
+        let until = self.found_at + lifetime;
+        self.no_name_since.map_or(until, |since| until.min(since + NO_NAME_HOLD))
+    }
+
+    /// Whether it is refreshed in the background, so that nobody has to wait for a newer one.
+    fn is_kept(&self) -> bool {
+        matches!(self.refresh, Refresh::At(_) | Refresh::InProgress)
     }
 }
 
@@ -320,8 +351,13 @@ mod tests {
         /// `fresh`, `stale`, `old` or `nothing`.
         fn ask_at(&mut self, seconds: u64) -> &'static str {
             let now = self.at(seconds);
+            let at_once = self.answers.table.ask("a", now);
             let known = self.answers.ask("a", now);
             check_invariants(&self.answers);
+            if let Some((addresses, is_stale)) = at_once {
+                // What fronts read by themselves is what the task would have said.
+                assert_eq!(known, Known::Addresses { addresses, is_stale });
+            }
             match known {
                 Known::Addresses { is_stale: false, .. } => "fresh",
                 Known::Addresses { is_stale: true, .. } => "stale",
@@ -355,6 +391,9 @@ mod tests {
             })
             .collect();
         assert_eq!(answers.due, due);
+        for (name, answer) in &answers.by_name {
+            assert_eq!(answers.table.has(name), answer.is_kept(), "{name}");
+        }
         assert!(answers.by_name.len() <= RESOLVER_ANSWERS_MAX);
     }
 
@@ -406,6 +445,25 @@ mod tests {
         let now = scene.at(67);
         assert!(scene.answers.give_up_waiting("a", now).is_some());
         assert_eq!(scene.ask_at(67), "stale", "who asks later does not wait again");
+    }
+
+    #[test]
+    fn a_name_that_fronts_read_by_themselves_is_asked_for() {
+        let mut scene = Scene::new(STALE_MAX_S);
+        for round in 0..100 {
+            let second = 5 * round + 5;
+            assert!(scene.answers.table.ask("a", scene.at(second - 1)).is_some(), "{round}");
+            assert!(scene.is_due_at(second), "{round}");
+            scene.found_at(second);
+        }
+        assert!(
+            !(501..=600).any(|second| scene.is_due_at(second) && scene.found_at(second)),
+            "it is asked for no more"
+        );
+        assert!(
+            scene.answers.table.ask("a", scene.at(600)).is_none(),
+            "so the next one waits for a new answer"
+        );
     }
 
     #[test]
