@@ -10,8 +10,22 @@ pub mod budgets;
 mod keyed_places;
 pub mod policy_counters;
 pub mod policy_guards;
+mod shard;
 pub mod shed;
 pub mod slots;
 pub mod sources;
 
 pub use shed::Shed;
+
+/// What `shard` is shared by; `tests/loom` gives it others.
+mod sync {
+    pub(super) use std::sync::atomic::{Ordering, fence};
+
+    pub(super) use crossbeam_queue::SegQueue;
+
+    #[expect(
+        clippy::disallowed_types,
+        reason = "a map that grows and shrinks cannot be shared without a lock; relays never wait for it"
+    )]
+    pub(super) type Lock<T> = std::sync::Mutex<T>;
+}

@@ -1,34 +1,15 @@
 //! How many places of each key are taken: exact across workers, and no larger than what is live.
 //!
 //! The keys are spread over shards, each a map under a lock of its own, which a front holds for one look-up. Who gives a
-//! place back never waits: it leaves the key in the shard's queue, and whoever has the lock next settles it. That may be a
+//! place back never waits: it leaves the key in the shard's queue, and whoever has the lock next settles it (`shard`). That may be a
 //! relay, and a relay on the same core as the front that it waited for would wait long.
-//!
-//! ```text
-//! take:       lock ── settle the queue ── count, or refuse ── unlock ── settle if something came meanwhile
-//! give back:  queue ── settle, if the lock is free
-//! ```
-//!
-//! Who queues and finds the lock taken leaves the rest to its holder, which looks into the queue after it unlocks.
 //!
 //! Not here: what a key stands for, and who gives back what was taken (`sources`, `slots`).
 
-use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
+use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hash};
-use std::sync::atomic::{Ordering, fence};
-use std::sync::{PoisonError, TryLockError};
 
-use crossbeam_queue::SegQueue;
-
-#[expect(
-    clippy::disallowed_types,
-    reason = "a map that grows and shrinks cannot be shared without a lock; relays never wait for it"
-)]
-type Lock<T> = std::sync::Mutex<T>;
-
-/// Rooms of an emptied map that are kept all the same.
-const ROOM_KEPT: usize = 64;
+use super::shard::Shard;
 
 /// What is taken of all keys.
 #[derive(Debug)]
@@ -38,19 +19,10 @@ pub(super) struct KeyedPlaces<K> {
     shards: Vec<Shard<K>>,
 }
 
-#[derive(Debug)]
-struct Shard<K> {
-    /// Keys with at least one place taken.
-    taken: Lock<HashMap<K, u32>>,
-    /// A key for each place that came back and is not settled yet.
-    returned: SegQueue<K>,
-}
-
 impl<K: Copy + Eq + Hash> KeyedPlaces<K> {
     /// Nothing is taken of any key, in so many shards.
     pub(super) fn new(shards: usize) -> Self {
-        let shard = || Shard { taken: Lock::default(), returned: SegQueue::new() };
-        Self { hasher: RandomState::new(), shards: (0..shards).map(|_| shard()).collect() }
+        Self { hasher: RandomState::new(), shards: (0..shards).map(|_| Shard::new()).collect() }
     }
 
     /// Takes a place of `key`, unless `limit` are taken. Never one more, whoever asks at the same time.
@@ -78,76 +50,11 @@ impl<K: Copy + Eq + Hash> KeyedPlaces<K> {
     }
 }
 
-impl<K: Copy + Eq + Hash> Shard<K> {
-    /// Whether there was a place.
-    fn take(&self, key: K, limit: u32) -> bool {
-        self.with_taken(|taken| match taken.entry(key) {
-            Entry::Occupied(count) if *count.get() >= limit => false,
-            Entry::Occupied(mut count) => {
-                *count.get_mut() += 1;
-                true
-            }
-            Entry::Vacant(entry) if limit > 0 => {
-                entry.insert(1);
-                true
-            }
-            Entry::Vacant(_) => false,
-        })
-    }
-
-    fn give_back(&self, key: K) {
-        self.returned.push(key);
-        self.settle();
-    }
-
-    /// Settles what came back, unless someone else has the lock and will.
-    fn settle(&self) {
-        loop {
-            // What this thread has done, a push or an unlock, stands before its look at the other's: of one who queues
-            // and one who unlocks at the same time, at least one sees both.
-            fence(Ordering::SeqCst);
-            if self.returned.is_empty() {
-                return;
-            }
-            match self.taken.try_lock() {
-                Ok(mut taken) => self.settle_into(&mut taken),
-                Err(TryLockError::Poisoned(poisoned)) => self.settle_into(&mut poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => return,
-            }
-        }
-    }
-
-    fn settle_into(&self, taken: &mut HashMap<K, u32>) {
-        while let Some(key) = self.returned.pop() {
-            if let Entry::Occupied(mut count) = taken.entry(key) {
-                *count.get_mut() -= 1;
-                if *count.get() == 0 {
-                    count.remove();
-                }
-            }
-        }
-        // After a crowd has left, its room goes too.
-        if taken.capacity() > ROOM_KEPT.max(8 * taken.len()) {
-            taken.shrink_to(ROOM_KEPT / 2 + 2 * taken.len());
-        }
-    }
-
-    /// Works on what is taken, under the lock, with all settled that came back before; then settles what came meanwhile.
-    fn with_taken<T>(&self, work: impl FnOnce(&mut HashMap<K, u32>) -> T) -> T {
-        let result = {
-            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-            self.settle_into(&mut taken);
-            work(&mut taken)
-        };
-        self.settle();
-        result
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
+    use super::super::shard::ROOM_KEPT;
     use super::*;
 
     #[test]
@@ -159,7 +66,7 @@ mod tests {
         (0..50_000).for_each(|key| places.give_back(key));
         assert_eq!(places.keys(), 0);
         for shard in &places.shards {
-            let room = shard.taken.lock().unwrap().capacity();
+            let room = shard.with_taken(|taken| taken.capacity());
             assert!(room <= ROOM_KEPT, "{room}");
         }
     }
@@ -172,9 +79,9 @@ mod tests {
         shard.with_taken(|taken| {
             // On this thread a wait for the lock would never end.
             places.give_back(7);
-            assert_eq!((taken.len(), shard.returned.len()), (1, 1));
+            assert_eq!((taken.len(), shard.is_settled()), (1, false));
         });
-        assert!(shard.returned.is_empty(), "its holder has settled it");
+        assert!(shard.is_settled(), "its holder has settled it");
         assert_eq!((places.keys(), places.taken(7)), (0, 0));
         assert!(places.take(7, 1));
     }
@@ -204,7 +111,7 @@ mod tests {
             }
         });
         // Nobody is left to settle anything: what is not settled by now never would be.
-        assert!(places.shards.iter().all(|shard| shard.returned.is_empty()));
+        assert!(places.shards.iter().all(Shard::is_settled));
         assert_eq!(places.keys(), 0);
         assert!((0..LIMIT).all(|_| places.take(0, LIMIT)));
         assert!(!places.take(0, LIMIT));

@@ -1,5 +1,5 @@
-//! Tries every order in which threads can take their steps (loom): pushers and a relay around the wake-up flag, and fronts that
-//! take places for openings of APIs that share them.
+//! Tries every order in which threads can take their steps (loom): pushers and a relay around the wake-up flag, fronts that
+//! take places for openings of APIs that share them, and fronts and relays that take and give back places of a key.
 //!
 //! Queue and event descriptor are loom's: a vector under a lock, and a counter whose reader waits. What is tried is the
 //! flag itself, and the counts themselves: the very files that the relay's mailbox and the places are built of.
@@ -15,6 +15,51 @@ mod atomic {
 #[allow(missing_docs, unreachable_pub)]
 mod count;
 
+/// What `shard` is shared by.
+mod sync {
+    pub use loom::sync::Mutex as Lock;
+    pub use loom::sync::atomic::{Ordering, fence};
+
+    use loom::sync::atomic::AtomicUsize;
+
+    /// A queue that says whether it is empty without a lock, as the real one does: only the fences around that look order it.
+    #[derive(Debug)]
+    pub struct SegQueue<T> {
+        items: Lock<Vec<T>>,
+        len: AtomicUsize,
+    }
+
+    impl<T> SegQueue<T> {
+        pub fn new() -> Self {
+            Self { items: Lock::new(Vec::new()), len: AtomicUsize::new(0) }
+        }
+
+        pub fn push(&self, item: T) {
+            let mut items = self.items.lock().unwrap();
+            items.push(item);
+            self.len.store(items.len(), Ordering::Relaxed);
+        }
+
+        pub fn pop(&self) -> Option<T> {
+            let mut items = self.items.lock().unwrap();
+            let item = items.pop();
+            self.len.store(items.len(), Ordering::Relaxed);
+            drop(items);
+            // Something may be pushed between this look and what the caller does with its outcome: a step for loom to go between.
+            self.len.load(Ordering::Relaxed);
+            item
+        }
+
+        pub fn is_empty(&self) -> bool {
+            self.len.load(Ordering::Relaxed) == 0
+        }
+    }
+}
+
+#[path = "../../../src/shared_counts/shard.rs"]
+#[allow(missing_docs, unreachable_pub, dead_code)]
+mod shard;
+
 #[path = "../../../src/relay/wake_flag.rs"]
 #[allow(missing_docs)]
 mod wake_flag;
@@ -22,6 +67,7 @@ mod wake_flag;
 use count::{Count, Lack, take_with_share};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
+use shard::Shard;
 use wake_flag::WakeFlag;
 
 #[derive(Default)]
@@ -203,5 +249,46 @@ fn a_borrower_that_leaves_nothing_is_noticed() {
         };
         assert_eq!(places.take(OTHER), Ok(()), "its share is its own");
         borrower.join().unwrap();
+    });
+}
+
+const KEY: u32 = 7;
+
+#[test]
+fn the_one_place_of_a_key_is_given_to_one_of_two_fronts_and_is_free_when_both_are_done() {
+    model_of_three(|| {
+        let shard = Arc::new(Shard::new());
+        let fronts: Vec<_> = (0..2)
+            .map(|_| {
+                let shard = Arc::clone(&shard);
+                thread::spawn(move || shard.take(KEY, 1))
+            })
+            .collect();
+        let taken =
+            fronts.into_iter().map(|front| front.join().unwrap()).filter(|is_taken| *is_taken).count();
+        assert_eq!(taken, 1);
+        shard.give_back(KEY);
+        assert!(shard.is_settled() && shard.take(KEY, 1));
+    });
+}
+
+#[test]
+fn what_relays_give_back_while_a_front_takes_is_settled_when_all_are_done() {
+    model_of_three(|| {
+        let shard = Arc::new(Shard::new());
+        assert!(shard.take(KEY, 2) && shard.take(KEY, 2));
+        let relays: Vec<_> = (0..2)
+            .map(|_| {
+                let shard = Arc::clone(&shard);
+                thread::spawn(move || shard.give_back(KEY))
+            })
+            .collect();
+        let is_taken = shard.take(KEY, 2);
+        for relay in relays {
+            relay.join().unwrap();
+        }
+        // Nobody is left who would settle it.
+        assert!(shard.is_settled(), "what came back is settled");
+        assert_eq!(shard.with_taken(|taken| taken.get(&KEY).copied().unwrap_or(0)), u32::from(is_taken));
     });
 }
