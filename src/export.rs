@@ -335,6 +335,16 @@ impl<'a> FieldReader<'a> {
         self.array(field).map(u64::from_le_bytes)
     }
 
+    /// A number of bytes or of other things, below 2^63: what is added to it while it lives does not overflow.
+    ///
+    /// # Errors
+    /// The export ends within it, or it is more.
+    pub fn count(&mut self, field: &'static str) -> Result<u64, ExportFault> {
+        let count = self.u64(field)?;
+        self.check(field, i64::try_from(count).is_ok())?;
+        Ok(count)
+    }
+
     /// An integer with a sign.
     ///
     /// # Errors

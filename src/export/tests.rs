@@ -1,6 +1,5 @@
 //! What the codec promises; and the golden files of exports, for whoever exports something.
 
-#[allow(dead_code, reason = "the first kinds to be exported use it")]
 pub(crate) mod golden;
 
 use proptest::prelude::*;
@@ -122,6 +121,7 @@ fn values_that_no_export_has_are_refused_with_their_field() {
     assert_eq!(fault_of(&[2, 0], |reader| reader.option("it", FieldReader::u8).map(|_| ())), impossible);
     assert_eq!(fault_of(&[1, 0, 0, 0, 0xff], |reader| reader.text("it", 9).map(|_| ())), impossible);
     assert_eq!(fault_of(&[3, 0, 0, 0, 1, 2, 3], |reader| reader.block("it", 2).map(|_| ())), impossible);
+    assert_eq!(fault_of(&[0xff; 8], |reader| reader.count("it").map(|_| ())), impossible);
     // A length that is allowed and that the bytes do not have is no reason to allocate anything.
     assert_eq!(
         fault_of(&[0xff; 5], |reader| reader.block("it", usize::MAX).map(|_| ())),
@@ -162,6 +162,12 @@ fn an_annotated_export_shows_each_field_and_is_read_back() {
     let bytes = example().finish().to_vec();
     let expected = ["one", "two"].map(|name| (name.to_owned(), bytes.clone()));
     assert_eq!(golden::exports_in(&text), expected);
+}
+
+#[test]
+fn a_layout_that_changes_without_a_new_version_is_told_with_what_to_do() {
+    let difference = golden::check_exports(KIND, &[("another layout", example())], false).unwrap_err();
+    assert!(difference.contains("Raise the version of session in `ExportKind::version`"), "{difference}");
 }
 
 proptest! {

@@ -20,9 +20,10 @@
 //!
 //! Each leg has an intake and an outlet (`leg`).
 //!
-//! Not here: how a session comes to its end (`ending`).
+//! Not here: how a session comes to its end (`ending`), and what of it moves to another process (`export`).
 
 mod ending;
+mod export;
 mod leg;
 
 use self::ending::{Linger, SessionEnd};

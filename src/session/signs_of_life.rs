@@ -10,6 +10,7 @@
 //! - one endpoint did neither, and bytes for it stood unacknowledged all that time, whatever the other one sends.
 
 use super::{Leg, Moment};
+use crate::export::{ExportFault, FieldReader, FieldWriter};
 use crate::limits::IDLE_LOOKS;
 
 /// What an endpoint has acknowledged of all that was sent to it.
@@ -92,6 +93,33 @@ impl SignsOfLife {
             self.look_at = next_look(timeout_ms, now);
         }
         self.idle_at(timeout_ms) <= now
+    }
+
+    /// Writes the signs, relative to `now`.
+    pub(super) fn export_fields(&self, writer: &mut FieldWriter, now: Moment) {
+        let Self { legs, look_at } = self;
+        for LegSigns { heard_at, has_to_acknowledge, stands_since } in legs {
+            heard_at.export(writer, "heard_at", now);
+            writer.bool("has_to_acknowledge", *has_to_acknowledge);
+            writer.option("stands_since", *stands_since, |writer, field, since| {
+                since.export(writer, field, now)
+            });
+        }
+        look_at.export(writer, "look_at", now);
+    }
+
+    /// Reads what [`SignsOfLife::export_fields`] wrote.
+    pub(super) fn import_fields(reader: &mut FieldReader<'_>, now: Moment) -> Result<Self, ExportFault> {
+        let mut leg = || {
+            Ok(LegSigns {
+                heard_at: Moment::import(reader, "heard_at", now)?,
+                has_to_acknowledge: reader.bool("has_to_acknowledge")?,
+                stands_since: reader
+                    .option("stands_since", |reader, field| Moment::import(reader, field, now))?,
+            })
+        };
+        let legs = [leg()?, leg()?];
+        Ok(Self { legs, look_at: Moment::import(reader, "look_at", now)? })
     }
 
     fn idle_at(&self, timeout_ms: u64) -> Moment {

@@ -194,6 +194,11 @@ impl Cause {
         }
     }
 
+    /// The cause with this name. The name is what is exported: a number would change with every cause that is added.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.name() == name)
+    }
+
     /// What the client is told if this stands before the 101.
     pub fn answer(self) -> Answer {
         match self {
@@ -367,5 +372,9 @@ mod tests {
     fn names_are_distinct() {
         let names: std::collections::HashSet<_> = Cause::ALL.iter().map(|cause| cause.name()).collect();
         assert_eq!(names.len(), Cause::ALL.len());
+        for cause in Cause::ALL {
+            assert_eq!(Cause::from_name(cause.name()), Some(cause));
+        }
+        assert_eq!(Cause::from_name("Closed"), None);
     }
 }

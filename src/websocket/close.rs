@@ -19,9 +19,23 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// Every code, in order.
+    pub const ALL: [Self; 5] = [
+        Self::GoingAway,
+        Self::ProtocolError,
+        Self::PolicyViolation,
+        Self::MessageTooBig,
+        Self::InternalError,
+    ];
+
     /// The code as it goes on the wire.
     pub fn number(self) -> u16 {
         self as u16
+    }
+
+    /// The code with this number, if ringgate sends it.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
     }
 }
 

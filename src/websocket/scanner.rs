@@ -12,6 +12,8 @@
 //!
 //! Not here: what happens after a Close or a fault (`session`), and UTF-8, which stays with the endpoints.
 
+mod export;
+
 use super::frame::{FrameFault, Header, Opcode, Parsed, Sender, parse_header};
 use super::reserved_bits::ReservedBits;
 use super::tally::{FrameKind, Tally};
@@ -82,7 +84,9 @@ pub struct PassedTooMuch {
     pub payload_left: u64,
 }
 
-/// The state of one direction. Invariant: `held_len > 0` implies `payload_left == 0`.
+/// The state of one direction.
+///
+/// Invariants: `held_len > 0` implies `payload_left == 0`; what is held is the start of a header, and no whole one.
 #[derive(Clone)]
 pub struct Scanner {
     sender: Sender,
@@ -134,6 +138,11 @@ impl Scanner {
         }
     }
 
+    /// Who makes the frames that it scans.
+    pub fn sender(&self) -> Sender {
+        self.sender
+    }
+
     /// Whether what was released so far ends with a whole frame.
     pub fn is_at_boundary(&self) -> bool {
         self.payload_left == 0
@@ -157,6 +166,11 @@ impl Scanner {
         Ok(())
     }
 
+    /// The start of a header that was cut; empty when none was.
+    fn held_bytes(&self) -> &[u8] {
+        &self.held[..usize::from(self.held_len)]
+    }
+
     /// The largest payload, in bytes, that a data frame declared since this was last asked; 0 if none began.
     pub fn take_largest(&mut self) -> u64 {
         core::mem::take(&mut self.largest_bytes)
@@ -176,6 +190,8 @@ impl Scanner {
                 None => return scan,
                 Some(header) => {
                     let header_end = usize::from(self.held_len);
+                    // The header is whole: from here on it is not held, whatever it is judged to be.
+                    self.held_len = 0;
                     if let Err(fault) = self.begin_frame(&header, rules) {
                         scan.stop = Some(Stop::Fault(fault));
                         return scan;
@@ -185,7 +201,6 @@ impl Scanner {
                     scan.forward_bytes = header_end - usize::from(earlier);
                     // A Close frame's code was read with its header: it is payload that has passed.
                     self.pass_payload((header_end - header.header_bytes) as u64);
-                    self.held_len = 0;
                     if self.payload_left == 0 && self.kind == FrameKind::Close {
                         scan.stop = Some(Stop::Closed(self.close_code));
                         return scan;

@@ -1,5 +1,7 @@
 //! Counts of frames and bytes by kind, under the names that Azure API Management's WebSocket logs use.
 
+use crate::export::{ExportFault, FieldReader, FieldWriter};
+
 /// The kinds that frames are counted by.
 ///
 /// The first five are the message kinds of APIM's WebSocket connection logs; a *fragment* is a data frame that does
@@ -78,6 +80,29 @@ impl Tally {
 
     pub(super) fn count_payload(&mut self, kind: FrameKind, bytes: u64) {
         self.payload_bytes[kind as usize] += bytes;
+    }
+
+    /// Writes all counts, kind by kind.
+    pub fn export_fields(&self, writer: &mut FieldWriter) {
+        let Self { frames, payload_bytes } = self;
+        for kind in FrameKind::ALL {
+            writer.section(kind.name());
+            writer.u64("frames", frames[kind as usize]);
+            writer.u64("payload_bytes", payload_bytes[kind as usize]);
+        }
+    }
+
+    /// Reads what [`Tally::export_fields`] wrote.
+    ///
+    /// # Errors
+    /// It is cut, or larger than a count can be.
+    pub fn import_fields(reader: &mut FieldReader<'_>) -> Result<Self, ExportFault> {
+        let mut tally = Self::default();
+        for kind in FrameKind::ALL {
+            tally.frames[kind as usize] = reader.count("frames")?;
+            tally.payload_bytes[kind as usize] = reader.count("payload_bytes")?;
+        }
+        Ok(tally)
     }
 
     /// Adds another tally to this one.

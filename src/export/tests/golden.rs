@@ -37,30 +37,40 @@ fn path(kind: ExportKind, version: u8) -> PathBuf {
 /// one that is there is never changed.
 #[track_caller]
 pub(crate) fn assert_exports(kind: ExportKind, examples: &[Example]) {
+    let may_write = std::env::var_os("UPDATE_GOLDEN").is_some();
+    if let Err(difference) = check_exports(kind, examples, may_write) {
+        panic!("{difference}");
+    }
+}
+
+/// Says how what is exported differs from the golden file, and what to do about it.
+pub(super) fn check_exports(kind: ExportKind, examples: &[Example], may_write: bool) -> Result<(), String> {
     let actual: String =
         examples.iter().map(|(name, writer)| format!("== {name}\n{}\n", writer.annotated())).collect();
     let path = path(kind, kind.version());
-    if !path.exists() && std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if may_write && !path.exists() {
         fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("the folder can be made");
         fs::write(&path, &actual).expect("the golden file can be written");
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-    let (expected, actual) = (lines(&expected), lines(&actual));
-    let first = (0..expected.len().max(actual.len())).find(|line| expected.get(*line) != actual.get(*line));
-    let Some(line) = first else { return };
-    panic!(
+    let (expected, actual): (Vec<_>, Vec<_>) = (expected.lines().collect(), actual.lines().collect());
+    let lines = 0..expected.len().max(actual.len());
+    let Some(line) = lines.into_iter().find(|line| expected.get(*line) != actual.get(*line)) else {
+        return Ok(());
+    };
+    Err(format!(
         "{}:{}\n  expected {:?}\n    actual {:?}\n\
-         An exported {kind} of version {} has another layout than before, so a process of the version before could not hand its \
-         sessions over.\nRaise the version of {kind} in `ExportKind::version`, keep reading the older one, and run the test with \
-         UPDATE_GOLDEN=1: it writes the file of the new version. (Where no release has written this version, remove the file instead \
-         and run the test with UPDATE_GOLDEN=1. If only the examples of the test have changed, do the same.)",
+         The layout of an exported {kind} differs from that of version {}, so older and newer processes could not read each other's.\n\
+         Raise the version of {kind} in `ExportKind::version`, keep reading the older one, and run this test with UPDATE_GOLDEN=1: it \
+         writes the file of the new version.\n\
+         Where no release has written this version yet, or only the test's examples have changed, remove the file instead, and run this \
+         test with UPDATE_GOLDEN=1.",
         path.display(),
         line + 1,
         expected.get(line),
         actual.get(line),
         kind.version(),
-    );
+    ))
 }
 
 /// The exports in the golden files of all versions of `kind` that can be read, each with its name: what older processes write.

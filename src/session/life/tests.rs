@@ -7,5 +7,6 @@ mod farewells;
 mod half_closed;
 mod invariants;
 mod lost;
+mod moves;
 mod random;
 mod records;

@@ -70,6 +70,9 @@ pub fn check(input: &[u8]) {
             125 if !is_gone => {
                 driver.record_fault(leg);
             }
+            126 => {
+                driver.moved();
+            }
             _ => {}
         }
     }

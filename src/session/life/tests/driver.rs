@@ -148,8 +148,15 @@ impl End {
 pub(super) struct Driver {
     pub(super) session: Session,
     pub(super) ends: [End; 2],
+    /// Milliseconds since the session began.
     pub(super) now: u64,
     pub(super) ended: Option<Termination>,
+    /// All effects so far, each with what `now` was; deadlines count from `now`.
+    pub(super) effects_made: Vec<(u64, Effect)>,
+    /// How often the session has moved.
+    pub(super) moves: usize,
+    /// What `now` was when the clock of the session's process began.
+    clock_began_at: u64,
     is_opaque: bool,
     /// What a relay's timer wheel holds.
     deadline: Moment,
@@ -171,6 +178,9 @@ impl Driver {
             ends: Default::default(),
             now: 0,
             ended: None,
+            effects_made: Vec::new(),
+            moves: 0,
+            clock_began_at: 0,
             is_opaque: limits.frames.is_none(),
             effects: Effects::new(),
         }
@@ -316,20 +326,45 @@ impl Driver {
         self
     }
 
+    /// The session goes on in another process, whose clock has just begun. One that is over stays.
+    pub(super) fn moved(&mut self) -> &mut Self {
+        let Some(exported) = self.session.export(self.moment()) else {
+            assert!(self.ended.is_some(), "a session that is not over can move");
+            return self;
+        };
+        self.moves += 1;
+        self.clock_began_at = self.now;
+        self.session = Session::import(&exported, self.moment()).expect("what was exported is imported");
+        self.deadline = self.session.next_deadline();
+        let again = self.session.export(self.moment());
+        assert_eq!(again.as_deref(), Some(&*exported), "nothing is lost on the way");
+        self.check();
+        self
+    }
+
     #[track_caller]
     pub(super) fn assert_ended(&self, cause: Cause, by: Option<Leg>) {
         let ended = self.ended.expect("the session has ended");
         assert_eq!((ended.cause, ended.by), (cause, by));
     }
 
-    fn moment(&self) -> Moment {
-        Moment::from_millis(self.now)
+    pub(super) fn moment(&self) -> Moment {
+        Moment::from_millis(self.now - self.clock_began_at)
+    }
+
+    fn note(&mut self, effect: &Effect) {
+        let effect = match effect {
+            Effect::Deadline(at) => Effect::Deadline(Moment::from_millis(at.millis_since(self.moment()))),
+            other => other.clone(),
+        };
+        self.effects_made.push((self.now, effect));
     }
 
     fn carry_out(&mut self, bytes: &[u8]) {
         let mut forwards = 0;
         for effect in std::mem::take(&mut self.effects) {
             assert_eq!(self.ended, None, "nothing follows Ended, but {effect:?} did");
+            self.note(&effect);
             match effect {
                 Effect::Forward { to, held, range } => {
                     forwards += 1;

@@ -7,7 +7,7 @@ use crate::session::{Cause, Leg};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// The leg's next bytes arrive, at most so many.
     Bytes(Leg, usize),
     Sent(Leg, u64),
@@ -25,7 +25,7 @@ fn any_leg() -> impl Strategy<Value = Leg> {
     prop::sample::select(Leg::BOTH.to_vec())
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+pub(super) fn any_step() -> impl Strategy<Value = Step> {
     let any_portion = || prop_oneof![4 => 1usize..30, 2 => 30usize..500, 1 => Just(400_000)];
     prop_oneof![
         40 => (any_leg(), any_portion()).prop_map(|(leg, portion)| Step::Bytes(leg, portion)),
@@ -44,7 +44,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 /// What one leg sends: mostly correct frames, then perhaps a Close, then perhaps noise.
-fn any_stream(from: Leg) -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn any_stream(from: Leg) -> impl Strategy<Value = Vec<u8>> {
     let data = prop_oneof![
         6 => (prop::sample::select(vec![0x81u8, 0x82, 0x89, 0x8a]), 0usize..40),
         2 => (Just(0x82u8), 120usize..400),
@@ -78,10 +78,24 @@ fn any_stream(from: Leg) -> impl Strategy<Value = Vec<u8>> {
 
 /// Plays the steps as sockets would: nothing comes from a leg after its FIN, and nothing but a reset is left of it.
 fn play(limits: SessionLimits, is_wrapped: [bool; 2], streams: [&[u8]; 2], steps: &[Step]) -> Driver {
+    play_and_move(limits, is_wrapped, streams, steps, |_| false)
+}
+
+/// As [`play`], and the session moves to another process before each step for whose index `moves` is true.
+pub(super) fn play_and_move(
+    limits: SessionLimits,
+    is_wrapped: [bool; 2],
+    streams: [&[u8]; 2],
+    steps: &[Step],
+    moves: impl Fn(usize) -> bool,
+) -> Driver {
     let mut driver = Driver::on(limits, is_wrapped);
     let mut left = streams;
     let mut is_reset = [false; 2];
-    for step in steps {
+    for (index, step) in steps.iter().enumerate() {
+        if moves(index) {
+            driver.moved();
+        }
         match *step {
             Step::Bytes(leg, most) if !driver.end(leg).is_gone => {
                 let (bytes, behind) = left[leg as usize].split_at(most.min(left[leg as usize].len()));
