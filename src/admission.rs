@@ -6,6 +6,7 @@
 mod count;
 pub mod pending;
 pub mod permit;
+pub mod permit_token;
 pub mod places;
 pub mod registry;
 pub mod source;

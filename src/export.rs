@@ -45,7 +45,7 @@ use zeroize::Zeroizing;
 pub enum ExportKind {
     /// `session::Session`.
     Session = 1,
-    /// `admission::permit::PermitToken`.
+    /// `admission::permit_token::PermitToken`.
     Permit = 2,
     /// `tls::record::LegRecords`.
     RecordLayer = 3,

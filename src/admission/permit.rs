@@ -1,8 +1,8 @@
 //! What an opening or a session holds of all that is bounded.
 
 use super::places::{Holder, HolderKind, Place};
-use super::source::{SourceNetwork, SourcePlace};
-use crate::policy::slot::{Slot, SlotKey};
+use super::source::SourcePlace;
+use crate::policy::slot::Slot;
 
 /// Proof of admission; dropping it gives all its places back. A session holds its until both descriptors are closed.
 ///
@@ -11,7 +11,7 @@ use crate::policy::slot::{Slot, SlotKey};
 #[must_use = "dropping a permit gives its places back"]
 pub struct Permit {
     // They go back in this order: when the instance's place is free, the others are too.
-    further: Option<Box<Further>>,
+    rare: Option<Box<RareHoldings>>,
     /// One for each kind of holder.
     held: [Option<Place>; HolderKind::ALL.len()],
     _instance: Place,
@@ -19,34 +19,23 @@ pub struct Permit {
 
 /// What few sessions hold.
 #[derive(Debug, Default)]
-struct Further {
+struct RareHoldings {
     source: Option<SourcePlace>,
     slots: Vec<Slot>,
-}
-
-/// A permit as plain data, for a session that moves to another process: what it counts against besides the instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PermitToken {
-    /// Its API, its product and its subscription, as far as it has them.
-    pub holders: Vec<Holder>,
-    /// The network that its client came from, if it was counted.
-    pub source: Option<SourceNetwork>,
-    /// What its slots are counted under.
-    pub slots: Vec<SlotKey>,
 }
 
 impl From<Place> for Permit {
     /// A permit of the instance's place alone.
     fn from(instance: Place) -> Self {
-        Self { further: None, held: [const { None }; HolderKind::ALL.len()], _instance: instance }
+        Self { rare: None, held: [const { None }; HolderKind::ALL.len()], _instance: instance }
     }
 }
 
 impl Permit {
     /// The same, and a place of a source network, if there is one.
     pub fn with_source(mut self, place: Option<SourcePlace>) -> Self {
-        if place.is_some() || self.further.is_some() {
-            self.further.get_or_insert_default().source = place;
+        if place.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().source = place;
         }
         self
     }
@@ -54,7 +43,7 @@ impl Permit {
     /// Holds these slots too.
     pub fn hold(&mut self, slots: Vec<Slot>) {
         if !slots.is_empty() {
-            self.further.get_or_insert_default().slots.extend(slots);
+            self.rare.get_or_insert_default().slots.extend(slots);
         }
     }
 
@@ -80,13 +69,14 @@ impl Permit {
         self.held.iter().flatten().filter_map(|place| place.places().holder())
     }
 
-    /// Gives the places back here, to be adopted elsewhere.
-    pub fn into_token(self) -> PermitToken {
-        PermitToken {
-            holders: self.holders().cloned().collect(),
-            source: self.further.as_ref().and_then(|further| Some(further.source.as_ref()?.network())),
-            slots: self.further.iter().flat_map(|further| &further.slots).map(Slot::key).collect(),
-        }
+    /// The place of its client's network, if that was counted.
+    pub(super) fn source(&self) -> Option<&SourcePlace> {
+        self.rare.as_ref()?.source.as_ref()
+    }
+
+    /// The slots that it holds.
+    pub(super) fn slots(&self) -> &[Slot] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.slots)
     }
 }
 
@@ -99,8 +89,9 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::admission::permit_token::PermitToken;
     use crate::admission::places::Places;
-    use crate::admission::source::{SourceLedger, SourcePrefixes};
+    use crate::admission::source::{SourceLedger, SourceNetwork, SourcePrefixes};
     use crate::catalog::Name;
 
     #[derive(Debug, Default)]
@@ -173,15 +164,21 @@ mod tests {
             .with_place(api.take_place().unwrap())
             .with_place(product.take_place().unwrap())
             .with_place(subscription.take_place().unwrap());
-        let token = permit.into_token();
+        let token = permit.token();
+        let [api_name, product_name, subscription_name] = HolderKind::ALL.map(|kind| Some(holder(kind).name));
+        let expected = PermitToken {
+            api: api_name,
+            product: product_name,
+            subscription: subscription_name,
+            source: Some(network()),
+            slots: Vec::new(),
+        };
         assert_eq!(
-            token,
-            PermitToken {
-                holders: HolderKind::ALL.map(holder).to_vec(),
-                source: Some(network()),
-                slots: Vec::new()
-            }
+            (&token, token.holders().collect::<Vec<_>>()),
+            (&expected, HolderKind::ALL.map(holder).to_vec())
         );
+        assert_eq!((instance.taken(), api.taken()), (1, 1), "a token alone gives nothing back");
+        drop(permit);
         assert_eq!((instance.taken(), api.taken(), ledger.0.load(Ordering::Relaxed)), (0, 0, 1));
 
         let _others = (instance.take().unwrap(), api.take().unwrap());

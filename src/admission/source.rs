@@ -12,6 +12,18 @@ use crate::catalog::network::leading_bits;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SourceNetwork(IpAddr);
 
+impl SourceNetwork {
+    /// Its first address.
+    pub fn address(self) -> IpAddr {
+        self.0
+    }
+
+    /// The network whose first address this is. `None`: it is an IPv4 address that is written as an IPv6 one.
+    pub fn from_address(address: IpAddr) -> Option<Self> {
+        (address.to_canonical() == address).then_some(Self(address))
+    }
+}
+
 /// How many leading bits of an address make its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcePrefixes {

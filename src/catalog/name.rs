@@ -10,7 +10,7 @@ use core::fmt;
 ///
 /// Azure API Management ends at 256. A name is a file's name, of which Linux takes 255 bytes, and a file that is being
 /// written has some more around it.
-const NAME_CHARS_MAX: usize = 240;
+pub const NAME_CHARS_MAX: usize = 240;
 
 /// 1 to 240 ASCII letters, digits, `-`, `_` and `.`; a letter or a digit comes first. Case counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -119,6 +119,16 @@ impl KeyHash {
         Ok(Self(hash))
     }
 
+    /// Its bytes.
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
+    /// The hash with these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Eight of its bytes, not those that [`HashOfKeys`] looks at.
     pub fn second_word(&self) -> u64 {
         let [_, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, ..] = self.0;

@@ -17,6 +17,16 @@ impl SlotKey {
     pub fn of(key: &str, hasher: &KeyHasher) -> Self {
         Self(hasher.hash(key.as_bytes()))
     }
+
+    /// The hash itself, for a session that moves to another process.
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// What [`SlotKey::to_bytes`] gave.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(KeyHash::from_bytes(bytes))
+    }
 }
 
 /// Who counts slots.

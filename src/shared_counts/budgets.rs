@@ -7,7 +7,8 @@ use super::shed::Shed;
 use super::slots::SharedSlots;
 use super::sources::{SourceIsFull, Sources};
 use crate::admission::pending::{Lack, PendingPlaces};
-use crate::admission::permit::{Permit, PermitToken};
+use crate::admission::permit::Permit;
+use crate::admission::permit_token::PermitToken;
 use crate::admission::places::{HolderKind, Place, Places};
 use crate::admission::registry::PublishedPlaces;
 use crate::admission::source::{SourcePlace, SourcePrefixes};
@@ -276,6 +277,7 @@ fn no_place(places: &Places) -> Shed {
 mod tests {
     use super::*;
     use crate::admission::places::Holder;
+    use crate::admission::registry::Registry;
     use crate::catalog::Name;
     use crate::policy::slot::Slots as _;
     use std::net::Ipv4Addr;
@@ -338,9 +340,10 @@ mod tests {
             with_places(budgets.take_session(THERE).unwrap(), [&api]).unwrap_err().cause,
             Cause::ApiFull
         );
-        let token = session.into_token();
+        let token = PermitToken::import(&session.token().export()).unwrap();
+        drop(session);
         assert_eq!((budgets.sessions().taken(), api.taken(), budgets.slots().keys()), (0, 0, 0));
-        assert_eq!(token.holders.first(), api.holder());
+        assert_eq!(token.holders().next().as_ref(), api.holder());
 
         let adopted = [budgets.adopt(&token, [&api]), budgets.adopt(&token, [&api])];
         assert_eq!((budgets.sessions().taken(), api.taken()), (2, 2));
@@ -348,6 +351,34 @@ mod tests {
         drop(adopted);
         assert_eq!((budgets.sessions().taken(), api.taken(), budgets.slots().keys()), (0, 0, 0));
         assert!(budgets.take_session(HERE).is_ok());
+    }
+
+    #[test]
+    fn a_session_that_comes_from_another_process_has_all_its_places_in_this_one_beyond_every_limit() {
+        let (here, there) =
+            (Budgets::new(&limits(Some(1), None), 1, 1), Budgets::new(&limits(Some(1), None), 1, 1));
+        let holders = HolderKind::ALL.map(|kind| places_of(kind, 1));
+        let mut session = with_places(here.take_session(HERE).unwrap(), &holders).unwrap();
+        session.hold(here.slots().take_slot("ann", 1, &[]).unwrap().into_iter().collect());
+        let exported = session.token().export();
+
+        // The other process is full, and its catalogue has nothing of what the session is of.
+        let _full = there.take_session(HERE).unwrap();
+        let mut registry = Registry::default();
+        let token = PermitToken::import(&exported).unwrap();
+        let places: Vec<_> = token.holders().map(|holder| registry.places_of(&holder)).collect();
+        let adopted = there.adopt(&token, &places);
+        assert_eq!((there.sessions().taken(), there.source_networks(), there.slots().keys()), (2, 1, 1));
+        assert_eq!(HolderKind::ALL.map(|kind| registry.taken(kind)), [1; 3]);
+        assert_eq!(adopted.token(), token, "it can move on");
+        drop(adopted);
+        assert_eq!((there.sessions().taken(), there.slots().keys()), (1, 0));
+        assert_eq!(HolderKind::ALL.map(|kind| registry.taken(kind)), [0; 3]);
+
+        // What it held in the process that it came from goes back there, and only then.
+        assert_eq!((here.sessions().taken(), holders[0].taken(), here.slots().keys()), (1, 1, 1));
+        drop(session);
+        assert_eq!((here.sessions().taken(), holders[0].taken(), here.slots().keys()), (0, 0, 0));
     }
 
     /// As many openings of clients at these addresses as get in, each address as often as it can.

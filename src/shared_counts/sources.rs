@@ -49,9 +49,13 @@ impl Sources {
         self.places.take(network, limit).then(|| self.place(network))
     }
 
-    /// Takes a place for a session that is already there, even beyond the limit; `None` if places are not counted.
+    /// Takes a place for a session that comes from another process, even beyond the limit; `None` if places are not counted.
+    ///
+    /// That process may have told networks apart by longer prefixes: here it counts in the network that it is in here. With shorter ones
+    /// it counts in the one of the first address.
     pub fn adopt(self: &Arc<Self>, network: SourceNetwork) -> Option<SourcePlace> {
         self.limit?;
+        let network = self.prefixes.network_of(network.address());
         self.places.take(network, u32::MAX);
         Some(self.place(network))
     }
@@ -117,5 +121,15 @@ mod tests {
         assert!(sources.take(address(0)).is_err(), "the adopted session has the place");
         drop(adopted);
         assert!(sources.take(address(0)).is_ok());
+    }
+
+    #[test]
+    fn an_adopted_session_counts_in_the_network_that_its_client_is_in_here() {
+        let sources = Sources::new(Some(1), SourcePrefixes { ipv4: 24, ipv6: 64 });
+        let adopted = sources.adopt(PREFIXES.network_of(address(7)));
+        assert!(sources.take(address(200)).is_err());
+        drop(adopted);
+        assert!(sources.take(address(200)).is_ok());
+        assert_eq!(sources.networks(), 0);
     }
 }
