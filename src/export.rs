@@ -375,16 +375,6 @@ impl<'a> FieldReader<'a> {
         Ok(*value)
     }
 
-    /// So many bytes, where they lie.
-    ///
-    /// # Errors
-    /// The export ends within them.
-    pub fn slice(&mut self, field: &'static str, bytes: usize) -> Result<&'a [u8], ExportFault> {
-        let (value, rest) = self.rest.split_at_checked(bytes).ok_or_else(|| self.truncated(field))?;
-        self.rest = rest;
-        Ok(value)
-    }
-
     /// Bytes whose length is not fixed, where they lie.
     ///
     /// # Errors
@@ -392,7 +382,9 @@ impl<'a> FieldReader<'a> {
     pub fn block(&mut self, field: &'static str, bytes_max: usize) -> Result<&'a [u8], ExportFault> {
         let bytes = self.u32(field)? as usize;
         self.check(field, bytes <= bytes_max)?;
-        self.slice(field, bytes)
+        let (value, rest) = self.rest.split_at_checked(bytes).ok_or_else(|| self.truncated(field))?;
+        self.rest = rest;
+        Ok(value)
     }
 
     /// A text of at most `bytes_max`.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`suite`] | versions and AEADs, their sizes and limits |
 //! | [`key_schedule`] | traffic keys and the next traffic secret from one secret (RFC 8446 §7.2, §7.3) |
-//! | [`direction`] | one direction as plain data: exported, imported, overwritten when dropped |
+//! | [`direction`], `export` | one direction as plain data, overwritten when dropped; a leg that moves to another process |
 //! | [`header`], [`fault`], [`alert`] | a record's header; what a peer can do wrong, and the alert that answers it |
 //! | [`opener`], [`sealer`] | one record: received and opened, made and sealed |
 //! | [`messages`] | handshake messages after the handshake, found across records and mostly read over |
@@ -28,6 +28,7 @@
 
 pub mod alert;
 pub mod direction;
+mod export;
 pub mod fault;
 pub mod header;
 pub mod held;

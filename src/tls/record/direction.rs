@@ -1,6 +1,6 @@
 //! One direction of a TLS connection as plain data.
 //!
-//! It is everything that records need, 130 bytes or so: it can be exported, carried to another process and imported there.
+//! It is everything that records need, 130 bytes or so: it moves to another process as fields of an export.
 //! The AEAD's context is made of it and can be dropped at any time.
 //!
 //! The property to trust: keys are in no debug output, and are overwritten when this is dropped.
@@ -10,13 +10,11 @@
 use core::fmt;
 
 use aws_lc_rs::aead::{LessSafeKey, Nonce, UnboundKey};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::key_schedule::{next_secret, traffic_keys};
 use super::suite::{KEY_BYTES_MAX, NONCE_BYTES, SECRET_BYTES_MAX, Suite, Version, blocks_of};
-
-/// First byte of an export: raised when what follows changes.
-const EXPORT_VERSION: u8 = 1;
+use crate::export::{ExportFault, FieldReader, FieldWriter};
 
 /// Keys, IV, sequence number and traffic secret of one direction.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -36,23 +34,6 @@ pub struct DirectionState {
     /// What this key has protected, as `blocks_of` counts it.
     #[zeroize(skip)]
     pub(super) blocks: u64,
-}
-
-/// Why bytes are not an exported direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ImportFault {
-    /// Its first byte is none that this version writes.
-    #[error("exported by another version")]
-    UnknownVersion,
-    /// Its suite is not known.
-    #[error("exported with an unknown suite")]
-    UnknownSuite,
-    /// It is too short or too long for its suite.
-    #[error("exported with another length")]
-    WrongLength,
-    /// Its parts contradict each other.
-    #[error("exported by no version")]
-    Impossible,
 }
 
 impl DirectionState {
@@ -171,47 +152,28 @@ impl DirectionState {
         }
     }
 
-    /// Everything in a row of bytes, secrets included. They are overwritten when the value is dropped.
-    pub fn export(&self) -> Zeroizing<Vec<u8>> {
-        let (key, secret) = (self.suite.aead.key_bytes(), self.suite.secret_bytes());
-        // Whole at once: a vector that grows leaves copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(18 + key + NONCE_BYTES + secret));
-        bytes.extend_from_slice(&[EXPORT_VERSION, self.suite.to_byte()]);
-        bytes.extend_from_slice(&self.sequence.to_be_bytes());
-        bytes.extend_from_slice(&self.blocks.to_be_bytes());
-        bytes.extend_from_slice(&self.key[..key]);
-        bytes.extend_from_slice(&self.iv);
-        bytes.extend_from_slice(&self.secret[..secret]);
-        bytes
+    /// Writes everything but the suite, secrets included.
+    pub(super) fn export_fields(&self, writer: &mut FieldWriter) {
+        let Self { suite, key, iv, secret, sequence, blocks } = self;
+        writer.u64("sequence", *sequence);
+        writer.u64("blocks", *blocks);
+        writer.block("key", &key[..suite.aead.key_bytes()]);
+        writer.array("iv", *iv);
+        writer.block("secret", &secret[..suite.secret_bytes()]);
     }
 
-    /// What [`Self::export`] gave.
-    ///
-    /// # Errors
-    /// The bytes are nothing that this version exports.
-    pub fn import(bytes: &[u8]) -> Result<Self, ImportFault> {
-        let (&[version, suite], rest) = bytes.split_first_chunk().ok_or(ImportFault::WrongLength)?;
-        if version != EXPORT_VERSION {
-            return Err(ImportFault::UnknownVersion);
-        }
-        let suite = Suite::from_byte(suite).ok_or(ImportFault::UnknownSuite)?;
-        let (sequence, rest) = rest.split_first_chunk().ok_or(ImportFault::WrongLength)?;
-        let (blocks, rest) = rest.split_first_chunk().ok_or(ImportFault::WrongLength)?;
-        let (key, secret) = (suite.aead.key_bytes(), suite.secret_bytes());
-        if rest.len() != key + NONCE_BYTES + secret {
-            return Err(ImportFault::WrongLength);
-        }
-        let mut state = Self {
-            suite,
-            key: [0; KEY_BYTES_MAX],
-            iv: [0; NONCE_BYTES],
-            secret: [0; SECRET_BYTES_MAX],
-            sequence: u64::from_be_bytes(*sequence),
-            blocks: u64::from_be_bytes(*blocks),
-        };
-        state.key[..key].copy_from_slice(&rest[..key]);
-        state.iv.copy_from_slice(&rest[key..key + NONCE_BYTES]);
-        state.secret[..secret].copy_from_slice(&rest[key + NONCE_BYTES..]);
+    /// Reads what [`Self::export_fields`] wrote of a direction of `suite`.
+    pub(super) fn import_fields(reader: &mut FieldReader<'_>, suite: Suite) -> Result<Self, ExportFault> {
+        let (sequence, blocks) = (reader.u64("sequence")?, reader.u64("blocks")?);
+        let key = reader.block("key", KEY_BYTES_MAX)?;
+        reader.check("key", key.len() == suite.aead.key_bytes())?;
+        let iv = reader.array("iv")?;
+        let secret = reader.block("secret", SECRET_BYTES_MAX)?;
+        reader.check("secret", secret.len() == suite.secret_bytes())?;
+        let mut state =
+            Self { suite, key: [0; KEY_BYTES_MAX], iv, secret: [0; SECRET_BYTES_MAX], sequence, blocks };
+        state.key[..key.len()].copy_from_slice(key);
+        state.secret[..secret.len()].copy_from_slice(secret);
         Ok(state)
     }
 }

@@ -6,6 +6,7 @@
 use super::fault::RecordFault;
 use super::header::{Parsed, parse_header};
 use super::suite::{HEADER_BYTES, Suite};
+use crate::export::{ExportFault, FieldReader, FieldWriter};
 
 /// The start of a record whose rest has not come.
 #[derive(Debug)]
@@ -57,6 +58,25 @@ impl HeldRecord {
     /// Bytes of heap that it takes.
     pub fn heap_bytes(&self) -> usize {
         self.bytes.capacity()
+    }
+
+    /// Writes the record as far as it came.
+    pub fn export_fields(&self, writer: &mut FieldWriter) {
+        // The suite is that of its leg, and how long it will be stands in its header.
+        let Self { suite: _, bytes, wanted: _ } = self;
+        writer.block("held_record", bytes);
+    }
+
+    /// Reads what [`Self::export_fields`] wrote of a leg of `suite`.
+    ///
+    /// # Errors
+    /// It is cut, or not the start of one record.
+    pub fn import_fields(reader: &mut FieldReader<'_>, suite: Suite) -> Result<Self, ExportFault> {
+        let bytes = reader.block("held_record", HEADER_BYTES + suite.protected_bytes_max())?;
+        let mut held = Self::new(suite);
+        let is_start = held.fill(bytes) == Ok(bytes.len()) && !held.is_whole() && !bytes.is_empty();
+        reader.check("held_record", is_start)?;
+        Ok(held)
     }
 
     fn take(&mut self, received: &[u8]) -> usize {

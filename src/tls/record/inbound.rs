@@ -16,7 +16,9 @@ use super::fault::RecordFault;
 use super::header::{Parsed, parse_header};
 use super::messages::{Message, Messages};
 use super::opener::Opener;
+use super::suite::Suite;
 use super::{ContentType, Role, Version};
+use crate::export::{ExportFault, FieldReader, FieldWriter};
 
 /// Most records in a row without application data: empty ones, KeyUpdates, tickets, warnings. One more ends the connection.
 ///
@@ -46,9 +48,9 @@ pub enum Step {
     Alert(u8),
 }
 
-/// What received records ask of the other direction.
+/// What received records ask the sending direction to answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct OwedAnswers {
     /// The peer changed its keys, and wants ringgate's to change.
     pub key_update: bool,
     /// The peer wants another handshake (TLS 1.2), and is to be told that there is none.
@@ -129,7 +131,7 @@ impl Inbound {
         &mut self,
         received: &mut [u8],
         at: &mut usize,
-        asked: &mut Asked,
+        asked: &mut OwedAnswers,
     ) -> Result<Step, RecordFault> {
         match self.phase {
             Phase::Open => {}
@@ -144,7 +146,12 @@ impl Inbound {
         step
     }
 
-    fn read(&mut self, received: &mut [u8], at: &mut usize, asked: &mut Asked) -> Result<Step, RecordFault> {
+    fn read(
+        &mut self,
+        received: &mut [u8],
+        at: &mut usize,
+        asked: &mut OwedAnswers,
+    ) -> Result<Step, RecordFault> {
         while *at < received.len() {
             let rest = &mut received[*at..];
             let Parsed::Record(record_bytes) = parse_header(rest, self.state().suite())? else {
@@ -204,7 +211,7 @@ impl Inbound {
         &mut self,
         start: usize,
         content: &[u8],
-        asked: &mut Asked,
+        asked: &mut OwedAnswers,
     ) -> Result<Option<Step>, RecordFault> {
         if content.is_empty() {
             return Err(RecordFault::EmptyRecord);
@@ -228,29 +235,41 @@ impl Inbound {
         Ok(step)
     }
 
-    /// What an export of this direction has beyond its state; `None` for one that is over.
-    pub(super) fn export_rest(&self) -> Option<[u8; 15]> {
-        if self.phase != Phase::Open {
-            return None;
-        }
-        let mut bytes = [0; 15];
-        bytes[..9].copy_from_slice(&self.messages.to_bytes());
-        bytes[9] = self.without_content;
-        bytes[10..14].copy_from_slice(&self.tickets.to_be_bytes());
-        bytes[14] = u8::from(self.is_update_asked);
-        Some(bytes)
+    /// Writes everything but the role and the suite; says whether there is something to write: nothing more is read from a leg that
+    /// broke, or that an alert has ended.
+    pub(super) fn export_fields(&self, writer: &mut FieldWriter) -> bool {
+        let Self { opener, role: _, phase, messages, without_content, tickets, is_update_asked } = self;
+        let is_closed = match phase {
+            Phase::Open => false,
+            Phase::Closed => true,
+            Phase::Alerted(_) | Phase::Broken(_) => return false,
+        };
+        opener.state().export_fields(writer);
+        writer.bool("is_closed", is_closed);
+        messages.export_fields(writer);
+        writer.u8("without_content", *without_content);
+        writer.u32("tickets", *tickets);
+        writer.bool("is_update_asked", *is_update_asked);
+        true
     }
 
-    /// What was exported. `None`: it cannot have been.
-    pub(super) fn import(state: DirectionState, role: Role, rest: [u8; 15]) -> Option<Self> {
-        let (messages, rest) = rest.split_first_chunk()?;
-        let &[without_content, a, b, c, d, is_update_asked] = rest else { return None };
-        Some(Self {
-            messages: Messages::from_bytes(*messages)?,
-            without_content: without_content.min(RECORDS_WITHOUT_CONTENT_MAX),
-            tickets: u32::from_be_bytes([a, b, c, d]),
-            is_update_asked: is_update_asked != 0,
-            ..Self::new(state, role)
-        })
+    /// Reads what [`Self::export_fields`] wrote of a leg of `suite`.
+    pub(super) fn import_fields(
+        reader: &mut FieldReader<'_>,
+        role: Role,
+        suite: Suite,
+    ) -> Result<Self, ExportFault> {
+        let inbound = Self {
+            opener: Opener::new(DirectionState::import_fields(reader, suite)?),
+            role,
+            phase: if reader.bool("is_closed")? { Phase::Closed } else { Phase::Open },
+            messages: Messages::import_fields(reader)?,
+            without_content: reader.u8("without_content")?,
+            tickets: reader.u32("tickets")?,
+            is_update_asked: reader.bool("is_update_asked")?,
+        };
+        reader.check("without_content", inbound.without_content <= RECORDS_WITHOUT_CONTENT_MAX)?;
+        reader.check("is_update_asked", !inbound.is_update_asked || suite.version == Version::Tls13)?;
+        Ok(inbound)
     }
 }

@@ -2,22 +2,14 @@
 //!
 //! Not here: what another implementation would do (`record`).
 
-use zeroize::Zeroizing;
-
 use super::alert::Alert;
-use super::direction::{DirectionState, ImportFault};
+use super::direction::DirectionState;
 use super::fault::RecordFault;
-use super::inbound::{Asked, Inbound, Step};
+use super::inbound::{Inbound, OwedAnswers, Step};
 use super::outbound::Outbound;
 use super::sealer::Exhausted;
 use super::suite::Suite;
 use super::{HeldRecord, Role};
-
-/// First byte of an export: raised when what follows changes.
-const EXPORT_VERSION: u8 = 1;
-/// Bytes of an export in front of the directions: version, role, what the directions have beyond their states, and the
-/// length of the first one.
-const EXPORT_FRONT_BYTES: usize = 19;
 
 /// A leg's record layer, as a relay drives it.
 ///
@@ -67,7 +59,7 @@ pub trait Records: core::fmt::Debug + Send {
 /// Both directions, with AEADs in this process.
 #[derive(Debug)]
 pub struct LegRecords {
-    role: Role,
+    pub(super) role: Role,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
 }
@@ -97,57 +89,11 @@ impl LegRecords {
     pub fn refresh_keys(&mut self) {
         self.outbound.owe_key_update(true);
     }
-
-    /// Everything in a row of bytes, secrets included; `None` when either direction is over. A record that is held goes
-    /// beside it.
-    pub fn export(&self) -> Option<Zeroizing<Vec<u8>>> {
-        let (receiving, sending) = (self.inbound.state().export(), self.outbound.state().export());
-        let bytes = EXPORT_FRONT_BYTES + receiving.len() + sending.len();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(bytes));
-        let role = match self.role {
-            Role::Server => 0,
-            Role::Client => 1,
-        };
-        bytes.extend_from_slice(&[EXPORT_VERSION, role]);
-        bytes.extend_from_slice(&self.inbound.export_rest()?);
-        bytes.extend_from_slice(&[self.outbound.export_rest()?, receiving.len() as u8]);
-        bytes.extend_from_slice(&receiving);
-        bytes.extend_from_slice(&sending);
-        Some(bytes)
-    }
-
-    /// What [`Self::export`] gave.
-    ///
-    /// # Errors
-    /// The bytes are nothing that this version exports.
-    pub fn import(bytes: &[u8]) -> Result<Self, ImportFault> {
-        let (&[version, role], rest) = bytes.split_first_chunk().ok_or(ImportFault::WrongLength)?;
-        if version != EXPORT_VERSION {
-            return Err(ImportFault::UnknownVersion);
-        }
-        let role = match role {
-            0 => Role::Server,
-            1 => Role::Client,
-            _ => return Err(ImportFault::Impossible),
-        };
-        let (inbound_rest, rest) = rest.split_first_chunk().ok_or(ImportFault::WrongLength)?;
-        let (&[outbound_rest, receiving_bytes], rest) =
-            rest.split_first_chunk().ok_or(ImportFault::WrongLength)?;
-        let (receiving, sending) =
-            rest.split_at_checked(receiving_bytes.into()).ok_or(ImportFault::WrongLength)?;
-        let (receiving, sending) = (DirectionState::import(receiving)?, DirectionState::import(sending)?);
-        if receiving.suite() != sending.suite() {
-            return Err(ImportFault::Impossible);
-        }
-        let inbound = Inbound::import(receiving, role, *inbound_rest).ok_or(ImportFault::Impossible)?;
-        let outbound = Outbound::import(sending, outbound_rest).ok_or(ImportFault::Impossible)?;
-        Ok(Self { role, inbound, outbound })
-    }
 }
 
 impl Records for LegRecords {
     fn open(&mut self, received: &mut [u8], at: &mut usize) -> Result<Step, RecordFault> {
-        let mut asked = Asked::default();
+        let mut asked = OwedAnswers::default();
         let step = self.inbound.next(received, at, &mut asked);
         if asked.key_update {
             self.outbound.owe_key_update(false);

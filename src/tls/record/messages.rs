@@ -15,6 +15,7 @@ use core::ops::Range;
 
 use super::fault::RecordFault;
 use super::{Role, Version};
+use crate::export::{ExportFault, FieldReader, FieldWriter};
 
 /// Longest message that is read over, in bytes, without its header. A ticket may have 128 KiB, and has some hundred bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -110,21 +111,23 @@ impl Messages {
         }
     }
 
-    pub(super) fn to_bytes(self) -> [u8; 9] {
-        let mut bytes = [0; 9];
-        bytes[..4].copy_from_slice(&self.header);
-        bytes[4..8].copy_from_slice(&self.came.to_be_bytes());
-        bytes[8] = self.first;
-        bytes
+    /// Writes how far a message was read.
+    pub(super) fn export_fields(&self, writer: &mut FieldWriter) {
+        let Self { header, came, first } = self;
+        writer.array("message_header", *header);
+        writer.u32("message_came", *came);
+        writer.u8("message_first", *first);
     }
 
-    /// `None`: no message can have come so far.
-    pub(super) fn from_bytes(bytes: [u8; 9]) -> Option<Self> {
-        let [a, b, c, d, e, f, g, h, first] = bytes;
-        let came = u32::from_be_bytes([e, f, g, h]);
-        let whole = MESSAGE_HEADER_BYTES as u32 + u32::from_be_bytes([0, b, c, d]);
-        let is_inside = came < MESSAGE_HEADER_BYTES as u32 || came < whole;
-        is_inside.then_some(Self { header: [a, b, c, d], came, first })
+    /// Reads what [`Self::export_fields`] wrote.
+    pub(super) fn import_fields(reader: &mut FieldReader<'_>) -> Result<Self, ExportFault> {
+        let header: [u8; MESSAGE_HEADER_BYTES] = reader.array("message_header")?;
+        let messages = Self { header, came: reader.u32("message_came")?, first: reader.u8("message_first")? };
+        // A message that is whole is no longer being read.
+        let whole = MESSAGE_HEADER_BYTES as u32 + u32::from_be_bytes([0, header[1], header[2], header[3]]);
+        let is_inside = messages.came < MESSAGE_HEADER_BYTES as u32 || messages.came < whole;
+        reader.check("message_came", is_inside)?;
+        Ok(messages)
     }
 }
 

@@ -8,7 +8,9 @@
 use super::alert::Alert;
 use super::direction::DirectionState;
 use super::sealer::{Exhausted, Sealer};
+use super::suite::Suite;
 use super::{ContentType, Version};
+use crate::export::{ExportFault, FieldReader, FieldWriter};
 
 /// A KeyUpdate's bytes: type, length, and what is asked for (RFC 8446 §4.6.3).
 const KEY_UPDATE_BYTES: usize = 5;
@@ -135,20 +137,27 @@ impl Outbound {
         self.key_update.or(is_due.then_some(false))
     }
 
-    /// What an export of this direction has beyond its state; `None` for one that is over.
-    pub(super) fn export_rest(&self) -> Option<u8> {
-        let key_update = self.key_update.map_or(0, |is_answer_wanted| 1 + u8::from(is_answer_wanted));
-        (!self.is_closed).then_some(key_update | u8::from(self.is_no_renegotiation_owed) << 7)
+    /// Writes everything but the suite.
+    pub(super) fn export_fields(&self, writer: &mut FieldWriter) {
+        let Self { sealer, key_update, is_no_renegotiation_owed, is_closed } = self;
+        sealer.state().export_fields(writer);
+        writer.option("key_update", *key_update, FieldWriter::bool);
+        writer.bool("is_no_renegotiation_owed", *is_no_renegotiation_owed);
+        writer.bool("is_closed", *is_closed);
     }
 
-    /// What was exported. `None`: it cannot have been.
-    pub(super) fn import(state: DirectionState, rest: u8) -> Option<Self> {
-        let key_update = match rest & 0x7f {
-            0 => None,
-            1 => Some(false),
-            2 => Some(true),
-            _ => return None,
+    /// Reads what [`Self::export_fields`] wrote of a leg of `suite`.
+    pub(super) fn import_fields(reader: &mut FieldReader<'_>, suite: Suite) -> Result<Self, ExportFault> {
+        let outbound = Self {
+            sealer: Sealer::new(DirectionState::import_fields(reader, suite)?),
+            key_update: reader.option("key_update", FieldReader::bool)?,
+            is_no_renegotiation_owed: reader.bool("is_no_renegotiation_owed")?,
+            is_closed: reader.bool("is_closed")?,
         };
-        Some(Self { key_update, is_no_renegotiation_owed: rest & 0x80 != 0, ..Self::new(state) })
+        let is_of = |version| suite.version == version;
+        reader.check("key_update", outbound.key_update.is_none() || is_of(Version::Tls13))?;
+        let owes_no_renegotiation = outbound.is_no_renegotiation_owed;
+        reader.check("is_no_renegotiation_owed", !owes_no_renegotiation || is_of(Version::Tls12))?;
+        Ok(outbound)
     }
 }
