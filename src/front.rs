@@ -30,3 +30,13 @@ mod tests;
 
 use run::{Front, OpeningGuard};
 pub use run::{FrontParts, Published, run_front};
+
+/// Bytes of the future that an opening is, whatever it waits for.
+#[cfg(test)]
+pub(crate) fn opening_bytes() -> usize {
+    /// Those of what a function gives, which is not called.
+    fn bytes_of<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+    bytes_of(opening::open::<stream::Host>)
+}

@@ -53,3 +53,6 @@ pub mod front;
 pub mod control;
 
 pub mod cli;
+
+#[cfg(test)]
+mod sizes;

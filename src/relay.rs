@@ -35,3 +35,9 @@ pub use mailbox::{Mailbox, Message, NewSession};
 pub use placement::Relays;
 pub use run::{Relay, RelayLimits};
 pub use seen::Seen;
+
+/// Bytes of a session's slot, which is the relay's own.
+#[cfg(test)]
+pub(crate) fn session_slot_bytes() -> usize {
+    size_of::<run::Live<std::os::fd::OwnedFd>>()
+}
