@@ -35,7 +35,7 @@ use super::termination::Cause;
 use super::{Leg, Moment};
 use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW, RECORD_TIMEOUT_MS};
 use crate::websocket::frame::{FrameFault, Sender};
-use crate::websocket::scanner::{FrameRules, Held, Stop};
+use crate::websocket::scanner::{FrameRules, Held, ScanStop};
 use crate::websocket::tally::Tally;
 
 /// What a session may do and for how long: copied out of its API, so that it keeps no snapshot alive.
@@ -368,7 +368,7 @@ impl Session {
         if let Outlet::ClosingAt { code, cause } = self.legs[other as usize].outlet {
             let (passing, stop) = self.legs[leg as usize].scanner.finish_frame(bytes);
             self.forward(leg, Held::default(), passing, effects);
-            if let Some(Stop::Closed(code)) = stop {
+            if let Some(ScanStop::Closed(code)) = stop {
                 self.handle_close_frame(leg, code, now, effects);
             } else if self.legs[leg as usize].scanner.is_at_boundary() {
                 self.inject_close(other, code, cause, effects);
@@ -382,8 +382,8 @@ impl Session {
         self.forward(leg, scan.held, scan.forward_bytes, effects);
         match scan.stop {
             None => {}
-            Some(Stop::Closed(code)) => self.handle_close_frame(leg, code, now, effects),
-            Some(Stop::Fault(fault)) => self.handle_fault(leg, fault, now, effects),
+            Some(ScanStop::Closed(code)) => self.handle_close_frame(leg, code, now, effects),
+            Some(ScanStop::Fault(fault)) => self.handle_fault(leg, fault, now, effects),
         }
     }
 
@@ -393,12 +393,12 @@ impl Session {
         let state = &mut self.legs[leg as usize];
         match state.scanner.scan(bytes, &rules).stop {
             None => {}
-            Some(Stop::Closed(code)) => {
+            Some(ScanStop::Closed(code)) => {
                 state.intake = Intake::Ignored;
                 self.note_close(leg, code);
                 self.settle(effects);
             }
-            Some(Stop::Fault(_)) => {
+            Some(ScanStop::Fault(_)) => {
                 state.intake = Intake::Ignored;
                 state.is_broken = true;
                 self.settle(effects);

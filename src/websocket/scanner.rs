@@ -57,7 +57,7 @@ impl core::fmt::Debug for Held {
 
 /// Why a scan stopped before the end of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum ScanStop {
     /// A Close frame ended here; its code, if it had one. Nothing after it counts (RFC 6455 §5.5.1).
     Closed(Option<u16>),
     /// The next frame breaks a rule; nothing of it is passed on.
@@ -72,7 +72,7 @@ pub struct Scan {
     /// How many bytes from this chunk's start go out.
     pub forward_bytes: usize,
     /// Why the scan stopped, if it did.
-    pub stop: Option<Stop>,
+    pub stop: Option<ScanStop>,
 }
 
 /// More payload passed unseen than may.
@@ -193,7 +193,7 @@ impl Scanner {
                     // The header is whole: from here on it is not held, whatever it is judged to be.
                     self.held_len = 0;
                     if let Err(fault) = self.begin_frame(&header, rules) {
-                        scan.stop = Some(Stop::Fault(fault));
+                        scan.stop = Some(ScanStop::Fault(fault));
                         return scan;
                     }
                     scan.held.bytes.copy_from_slice(&self.held[..HELD_BYTES_MAX]);
@@ -202,7 +202,7 @@ impl Scanner {
                     // A Close frame's code was read with its header: it is payload that has passed.
                     self.pass_payload((header_end - header.header_bytes) as u64);
                     if self.payload_left == 0 && self.kind == FrameKind::Close {
-                        scan.stop = Some(Stop::Closed(self.close_code));
+                        scan.stop = Some(ScanStop::Closed(self.close_code));
                         return scan;
                     }
                 }
@@ -223,7 +223,7 @@ impl Scanner {
                     break;
                 }
                 if self.kind == FrameKind::Close {
-                    scan.stop = Some(Stop::Closed(self.close_code));
+                    scan.stop = Some(ScanStop::Closed(self.close_code));
                     break;
                 }
             }
@@ -239,12 +239,12 @@ impl Scanner {
                 }
                 Parsed::Whole(header) => {
                     if let Err(fault) = self.begin_frame(&header, rules) {
-                        scan.stop = Some(Stop::Fault(fault));
+                        scan.stop = Some(ScanStop::Fault(fault));
                         break;
                     }
                     at += header.header_bytes;
                     if self.payload_left == 0 && self.kind == FrameKind::Close {
-                        scan.stop = Some(Stop::Closed(self.close_code));
+                        scan.stop = Some(ScanStop::Closed(self.close_code));
                         break;
                     }
                 }
@@ -256,14 +256,14 @@ impl Scanner {
     /// Lets the current frame's payload pass and nothing after it; gives how many bytes of the chunk that is.
     ///
     /// For a stream that is to end at its next boundary. A header that was cut is not begun.
-    pub fn finish_frame(&mut self, bytes: &[u8]) -> (usize, Option<Stop>) {
+    pub fn finish_frame(&mut self, bytes: &[u8]) -> (usize, Option<ScanStop>) {
         let passing = self.payload_left.min(bytes.len() as u64);
         if passing == 0 {
             return (0, None);
         }
         self.pass_payload(passing);
         let stop = (self.payload_left == 0 && self.kind == FrameKind::Close)
-            .then_some(Stop::Closed(self.close_code));
+            .then_some(ScanStop::Closed(self.close_code));
         (passing as usize, stop)
     }
 
@@ -377,7 +377,7 @@ mod tests {
     }
 
     /// Feeds chunks; gives all that was passed on, the stop, and the tally.
-    fn run(chunks: &[&[u8]], sender: Sender, rules: &FrameRules) -> (Vec<u8>, Option<Stop>, Tally) {
+    fn run(chunks: &[&[u8]], sender: Sender, rules: &FrameRules) -> (Vec<u8>, Option<ScanStop>, Tally) {
         let mut scanner = Scanner::new(sender);
         let mut passed = Vec::new();
         for chunk in chunks {
@@ -391,7 +391,7 @@ mod tests {
         (passed, None, scanner.tally)
     }
 
-    fn run_server(bytes: &[u8]) -> (Vec<u8>, Option<Stop>, Tally) {
+    fn run_server(bytes: &[u8]) -> (Vec<u8>, Option<ScanStop>, Tally) {
         run(&[bytes], Sender::Server, &RULES)
     }
 
@@ -406,7 +406,7 @@ mod tests {
         bytes.extend(frame(0x88, b"\x03\xe8bye", Sender::Server));
         let (passed, stop, tally) = run_server(&bytes);
         assert_eq!(passed, bytes);
-        assert_eq!(stop, Some(Stop::Closed(Some(1000))));
+        assert_eq!(stop, Some(ScanStop::Closed(Some(1000))));
         let counted = FrameKind::ALL.map(|kind| (tally.frames(kind), tally.payload_bytes(kind)));
         assert_eq!(counted, [(1, 5), (0, 0), (1, 70_000), (2, 3), (1, 3), (1, 4), (1, 0)]);
         assert_eq!(tally.messages(), 2);
@@ -419,14 +419,14 @@ mod tests {
         bytes.extend(frame(0x80, b"stray", Sender::Server));
         let (passed, stop, _) = run_server(&bytes);
         assert_eq!(passed, bytes[..good]);
-        assert_eq!(stop, Some(Stop::Fault(FrameFault::ContinuationWithoutMessage)));
+        assert_eq!(stop, Some(ScanStop::Fault(FrameFault::ContinuationWithoutMessage)));
     }
 
     #[test]
     fn refuses_a_message_inside_a_message() {
         let mut bytes = frame(0x01, b"a", Sender::Server);
         bytes.extend(frame(0x82, b"b", Sender::Server));
-        assert_eq!(run_server(&bytes).1, Some(Stop::Fault(FrameFault::MessageInsideMessage)));
+        assert_eq!(run_server(&bytes).1, Some(ScanStop::Fault(FrameFault::MessageInsideMessage)));
     }
 
     #[test]
@@ -436,13 +436,13 @@ mod tests {
         assert_eq!(run_rules(&frame(0x82, &[0; 10], Sender::Server)), None);
         assert_eq!(
             run_rules(&frame(0x82, &[0; 11], Sender::Server)),
-            Some(Stop::Fault(FrameFault::FrameTooBig(11)))
+            Some(ScanStop::Fault(FrameFault::FrameTooBig(11)))
         );
         let mut message = frame(0x02, &[0; 10], Sender::Server);
         message.extend(frame(0x00, &[0; 5], Sender::Server));
         assert_eq!(run_rules(&message), None);
         message.extend(frame(0x80, &[0; 1], Sender::Server));
-        assert_eq!(run_rules(&message), Some(Stop::Fault(FrameFault::MessageTooBig(16))));
+        assert_eq!(run_rules(&message), Some(ScanStop::Fault(FrameFault::MessageTooBig(16))));
         // A new message starts from nothing; control frames do not count.
         let mut messages = frame(0x82, &[0; 10], Sender::Server);
         messages.extend(frame(0x89, &[0; 100], Sender::Server));
@@ -460,7 +460,7 @@ mod tests {
             let scan = scanner.scan(&bytes[cut..], &RULES);
             assert_eq!(scan.held.as_bytes(), &bytes[..cut]);
             assert_eq!(scan.forward_bytes, bytes.len() - cut);
-            assert_eq!(scan.stop, Some(Stop::Closed(Some(1000))));
+            assert_eq!(scan.stop, Some(ScanStop::Closed(Some(1000))));
         }
     }
 
@@ -472,7 +472,7 @@ mod tests {
             bytes.extend_from_slice(b"whatever");
             let (passed, stop, _) = run_server(&bytes);
             assert_eq!(passed, bytes[..end]);
-            assert!(matches!(stop, Some(Stop::Closed(_))));
+            assert!(matches!(stop, Some(ScanStop::Closed(_))));
         }
     }
 
@@ -497,7 +497,7 @@ mod tests {
         let bytes = frame(0x88, b"\x03\xe8bye", Sender::Server);
         let mut scanner = Scanner::new(Sender::Server);
         assert_eq!(scanner.scan(&bytes[..5], &RULES).stop, None);
-        assert_eq!(scanner.finish_frame(&bytes[5..]), (2, Some(Stop::Closed(Some(1000)))));
+        assert_eq!(scanner.finish_frame(&bytes[5..]), (2, Some(ScanStop::Closed(Some(1000)))));
     }
 
     fn any_frame() -> impl Strategy<Value = (u8, Vec<u8>)> {

@@ -15,7 +15,7 @@ use crate::frames::{client_frame, close_payload, server_frame};
 use proptest::prelude::*;
 use ringgate::websocket::frame::Sender;
 use ringgate::websocket::reserved_bits::ReservedBits;
-use ringgate::websocket::scanner::{FrameRules, Scanner, Stop};
+use ringgate::websocket::scanner::{FrameRules, ScanStop, Scanner};
 use ringgate::websocket::tally::FrameKind;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -58,8 +58,8 @@ fn scan(frames: &[Vec<u8>], sender: Sender, cut: usize) -> Judgement {
         end = match scan.stop {
             None => continue,
             // A Close is the last frame that passed, a frame at fault the first that did not.
-            Some(Stop::Closed(_)) => Some(End::ClosedAt(index_at(frames, passed - 1))),
-            Some(Stop::Fault(_)) => Some(End::RefusedAt(index_at(frames, passed))),
+            Some(ScanStop::Closed(_)) => Some(End::ClosedAt(index_at(frames, passed - 1))),
+            Some(ScanStop::Fault(_)) => Some(End::RefusedAt(index_at(frames, passed))),
         };
         break;
     }

@@ -3,14 +3,14 @@
 use super::{Choices, cut};
 use ringgate::websocket::ReservedBits;
 use ringgate::websocket::frame::Sender;
-use ringgate::websocket::scanner::{FrameRules, HELD_BYTES_MAX, Scanner, Stop};
+use ringgate::websocket::scanner::{FrameRules, HELD_BYTES_MAX, ScanStop, Scanner};
 use ringgate::websocket::tally::{FrameKind, Tally};
 
 /// What a stream came to.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     forwarded: Vec<u8>,
-    stop: Option<Stop>,
+    stop: Option<ScanStop>,
     tally: Tally,
     is_at_boundary: bool,
 }
@@ -33,7 +33,7 @@ pub fn check(input: &[u8]) {
     if whole.stop.is_none() {
         assert!(stream.len() - whole.forwarded.len() <= HELD_BYTES_MAX, "only a cut header is kept");
     }
-    if matches!(whole.stop, Some(Stop::Closed(_))) {
+    if matches!(whole.stop, Some(ScanStop::Closed(_))) {
         assert!(whole.is_at_boundary, "a Close frame is whole before it counts");
         assert_eq!(whole.tally.frames(FrameKind::Close), 1);
     }
