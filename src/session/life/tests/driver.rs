@@ -353,10 +353,10 @@ impl Driver {
     }
 
     fn note(&mut self, effect: &Effect) {
-        let effect = match effect {
-            Effect::Deadline(at) => Effect::Deadline(Moment::from_millis(at.millis_since(self.moment()))),
-            other => other.clone(),
-        };
+        let mut effect = effect.clone();
+        if let Effect::Deadline(at) = &mut effect {
+            *at = Moment::from_millis(at.millis_since(self.moment()));
+        }
         self.effects_made.push((self.now, effect));
     }
 

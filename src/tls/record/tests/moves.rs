@@ -60,7 +60,7 @@ fn a_leg_whose_peer_has_closed_goes_on_sending_elsewhere() {
 #[test]
 fn a_leg_that_broke_or_was_ended_by_an_alert_is_not_exported() {
     let (mut server, mut client) = pair(Suite::ALL[0]);
-    assert!(matches!(hear(&mut server, &[&[23, 3, 3, 0, 17, 0]]).end, None));
+    assert_eq!(hear(&mut server, &[&[23, 3, 3, 0, 17, 0]]).end, None);
     assert!(server.export().is_some(), "a record that is cut is no fault");
     assert!(matches!(hear(&mut server, &[&[20, 3, 3, 0, 1, 1]]).end, Some(Err(_))));
     assert!(server.export().is_none());
