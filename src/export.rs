@@ -32,9 +32,6 @@
 //!
 //! Not here: what is exported (each type does that beside itself), descriptors, and how the bytes get to the other process.
 
-#[cfg(test)]
-pub(crate) mod tests;
-
 use core::fmt;
 
 use zeroize::Zeroizing;
@@ -136,19 +133,23 @@ const ROOM_BYTES: usize = 512;
 /// Writes the fields of one export. Each has a name, which the golden files show and the reader's faults name.
 pub struct FieldWriter {
     bytes: Zeroizing<Vec<u8>>,
-    /// Where each field begins, and what it is called.
-    #[cfg(test)]
-    fields: Vec<(usize, String)>,
+    /// Where each field and each section begins, and what it is called, if that is noted.
+    layout: Option<Vec<(usize, &'static str)>>,
 }
 
 impl FieldWriter {
     /// Begins an export of the newest version.
     pub fn new(kind: ExportKind) -> Self {
-        let mut writer = Self {
-            bytes: Zeroizing::new(Vec::with_capacity(ROOM_BYTES)),
-            #[cfg(test)]
-            fields: Vec::new(),
-        };
+        Self::begun(kind, None)
+    }
+
+    /// Begins one that notes its layout, for golden files and whoever else looks into it.
+    pub fn with_layout(kind: ExportKind) -> Self {
+        Self::begun(kind, Some(Vec::new()))
+    }
+
+    fn begun(kind: ExportKind, layout: Option<Vec<(usize, &'static str)>>) -> Self {
+        let mut writer = Self { bytes: Zeroizing::new(Vec::with_capacity(ROOM_BYTES)), layout };
         writer.u8("kind", kind as u8);
         writer.u8("version", kind.version());
         writer
@@ -159,11 +160,19 @@ impl FieldWriter {
         self.bytes
     }
 
-    /// Says what the following fields are of, for golden files. No byte is written for it.
-    #[cfg_attr(not(test), expect(unused_variables, reason = "golden files show it"))]
-    pub fn section(&mut self, name: &str) {
-        #[cfg(test)]
-        self.fields.push((self.bytes.len(), format!("[{name}]")));
+    /// What is written so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where each field and each section begins, with its name; empty if that is not noted. A section has no bytes.
+    pub fn layout(&self) -> &[(usize, &'static str)] {
+        self.layout.as_deref().unwrap_or_default()
+    }
+
+    /// Says what the following fields are of, for who looks at the layout. No byte is written for it.
+    pub fn section(&mut self, name: &'static str) {
+        self.begin(name);
     }
 
     /// An integer of one byte, or a number that stands for a variant.
@@ -227,10 +236,11 @@ impl FieldWriter {
         }
     }
 
-    #[cfg_attr(not(test), expect(unused_variables, reason = "golden files show it"))]
-    fn begin(&mut self, field: &'static str) {
-        #[cfg(test)]
-        self.fields.push((self.bytes.len(), field.to_owned()));
+    fn begin(&mut self, name: &'static str) {
+        let start = self.bytes.len();
+        if let Some(layout) = &mut self.layout {
+            layout.push((start, name));
+        }
     }
 
     /// A vector that grows by itself leaves copies of its bytes behind.
@@ -412,3 +422,6 @@ impl<'a> FieldReader<'a> {
         ExportFault::Truncated { kind: self.kind, field }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,4 +55,4 @@ pub mod control;
 pub mod cli;
 
 #[cfg(test)]
-mod sizes;
+mod golden;

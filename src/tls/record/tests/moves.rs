@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::export::tests::golden;
 use crate::export::{ExportFault, ExportKind, FieldReader, FieldWriter};
+
+use crate::golden::exports;
 
 const KIND: ExportKind = ExportKind::RecordLayer;
 
@@ -170,21 +171,16 @@ fn examples() -> [(&'static str, LegRecords); 3] {
 #[test]
 fn exports_have_the_layout_of_their_version() {
     let examples = examples().map(|(shown, leg)| {
-        let mut writer = FieldWriter::new(KIND);
+        let mut writer = FieldWriter::with_layout(KIND);
         assert!(leg.export_fields(&mut writer));
         (shown, writer)
     });
-    golden::assert_exports(KIND, &examples);
+    exports::assert_exports(KIND, &examples);
 }
 
 #[test]
 fn record_layers_that_any_supported_version_exported_are_imported() {
-    let exports = golden::exports_of_all_versions(KIND);
-    assert!(exports.len() >= examples().len(), "the golden files have examples");
-    for (shown, bytes) in exports {
-        let leg = LegRecords::import(&bytes).unwrap_or_else(|fault| panic!("{shown}: {fault}"));
-        assert!(bytes[1] != KIND.version() || leg.export().is_some_and(|again| *again == bytes), "{shown}");
-    }
+    exports::assert_imports(KIND, |bytes| LegRecords::import(bytes).map(|leg| leg.export()));
 }
 
 proptest! {

@@ -5,8 +5,8 @@
 //!
 //! Not here: buffers and the kernel's share. An idle session owns no buffer.
 
-#[path = "../tests/support/golden.rs"]
-mod golden;
+#[path = "../../tests/support/golden.rs"]
+mod text;
 
 use std::mem::size_of;
 use std::os::fd::OwnedFd;
@@ -43,5 +43,5 @@ fn what_there_is_one_of_for_each_session_or_opening_is_as_large_as_expected() {
     ];
     let lines = table.map(|(name, bytes, what)| format!("{name:<16}{bytes:>8}  {what}\n"));
     let head = "Bytes of what there is one of, or two, for each session or each opening.\n\n";
-    golden::assert_golden("sizes.txt", &format!("{head}{}", lines.concat()));
+    text::assert_golden("sizes.txt", &format!("{head}{}", lines.concat()));
 }

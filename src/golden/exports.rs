@@ -6,26 +6,24 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::{ExportKind, FieldWriter};
+use zeroize::Zeroizing;
 
-/// An export with the name of what it shows.
+use crate::export::{ExportFault, ExportKind, FieldWriter};
+
+/// An export that notes its layout, with the name of what it shows.
 pub(crate) type Example = (&'static str, FieldWriter);
 
-impl FieldWriter {
-    /// Each field on a line: its name and its bytes in hexadecimal.
-    pub(crate) fn annotated(&self) -> String {
-        let mut text = String::new();
-        for (index, (start, name)) in self.fields.iter().enumerate() {
-            let end = self.fields.get(index + 1).map_or(self.bytes.len(), |(next, _)| *next);
-            let bytes = self.bytes[*start..end].iter().fold(String::new(), |mut bytes, byte| {
-                write!(bytes, "{byte:02x}").expect("a string takes everything");
-                bytes
-            });
-            writeln!(text, "{}", format!("{name:<24} {bytes}").trim_end())
-                .expect("a string takes everything");
-        }
-        text
+/// Each field on a line: its name and its bytes in hexadecimal.
+pub(crate) fn annotated(writer: &FieldWriter) -> String {
+    let (bytes, layout) = (writer.as_bytes(), writer.layout());
+    let ends = layout.iter().skip(1).map(|(start, _)| *start).chain([bytes.len()]);
+    let mut text = String::new();
+    for ((start, name), end) in layout.iter().zip(ends) {
+        let digits: String = bytes[*start..end].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = if digits.is_empty() { format!("[{name}]") } else { (*name).to_owned() };
+        writeln!(text, "{}", format!("{name:<24} {digits}").trim_end()).expect("a string takes everything");
     }
+    text
 }
 
 fn path(kind: ExportKind, version: u8) -> PathBuf {
@@ -44,9 +42,9 @@ pub(crate) fn assert_exports(kind: ExportKind, examples: &[Example]) {
 }
 
 /// Says how what is exported differs from the golden file, and what to do about it.
-pub(super) fn check_exports(kind: ExportKind, examples: &[Example], may_write: bool) -> Result<(), String> {
+pub(crate) fn check_exports(kind: ExportKind, examples: &[Example], may_write: bool) -> Result<(), String> {
     let actual: String =
-        examples.iter().map(|(name, writer)| format!("== {name}\n{}\n", writer.annotated())).collect();
+        examples.iter().map(|(name, writer)| format!("== {name}\n{}\n", annotated(writer))).collect();
     let path = path(kind, kind.version());
     if may_write && !path.exists() {
         fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("the folder can be made");
@@ -73,15 +71,30 @@ pub(super) fn check_exports(kind: ExportKind, examples: &[Example], may_write: b
     ))
 }
 
-/// The exports in the golden files of all versions of `kind` that can be read, each with its name: what older processes write.
-pub(crate) fn exports_of_all_versions(kind: ExportKind) -> Vec<(String, Vec<u8>)> {
-    let versions = kind.oldest_version()..=kind.version();
-    versions
-        .flat_map(|version| exports_in(&fs::read_to_string(path(kind, version)).unwrap_or_default()))
-        .collect()
+/// Checks that what any version exported that can be read is imported: the exports in the golden files of all of them, which are what
+/// older processes write. `again` imports one and exports it again: one of the newest version stays as it is.
+#[track_caller]
+pub(crate) fn assert_imports(
+    kind: ExportKind,
+    again: impl Fn(&[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, ExportFault>,
+) {
+    for version in kind.oldest_version()..=kind.version() {
+        let path = path(kind, version);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let exports = exports_in(&text);
+        assert!(!exports.is_empty(), "there are no exports in {}", path.display());
+        for (name, bytes) in exports {
+            let again =
+                again(&bytes).unwrap_or_else(|fault| panic!("{kind} of version {version}, {name}: {fault}"));
+            let again =
+                again.unwrap_or_else(|| panic!("{kind} of version {version}, {name}: not exported again"));
+            assert!(version < kind.version() || *again == bytes, "{kind}, {name}: it is exported otherwise");
+        }
+    }
 }
 
-pub(super) fn exports_in(text: &str) -> Vec<(String, Vec<u8>)> {
+/// The exports of one file, each with its name.
+pub(crate) fn exports_in(text: &str) -> Vec<(String, Vec<u8>)> {
     let mut exports: Vec<(String, Vec<u8>)> = Vec::new();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("== ") {
