@@ -41,6 +41,11 @@ fn sessions() {
 }
 
 #[test]
+fn exports() {
+    replay("export", checks::export::check);
+}
+
+#[test]
 fn configuration_files() {
     replay("configuration", checks::configuration::check);
 }

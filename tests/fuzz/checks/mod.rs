@@ -3,6 +3,7 @@
 //! The fuzzer makes inputs for them; `tests/corpora.rs` replays those that are kept.
 
 pub mod configuration;
+pub mod export;
 pub mod expression;
 pub mod policy_document;
 pub mod request_head;
