@@ -39,5 +39,5 @@ pub use seen::Seen;
 /// Bytes of a session's slot, which is the relay's own.
 #[cfg(test)]
 pub(crate) fn session_slot_bytes() -> usize {
-    size_of::<run::Live<std::os::fd::OwnedFd>>()
+    size_of::<run::SessionSlot<std::os::fd::OwnedFd>>()
 }

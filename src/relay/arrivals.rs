@@ -6,7 +6,7 @@ use super::carrier::Carrier;
 use super::drain::Drain;
 use super::mailbox::{Message, NewSession};
 use super::revocation::Revocation;
-use super::run::{Live, Relay, Source};
+use super::run::{PayloadOrigin, Relay, SessionSlot};
 use crate::limits::TLS_REST_MS;
 use crate::observe::counters::add;
 use crate::ring::Ring;
@@ -38,9 +38,10 @@ impl<R: Ring> Relay<R> {
         let deadline = session.next_deadline();
         let ([client, backend], [client_records, backend_records]) = (sockets, records);
         let is_any_wrapped = is_wrapped.contains(&true);
-        self.rests_at = self.rests_at.or(is_any_wrapped.then(|| self.now.after_millis(TLS_REST_MS)));
+        self.idle_ciphers_at =
+            self.idle_ciphers_at.or(is_any_wrapped.then(|| self.now.after_millis(TLS_REST_MS)));
         let carriers = [Carrier::new(client, client_records), Carrier::new(backend, backend_records)];
-        let live = Live {
+        let live = SessionSlot {
             session,
             carriers,
             in_flight: 0,
@@ -56,7 +57,7 @@ impl<R: Ring> Relay<R> {
         for (leg, bytes) in Leg::BOTH.into_iter().zip(early) {
             if let Some(live) = self.sessions.get_mut(index).filter(|_| !bytes.is_empty()) {
                 let handled = live.session.handle_bytes(leg, &bytes, self.now, &mut self.effects);
-                self.carry_out(index, handled, Source::Early(bytes));
+                self.carry_out(index, handled, PayloadOrigin::Early(bytes));
             }
         }
         for (leg, bytes) in Leg::BOTH.into_iter().zip(sealed) {

@@ -15,7 +15,7 @@
 
 use super::carrier::{Carrier, Reading, Receive, ZeroCopy};
 use super::liveness::Watch;
-use super::run::{Live, Relay, Source};
+use super::run::{PayloadOrigin, Relay, SessionSlot};
 use crate::admission::places::Holder;
 use crate::observe::counters::add;
 use crate::ring::{BufferPool, Completion, Operation, Ring};
@@ -94,9 +94,9 @@ impl CarrierState {
             is_lending: carrier.is_lending,
             has_lent: carrier.queue.has_lent(),
             records: carrier
-                .wrapping
+                .record_layer
                 .as_ref()
-                .map(|wrapping| if wrapping.is_deaf { "unread" } else { "open" }),
+                .map(|record_layer| if record_layer.is_input_discarded { "unread" } else { "open" }),
         }
     }
 }
@@ -127,7 +127,7 @@ impl BugReports {
     }
 }
 
-impl<S> Live<S> {
+impl<S> SessionSlot<S> {
     /// Takes note of a completion.
     ///
     /// # Errors
@@ -193,7 +193,7 @@ impl<R: Ring> Relay<R> {
             // Its operations are cancelled already, and it is counted as what it ended as.
             return self.effects.clear();
         }
-        self.apply_effects(index, Source::Nothing);
+        self.apply_effects(index, PayloadOrigin::Nothing);
         // It cannot even end as sessions do.
         let has_ended = self.sessions.get_mut(index).is_none_or(|live| live.has_ended);
         if !has_ended {

@@ -92,7 +92,7 @@ pub struct Carrier<S> {
     /// It is on the list of those that may hold a backlog.
     pub is_listed: bool,
     /// What its bytes are wrapped in; absent where they are as the session has them.
-    pub wrapping: Option<Box<Wrapping>>,
+    pub record_layer: Option<Box<RecordLayer>>,
 }
 
 /// How long ago records' keys were used, as far as looks at it tell.
@@ -108,7 +108,7 @@ pub enum UseOfKeys {
 
 /// The records around a carrier's bytes.
 #[derive(Debug)]
-pub struct Wrapping {
+pub struct RecordLayer {
     /// Opens what comes and seals what goes.
     pub records: Box<dyn Records>,
     /// A record whose end has not come.
@@ -116,7 +116,7 @@ pub struct Wrapping {
     /// What the pool counts for it.
     pub held_bytes: usize,
     /// Nothing that comes matters any more: it is not opened.
-    pub is_deaf: bool,
+    pub is_input_discarded: bool,
     /// How long ago its keys were used.
     pub use_of_keys: UseOfKeys,
 }
@@ -124,7 +124,8 @@ pub struct Wrapping {
 impl<S> Carrier<S> {
     /// Bytes of heap that are held for it.
     pub fn heap_bytes(&self, pool: &BufferPool) -> usize {
-        self.queue.heap_bytes(pool) + self.wrapping.as_ref().map_or(0, |wrapping| wrapping.held_bytes)
+        self.queue.heap_bytes(pool)
+            + self.record_layer.as_ref().map_or(0, |record_layer| record_layer.held_bytes)
     }
 
     /// Whether bytes may be given to its socket now, past its queue: nothing is queued, or in flight.
@@ -134,7 +135,8 @@ impl<S> Carrier<S> {
 
     /// What the end of its stream means.
     pub fn end_of_stream(&self) -> Gone {
-        let is_closed = self.wrapping.as_ref().is_none_or(|wrapping| wrapping.records.is_closed_by_peer());
+        let is_closed =
+            self.record_layer.as_ref().is_none_or(|record_layer| record_layer.records.is_closed_by_peer());
         match (self.broken, is_closed) {
             // A send took the socket's error: what reads as an end is the end of a broken connection.
             (Some(how), _) => how,
@@ -162,12 +164,12 @@ impl<S> Carrier<S> {
             zero_copy: ZeroCopy::Tried,
             is_lending: false,
             is_listed: false,
-            wrapping: records.map(|records| {
-                Box::new(Wrapping {
+            record_layer: records.map(|records| {
+                Box::new(RecordLayer {
                     records,
                     held: None,
                     held_bytes: 0,
-                    is_deaf: false,
+                    is_input_discarded: false,
                     use_of_keys: UseOfKeys::Recent,
                 })
             }),

@@ -2,7 +2,7 @@
 //!
 //! Not here: when which is due (`drain`, `revocation`), what a session's legs are told (`session`).
 
-use super::run::{Relay, Source};
+use super::run::{PayloadOrigin, Relay};
 use crate::ring::Ring;
 use crate::session::Cause;
 
@@ -10,7 +10,7 @@ impl<R: Ring> Relay<R> {
     pub(super) fn end_by_ringgate(&mut self, index: u32, cause: Cause) {
         if let Some(live) = self.sessions.get_mut(index) {
             live.session.end_by_ringgate(cause, self.now, &mut self.effects);
-            self.apply_effects(index, Source::Nothing);
+            self.apply_effects(index, PayloadOrigin::Nothing);
         }
     }
 
@@ -24,7 +24,7 @@ impl<R: Ring> Relay<R> {
                 if let Some(live) = self.sessions.get_mut(index) {
                     live.session.cut(Cause::Drain, self.now, &mut self.effects);
                 }
-                self.apply_effects(index, Source::Nothing);
+                self.apply_effects(index, PayloadOrigin::Nothing);
                 self.free_if_over(index);
             } else {
                 self.end_by_ringgate(index, Cause::Drain);

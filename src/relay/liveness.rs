@@ -17,7 +17,7 @@
 //! Not here: what becomes of the session (`session`), and how the kernel tells one end from another (`ring::peer_state`).
 
 use super::carrier::{Carrier, Receive};
-use super::run::{Relay, Source, named};
+use super::run::{PayloadOrigin, Relay, named};
 use super::slow_readers::CarrierName;
 use crate::limits::UNREAD_PATIENCE_MS;
 use crate::ring::{Operation, Ring, Token};
@@ -137,7 +137,7 @@ impl<R: Ring> Relay<R> {
         carrier.is_discarding = true;
         carrier.receive = Receive::Over;
         live.session.handle_gone(leg, how, self.now, &mut self.effects);
-        self.apply_effects(index, Source::Nothing);
+        self.apply_effects(index, PayloadOrigin::Nothing);
     }
 
     /// As for the cancel of a receive: one that found nothing is repeated for as long as its poll is in flight and has no purpose.

@@ -53,7 +53,7 @@ impl Default for RelayLimits {
 }
 
 /// One session in its slot.
-pub(super) struct Live<S> {
+pub(super) struct SessionSlot<S> {
     pub(super) session: Session,
     pub(super) carriers: [Carrier<S>; 2],
     /// Operations whose last completion is awaited. The slot is freed when it is 0 and the session is over.
@@ -69,7 +69,7 @@ pub(super) struct Live<S> {
 }
 
 /// Where the bytes of an effect stand.
-pub(super) enum Source {
+pub(super) enum PayloadOrigin {
     Nothing,
     Chunk(Chunk),
     /// Bytes that came before the session.
@@ -78,7 +78,7 @@ pub(super) enum Source {
     Heap(Bytes),
 }
 
-impl Source {
+impl PayloadOrigin {
     /// Checks that `range` of it can go to a leg.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl Source {
 /// The sessions stand before the ring: they are dropped first, and a send that is still in flight then aborts the process
 /// before its buffers are gone.
 pub struct Relay<R: Ring> {
-    pub(super) sessions: SessionTable<Live<R::Socket>>,
+    pub(super) sessions: SessionTable<SessionSlot<R::Socket>>,
     pub(super) ring: R,
     pub(super) mailbox: Arc<Mailbox<R::Socket>>,
     pub(super) counters: Arc<WorkerCounters>,
@@ -127,9 +127,9 @@ pub struct Relay<R: Ring> {
     pub(super) revocation: Option<Revocation>,
     pub(super) no_more_come: bool,
     /// When records are looked at that may have nothing to do.
-    pub(super) rests_at: Option<Moment>,
+    pub(super) idle_ciphers_at: Option<Moment>,
     /// Legs whose keys are used up.
-    pub(super) worn_out: Vec<(u32, Leg)>,
+    pub(super) key_exhausted: Vec<(u32, Leg)>,
     /// Sessions whose invariants turned out to be broken in this turn.
     pub(super) broken_off: Vec<u32>,
     pub(super) bug_reporter: Option<BugReporter>,
@@ -169,8 +169,8 @@ impl<R: Ring> Relay<R> {
             drain: None,
             revocation: None,
             no_more_come: false,
-            rests_at: None,
-            worn_out: Vec::new(),
+            idle_ciphers_at: None,
+            key_exhausted: Vec::new(),
             broken_off: Vec::new(),
             bug_reporter: None,
         }
@@ -223,7 +223,7 @@ impl<R: Ring> Relay<R> {
         self.watch_unread();
         // What is spliced needs no buffer, and is to be sent at once.
         self.start_sends();
-        self.rest_records();
+        self.free_idle_ciphers();
         self.free_broken_off();
         self.counters.slots.store(self.sessions.len() as u64, Ordering::Relaxed);
         self.counters.buffers.store(self.ring.pool().lent_out() as u64, Ordering::Relaxed);
@@ -242,7 +242,7 @@ impl<R: Ring> Relay<R> {
         let patience_ms = self.patience_ms();
         let late_at = self.sends.next_late(patience_ms);
         let unread_at = self.unread.next_due();
-        let next = [self.wheel.next_expiry(), drain_at, revoke_at, late_at, unread_at, self.rests_at]
+        let next = [self.wheel.next_expiry(), drain_at, revoke_at, late_at, unread_at, self.idle_ciphers_at]
             .into_iter()
             .flatten()
             .min();
@@ -351,7 +351,7 @@ impl<R: Ring> Relay<R> {
     fn is_gone(&mut self, index: u32, leg: Leg, how: Gone) {
         if let Some(live) = self.sessions.get_mut(index) {
             live.session.handle_gone(leg, how, self.now, &mut self.effects);
-            self.apply_effects(index, Source::Nothing);
+            self.apply_effects(index, PayloadOrigin::Nothing);
         }
     }
 
@@ -415,17 +415,22 @@ impl<R: Ring> Relay<R> {
             Self::mark_ready(&mut self.ready, index, leg, carrier);
         }
         if !self.effects.is_empty() || handled.is_err() {
-            self.carry_out(index, handled, Source::Nothing);
+            self.carry_out(index, handled, PayloadOrigin::Nothing);
         }
         self.go_on_reading(index, leg.other());
     }
 
     /// Carries out what the session wants, or ends it if it found itself broken.
-    pub(super) fn carry_out(&mut self, index: u32, handled: Result<(), BrokenInvariant>, source: Source) {
+    pub(super) fn carry_out(
+        &mut self,
+        index: u32,
+        handled: Result<(), BrokenInvariant>,
+        source: PayloadOrigin,
+    ) {
         match handled {
             Ok(()) => self.apply_effects(index, source),
             Err(broken) => {
-                if let Source::Chunk(chunk) = source {
+                if let PayloadOrigin::Chunk(chunk) = source {
                     self.ring.pool().release(chunk);
                 }
                 self.break_off(index, broken);
@@ -434,22 +439,27 @@ impl<R: Ring> Relay<R> {
     }
 
     /// Carries out what the session wants, in order. The source's bytes are forwarded or given back.
-    pub(super) fn apply_effects(&mut self, index: u32, mut source: Source) {
+    pub(super) fn apply_effects(&mut self, index: u32, mut source: PayloadOrigin) {
         let mut effects = std::mem::take(&mut self.effects);
         let applied = effects.drain(..).try_for_each(|effect| self.apply(index, effect, &mut source));
         self.effects = effects;
-        if let Source::Chunk(chunk) = source {
+        if let PayloadOrigin::Chunk(chunk) = source {
             self.ring.pool().release(chunk);
         }
         if let Err(broken) = applied {
             self.break_off(index, broken);
         }
-        if !self.worn_out.is_empty() {
-            self.end_worn_out();
+        if !self.key_exhausted.is_empty() {
+            self.end_key_exhausted();
         }
     }
 
-    fn apply(&mut self, index: u32, effect: Effect, source: &mut Source) -> Result<(), BrokenInvariant> {
+    fn apply(
+        &mut self,
+        index: u32,
+        effect: Effect,
+        source: &mut PayloadOrigin,
+    ) -> Result<(), BrokenInvariant> {
         let Some(live) = self.sessions.get_mut(index) else { return Ok(()) };
         if live.has_ended {
             // What a broken session still wants is void.
@@ -462,33 +472,33 @@ impl<R: Ring> Relay<R> {
                 if carrier.queue.has_farewell() {
                     return Err(BrokenInvariant::ForwardsBehindClose { to });
                 }
-                if carrier.wrapping.is_some() {
+                if carrier.record_layer.is_some() {
                     return self.forward_sealed(index, to, &held, range, source);
                 }
                 let held_buffers = carrier.queue.holds_buffers();
-                match std::mem::replace(source, Source::Nothing) {
-                    Source::Chunk(mut chunk) => {
+                match std::mem::replace(source, PayloadOrigin::Nothing) {
+                    PayloadOrigin::Chunk(mut chunk) => {
                         chunk.truncate(range.end);
                         chunk.advance(range.start);
                         if !held.as_bytes().is_empty()
                             && !self.ring.pool().prepend(&mut chunk, held.as_bytes())
                         {
-                            *source = Source::Chunk(chunk);
+                            *source = PayloadOrigin::Chunk(chunk);
                             return Err(BrokenInvariant::HeaderHasNoRoom { to });
                         }
                         carrier.queue.push(self.ring.pool(), chunk);
                     }
-                    Source::Early(_) if !carrier.queue.is_empty() || !held.as_bytes().is_empty() => {
+                    PayloadOrigin::Early(_) if !carrier.queue.is_empty() || !held.as_bytes().is_empty() => {
                         return Err(BrokenInvariant::EarlyBytesComeLate { to });
                     }
-                    Source::Early(bytes) => carrier.queue.push_early(bytes.slice(range)),
-                    Source::Heap(bytes) => {
+                    PayloadOrigin::Early(bytes) => carrier.queue.push_early(bytes.slice(range)),
+                    PayloadOrigin::Heap(bytes) => {
                         let held = Bytes::copy_from_slice(held.as_bytes());
                         carrier.queue.push_heap(self.ring.pool(), held);
                         carrier.queue.push_heap(self.ring.pool(), bytes.slice(range));
                         self.list_holder(index, to);
                     }
-                    Source::Nothing => {}
+                    PayloadOrigin::Nothing => {}
                 }
                 self.is_queued(index, to, held_buffers);
             }
@@ -538,14 +548,14 @@ impl<R: Ring> Relay<R> {
         let Some(live) = self.sessions.get_mut(index) else { return };
         let carrier = &mut live.carriers[leg as usize];
         carrier.is_discarding = true;
-        if let Some(wrapping) = &mut carrier.wrapping {
-            wrapping.turn_deaf(self.ring.pool());
+        if let Some(record_layer) = &mut carrier.record_layer {
+            record_layer.discard_input(self.ring.pool());
         }
         if let Some(pipe) = carrier.pipe.take() {
             self.ring.return_pipe(pipe);
         }
         if carrier.queue.is_in_flight() {
-            carrier.queue.forsake(self.ring.pool());
+            carrier.queue.uncount_backlog(self.ring.pool());
             self.cancel_send(index, leg);
         } else {
             carrier.queue.clear(self.ring.pool());
@@ -648,13 +658,13 @@ impl<R: Ring> Relay<R> {
             self.wheel.cancel(index);
             self.mailbox.session_is_gone();
             for (leg, carrier) in Leg::BOTH.into_iter().zip(live.carriers) {
-                let Carrier { socket, mut queue, wrapping, .. } = carrier;
+                let Carrier { socket, mut queue, record_layer, .. } = carrier;
                 queue.clear(self.ring.pool());
                 if let Some(lent) = queue.take_lent() {
                     self.left_behind.insert(Token::new(Operation::Send, index, generation, leg), lent);
                 }
-                if let Some(wrapping) = wrapping {
-                    self.ring.pool().remove_backlog(wrapping.held_bytes);
+                if let Some(record_layer) = record_layer {
+                    self.ring.pool().remove_backlog(record_layer.held_bytes);
                 }
                 drop(socket);
             }
@@ -745,7 +755,7 @@ impl<R: Ring> Relay<R> {
             self.look_at_acknowledged(index);
             let Some(live) = self.sessions.get_mut(index) else { continue };
             live.session.handle_deadline(self.now, &mut self.effects);
-            self.apply_effects(index, Source::Nothing);
+            self.apply_effects(index, PayloadOrigin::Nothing);
             if let Some(live) = self.sessions.get_mut(index).filter(|live| !live.session.is_over()) {
                 self.wheel.schedule(index, live.session.next_deadline());
             }
@@ -756,7 +766,10 @@ impl<R: Ring> Relay<R> {
 }
 
 /// The carrier of that name, if it is still there.
-pub(super) fn named<S>(sessions: &mut SessionTable<Live<S>>, name: CarrierName) -> Option<&mut Carrier<S>> {
+pub(super) fn named<S>(
+    sessions: &mut SessionTable<SessionSlot<S>>,
+    name: CarrierName,
+) -> Option<&mut Carrier<S>> {
     if sessions.generation(name.index) != name.generation {
         return None;
     }

@@ -10,8 +10,8 @@
 //!
 //! Not here: the records themselves (`tls::record`).
 
-use super::carrier::{UseOfKeys, Wrapping};
-use super::run::{Relay, Source};
+use super::carrier::{RecordLayer, UseOfKeys};
+use super::run::{PayloadOrigin, Relay};
 use crate::limits::TLS_REST_MS;
 use crate::ring::{BufferPool, Chunk, Ring};
 use crate::session::{BrokenInvariant, Gone, Leg};
@@ -27,11 +27,11 @@ const SEALED_ALERT_BYTES_MAX: usize = 64;
 struct Opened {
     /// Where in the received bytes their content stands now, all of it in a row.
     content: Range<usize>,
-    end: Option<End>,
+    end: Option<EndOfInput>,
 }
 
 /// Nothing more of a leg is to be understood.
-enum End {
+enum EndOfInput {
     /// The peer said so in good order.
     Closed,
     /// The peer gave up.
@@ -46,19 +46,19 @@ impl<R: Ring> Relay<R> {
     /// Bytes came from a leg.
     pub(super) fn on_bytes(&mut self, index: u32, leg: Leg, mut chunk: Chunk) {
         let Some(live) = self.sessions.get_mut(index) else { return self.ring.pool().release(chunk) };
-        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else {
+        let Some(record_layer) = &mut live.carriers[leg as usize].record_layer else {
             let bytes = self.ring.pool().bytes(&chunk);
             let handled = live.session.handle_bytes(leg, bytes, self.now, &mut self.effects);
-            return self.carry_out(index, handled, Source::Chunk(chunk));
+            return self.carry_out(index, handled, PayloadOrigin::Chunk(chunk));
         };
-        if wrapping.is_deaf {
+        if record_layer.is_input_discarded {
             return self.ring.pool().release(chunk);
         }
         // The rest of a record that began in earlier bytes comes first.
         let mut end = None;
-        if wrapping.held.is_some() {
+        if record_layer.held.is_some() {
             let received = self.ring.pool().bytes(&chunk);
-            let (taken, whole) = match wrapping.fill_held(received) {
+            let (taken, whole) = match record_layer.fill_held(received) {
                 Ok(filled) => filled,
                 Err(fault) => (received.len(), Whole::Faulty(fault)),
             };
@@ -69,18 +69,20 @@ impl<R: Ring> Relay<R> {
             end = self.on_whole(index, leg, whole);
         }
         let Some(live) = self.sessions.get_mut(index) else { return self.ring.pool().release(chunk) };
-        let wrapping = live.carriers[leg as usize].wrapping.as_mut();
-        let Some(wrapping) = wrapping.filter(|wrapping| end.is_none() && !wrapping.is_deaf) else {
+        let record_layer = live.carriers[leg as usize].record_layer.as_mut();
+        let Some(record_layer) =
+            record_layer.filter(|record_layer| end.is_none() && !record_layer.is_input_discarded)
+        else {
             self.ring.pool().release(chunk);
             return self.on_end(index, leg, end);
         };
         let (buffer, range) = self.ring.pool().room(&chunk);
-        let opened = wrapping.open(&mut buffer[range.clone()]);
+        let opened = record_layer.open(&mut buffer[range.clone()]);
         let content = range.start + opened.content.start..range.start + opened.content.end;
         self.ring.pool().place(&mut chunk, content);
         let bytes = self.ring.pool().bytes(&chunk);
         let handled = live.session.handle_bytes(leg, bytes, self.now, &mut self.effects);
-        self.carry_out(index, handled, Source::Chunk(chunk));
+        self.carry_out(index, handled, PayloadOrigin::Chunk(chunk));
         self.after_records(index, leg, opened.end);
     }
 
@@ -90,16 +92,16 @@ impl<R: Ring> Relay<R> {
         self.count_held(index, leg);
         if let Some(live) = self.sessions.get_mut(index) {
             let handled = live.session.handle_bytes(leg, &[], self.now, &mut self.effects);
-            self.carry_out(index, handled, Source::Nothing);
+            self.carry_out(index, handled, PayloadOrigin::Nothing);
         }
     }
 
     /// Counts what a record that is held takes of the heap.
     fn count_held(&mut self, index: u32, leg: Leg) {
         let Some(live) = self.sessions.get_mut(index) else { return };
-        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else { return };
-        let held_bytes = wrapping.held.as_ref().map_or(0, |held| held.heap_bytes());
-        let counted_bytes = std::mem::replace(&mut wrapping.held_bytes, held_bytes);
+        let Some(record_layer) = &mut live.carriers[leg as usize].record_layer else { return };
+        let held_bytes = record_layer.held.as_ref().map_or(0, |held| held.heap_bytes());
+        let counted_bytes = std::mem::replace(&mut record_layer.held_bytes, held_bytes);
         self.ring.pool().add_backlog(held_bytes);
         self.ring.pool().remove_backlog(counted_bytes);
         if held_bytes > 0 {
@@ -110,46 +112,46 @@ impl<R: Ring> Relay<R> {
     /// Records that came before the session did.
     pub(super) fn on_early_records(&mut self, index: u32, leg: Leg, mut bytes: Vec<u8>) {
         let Some(live) = self.sessions.get_mut(index).filter(|_| !bytes.is_empty()) else { return };
-        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else {
+        let Some(record_layer) = &mut live.carriers[leg as usize].record_layer else {
             return self.break_off(index, BrokenInvariant::RecordsOfPlainLeg { from: leg });
         };
-        let opened = wrapping.open(&mut bytes);
+        let opened = record_layer.open(&mut bytes);
         let content = Bytes::from(bytes).slice(opened.content);
         let handled = live.session.handle_bytes(leg, &content, self.now, &mut self.effects);
-        self.carry_out(index, handled, Source::Heap(content));
+        self.carry_out(index, handled, PayloadOrigin::Heap(content));
         self.after_records(index, leg, opened.end);
     }
 
     /// What a record that was cut came to.
-    fn on_whole(&mut self, index: u32, leg: Leg, whole: Whole) -> Option<End> {
+    fn on_whole(&mut self, index: u32, leg: Leg, whole: Whole) -> Option<EndOfInput> {
         let mut record = match whole {
             Whole::NotYet => return None,
-            Whole::Faulty(fault) => return Some(End::Faulty(fault)),
+            Whole::Faulty(fault) => return Some(EndOfInput::Faulty(fault)),
             Whole::Record(record) => record,
         };
         let live = self.sessions.get_mut(index)?;
-        let wrapping = live.carriers[leg as usize].wrapping.as_mut()?;
-        self.ring.pool().remove_backlog(std::mem::take(&mut wrapping.held_bytes));
-        let opened = wrapping.open(&mut record);
+        let record_layer = live.carriers[leg as usize].record_layer.as_mut()?;
+        self.ring.pool().remove_backlog(std::mem::take(&mut record_layer.held_bytes));
+        let opened = record_layer.open(&mut record);
         let content = Bytes::from(record).slice(opened.content);
         let handled = live.session.handle_bytes(leg, &content, self.now, &mut self.effects);
-        self.carry_out(index, handled, Source::Heap(content));
+        self.carry_out(index, handled, PayloadOrigin::Heap(content));
         opened.end
     }
 
     /// What is left to be done when received records are opened: what they ask for, a cut one at their end, an end.
-    fn after_records(&mut self, index: u32, leg: Leg, end: Option<End>) {
-        self.rests_at = self.rests_at.or(Some(self.now.after_millis(TLS_REST_MS)));
+    fn after_records(&mut self, index: u32, leg: Leg, end: Option<EndOfInput>) {
+        self.idle_ciphers_at = self.idle_ciphers_at.or(Some(self.now.after_millis(TLS_REST_MS)));
         let Some(live) = self.sessions.get_mut(index) else { return };
-        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else { return };
-        if wrapping.is_deaf {
+        let Some(record_layer) = &mut live.carriers[leg as usize].record_layer else { return };
+        if record_layer.is_input_discarded {
             return;
         }
-        let is_cut = wrapping.held.is_some();
-        let owes = wrapping.records.owes();
+        let is_cut = record_layer.held.is_some();
+        let owes = record_layer.records.owes();
         if !live.session.is_over() {
             live.session.handle_cut(leg, is_cut, self.now, &mut self.effects);
-            self.apply_effects(index, Source::Nothing);
+            self.apply_effects(index, PayloadOrigin::Nothing);
         }
         self.count_held(index, leg);
         if owes {
@@ -158,20 +160,20 @@ impl<R: Ring> Relay<R> {
         self.on_end(index, leg, end);
     }
 
-    fn on_end(&mut self, index: u32, leg: Leg, end: Option<End>) {
+    fn on_end(&mut self, index: u32, leg: Leg, end: Option<EndOfInput>) {
         let Some(end) = end else { return };
         let how = match end {
-            End::Closed => Gone::Finished,
-            End::Alerted => Gone::Reset,
-            End::Faulty(fault) => return self.end_by_fault(index, leg, fault.alert()),
-            End::Beyond { opened, received } => {
+            EndOfInput::Closed => Gone::Finished,
+            EndOfInput::Alerted => Gone::Reset,
+            EndOfInput::Faulty(fault) => return self.end_by_fault(index, leg, fault.alert()),
+            EndOfInput::Beyond { opened, received } => {
                 let broken = BrokenInvariant::OpenedMoreThanReceived { from: leg, opened, received };
                 return self.break_off(index, broken);
             }
         };
         if let Some(live) = self.sessions.get_mut(index) {
             live.session.handle_gone(leg, how, self.now, &mut self.effects);
-            self.apply_effects(index, Source::Nothing);
+            self.apply_effects(index, PayloadOrigin::Nothing);
         }
     }
 
@@ -183,7 +185,7 @@ impl<R: Ring> Relay<R> {
         }
         if let Some(live) = self.sessions.get_mut(index) {
             live.session.handle_record_fault(leg, self.now, &mut self.effects);
-            self.apply_effects(index, Source::Nothing);
+            self.apply_effects(index, PayloadOrigin::Nothing);
         }
     }
 
@@ -193,10 +195,10 @@ impl<R: Ring> Relay<R> {
         let Some(live) = self.sessions.get_mut(index) else { return false };
         let carrier = &mut live.carriers[leg as usize];
         let may_say = carrier.takes_at_once() && (alert == Alert::CloseNotify || !live.session.is_shut(leg));
-        let Some(wrapping) = carrier.wrapping.as_mut().filter(|_| may_say) else { return false };
+        let Some(record_layer) = carrier.record_layer.as_mut().filter(|_| may_say) else { return false };
         let mut sealed = [0; SEALED_ALERT_BYTES_MAX];
         // A key that is used up says nothing more, nor does one that has said its end.
-        match wrapping.records.seal_alert(alert, &mut sealed) {
+        match record_layer.records.seal_alert(alert, &mut sealed) {
             Ok(bytes) if bytes > 0 => self.ring.send_now(&carrier.socket, &sealed[..bytes]) == bytes,
             Ok(_) | Err(_) => false,
         }
@@ -226,9 +228,9 @@ impl<R: Ring> Relay<R> {
         if carrier.queue.has_farewell() {
             return Err(BrokenInvariant::ForwardsBehindClose { to: leg });
         }
-        let Some(wrapping) = &mut carrier.wrapping else { return Ok(()) };
-        let mut sealed = vec![0; wrapping.records.sealed_alert_bytes()];
-        match wrapping.records.seal_alert(Alert::CloseNotify, &mut sealed) {
+        let Some(record_layer) = &mut carrier.record_layer else { return Ok(()) };
+        let mut sealed = vec![0; record_layer.records.sealed_alert_bytes()];
+        match record_layer.records.seal_alert(Alert::CloseNotify, &mut sealed) {
             Ok(bytes) if bytes > 0 => {
                 sealed.truncate(bytes);
                 live.session.handle_end_said(leg, bytes as u64);
@@ -236,7 +238,7 @@ impl<R: Ring> Relay<R> {
                 Self::mark_ready(&mut self.ready, index, leg, carrier);
             }
             // The key is used up: nothing can be said on this leg any more.
-            Ok(_) | Err(_) => self.worn_out.push((index, leg)),
+            Ok(_) | Err(_) => self.key_exhausted.push((index, leg)),
         }
         Ok(())
     }
@@ -248,9 +250,9 @@ impl<R: Ring> Relay<R> {
         if live.session.is_shut(leg) || carrier.is_discarding || carrier.queue.has_farewell() {
             return;
         }
-        let Some(wrapping) = &mut carrier.wrapping else { return };
-        let mut sealed = vec![0; wrapping.records.sealed_bytes(0)];
-        match wrapping.records.seal(&[], &mut sealed) {
+        let Some(record_layer) = &mut carrier.record_layer else { return };
+        let mut sealed = vec![0; record_layer.records.sealed_bytes(0)];
+        match record_layer.records.seal(&[], &mut sealed) {
             Ok(bytes) => sealed.truncate(bytes),
             Err(_) => return self.end_by_fault(index, leg, Alert::InternalError),
         }
@@ -271,24 +273,27 @@ impl<R: Ring> Relay<R> {
         to: Leg,
         held: &Held,
         range: Range<usize>,
-        source: &mut Source,
+        source: &mut PayloadOrigin,
     ) -> Result<(), BrokenInvariant> {
         let Some(live) = self.sessions.get_mut(index) else { return Ok(()) };
         let carrier = &mut live.carriers[to as usize];
-        let Some(wrapping) = &mut carrier.wrapping else { return Ok(()) };
-        let length = Length::announced(wrapping, to, held.as_bytes().len() + range.len())?;
-        wrapping.use_of_keys = UseOfKeys::Recent;
-        self.rests_at = self.rests_at.or(Some(self.now.after_millis(TLS_REST_MS)));
+        let Some(record_layer) = &mut carrier.record_layer else { return Ok(()) };
+        let length = Length::announced(record_layer, to, held.as_bytes().len() + range.len())?;
+        record_layer.use_of_keys = UseOfKeys::Recent;
+        self.idle_ciphers_at = self.idle_ciphers_at.or(Some(self.now.after_millis(TLS_REST_MS)));
         let held_buffers = carrier.queue.holds_buffers();
         let pool = self.ring.pool();
         let is_sealed = match pool.take_empty() {
             Some(mut free) if length.announced <= BufferPool::ROOM_BYTES => {
                 let (content, room) = match &*source {
-                    Source::Chunk(chunk) => pool.bytes_and_room(chunk, &free),
-                    Source::Early(bytes) | Source::Heap(bytes) => (&bytes[..], pool.room(&free).0),
-                    Source::Nothing => (&[][..], pool.room(&free).0),
+                    PayloadOrigin::Chunk(chunk) => pool.bytes_and_room(chunk, &free),
+                    PayloadOrigin::Early(bytes) | PayloadOrigin::Heap(bytes) => {
+                        (&bytes[..], pool.room(&free).0)
+                    }
+                    PayloadOrigin::Nothing => (&[][..], pool.room(&free).0),
                 };
-                let sealed = length.check(wrapping.records.seal(&[held.as_bytes(), &content[range]], room));
+                let sealed =
+                    length.check(record_layer.records.seal(&[held.as_bytes(), &content[range]], room));
                 if let Ok(true) = sealed {
                     pool.place(&mut free, 0..length.announced);
                     carrier.queue.push(pool, free);
@@ -300,13 +305,13 @@ impl<R: Ring> Relay<R> {
             free => {
                 free.into_iter().for_each(|free| pool.release(free));
                 let content = match &*source {
-                    Source::Chunk(chunk) => pool.bytes(chunk),
-                    Source::Early(bytes) | Source::Heap(bytes) => bytes,
-                    Source::Nothing => &[],
+                    PayloadOrigin::Chunk(chunk) => pool.bytes(chunk),
+                    PayloadOrigin::Early(bytes) | PayloadOrigin::Heap(bytes) => bytes,
+                    PayloadOrigin::Nothing => &[],
                 };
                 let mut sealed = vec![0; length.announced];
-                let is_sealed =
-                    length.check(wrapping.records.seal(&[held.as_bytes(), &content[range]], &mut sealed))?;
+                let is_sealed = length
+                    .check(record_layer.records.seal(&[held.as_bytes(), &content[range]], &mut sealed))?;
                 if is_sealed {
                     carrier.queue.push_heap(pool, sealed.into());
                 }
@@ -318,7 +323,7 @@ impl<R: Ring> Relay<R> {
             self.list_holder(index, to);
             self.is_queued(index, to, held_buffers);
         } else {
-            self.worn_out.push((index, to));
+            self.key_exhausted.push((index, to));
         }
         Ok(())
     }
@@ -334,44 +339,44 @@ impl<R: Ring> Relay<R> {
         frame: &[u8],
     ) -> Result<Bytes, BrokenInvariant> {
         let Some(live) = self.sessions.get_mut(index) else { return Ok(Bytes::new()) };
-        let Some(wrapping) = &mut live.carriers[leg as usize].wrapping else {
+        let Some(record_layer) = &mut live.carriers[leg as usize].record_layer else {
             return Ok(Bytes::copy_from_slice(frame));
         };
-        let length = Length::announced(wrapping, leg, frame.len())?;
+        let length = Length::announced(record_layer, leg, frame.len())?;
         let mut sealed = vec![0; length.announced];
-        if !length.check(wrapping.records.seal(&[frame], &mut sealed))? {
-            self.worn_out.push((index, leg));
+        if !length.check(record_layer.records.seal(&[frame], &mut sealed))? {
+            self.key_exhausted.push((index, leg));
         }
         live.session.handle_wrapped(leg, length.added());
         Ok(sealed.into())
     }
 
     /// Lets records that nobody uses drop what can be made again: some hundred bytes a direction.
-    pub(super) fn rest_records(&mut self) {
-        if self.rests_at.is_none_or(|at| at > self.now) {
+    pub(super) fn free_idle_ciphers(&mut self) {
+        if self.idle_ciphers_at.is_none_or(|at| at > self.now) {
             return;
         }
         let mut is_any_in_use = false;
         for index in 0..self.sessions.slots() {
             let Some(live) = self.sessions.get_mut(index) else { continue };
-            for wrapping in live.carriers.iter_mut().filter_map(|carrier| carrier.wrapping.as_mut()) {
-                wrapping.use_of_keys = match wrapping.use_of_keys {
+            for record_layer in live.carriers.iter_mut().filter_map(|carrier| carrier.record_layer.as_mut()) {
+                record_layer.use_of_keys = match record_layer.use_of_keys {
                     UseOfKeys::Recent => UseOfKeys::Past,
                     UseOfKeys::Past => {
-                        wrapping.records.rest();
+                        record_layer.records.rest();
                         UseOfKeys::Dropped
                     }
                     UseOfKeys::Dropped => UseOfKeys::Dropped,
                 };
-                is_any_in_use |= wrapping.use_of_keys != UseOfKeys::Dropped;
+                is_any_in_use |= record_layer.use_of_keys != UseOfKeys::Dropped;
             }
         }
-        self.rests_at = is_any_in_use.then(|| self.now.after_millis(TLS_REST_MS));
+        self.idle_ciphers_at = is_any_in_use.then(|| self.now.after_millis(TLS_REST_MS));
     }
 
     /// Ends sessions of which a leg's key is used up.
-    pub(super) fn end_worn_out(&mut self) {
-        while let Some((index, leg)) = self.worn_out.pop() {
+    pub(super) fn end_key_exhausted(&mut self) {
+        while let Some((index, leg)) = self.key_exhausted.pop() {
             self.end_by_fault(index, leg, Alert::InternalError);
         }
     }
@@ -387,8 +392,8 @@ struct Length {
 
 impl Length {
     /// What so many bytes to a leg will come to: never to less.
-    fn announced(wrapping: &Wrapping, to: Leg, content: usize) -> Result<Self, BrokenInvariant> {
-        let length = Self { to, content, announced: wrapping.records.sealed_bytes(content) };
+    fn announced(record_layer: &RecordLayer, to: Leg, content: usize) -> Result<Self, BrokenInvariant> {
+        let length = Self { to, content, announced: record_layer.records.sealed_bytes(content) };
         if length.announced < content { Err(length.broken(None)) } else { Ok(length) }
     }
 
@@ -419,10 +424,10 @@ enum Whole {
     Faulty(RecordFault),
 }
 
-impl Wrapping {
+impl RecordLayer {
     /// From here on nothing that comes matters.
-    pub(super) fn turn_deaf(&mut self, pool: &mut BufferPool) {
-        self.is_deaf = true;
+    pub(super) fn discard_input(&mut self, pool: &mut BufferPool) {
+        self.is_input_discarded = true;
         self.held = None;
         pool.remove_backlog(std::mem::take(&mut self.held_bytes));
     }
@@ -447,7 +452,7 @@ impl Wrapping {
             let step = self.records.open(received, &mut at);
             let opened = if let Ok(Step::Plaintext(range)) = &step { range.end.max(at) } else { at };
             if opened > received.len() {
-                break Some(End::Beyond { opened, received: received.len() });
+                break Some(EndOfInput::Beyond { opened, received: received.len() });
             }
             match step {
                 Ok(Step::Plaintext(range)) if content.is_empty() => content = range,
@@ -464,13 +469,13 @@ impl Wrapping {
                             self.held = Some(held);
                             break None;
                         }
-                        Err(fault) => break Some(End::Faulty(fault)),
+                        Err(fault) => break Some(EndOfInput::Faulty(fault)),
                     }
                 }
                 Ok(Step::Done) => break None,
-                Ok(Step::Closed) => break Some(End::Closed),
-                Ok(Step::Alert(_)) => break Some(End::Alerted),
-                Err(fault) => break Some(End::Faulty(fault)),
+                Ok(Step::Closed) => break Some(EndOfInput::Closed),
+                Ok(Step::Alert(_)) => break Some(EndOfInput::Alerted),
+                Err(fault) => break Some(EndOfInput::Faulty(fault)),
             }
         };
         Opened { content, end }

@@ -4,7 +4,7 @@
 //! they are taken back and what is left of them moves to the heap. The heap has a limit for the whole relay; over it the
 //! sessions that hold most of it are found here too.
 
-use super::run::{Relay, Source, named};
+use super::run::{PayloadOrigin, Relay, named};
 use crate::limits::{SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED};
 use crate::ring::Ring;
 use crate::session::{Leg, Moment};
@@ -156,7 +156,7 @@ impl<R: Ring> Relay<R> {
                 }
                 let Some(live) = self.sessions.get_mut(carrier.index) else { continue };
                 live.session.end_slow_reader(carrier.leg, self.now, &mut self.effects);
-                self.apply_effects(carrier.index, Source::Nothing);
+                self.apply_effects(carrier.index, PayloadOrigin::Nothing);
                 self.free_if_over(carrier.index);
             }
         } else if self.holders.len() > 2 * sessions.len() + HOLDERS_SPARE {

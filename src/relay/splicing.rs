@@ -16,7 +16,7 @@
 //! Not here: what may pass unseen ([`crate::session::Session::unseen_bytes`]), and the pipes (`ring::pipe`).
 
 use super::carrier::{Carrier, Reading, Receive};
-use super::run::{Live, Relay, Source};
+use super::run::{PayloadOrigin, Relay, SessionSlot};
 use crate::limits::{SPLICE_BYTES_LEAST, SPLICE_FILLS_MAX, SPLICE_HEAD_BYTES, SPLICE_PATIENCE};
 use crate::observe::counters::add;
 use crate::ring::{Operation, Ring, Token};
@@ -27,7 +27,7 @@ impl<R: Ring> Relay<R> {
     pub(super) fn choose_reading(&mut self, index: u32, leg: Leg) {
         let Some(least) = self.limits.splice_bytes_min else { return };
         let Some(live) = self.sessions.get_mut(index) else { return };
-        if live.carriers.iter().any(|carrier| carrier.wrapping.is_some()) {
+        if live.carriers.iter().any(|carrier| carrier.record_layer.is_some()) {
             return;
         }
         let is_large = live.session.take_largest_frame(leg) >= least;
@@ -68,7 +68,7 @@ impl<R: Ring> Relay<R> {
         let Some(least) = self.limits.splice_bytes_min else { return false };
         let generation = self.sessions.generation(index);
         let Some(live) = self.sessions.get_mut(index) else { return false };
-        let Live { session, carriers, in_flight, .. } = live;
+        let SessionSlot { session, carriers, in_flight, .. } = live;
         let (source, target) = both(carriers, leg);
         let Reading::Heads { fills, is_awaited, .. } = &mut source.reading else { return false };
         if target.pipe.is_some() {
@@ -97,7 +97,7 @@ impl<R: Ring> Relay<R> {
             let handled = session.handle_passed(leg, filled as u64, self.now, &mut self.effects);
             add(&self.counters.spliced_bytes, filled as u64);
             Self::mark_ready(&mut self.ready, index, leg.other(), target);
-            self.carry_out(index, handled, Source::Nothing);
+            self.carry_out(index, handled, PayloadOrigin::Nothing);
             return true;
         }
         self.ring.return_pipe(pipe);

@@ -11,7 +11,7 @@ struct Piece {
     taken_bytes: usize,
 }
 
-/// Pieces on the heap. The pool counts what they take, until they are sent or [`Backlog::forsake`]n.
+/// Pieces on the heap. The pool counts what they take, until they are sent or uncounted ([`Backlog::uncount_backlog`]).
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     pieces: VecDeque<Piece>,
@@ -64,7 +64,7 @@ impl Backlog {
     }
 
     /// The pool counts it no longer.
-    pub(super) fn forsake(&mut self, pool: &mut BufferPool) {
+    pub(super) fn uncount_backlog(&mut self, pool: &mut BufferPool) {
         pool.remove_backlog(std::mem::take(&mut self.counted_bytes));
     }
 }

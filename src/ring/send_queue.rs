@@ -188,14 +188,14 @@ impl SendQueue {
     }
 
     /// Nobody takes what is queued: it counts as gone, though a send in flight may still hold it for a moment.
-    pub fn forsake(&mut self, pool: &mut BufferPool) {
+    pub fn uncount_backlog(&mut self, pool: &mut BufferPool) {
         if let Some(backlog) = &mut self.backlog {
-            backlog.forsake(pool);
+            backlog.uncount_backlog(pool);
         }
         let mut at = self.first;
         while let Some(index) = at {
             if let Some(mut follower) = pool.follower_mut(index).take() {
-                follower.forsake(pool);
+                follower.uncount_backlog(pool);
                 *pool.follower_mut(index) = Some(follower);
             }
             at = pool.link(index).next;
@@ -344,7 +344,7 @@ impl SendQueue {
             self.drop_first(pool);
         }
         if let Some(mut backlog) = self.backlog.take() {
-            backlog.forsake(pool);
+            backlog.uncount_backlog(pool);
         }
         self.is_behind = false;
     }
@@ -548,8 +548,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cleared_or_forsaken_counts_no_longer_wherever_it_stands() {
-        for is_forsaken in [false, true] {
+    fn what_is_cleared_or_uncounted_counts_no_longer_wherever_it_stands() {
+        for is_uncounted in [false, true] {
             let mut pool = BufferPool::new(4).unwrap();
             let mut queue = SendQueue::default();
             queue.push_heap(&mut pool, Bytes::from_static(b"in front"));
@@ -557,9 +557,9 @@ mod tests {
             queue.push_heap(&mut pool, Bytes::from_static(b"behind"));
             push(&mut queue, &mut pool, b"two");
             assert_eq!(pool.backlog_bytes(), 14);
-            if is_forsaken {
+            if is_uncounted {
                 queue.begin_simulated_send();
-                queue.forsake(&mut pool);
+                queue.uncount_backlog(&mut pool);
                 assert_eq!(pool.backlog_bytes(), 0);
                 queue.end_simulated_send(&mut pool, 12);
             }
@@ -569,7 +569,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_counts_until_it_is_sent_cleared_or_forsaken() {
+    fn a_backlog_counts_until_it_is_sent_cleared_or_uncounted() {
         let mut pool = BufferPool::new(4).unwrap();
         let mut queue = SendQueue::default();
         push(&mut queue, &mut pool, &[7; 1000]);
@@ -584,7 +584,7 @@ mod tests {
         queue.end_simulated_send(&mut pool, 2);
         assert_eq!(pool.backlog_bytes(), 500);
         queue.begin_simulated_send();
-        queue.forsake(&mut pool);
+        queue.uncount_backlog(&mut pool);
         assert_eq!((pool.backlog_bytes(), content(&queue, &pool).len()), (0, 499));
         queue.end_simulated_send(&mut pool, 100);
         queue.clear(&mut pool);

@@ -141,15 +141,15 @@ impl Bench {
     }
 
     /// So many bytes from a leg of the victim, in a buffer that they begin at `start` of.
-    fn chunk(&mut self, start: usize, bytes: usize) -> Source {
+    fn chunk(&mut self, start: usize, bytes: usize) -> PayloadOrigin {
         let pool = self.relay.ring.pool();
         let mut chunk = pool.take_empty().unwrap();
         pool.place(&mut chunk, start..start + bytes);
-        Source::Chunk(chunk)
+        PayloadOrigin::Chunk(chunk)
     }
 
     /// Carries out effects of the victim.
-    fn apply(&mut self, effects: impl IntoIterator<Item = Effect>, source: Source) {
+    fn apply(&mut self, effects: impl IntoIterator<Item = Effect>, source: PayloadOrigin) {
         self.relay.effects.extend(effects);
         self.relay.apply_effects(VICTIM, source);
     }
@@ -228,7 +228,12 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "forwards more than came on the heap",
-            |bench| bench.apply([forward(0..6, Held::default())], Source::Heap(Bytes::from_static(b"12345"))),
+            |bench| {
+                bench.apply(
+                    [forward(0..6, Held::default())],
+                    PayloadOrigin::Heap(Bytes::from_static(b"12345")),
+                )
+            },
             BrokenInvariant::ForwardsMoreThanCame { to: UP, forwarded: 6, came: 5 },
         ),
         case(
@@ -242,7 +247,7 @@ fn cases() -> Vec<Case> {
                 let relay = &mut *bench.relay;
                 let live = relay.sessions.get_mut(VICTIM).unwrap();
                 let passed = live.session.handle_passed(DOWN, 7, Moment::ZERO, &mut relay.effects);
-                relay.carry_out(VICTIM, passed, Source::Nothing);
+                relay.carry_out(VICTIM, passed, PayloadOrigin::Nothing);
             },
             BrokenInvariant::PassedMoreThanPayload {
                 from: DOWN,
@@ -251,7 +256,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "forwards nothing",
-            |bench| bench.apply([forward(0..1, Held::default())], Source::Nothing),
+            |bench| bench.apply([forward(0..1, Held::default())], PayloadOrigin::Nothing),
             BrokenInvariant::ForwardsNothing { to: UP },
         ),
         case(
@@ -272,14 +277,20 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "closes twice",
-            |bench| bench.apply([close(), close()], Source::Nothing),
+            |bench| bench.apply([close(), close()], PayloadOrigin::Nothing),
             BrokenInvariant::ForwardsBehindClose { to: UP },
         ),
         case(
             "has early bytes late",
             |bench| {
-                bench.apply([forward(0..5, Held::default())], Source::Heap(Bytes::from_static(b"12345")));
-                bench.apply([forward(0..5, Held::default())], Source::Early(Bytes::from_static(b"12345")));
+                bench.apply(
+                    [forward(0..5, Held::default())],
+                    PayloadOrigin::Heap(Bytes::from_static(b"12345")),
+                );
+                bench.apply(
+                    [forward(0..5, Held::default())],
+                    PayloadOrigin::Early(Bytes::from_static(b"12345")),
+                );
             },
             BrokenInvariant::EarlyBytesComeLate { to: UP },
         ),
@@ -383,12 +394,12 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "ends without a cause",
-            |bench| bench.apply([end(Cause::Bug)], Source::Nothing),
+            |bench| bench.apply([end(Cause::Bug)], PayloadOrigin::Nothing),
             BrokenInvariant::EndsWithoutCause,
         ),
         case(
             "ends before it is over",
-            |bench| bench.apply([end(Cause::Closed)], Source::Nothing),
+            |bench| bench.apply([end(Cause::Closed)], PayloadOrigin::Nothing),
             BrokenInvariant::EndsWithoutCause,
         ),
         Case {
@@ -399,7 +410,7 @@ fn cases() -> Vec<Case> {
                     let relay = &mut *bench.relay;
                     let live = relay.sessions.get_mut(VICTIM).unwrap();
                     live.session.cut(Cause::Drain, Moment::ZERO, &mut relay.effects);
-                    bench.apply([Effect::Discard { leg: UP }], Source::Nothing);
+                    bench.apply([Effect::Discard { leg: UP }], PayloadOrigin::Nothing);
                 },
                 BrokenInvariant::EffectBehindEnd,
             )
@@ -409,7 +420,7 @@ fn cases() -> Vec<Case> {
             |bench| {
                 bench.complete(Operation::Send, UP, 7, None);
                 bench.complete(Operation::CancelSend, UP, 0, None);
-                bench.apply([forward(0..1, Held::default())], Source::Nothing);
+                bench.apply([forward(0..1, Held::default())], PayloadOrigin::Nothing);
             },
             completion_of_nothing(Operation::Send, UP),
         ),
