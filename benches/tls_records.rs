@@ -5,7 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ringgate::tls::record::{DirectionState, LegRecords, Records, Role, Step, Suite, Version};
+use ringgate::tls::record::{DirectionState, LegRecords, Role, Step, Suite, Version};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::server::UnbufferedServerConnection;

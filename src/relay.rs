@@ -11,33 +11,40 @@
 mod arrivals;
 mod broken;
 pub mod carrier;
+mod completions;
 pub mod drain;
+mod effects;
 mod ending;
+mod engine;
+mod handle;
 mod lending;
 pub mod liveness;
 pub mod mailbox;
 mod pace;
 pub mod placement;
+pub mod record_layer;
 mod revocation;
 pub mod run;
 mod sealing;
 mod seen;
-pub mod session_table;
+pub mod session_slot;
+pub mod slab;
 pub mod slow_readers;
 mod splicing;
 mod wake_flag;
 pub mod wheel;
 
 #[cfg(test)]
-pub(crate) use broken::faulty::FaultyRecords;
+pub use broken::faulty::FaultyRecords;
 pub use broken::{BrokenState, BugReport, BugReporter, BugReports, bug_reports};
 pub use mailbox::{Mailbox, Message, NewSession};
 pub use placement::Relays;
+pub use record_layer::RecordLayer;
 pub use run::{Relay, RelayLimits};
 pub use seen::Seen;
 
 /// Bytes of a session's slot, which is the relay's own.
 #[cfg(test)]
 pub(crate) fn session_slot_bytes() -> usize {
-    size_of::<run::SessionSlot<std::os::fd::OwnedFd>>()
+    size_of::<session_slot::SessionSlot>()
 }

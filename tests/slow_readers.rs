@@ -12,7 +12,7 @@ mod support;
 use ringgate::limits::UNREAD_PATIENCE_MS;
 use ringgate::relay::RelayLimits;
 use ringgate::session::{Cause, Leg, Phase, SessionLimits};
-use ringgate::tls::record::{Aead, DirectionState, LegRecords, Records, Role, Step, Suite, Version};
+use ringgate::tls::record::{Aead, DirectionState, LegRecords, Role, Step, Suite, Version};
 use std::time::{Duration, Instant};
 use support::frames::{client_frame, close_payload, server_frame};
 use support::raw::{Raw, StreamEnd};
@@ -209,7 +209,7 @@ fn a_slow_reader_is_reset_and_the_other_leg_ends_plainly() {
             for (leg, role) in [(Leg::Downstream, Role::Server), (Leg::Upstream, Role::Client)] {
                 if is_wrapped[leg as usize] {
                     let [of_relay, of_endpoint] = records(role);
-                    inside[leg as usize] = Some(Box::new(of_relay) as Box<dyn Records>);
+                    inside[leg as usize] = Some(of_relay.into());
                     outside[leg as usize] = Some(of_endpoint);
                 }
             }

@@ -5,9 +5,6 @@
 //!
 //! Not here: buffers and the kernel's share. An idle session owns no buffer.
 
-#[path = "../../tests/support/golden.rs"]
-mod text;
-
 use std::mem::size_of;
 use std::os::fd::OwnedFd;
 
@@ -23,7 +20,7 @@ fn what_there_is_one_of_for_each_session_or_opening_is_as_large_as_expected() {
         (
             "session slot",
             crate::relay::session_slot_bytes(),
-            "all of a session in its relay: the session, both carriers, the permit",
+            "a session in its relay: the session, where its legs are, the permit",
         ),
         ("session", size_of::<Session>(), "its rules, timers and both legs"),
         ("scanner", size_of::<Scanner>(), "one for each leg of a session"),
@@ -43,5 +40,5 @@ fn what_there_is_one_of_for_each_session_or_opening_is_as_large_as_expected() {
     ];
     let lines = table.map(|(name, bytes, what)| format!("{name:<16}{bytes:>8}  {what}\n"));
     let head = "Bytes of what there is one of, or two, for each session or each opening.\n\n";
-    text::assert_golden("sizes.txt", &format!("{head}{}", lines.concat()));
+    super::text::assert_golden("sizes.txt", &format!("{head}{}", lines.concat()));
 }

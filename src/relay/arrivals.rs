@@ -2,15 +2,19 @@
 //!
 //! Not here: how a message gets into the mailbox (`mailbox`), and what comes of a drain or a revocation (`ending`).
 
-use super::carrier::Carrier;
+use super::carrier::{Carrier, CarrierName, LegName, LegPlace, StreamId};
 use super::drain::Drain;
+use super::effects::PayloadOrigin;
+use super::handle::SessionHandle;
 use super::mailbox::{Message, NewSession};
+use super::record_layer::RecordLayer;
 use super::revocation::Revocation;
-use super::run::{PayloadOrigin, Relay, SessionSlot};
-use crate::limits::TLS_REST_MS;
+use super::run::Relay;
+use super::session_slot::{SessionName, SessionSlot};
 use crate::observe::counters::add;
 use crate::ring::Ring;
 use crate::session::{Cause, Leg, Session};
+use bytes::Bytes;
 
 impl<R: Ring> Relay<R> {
     /// Does what its messages say, oldest first.
@@ -20,11 +24,12 @@ impl<R: Ring> Relay<R> {
             match message {
                 Message::Open(new) => self.open(*new),
                 Message::Drain { spread_ms, cut_after_ms } => {
-                    self.drain = Some(Drain::new(self.now, self.sessions.len(), spread_ms, cut_after_ms));
+                    self.drain =
+                        Some(Drain::new(self.engine.now, self.sessions.len(), spread_ms, cut_after_ms));
                 }
                 Message::Revoke { spread_ms } => {
                     let of = (self.sessions.slots(), self.sessions.len());
-                    self.revocation = Some(Revocation::new(self.now, of, spread_ms, self.revocation));
+                    self.revocation = Some(Revocation::new(self.engine.now, of, spread_ms, self.revocation));
                 }
                 Message::NoMore => self.no_more_come = true,
             }
@@ -33,43 +38,67 @@ impl<R: Ring> Relay<R> {
 
     fn open(&mut self, new: NewSession<R::Socket>) {
         let NewSession { sockets, early, records, sealed, limits, mask, permit } = new;
-        let is_wrapped = records.each_ref().map(Option::is_some);
-        let session = Session::new(limits, mask, self.now).with_records(is_wrapped);
-        let deadline = session.next_deadline();
-        let ([client, backend], [client_records, backend_records]) = (sockets, records);
-        let is_any_wrapped = is_wrapped.contains(&true);
-        self.idle_ciphers_at =
-            self.idle_ciphers_at.or(is_any_wrapped.then(|| self.now.after_millis(TLS_REST_MS)));
-        let carriers = [Carrier::new(client, client_records), Carrier::new(backend, backend_records)];
-        let live = SessionSlot {
-            session,
-            carriers,
-            in_flight: 0,
-            cancels: 0,
-            has_ended: false,
-            is_broken_off: false,
-            permit,
+        let has_records = records.each_ref().map(Option::is_some);
+        let now = self.engine.now;
+        if has_records.contains(&true) {
+            self.engine.note_use_of_keys();
+        }
+        // Dropping the session closes its sockets: slabs of 16 million slots are beyond every limit.
+        let Some(name) = self.sessions.make_room().map(SessionName) else {
+            return self.mailbox.session_is_gone();
         };
-        // Dropping the session closes its sockets: a table of 16 million slots is beyond every limit.
-        let Some((index, _)) = self.sessions.insert(live) else { return self.mailbox.session_is_gone() };
-        add(&self.counters.sessions_opened, 1);
-        self.wheel.schedule(index, deadline);
+        let mut places = [None; 2];
+        for ((leg, socket), records) in Leg::BOTH.into_iter().zip(sockets).zip(records) {
+            places[leg as usize] = self.add_carrier(LegName { session: name, leg }, socket, records);
+        }
+        let [Some(downstream), Some(upstream)] = places else {
+            for place in places.into_iter().flatten() {
+                self.carriers.remove(place.carrier.0);
+            }
+            return self.mailbox.session_is_gone();
+        };
+        let session = Session::new(limits, mask, now).with_records(has_records);
+        let legs = [downstream, upstream];
+        self.sessions.insert(SessionSlot { session, legs, has_ended: false, is_broken_off: false, permit });
+        add(&self.engine.counters.sessions_opened, 1);
+        let is_draining = self.drain.is_some();
+        let begun = self.with_session(name, |handle| handle.begin(early, sealed, is_draining));
+        begun.expect("a session that was put into its slot is there");
+    }
+
+    /// A new carrier of one leg.
+    fn add_carrier(
+        &mut self,
+        leg: LegName,
+        socket: R::Socket,
+        records: Option<Box<RecordLayer>>,
+    ) -> Option<LegPlace> {
+        let carrier = CarrierName(self.carriers.make_room()?);
+        self.carriers.insert(Carrier::new(carrier, leg, socket, records))?;
+        Some(LegPlace { carrier, stream: StreamId::ONLY })
+    }
+}
+
+impl<R: Ring> SessionHandle<'_, R> {
+    /// The session's first steps, with what came before it did.
+    fn begin(&mut self, early: [Bytes; 2], sealed: [Vec<u8>; 2], is_draining: bool) {
+        self.engine.wheel.schedule(self.name.0.index, self.slot.session.next_deadline());
         for (leg, bytes) in Leg::BOTH.into_iter().zip(early) {
-            if let Some(live) = self.sessions.get_mut(index).filter(|_| !bytes.is_empty()) {
-                let handled = live.session.handle_bytes(leg, &bytes, self.now, &mut self.effects);
-                self.carry_out(index, handled, PayloadOrigin::Early(bytes));
+            if !bytes.is_empty() {
+                let now = self.engine.now;
+                let handled = self.slot.session.handle_bytes(leg, &bytes, now, &mut self.engine.effects);
+                self.carry_out(handled, PayloadOrigin::Early(bytes));
             }
         }
         for (leg, bytes) in Leg::BOTH.into_iter().zip(sealed) {
-            self.on_early_records(index, leg, bytes);
+            self.on_early_records(leg, bytes);
         }
-        if self.drain.is_some() {
-            self.end_by_ringgate(index, Cause::Drain);
+        if is_draining {
+            self.end_by_ringgate(Cause::Drain);
         }
-        self.end_if_revoked(index);
+        self.end_if_revoked();
         for leg in Leg::BOTH {
-            self.arm_if_wanted(index, leg);
+            self.arm_if_wanted(leg);
         }
-        self.free_if_over(index);
     }
 }

@@ -13,13 +13,16 @@
 //! Not here: which invariants there are (`session::invariant`), and those of memory that the kernel may touch, whose break
 //! ends the process (`ring`).
 
-use super::carrier::{Carrier, Reading, Receive, ZeroCopy};
+use super::carrier::{Carrier, CarrierName, Reading, Receiving, Sending, ZeroCopy};
+use super::effects::PayloadOrigin;
+use super::engine::Engine;
+use super::handle::SessionHandle;
 use super::liveness::Watch;
-use super::run::{PayloadOrigin, Relay, SessionSlot};
+use super::session_slot::SessionName;
 use crate::admission::places::Holder;
 use crate::observe::counters::add;
-use crate::ring::{BufferPool, Completion, Operation, Ring};
-use crate::session::{BrokenInvariant, Cause, Gone, Leg, Phase, Session, Termination};
+use crate::ring::{BufferPool, Completion, Ring};
+use crate::session::{BrokenInvariant, Cause, Gone, Phase, Session, Termination};
 use tokio::sync::mpsc;
 
 /// Reports that wait for who logs them, of all relays together. One more is dropped: that it was due is counted all the same
@@ -41,34 +44,30 @@ pub struct BugReport {
 #[derive(Debug)]
 #[expect(dead_code, reason = "read by whoever reads the log")]
 pub struct BrokenState {
-    slot: u32,
-    generation: u32,
+    name: SessionName,
     session: Session,
     downstream: CarrierState,
     upstream: CarrierState,
-    in_flight: u8,
-    cancels: u8,
 }
 
 /// The state of a carrier.
 #[derive(Debug)]
 #[expect(dead_code, reason = "read by whoever reads the log")]
 struct CarrierState {
-    receive: Receive,
+    name: CarrierName,
+    receiving: Receiving,
     reading: Reading,
+    sending: Sending,
     watch: Watch,
+    in_flight: u8,
+    cancels: u8,
     broken: Option<Gone>,
-    is_sending: bool,
-    is_send_cancelled: bool,
-    awaits_room: bool,
-    is_discarding: bool,
     is_empty: bool,
     holds_buffers: bool,
     has_farewell: bool,
     heap_bytes: usize,
     pipe_bytes: Option<usize>,
     zero_copy: ZeroCopy,
-    is_lending: bool,
     has_lent: bool,
     /// Whether there are records, and whether they are opened.
     records: Option<&'static str>,
@@ -76,27 +75,24 @@ struct CarrierState {
 
 impl CarrierState {
     fn of<S>(carrier: &Carrier<S>, pool: &BufferPool) -> Self {
+        let layer = carrier.record_layer.as_ref();
         Self {
-            receive: carrier.receive,
+            name: carrier.name,
+            receiving: carrier.receiving,
             reading: carrier.reading,
+            sending: carrier.sending,
             watch: carrier.watch,
+            in_flight: carrier.in_flight,
+            cancels: carrier.cancels,
             broken: carrier.broken,
-            is_sending: carrier.queue.is_in_flight(),
-            is_send_cancelled: carrier.is_send_cancelled,
-            awaits_room: carrier.awaits_room,
-            is_discarding: carrier.is_discarding,
             is_empty: carrier.queue.is_empty(),
             holds_buffers: carrier.queue.holds_buffers(),
             has_farewell: carrier.queue.has_farewell(),
             heap_bytes: carrier.heap_bytes(pool),
             pipe_bytes: carrier.pipe.as_ref().map(|pipe| pipe.bytes()),
             zero_copy: carrier.zero_copy,
-            is_lending: carrier.is_lending,
             has_lent: carrier.queue.has_lent(),
-            records: carrier
-                .record_layer
-                .as_ref()
-                .map(|record_layer| if record_layer.is_input_discarded { "unread" } else { "open" }),
+            records: layer.map(|layer| if layer.is_input_discarded { "unread" } else { "open" }),
         }
     }
 }
@@ -127,110 +123,47 @@ impl BugReports {
     }
 }
 
-impl<S> SessionSlot<S> {
-    /// Takes note of a completion.
-    ///
-    /// # Errors
-    /// No such operation is in flight: the completion is not counted, so that the session waits for those that are.
-    pub(super) fn note_completion(
-        &mut self,
-        operation: Operation,
-        leg: Leg,
-        has_more: bool,
-    ) -> Result<(), BrokenInvariant> {
-        let carrier = &self.carriers[leg as usize];
-        let is_cancel =
-            matches!(operation, Operation::CancelReceive | Operation::CancelSend | Operation::CancelWatch);
-        let is_in_flight = match operation {
-            Operation::Receive => matches!(carrier.receive, Receive::Armed | Receive::Cancelling),
-            Operation::Send => carrier.queue.is_in_flight(),
-            Operation::Watch => matches!(carrier.watch, Watch::Armed | Watch::Cancelling),
-            Operation::CancelReceive | Operation::CancelSend | Operation::CancelWatch => self.cancels > 0,
-            Operation::Mailbox => false,
-        };
-        if !is_in_flight || self.in_flight == 0 {
-            return Err(BrokenInvariant::CompletionOfNothing { operation: operation.name(), leg });
-        }
-        self.cancels -= u8::from(is_cancel);
-        // What is more to come of a send is memory that it lent.
-        if !has_more || operation == Operation::Send {
-            self.in_flight -= 1;
-        }
-        Ok(())
-    }
-}
-
-impl<R: Ring> Relay<R> {
-    /// Leaves a report of each session that is ended for a broken invariant there.
-    pub fn reporting_to(mut self, reporter: BugReporter) -> Self {
-        self.bug_reporter = Some(reporter);
-        self
-    }
-
+impl<R: Ring> SessionHandle<'_, R> {
     /// A completion that cannot be.
-    pub(super) fn on_broken_completion(
-        &mut self,
-        index: u32,
-        completion: Completion,
-        broken: BrokenInvariant,
-    ) {
+    pub(super) fn on_broken_completion(&mut self, completion: Completion, broken: BrokenInvariant) {
         if let Some(chunk) = completion.chunk {
-            self.ring.pool().release(chunk);
+            self.engine.ring.pool().release(chunk);
         }
-        self.break_off(index, broken);
+        self.break_off(broken);
     }
 
     /// Ends a session of which an invariant does not hold, and no other.
     ///
-    /// Whoever calls it may go on with the session as with any that is over; its slot is freed at the end of the turn at the
-    /// earliest.
-    pub(super) fn break_off(&mut self, index: u32, broken: BrokenInvariant) {
-        self.effects.clear();
-        self.note_broken(index, broken);
-        let Some(live) = self.sessions.get_mut(index) else { return };
-        live.session.break_off(self.now, &mut self.effects);
-        if live.has_ended {
+    /// Whoever calls it may go on with the session as with any that is over.
+    pub(super) fn break_off(&mut self, broken: BrokenInvariant) {
+        self.engine.effects.clear();
+        self.note_broken(broken);
+        self.slot.session.break_off(self.engine.now, &mut self.engine.effects);
+        if self.slot.has_ended {
             // Its operations are cancelled already, and it is counted as what it ended as.
-            return self.effects.clear();
+            return self.engine.effects.clear();
         }
-        self.apply_effects(index, PayloadOrigin::Nothing);
-        // It cannot even end as sessions do.
-        let has_ended = self.sessions.get_mut(index).is_none_or(|live| live.has_ended);
-        if !has_ended {
+        self.apply_effects(PayloadOrigin::Nothing);
+        if !self.slot.has_ended {
+            // It cannot even end as sessions do.
             let bug = Termination { cause: Cause::Bug, phase: Phase::Relay, by: None, close_code: None };
-            self.end(index, bug);
+            self.end(bug);
         }
     }
 
     /// Counts a broken invariant, and reports the first one of its session.
-    pub(super) fn note_broken(&mut self, index: u32, broken: BrokenInvariant) {
-        add(&self.counters.broken_invariants, 1);
-        self.broken_off.push(index);
-        let generation = self.sessions.generation(index);
-        let Some(live) = self.sessions.get_mut(index) else { return };
-        let is_first = !std::mem::replace(&mut live.is_broken_off, true);
-        let Some(BugReporter(reporter)) = self.bug_reporter.as_ref().filter(|_| is_first) else { return };
+    fn note_broken(&mut self, broken: BrokenInvariant) {
+        let Engine { ring, counters, bug_reporter, .. } = &mut *self.engine;
+        add(&counters.broken_invariants, 1);
+        let is_first = !std::mem::replace(&mut self.slot.is_broken_off, true);
+        let Some(BugReporter(reporter)) = bug_reporter.as_ref().filter(|_| is_first) else { return };
         // Where there is no room for it, it is not made either.
         let Ok(room) = reporter.try_reserve() else { return };
         let [downstream, upstream] =
-            live.carriers.each_ref().map(|carrier| CarrierState::of(carrier, self.ring.pool()));
-        let state = BrokenState {
-            slot: index,
-            generation,
-            session: live.session.clone(),
-            downstream,
-            upstream,
-            in_flight: live.in_flight,
-            cancels: live.cancels,
-        };
-        room.send(Box::new(BugReport { broken, holders: live.permit.holders().cloned().collect(), state }));
-    }
-
-    /// Frees the slots of broken sessions that had nothing in flight.
-    pub(super) fn free_broken_off(&mut self) {
-        while let Some(index) = self.broken_off.pop() {
-            self.free_if_over(index);
-        }
+            self.carriers.each_ref().map(|carrier| CarrierState::of(carrier, ring.pool()));
+        let state = BrokenState { name: self.name, session: self.slot.session.clone(), downstream, upstream };
+        let holders = self.slot.permit.holders().cloned().collect();
+        room.send(Box::new(BugReport { broken, holders, state }));
     }
 }
 

@@ -1,34 +1,81 @@
-//! One transport connection of a session, as the relay drives it: its socket, its receive, its sends.
+//! One transport connection, as the relay drives it: its socket, its receive, its sends.
 //!
-//! ```text
-//!            arm                 MORE missing, and wanted
-//! Unarmed ─────────► Armed ◄──────────────────────────┐
-//!    ▲                │  │ cancel                     │
-//!    │ last completion│  ▼                            │
-//!    └────────────────┴─ Cancelling ──────────────────┘
-//!    ENOBUFS: Parked, until buffers are back
-//! ```
+//! A leg is a byte stream on a carrier ([`LegPlace`]). A carrier knows the legs on it ([`Streams`]): today one, as a connection
+//! has one stream. Neither's slot says anything of the other's.
 //!
-//! A leg is a byte stream on a carrier: today each carrier has one leg.
+//! Not here: what is done with it (`handle`), and the memory that the kernel may touch, which is the queue's and the pool's
+//! (`ring`).
+
+pub mod receiving;
+pub mod sending;
+
+pub use receiving::{ReceiveEvent, Receiving};
+pub use sending::{Fate, SendEvent, Sending, Way};
 
 use super::liveness::Watch;
-use crate::ring::{BufferPool, Pipe, SendQueue};
-use crate::session::{Gone, Moment};
-use crate::tls::record::{HeldRecord, Records};
+use super::record_layer::RecordLayer;
+use super::session_slot::SessionName;
+use super::slab::SlotName;
+use crate::ring::{BufferPool, Operation, Pipe, SendQueue, Token};
+use crate::session::{BrokenInvariant, Gone, Leg, Moment};
 
-/// What a carrier's receive does.
+/// A carrier, by its slot and the slot's generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CarrierName(pub SlotName);
+
+impl CarrierName {
+    /// The carrier that an operation is on.
+    pub fn of(token: Token) -> Self {
+        Self(SlotName { index: token.slot(), generation: token.generation() })
+    }
+
+    /// Names an operation on it.
+    pub fn token(self, operation: Operation) -> Token {
+        Token::new(operation, self.0.index, self.0.generation)
+    }
+}
+
+/// A byte stream on a carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Receive {
-    /// Nothing is in flight.
-    Unarmed,
-    /// A multishot receive is in flight.
-    Armed,
-    /// It is being cancelled: its last completion is awaited.
-    Cancelling,
-    /// It ran out of buffers and waits for its turn.
-    Parked,
-    /// The stream ended, or broke.
-    Over,
+pub struct StreamId(u32);
+
+impl StreamId {
+    /// That of a carrier which has no other.
+    pub const ONLY: Self = Self(0);
+}
+
+/// Where a leg's bytes are: a stream of a carrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegPlace {
+    /// The carrier.
+    pub carrier: CarrierName,
+    /// Its stream.
+    pub stream: StreamId,
+}
+
+/// A leg of a session, as its carrier knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LegName {
+    /// The session.
+    pub session: SessionName,
+    /// Which of its legs.
+    pub leg: Leg,
+}
+
+/// The legs on a carrier.
+#[derive(Clone, Copy, Debug)]
+pub enum Streams {
+    /// All that it carries is one leg ([`StreamId::ONLY`]).
+    One(LegName),
+}
+
+impl Streams {
+    /// The leg that the carrier's operations are for.
+    pub fn leg(self) -> LegName {
+        match self {
+            Self::One(leg) => leg,
+        }
+    }
 }
 
 /// Whether a carrier's large sends lend their bytes to the kernel instead of having them copied.
@@ -56,87 +103,87 @@ pub enum Reading {
     },
 }
 
-/// One connection of a session.
+/// One connection.
 #[derive(Debug)]
 pub struct Carrier<S> {
-    /// Closed when the session's slot is freed.
+    /// Closed when the carrier's slot is freed.
     pub socket: S,
+    /// Its own name.
+    pub name: CarrierName,
+    /// What it carries.
+    pub streams: Streams,
     /// What its receive does.
-    pub receive: Receive,
+    pub receiving: Receiving,
     /// How what comes is received.
     pub reading: Reading,
-    /// What is to be sent before the queue, in a pipe that is not empty.
-    pub pipe: Option<Pipe>,
-    /// What waits to be sent.
-    pub queue: SendQueue,
-    /// What is in flight is no send: room is waited for, for what is in the pipe.
-    pub awaits_room: bool,
-    /// It is on the list of carriers whose next send starts at the end of the turn.
-    pub is_ready: bool,
-    /// Nobody takes what is queued: it is thrown away when no send is in flight.
-    pub is_discarding: bool,
-    /// Its send is being cancelled.
-    pub is_send_cancelled: bool,
-    /// Since when the send in flight, or what waits behind it, holds received buffers.
-    pub holds_since: Moment,
-    /// The connection broke, and this is how: what is read as its end is not one.
-    pub broken: Option<Gone>,
-    /// When something of it was read last.
-    pub read_at: Moment,
+    /// What its send does.
+    pub sending: Sending,
     /// Whether it is polled for errors while it is not read.
     pub watch: Watch,
     /// Whether its large sends lend their bytes to the kernel.
     pub zero_copy: ZeroCopy,
-    /// The send in flight lends.
-    pub is_lending: bool,
+    /// Operations whose last completion is awaited. The slot is freed when there are none and its session is over.
+    pub in_flight: u8,
+    /// Those of them that are cancels.
+    pub cancels: u8,
     /// It is on the list of those that may hold a backlog.
     pub is_listed: bool,
+    /// The connection broke, and this is how: what is read as its end is not one.
+    pub broken: Option<Gone>,
+    /// What is to be sent before the queue, in a pipe that is not empty.
+    pub pipe: Option<Pipe>,
+    /// What waits to be sent.
+    pub queue: SendQueue,
+    /// Since when the send in flight, or what waits behind it, holds received buffers.
+    pub holds_since: Moment,
+    /// When something of it was read last.
+    pub read_at: Moment,
     /// What its bytes are wrapped in; absent where they are as the session has them.
     pub record_layer: Option<Box<RecordLayer>>,
 }
 
-/// How long ago records' keys were used, as far as looks at it tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UseOfKeys {
-    /// Since the last look.
-    Recent,
-    /// Between the last two looks.
-    Past,
-    /// What can be made again is dropped.
-    Dropped,
-}
-
-/// The records around a carrier's bytes.
-#[derive(Debug)]
-pub struct RecordLayer {
-    /// Opens what comes and seals what goes.
-    pub records: Box<dyn Records>,
-    /// A record whose end has not come.
-    pub held: Option<HeldRecord>,
-    /// What the pool counts for it.
-    pub held_bytes: usize,
-    /// Nothing that comes matters any more: it is not opened.
-    pub is_input_discarded: bool,
-    /// How long ago its keys were used.
-    pub use_of_keys: UseOfKeys,
-}
-
 impl<S> Carrier<S> {
+    /// A carrier of one leg, on which nothing is in flight.
+    pub fn new(name: CarrierName, leg: LegName, socket: S, record_layer: Option<Box<RecordLayer>>) -> Self {
+        Self {
+            socket,
+            name,
+            streams: Streams::One(leg),
+            receiving: Receiving::Unarmed,
+            reading: Reading::Whole,
+            sending: Sending::Idle,
+            watch: Watch::Off,
+            zero_copy: ZeroCopy::Tried,
+            in_flight: 0,
+            cancels: 0,
+            is_listed: false,
+            broken: None,
+            pipe: None,
+            queue: SendQueue::default(),
+            holds_since: Moment::ZERO,
+            read_at: Moment::ZERO,
+            record_layer,
+        }
+    }
+
     /// Bytes of heap that are held for it.
     pub fn heap_bytes(&self, pool: &BufferPool) -> usize {
-        self.queue.heap_bytes(pool)
-            + self.record_layer.as_ref().map_or(0, |record_layer| record_layer.held_bytes)
+        self.queue.heap_bytes(pool) + self.record_layer.as_ref().map_or(0, |layer| layer.held_bytes)
+    }
+
+    /// Whether anything waits to be sent.
+    pub fn owes(&self) -> bool {
+        self.pipe.is_some() || !self.queue.is_empty()
     }
 
     /// Whether bytes may be given to its socket now, past its queue: nothing is queued, or in flight.
     pub fn takes_at_once(&self) -> bool {
-        self.queue.is_empty() && !self.queue.is_in_flight() && self.pipe.is_none() && self.broken.is_none()
+        !self.sending.is_in_flight() && !self.owes() && self.broken.is_none()
     }
 
     /// What the end of its stream means.
     pub fn end_of_stream(&self) -> Gone {
-        let is_closed =
-            self.record_layer.as_ref().is_none_or(|record_layer| record_layer.records.is_closed_by_peer());
+        let is_closed = self.record_layer.as_ref().is_none_or(|layer| layer.records.is_closed_by_peer());
         match (self.broken, is_closed) {
             // A send took the socket's error: what reads as an end is the end of a broken connection.
             (Some(how), _) => how,
@@ -145,34 +192,63 @@ impl<S> Carrier<S> {
         }
     }
 
-    /// A carrier on which nothing is in flight.
-    pub fn new(socket: S, records: Option<Box<dyn Records>>) -> Self {
-        Self {
-            socket,
-            receive: Receive::Unarmed,
-            reading: Reading::Whole,
-            pipe: None,
-            queue: SendQueue::default(),
-            awaits_room: false,
-            is_ready: false,
-            is_discarding: false,
-            is_send_cancelled: false,
-            holds_since: Moment::ZERO,
-            broken: None,
-            read_at: Moment::ZERO,
-            watch: Watch::Off,
-            zero_copy: ZeroCopy::Tried,
-            is_lending: false,
-            is_listed: false,
-            record_layer: records.map(|records| {
-                Box::new(RecordLayer {
-                    records,
-                    held: None,
-                    held_bytes: 0,
-                    is_input_discarded: false,
-                    use_of_keys: UseOfKeys::Recent,
-                })
-            }),
+    /// Something happens to its receive.
+    ///
+    /// # Errors
+    /// It cannot be, as things stand. Nothing has changed.
+    pub fn receive_event(&mut self, event: ReceiveEvent) -> Result<(), BrokenInvariant> {
+        let Some(next) = self.receiving.next(event) else {
+            return Err(self.out_of_turn("receive"));
+        };
+        self.receiving = next;
+        Ok(())
+    }
+
+    /// Something happens to its send.
+    ///
+    /// # Errors
+    /// It cannot be, as things stand. Nothing has changed.
+    pub fn send_event(&mut self, event: SendEvent) -> Result<(), BrokenInvariant> {
+        let Some(next) = self.sending.next(event) else {
+            return Err(self.out_of_turn("send"));
+        };
+        self.sending = next;
+        Ok(())
+    }
+
+    fn out_of_turn(&self, side: &'static str) -> BrokenInvariant {
+        BrokenInvariant::OutOfTurn { side, leg: self.streams.leg().leg }
+    }
+
+    /// An operation is about to be submitted: its name.
+    pub fn begin(&mut self, operation: Operation) -> Token {
+        self.in_flight += 1;
+        self.name.token(operation)
+    }
+
+    /// Takes note of a completion.
+    ///
+    /// # Errors
+    /// No such operation is in flight: the completion is not counted, so that the session waits for those that are.
+    pub fn note_completion(&mut self, operation: Operation, has_more: bool) -> Result<(), BrokenInvariant> {
+        let is_cancel =
+            matches!(operation, Operation::CancelReceive | Operation::CancelSend | Operation::CancelWatch);
+        let is_in_flight = match operation {
+            Operation::Receive => self.receiving.is_in_flight(),
+            Operation::Send => self.sending.is_in_flight(),
+            Operation::Watch => self.watch.is_in_flight(),
+            Operation::CancelReceive | Operation::CancelSend | Operation::CancelWatch => self.cancels > 0,
+            Operation::Mailbox => false,
+        };
+        if !is_in_flight || self.in_flight == 0 {
+            let leg = self.streams.leg().leg;
+            return Err(BrokenInvariant::CompletionOfNothing { operation: operation.name(), leg });
         }
+        self.cancels -= u8::from(is_cancel);
+        // What is more to come of a send is memory that it lent.
+        if !has_more || operation == Operation::Send {
+            self.in_flight -= 1;
+        }
+        Ok(())
     }
 }

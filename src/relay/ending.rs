@@ -2,33 +2,23 @@
 //!
 //! Not here: when which is due (`drain`, `revocation`), what a session's legs are told (`session`).
 
-use super::run::{PayloadOrigin, Relay};
+use super::effects::PayloadOrigin;
+use super::handle::SessionHandle;
+use super::run::Relay;
+use super::session_slot::SessionName;
 use crate::ring::Ring;
 use crate::session::Cause;
 
 impl<R: Ring> Relay<R> {
-    pub(super) fn end_by_ringgate(&mut self, index: u32, cause: Cause) {
-        if let Some(live) = self.sessions.get_mut(index) {
-            live.session.end_by_ringgate(cause, self.now, &mut self.effects);
-            self.apply_effects(index, PayloadOrigin::Nothing);
-        }
-    }
-
     pub(super) fn step_drain(&mut self) {
         let Some(mut drain) = self.drain else { return };
-        let is_cut = drain.is_cut_due(self.now);
-        while is_cut || drain.take_due(self.now) {
-            let Some(index) = self.next_live(drain.cursor) else { break };
-            drain.cursor = index + 1;
-            if is_cut {
-                if let Some(live) = self.sessions.get_mut(index) {
-                    live.session.cut(Cause::Drain, self.now, &mut self.effects);
-                }
-                self.apply_effects(index, PayloadOrigin::Nothing);
-                self.free_if_over(index);
-            } else {
-                self.end_by_ringgate(index, Cause::Drain);
-            }
+        let is_cut = drain.is_cut_due(self.engine.now);
+        while is_cut || drain.take_due(self.engine.now) {
+            let Some(name) = self.next_session(drain.cursor) else { break };
+            drain.cursor = name.0.index + 1;
+            self.with_session(name, |handle| {
+                if is_cut { handle.cut(Cause::Drain) } else { handle.end_by_ringgate(Cause::Drain) }
+            });
         }
         if is_cut {
             // What comes from here on is cut in the next turn.
@@ -40,22 +30,36 @@ impl<R: Ring> Relay<R> {
     pub(super) fn step_revocation(&mut self) {
         let Some(mut revocation) = self.revocation.take() else { return };
         revocation.begin_turn();
-        while let Some(index) = revocation.take_due(self.now) {
-            if self.sessions.get_mut(index).is_some() {
-                revocation.note_session(self.now);
-                self.end_if_revoked(index);
+        while let Some(index) = revocation.take_due(self.engine.now) {
+            if let Some(name) = self.sessions.name_at(index) {
+                revocation.note_session(self.engine.now);
+                self.with_session(SessionName(name), |handle| handle.end_if_revoked());
             }
         }
         self.revocation = revocation.next_at().is_some().then_some(revocation);
     }
 
-    pub(super) fn end_if_revoked(&mut self, index: u32) {
-        if self.sessions.get_mut(index).is_some_and(|live| live.permit.is_revoked()) {
-            self.end_by_ringgate(index, Cause::Revoked);
+    /// The session in the first slot from `from` on that has one.
+    fn next_session(&self, from: u32) -> Option<SessionName> {
+        (from..self.sessions.slots()).find_map(|index| self.sessions.name_at(index)).map(SessionName)
+    }
+}
+
+impl<R: Ring> SessionHandle<'_, R> {
+    pub(super) fn end_by_ringgate(&mut self, cause: Cause) {
+        self.slot.session.end_by_ringgate(cause, self.engine.now, &mut self.engine.effects);
+        self.apply_effects(PayloadOrigin::Nothing);
+    }
+
+    pub(super) fn end_if_revoked(&mut self) {
+        if self.slot.permit.is_revoked() {
+            self.end_by_ringgate(Cause::Revoked);
         }
     }
 
-    fn next_live(&mut self, from: u32) -> Option<u32> {
-        (from..self.sessions.slots()).find(|index| self.sessions.get_mut(*index).is_some())
+    /// Ends the session at once, whatever is owed.
+    fn cut(&mut self, cause: Cause) {
+        self.slot.session.cut(cause, self.engine.now, &mut self.engine.effects);
+        self.apply_effects(PayloadOrigin::Nothing);
     }
 }

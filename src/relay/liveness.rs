@@ -16,11 +16,11 @@
 //!
 //! Not here: what becomes of the session (`session`), and how the kernel tells one end from another (`ring::peer_state`).
 
-use super::carrier::{Carrier, Receive};
-use super::run::{PayloadOrigin, Relay, named};
-use super::slow_readers::CarrierName;
+use super::carrier::{CarrierName, ReceiveEvent};
+use super::handle::SessionHandle;
+use super::run::Relay;
 use crate::limits::UNREAD_PATIENCE_MS;
-use crate::ring::{Operation, Ring, Token};
+use crate::ring::{Operation, Ring};
 use crate::session::{Gone, Leg, Moment};
 use std::collections::VecDeque;
 
@@ -60,132 +60,124 @@ impl Unread {
     }
 }
 
-impl<S> Carrier<S> {
-    /// Whether nobody hears what becomes of the connection, unless it is polled.
-    fn is_unread(&self) -> bool {
-        matches!(self.receive, Receive::Unarmed | Receive::Parked)
+impl Watch {
+    /// Whether a poll is in flight.
+    pub fn is_in_flight(self) -> bool {
+        matches!(self, Self::Armed | Self::Cancelling)
     }
 }
 
 impl<R: Ring> Relay<R> {
+    /// Polls carriers for errors that have not been read for long.
+    pub(super) fn watch_unread(&mut self) {
+        while let Some(name) = self.engine.unread.take_due(self.engine.now) {
+            // A session that ended meanwhile may be gone.
+            self.with_leg(name, |handle, leg| handle.watch_if_unread(leg));
+        }
+    }
+}
+
+impl<R: Ring> SessionHandle<'_, R> {
     /// A leg may not be read from here on: if so, that is looked at when it has lasted.
-    pub(super) fn note_unread(&mut self, index: u32, leg: Leg) {
-        let generation = self.sessions.generation(index);
-        let Some(live) = self.sessions.get_mut(index) else { return };
-        let carrier = &mut live.carriers[leg as usize];
-        if carrier.watch == Watch::Off && carrier.is_unread() && !live.session.is_over() {
+    pub(super) fn note_unread(&mut self, leg: Leg) {
+        let carrier = &mut *self.carriers[leg as usize];
+        if carrier.watch == Watch::Off && carrier.receiving.is_unread() && !self.slot.session.is_over() {
             carrier.watch = Watch::Listed;
-            self.unread.add(CarrierName { index, generation, leg }, self.now);
+            self.engine.unread.add(carrier.name, self.engine.now);
         }
     }
 
-    /// Polls legs for errors that have not been read for long.
-    pub(super) fn watch_unread(&mut self) {
-        while let Some(name) = self.unread.take_due(self.now) {
-            let CarrierName { index, generation, leg } = name;
-            if named(&mut self.sessions, name).is_none() {
-                continue;
-            }
-            let Some(live) = self.sessions.get_mut(index) else { continue };
-            let carrier = &mut live.carriers[leg as usize];
-            carrier.watch = Watch::Off;
-            if live.session.is_over() || !carrier.is_unread() {
-                continue;
-            }
-            if carrier.read_at.after_millis(UNREAD_PATIENCE_MS) > self.now {
-                // It was read meanwhile.
-                self.note_unread(index, leg);
-                continue;
-            }
-            carrier.watch = Watch::Armed;
-            live.in_flight += 1;
-            self.ring.await_break(&carrier.socket, Token::new(Operation::Watch, index, generation, leg));
+    /// The leg was listed as not read, and its time has come.
+    fn watch_if_unread(&mut self, leg: Leg) {
+        let carrier = &mut *self.carriers[leg as usize];
+        carrier.watch = Watch::Off;
+        if self.slot.session.is_over() || !carrier.receiving.is_unread() {
+            return;
         }
+        if carrier.read_at.after_millis(UNREAD_PATIENCE_MS) > self.engine.now {
+            // It was read meanwhile.
+            return self.note_unread(leg);
+        }
+        carrier.watch = Watch::Armed;
+        let token = carrier.begin(Operation::Watch);
+        self.engine.ring.await_break(&carrier.socket, token);
     }
 
     /// The leg is read again, or its session is over: the poll, if there is one, has no purpose any more.
-    pub(super) fn unwatch(&mut self, index: u32, leg: Leg) {
-        if let Some(live) = self.sessions.get_mut(index)
-            && live.carriers[leg as usize].watch == Watch::Armed
-        {
-            live.carriers[leg as usize].watch = Watch::Cancelling;
-            self.cancel(index, Operation::Watch, leg);
+    pub(super) fn unwatch(&mut self, leg: Leg) {
+        let carrier = &mut *self.carriers[leg as usize];
+        if carrier.watch == Watch::Armed {
+            carrier.watch = Watch::Cancelling;
+            self.engine.cancel(carrier, Operation::Watch, Operation::CancelWatch);
         }
     }
 
-    pub(super) fn on_completion_watch(&mut self, index: u32, leg: Leg, result: i32) {
-        let Some(live) = self.sessions.get_mut(index) else { return };
-        let carrier = &mut live.carriers[leg as usize];
+    pub(super) fn on_completion_watch(&mut self, leg: Leg, result: i32) {
+        let carrier = &mut *self.carriers[leg as usize];
         carrier.watch = Watch::Off;
         let events = result.max(0) as u32;
         // An end of what is received is told too (POLLRDHUP), whether it is asked for or not, and at once when it is there already.
         // It is left to whoever reads. From there on the leg is looked at from time to time.
         let is_told = events & (libc::POLLERR | libc::POLLHUP) as u32 != 0;
-        if !is_told || live.session.is_over() || !carrier.is_unread() {
-            return self.note_unread(index, leg);
+        if !is_told || self.slot.session.is_over() || !carrier.receiving.is_unread() {
+            return self.note_unread(leg);
         }
-        let error = self.ring.take_error(&carrier.socket);
-        if error == 0 && live.session.is_shut(leg) {
+        let error = self.engine.ring.take_error(&carrier.socket);
+        if error == 0 && self.slot.session.is_shut(leg) {
             carrier.watch = Watch::Spent;
             return;
         }
         // Without an error a connection that was not shut down has broken too: a send took the error, and did not tell it.
-        let how = self.how_it_broke(index, leg, if error == 0 { libc::EPIPE } else { error });
-        let Some(live) = self.sessions.get_mut(index) else { return };
-        let carrier = &mut live.carriers[leg as usize];
+        let how = self.how_it_broke(leg, if error == 0 { libc::EPIPE } else { error });
+        let carrier = &mut *self.carriers[leg as usize];
         carrier.broken = Some(how);
-        carrier.is_discarding = true;
-        carrier.receive = Receive::Over;
-        live.session.handle_gone(leg, how, self.now, &mut self.effects);
-        self.apply_effects(index, PayloadOrigin::Nothing);
+        let over = carrier.receive_event(ReceiveEvent::End);
+        self.check(over);
+        self.is_gone(leg, how);
     }
 
     /// As for the cancel of a receive: one that found nothing is repeated for as long as its poll is in flight and has no purpose.
-    pub(super) fn on_completion_cancel_watch(&mut self, index: u32, leg: Leg, result: i32) {
-        let Some(live) = self.sessions.get_mut(index) else { return };
-        let carrier = &mut live.carriers[leg as usize];
+    pub(super) fn on_completion_cancel_watch(&mut self, leg: Leg, result: i32) {
+        let carrier = &mut *self.carriers[leg as usize];
         if result >= 0 || carrier.watch != Watch::Cancelling {
             return;
         }
-        if live.session.is_over() || !carrier.is_unread() {
-            self.cancel(index, Operation::Watch, leg);
+        if self.slot.session.is_over() || !carrier.receiving.is_unread() {
+            self.engine.cancel(carrier, Operation::Watch, Operation::CancelWatch);
         } else {
             carrier.watch = Watch::Armed;
         }
     }
 
     /// How a leg's connection broke, on which an operation failed with `error`.
-    pub(super) fn how_it_broke(&mut self, index: u32, leg: Leg, error: i32) -> Gone {
-        let Some(live) = self.sessions.get_mut(index) else { return Gone::Reset };
-        let carrier = &live.carriers[leg as usize];
+    pub(super) fn how_it_broke(&mut self, leg: Leg, error: i32) -> Gone {
+        let carrier = &*self.carriers[leg as usize];
         if let Some(how) = carrier.broken {
             return how;
         }
-        let state = self.ring.peer_state(&carrier.socket);
-        state.how_it_broke(error, self.limits.dead_peer_timeout_ms)
+        let state = self.engine.ring.peer_state(&carrier.socket);
+        state.how_it_broke(error, self.engine.limits.dead_peer_timeout_ms)
     }
 
     /// What the end of a leg's stream means.
-    pub(super) fn end_of_stream(&mut self, index: u32, leg: Leg) -> Gone {
-        let Some(live) = self.sessions.get_mut(index) else { return Gone::Reset };
-        let carrier = &live.carriers[leg as usize];
+    pub(super) fn end_of_stream(&mut self, leg: Leg) -> Gone {
+        let carrier = &*self.carriers[leg as usize];
         let how = carrier.end_of_stream();
-        let is_owed = carrier.pipe.is_some() || !carrier.queue.is_empty() || carrier.queue.is_in_flight();
+        let is_owed = carrier.owes() || carrier.sending.is_in_flight();
         // A send that got a part through keeps the error that ended it to itself, and the stream reads as ended. Then the
         // connection is closed, which it is not while it is in order and something is owed.
-        if is_owed && carrier.broken.is_none() && self.ring.peer_state(&carrier.socket).is_closed {
-            return self.how_it_broke(index, leg, libc::EPIPE);
+        if is_owed && carrier.broken.is_none() && self.engine.ring.peer_state(&carrier.socket).is_closed {
+            return self.how_it_broke(leg, libc::EPIPE);
         }
         how
     }
 
     /// Asks the system what endpoints have acknowledged, as far as their session wants to know.
-    pub(super) fn look_at_acknowledged(&mut self, index: u32) {
-        let Some(live) = self.sessions.get_mut(index) else { return };
+    pub(super) fn look_at_acknowledged(&mut self) {
         for leg in Leg::BOTH {
-            if live.session.awaits_acknowledged(leg, self.now) {
-                let state = self.ring.peer_state(&live.carriers[leg as usize].socket);
-                live.session.handle_acknowledged(leg, state.acknowledged(), self.now);
+            if self.slot.session.awaits_acknowledged(leg, self.engine.now) {
+                let state = self.engine.ring.peer_state(&self.carriers[leg as usize].socket);
+                self.slot.session.handle_acknowledged(leg, state.acknowledged(), self.engine.now);
             }
         }
     }
@@ -194,10 +186,11 @@ impl<R: Ring> Relay<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::slab::SlotName;
 
     #[test]
     fn gives_out_the_oldest_first_and_none_before_its_time() {
-        let name = |index| CarrierName { index, generation: 0, leg: Leg::Upstream };
+        let name = |index| CarrierName(SlotName { index, generation: 0 });
         let at = Moment::from_millis;
         let mut unread = Unread::default();
         unread.add(name(0), at(0));

@@ -2,10 +2,10 @@
 //!
 //! Any thread may push; only the relay takes. A message that was pushed is always seen (`wake_flag`).
 
+use super::record_layer::RecordLayer;
 use super::wake_flag::WakeFlag;
 use crate::admission::permit::Permit;
 use crate::session::SessionLimits;
-use crate::tls::record::Records;
 use bytes::Bytes;
 use crossbeam_queue::SegQueue;
 use rustix::event::{EventfdFlags, eventfd};
@@ -23,7 +23,7 @@ pub struct NewSession<S> {
     /// Bytes that the client sent behind its request head, then those of the backend behind its 101.
     pub early: [Bytes; 2],
     /// The records around each socket's bytes, if there are any.
-    pub records: [Option<Box<dyn Records>>; 2],
+    pub records: [Option<Box<RecordLayer>>; 2],
     /// Bytes of such records that came too, behind what was opened of them already.
     pub sealed: [Vec<u8>; 2],
     /// What it may do and for how long.

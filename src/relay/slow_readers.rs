@@ -4,25 +4,17 @@
 //! they are taken back and what is left of them moves to the heap. The heap has a limit for the whole relay; over it the
 //! sessions that hold most of it are found here too.
 
-use super::run::{PayloadOrigin, Relay, named};
-use crate::limits::{SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED};
+use super::carrier::CarrierName;
+use super::effects::PayloadOrigin;
+use super::engine::Engine;
+use super::handle::SessionHandle;
+use super::run::Relay;
 use crate::ring::Ring;
 use crate::session::{Leg, Moment};
 use std::collections::VecDeque;
 
 /// Entries of the list of backlogs that are tolerated beyond the carriers there are, before it is tidied.
 const HOLDERS_SPARE: usize = 64;
-
-/// A carrier of a session, by its slot and the slot's generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CarrierName {
-    /// The slot.
-    pub index: u32,
-    /// Which user of the slot.
-    pub generation: u32,
-    /// The leg.
-    pub leg: Leg,
-}
 
 /// A send that holds received buffers, and when it began.
 #[derive(Clone, Copy, Debug)]
@@ -102,67 +94,43 @@ impl Holders {
 }
 
 impl<R: Ring> Relay<R> {
-    /// From here on it is among those that may hold a backlog.
-    pub(super) fn list_holder(&mut self, index: u32, leg: Leg) {
-        let generation = self.sessions.generation(index);
-        let Some(live) = self.sessions.get_mut(index) else { return };
-        if !std::mem::replace(&mut live.carriers[leg as usize].is_listed, true) {
-            self.holders.add(CarrierName { index, generation, leg });
-        }
-    }
-
-    /// A send began, or got company: from here on it may hold received buffers for so long.
-    pub(super) fn watch_send(&mut self, name: CarrierName) {
-        let Some(carrier) = named(&mut self.sessions, name) else { return };
-        if carrier.queue.holds_buffers() {
-            carrier.holds_since = self.now;
-            self.sends.began(name, self.now);
-        }
-    }
-
-    /// Milliseconds that a send may hold received buffers.
-    pub(super) fn patience_ms(&mut self) -> u64 {
-        let pool = self.ring.pool();
-        if pool.lent_out() * 2 > pool.buffers() { SLOW_SEND_MS_IN_NEED } else { SLOW_SEND_MS }
-    }
-
     /// Cancels sends that hold received buffers for too long; when they are over, what is left moves to the heap.
     pub(super) fn take_back_late_sends(&mut self) {
-        let patience_ms = self.patience_ms();
-        let sessions = &mut self.sessions;
-        self.sends.forget_over(|carrier, began| {
-            named(sessions, carrier)
-                .is_some_and(|found| found.queue.is_in_flight() && found.holds_since == began)
+        let patience_ms = self.engine.patience_ms();
+        let carriers = &mut self.carriers;
+        self.engine.sends.forget_over(|name, began| {
+            let carrier = carriers.get_mut(name.0);
+            carrier.is_some_and(|found| found.sending.is_in_flight() && found.holds_since == began)
         });
-        while let Some((carrier, began)) = self.sends.take_late(self.now, patience_ms) {
-            let is_late = named(&mut self.sessions, carrier)
-                .is_some_and(|found| found.queue.is_in_flight() && found.holds_since == began);
-            if is_late {
-                self.cancel_send(carrier.index, carrier.leg);
-            }
+        while let Some((name, began)) = self.engine.sends.take_late(self.engine.now, patience_ms) {
+            // One that is not the oldest may be over, and its carrier gone.
+            self.with_leg(name, |handle, leg| {
+                let carrier = &*handle.carriers[leg as usize];
+                if carrier.sending.is_in_flight() && carrier.holds_since == began {
+                    handle.take_back_send(leg);
+                }
+            });
         }
     }
 
     /// Where readers that have fallen behind hold too much together, ends those that hold most.
     pub(super) fn end_largest_holders(&mut self) {
-        let backlog_bytes = self.ring.pool().backlog_bytes();
-        let sessions = &mut self.sessions;
-        if backlog_bytes > self.limits.backlog_bytes_max {
-            let pool = &*self.ring.pool();
-            let held = |carrier| named(sessions, carrier).map_or(0, |found| found.heap_bytes(pool));
-            for (_, carrier) in self.holders.by_backlog(held) {
-                if self.ring.pool().backlog_bytes() <= self.limits.backlog_bytes_max {
+        let carriers = &mut self.carriers;
+        let Engine { ring, holders, limits, .. } = &mut self.engine;
+        let backlog_bytes_max = limits.backlog_bytes_max;
+        let pool = ring.pool();
+        if pool.backlog_bytes() > backlog_bytes_max {
+            let held = |name: CarrierName| carriers.get_mut(name.0).map_or(0, |found| found.heap_bytes(pool));
+            for (_, name) in holders.by_backlog(held) {
+                if self.engine.ring.pool().backlog_bytes() <= backlog_bytes_max {
                     break;
                 }
-                let Some(live) = self.sessions.get_mut(carrier.index) else { continue };
-                live.session.end_slow_reader(carrier.leg, self.now, &mut self.effects);
-                self.apply_effects(carrier.index, PayloadOrigin::Nothing);
-                self.free_if_over(carrier.index);
+                // The end of one session may be that of both its carriers.
+                self.with_leg(name, |handle, leg| handle.end_slow_reader(leg));
             }
-        } else if self.holders.len() > 2 * sessions.len() + HOLDERS_SPARE {
-            let pool = &*self.ring.pool();
-            self.holders.retain(|carrier| {
-                named(sessions, carrier).is_some_and(|found| {
+        } else if holders.len() > carriers.len() + HOLDERS_SPARE {
+            holders.retain(|name| {
+                carriers.get_mut(name.0).is_some_and(|found| {
                     found.is_listed = found.heap_bytes(pool) > 0;
                     found.is_listed
                 })
@@ -171,12 +139,20 @@ impl<R: Ring> Relay<R> {
     }
 }
 
+impl<R: Ring> SessionHandle<'_, R> {
+    fn end_slow_reader(&mut self, leg: Leg) {
+        self.slot.session.end_slow_reader(leg, self.engine.now, &mut self.engine.effects);
+        self.apply_effects(PayloadOrigin::Nothing);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::slab::SlotName;
 
     fn carrier(index: u32) -> CarrierName {
-        CarrierName { index, generation: 0, leg: Leg::Downstream }
+        CarrierName(SlotName { index, generation: 0 })
     }
 
     #[test]
@@ -186,23 +162,23 @@ mod tests {
             watch.began(carrier(index), Moment::from_millis(u64::from(index) * 10));
         }
         assert_eq!(watch.next_late(20), Some(Moment::from_millis(20)));
-        watch.forget_over(|carrier, _| carrier.index != 0 && carrier.index != 2);
+        watch.forget_over(|carrier, _| carrier.0.index != 0 && carrier.0.index != 2);
         assert_eq!(watch.next_late(20), Some(Moment::from_millis(30)));
         assert_eq!(watch.take_late(Moment::from_millis(29), 20), None);
         let late = watch.take_late(Moment::from_millis(30), 20);
         assert_eq!(late, Some((carrier(1), Moment::from_millis(10))));
-        watch.forget_over(|carrier, _| carrier.index == 3);
+        watch.forget_over(|carrier, _| carrier.0.index == 3);
         assert_eq!(watch.next_late(20), Some(Moment::from_millis(50)));
     }
 
     #[test]
     fn names_who_holds_most_first() {
         let bytes = [5, 0, 9, 7];
-        let of = |carrier: CarrierName| bytes[carrier.index as usize];
+        let of = |carrier: CarrierName| bytes[carrier.0.index as usize];
         let mut holders = Holders::default();
         (0..4).for_each(|index| holders.add(carrier(index)));
         let found: Vec<_> =
-            holders.by_backlog(of).iter().map(|(bytes, holder)| (*bytes, holder.index)).collect();
+            holders.by_backlog(of).iter().map(|(bytes, holder)| (*bytes, holder.0.index)).collect();
         assert_eq!(found, [(9, 2), (7, 3), (5, 0)]);
         holders.retain(|carrier| of(carrier) > 0);
         assert_eq!(holders.len(), 3);

@@ -12,7 +12,7 @@ use super::send_queue::SendQueue;
 use super::token::{Operation, Token};
 use super::{Chunk, Completion, GivenBack, Ring, RingError};
 use crate::limits::{BUFFERS_PER_RELAY, RELAY_COMPLETION_ENTRIES, RELAY_SUBMISSION_ENTRIES, SEND_PIECES_MAX};
-use crate::session::{Leg, Moment};
+use crate::session::Moment;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use socket2::SockRef;
 use std::net::Shutdown;
@@ -96,9 +96,8 @@ impl KernelRing {
     }
 
     fn watch_wake_up(&mut self) {
-        let token = Token::new(Operation::Mailbox, 0, 0, Leg::Downstream);
         let poll = opcode::PollAdd::new(types::Fd(self.wake_up.as_raw_fd()), libc::POLLIN as u32).multi(true);
-        self.push(poll.build(), token);
+        self.push(poll.build(), Token::MAILBOX);
     }
 
     #[expect(unsafe_code, reason = "queues an operation for the kernel")]
@@ -361,7 +360,7 @@ mod tests {
 
     /// The events that a poll for errors tells within a second, or none.
     fn events(ring: &mut KernelRing, socket: &OwnedFd) -> Option<i32> {
-        let token = Token::new(Operation::Watch, 0, 0, Leg::Downstream);
+        let token = Token::new(Operation::Watch, 0, 0);
         ring.await_break(socket, token);
         let mut completions = Vec::new();
         ring.turn(1_000, &mut completions).unwrap();

@@ -1,6 +1,4 @@
-//! What comes back with a completion: which operation of which session it was.
-
-use crate::session::Leg;
+//! What comes back with a completion: which operation of which carrier it was.
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,15 +8,15 @@ pub enum Operation {
     Receive = 0,
     /// A send.
     Send = 1,
-    /// A cancel of the same leg's receive.
+    /// A cancel of the same carrier's receive.
     CancelReceive = 2,
-    /// A cancel of the same leg's send.
+    /// A cancel of the same carrier's send.
     CancelSend = 3,
     /// A poll on the mailbox's event descriptor.
     Mailbox = 4,
-    /// A poll for errors on a leg that is not read.
+    /// A poll for errors on a carrier that is not read.
     Watch = 5,
-    /// A cancel of the same leg's poll for errors.
+    /// A cancel of the same carrier's poll for errors.
     CancelWatch = 6,
 }
 
@@ -37,13 +35,14 @@ impl Operation {
     }
 }
 
-/// An operation's name: our `user_data`. A slot's generation tells its users apart.
+/// An operation's name: our `user_data`. It names the carrier that the operation is on by its slot; the slot's generation tells
+/// its users apart.
 ///
 /// ```text
-///  63        32 31         8 7      1  0
-/// ┌────────────┬────────────┬────────┬───┐
-/// │ generation │ slot index │ op     │leg│
-/// └────────────┴────────────┴────────┴───┘
+///  63        32 31         8 7       0
+/// ┌────────────┬────────────┬─────────┐
+/// │ generation │ slot index │ op      │
+/// └────────────┴────────────┴─────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(u64);
@@ -52,10 +51,13 @@ pub struct Token(u64);
 pub const SLOTS_MAX: usize = 1 << 24;
 
 impl Token {
-    /// Names an operation on a leg of the session in a slot. `slot` is below [`SLOTS_MAX`]: a session table has no others.
-    pub fn new(operation: Operation, slot: u32, generation: u32, leg: Leg) -> Self {
+    /// The poll on the mailbox, which is of no carrier.
+    pub const MAILBOX: Self = Self(Operation::Mailbox as u64);
+
+    /// Names an operation on the carrier in a slot. `slot` is below [`SLOTS_MAX`]: a slab has no others.
+    pub fn new(operation: Operation, slot: u32, generation: u32) -> Self {
         debug_assert!((slot as usize) < SLOTS_MAX);
-        Self(u64::from(generation) << 32 | u64::from(slot) << 8 | (operation as u64) << 1 | leg as u64)
+        Self(u64::from(generation) << 32 | u64::from(slot) << 8 | operation as u64)
     }
 
     /// The number that goes to the kernel.
@@ -70,7 +72,7 @@ impl Token {
 
     /// What the operation does.
     pub fn operation(self) -> Operation {
-        match self.0 >> 1 & 0x7f {
+        match self.0 & 0xff {
             0 => Operation::Receive,
             1 => Operation::Send,
             2 => Operation::CancelReceive,
@@ -81,7 +83,7 @@ impl Token {
         }
     }
 
-    /// The slot's index in the session table.
+    /// The carrier's slot.
     pub fn slot(self) -> u32 {
         (self.0 >> 8) as u32 & (SLOTS_MAX as u32 - 1)
     }
@@ -89,11 +91,6 @@ impl Token {
     /// Which user of the slot it was.
     pub fn generation(self) -> u32 {
         (self.0 >> 32) as u32
-    }
-
-    /// The leg.
-    pub fn leg(self) -> Leg {
-        if self.0 & 1 == 0 { Leg::Downstream } else { Leg::Upstream }
     }
 }
 
@@ -112,15 +109,14 @@ mod tests {
             Operation::Watch,
             Operation::CancelWatch,
         ] {
-            for leg in Leg::BOTH {
-                for (slot, generation) in [(0, 0), (SLOTS_MAX as u32 - 1, u32::MAX), (77, 1)] {
-                    let token = Token::from_bits(Token::new(operation, slot, generation, leg).to_bits());
-                    assert_eq!(
-                        (token.operation(), token.slot(), token.generation(), token.leg()),
-                        (operation, slot, generation, leg)
-                    );
-                }
+            for (slot, generation) in [(0, 0), (SLOTS_MAX as u32 - 1, u32::MAX), (77, 1)] {
+                let token = Token::from_bits(Token::new(operation, slot, generation).to_bits());
+                assert_eq!(
+                    (token.operation(), token.slot(), token.generation()),
+                    (operation, slot, generation)
+                );
             }
         }
+        assert_eq!(Token::MAILBOX.operation(), Operation::Mailbox);
     }
 }

@@ -105,6 +105,14 @@ pub enum BrokenInvariant {
         /// The leg.
         leg: Leg,
     },
+    /// A receive and a send go from state to state as their tables have it.
+    #[error("a {side} of {} is not in a state in which this can be", .leg.name())]
+    OutOfTurn {
+        /// The receive or the send.
+        side: &'static str,
+        /// The leg.
+        leg: Leg,
+    },
     /// A receive that completes with bytes has them.
     #[error("a receive of {} completed with {bytes} bytes, and has none", .from.name())]
     ReceivedWithoutBytes {

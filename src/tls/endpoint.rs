@@ -10,7 +10,7 @@
 //! Not here: sockets and deadlines (`front`), which certificates there are, and records after the opening (`relay`).
 
 use super::handshake::{Finished, Handshake, HandshakeFault, Progress};
-use super::record::{Alert, Exhausted, LegRecords, RecordFault, Records, Step};
+use super::record::{Alert, Exhausted, LegRecords, RecordFault, Step};
 use super::tickets::ReceivedTickets;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};

@@ -13,15 +13,15 @@
 //! | [`messages`] | handshake messages after the handshake, found across records and mostly read over |
 //! | [`inbound`], [`outbound`] | one direction over its stream: steps, answers that are owed, new keys |
 //! | [`held`] | a record that was cut between two received buffers |
-//! | [`leg`] | both directions of one leg: what stands behind [`Records`] |
+//! | [`leg`] | both directions of one leg: what a relay drives |
 //!
 //! # Another implementation
 //!
-//! The relay drives [`Records`], so that something else can stand behind it. Kernel TLS would take the two
+//! The relay drives one of several (`relay::record_layer`), of which [`LegRecords`] is the one there is. Kernel TLS would take the two
 //! [`DirectionState`]s (`setsockopt` `SOL_TLS`, `TLS_TX`/`TLS_RX`: key, IV and sequence number are what it asks for, and
 //! the traffic secret stays here for KeyUpdate). Then what is received is plaintext already: `open` gives it back whole as
 //! [`Step::Plaintext`], and a record of another type, which the kernel names in a control message, goes through the same
-//! rules as in [`inbound`]. `sealed_bytes` is the payload's own length and `is_sealing` is `false`: the relay then hands its
+//! rules as in [`inbound`]. `sealed_bytes` is the payload's own length: the relay then hands its
 //! buffers to the socket as they are, and sends only what `seal_alert` gives with its type in a control message.
 //!
 //! Not here: handshakes, certificates (`tls`), deadlines and budgets for cut records (the relay).
@@ -48,7 +48,7 @@ pub use direction::DirectionState;
 pub use fault::RecordFault;
 pub use held::HeldRecord;
 pub use inbound::Step;
-pub use leg::{LegRecords, Records};
+pub use leg::LegRecords;
 pub use sealer::Exhausted;
 pub use suite::{Aead, Suite, Version};
 

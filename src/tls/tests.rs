@@ -16,7 +16,7 @@ use rustls::{
 };
 
 use super::handshake::{Finished, Handshake, HandshakeFault, Progress};
-use super::record::{HeldRecord, LegRecords, RecordFault, Records as _, Step};
+use super::record::{HeldRecord, LegRecords, RecordFault, Step};
 
 /// The other end: rustls with its own record layer.
 pub(super) struct Peer(pub(super) Connection);

@@ -5,9 +5,8 @@ use super::world::{Fault, Known, Shared, SimSocket};
 use bytes::Bytes;
 use ringgate::admission::permit::Permit;
 use ringgate::admission::places::Places;
-use ringgate::relay::{Mailbox, Message, NewSession};
+use ringgate::relay::{Mailbox, Message, NewSession, RecordLayer};
 use ringgate::session::SessionLimits;
-use ringgate::tls::record::Records;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ pub struct Plan {
     pub limits: SessionLimits,
     pub mask: [u8; 4],
     /// The relay's ends of the records around the connections' bytes.
-    pub records: [Option<Box<dyn Records>>; 2],
+    pub records: [Option<Box<RecordLayer>>; 2],
 }
 
 /// The mailbox, and what will be put into it, by time.

@@ -8,18 +8,18 @@ use super::simulation::Simulation;
 use super::world::World;
 use ringgate::limits::{BUFFER_BYTES, IDLE_LOOKS, OWED_BYTES_HIGH, SLOW_SEND_MS, UNREAD_PATIENCE_MS};
 use ringgate::relay::Relay;
-use ringgate::relay::carrier::{Reading, Receive};
+use ringgate::relay::carrier::{Reading, Receiving};
 use ringgate::relay::liveness::Watch;
-use ringgate::ring::{Chunk, Operation, Pipe, Token};
+use ringgate::ring::{Chunk, Operation, Pipe};
 use ringgate::session::{Cause, Phase};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds beyond its linger time that a session may take to end: a wheel's tick, and completions that take long.
 const OVERTIME_MS: u64 = 500;
 
-/// Operations of one session that may be in flight: a receive, a send and a poll for errors on either leg, a cancel of each,
-/// and a cancel or two of operations that were over before it.
-const IN_FLIGHT_MAX: u32 = 16;
+/// Operations of one carrier that may be in flight: a receive, a send and a poll for errors, a cancel of each, and a cancel or
+/// two of operations that were over before it.
+const IN_FLIGHT_MAX: u32 = 8;
 
 /// A carrier as it was between two turns.
 struct Carrier {
@@ -32,7 +32,7 @@ struct Carrier {
     in_flight: u32,
     is_over: bool,
     is_paused: bool,
-    receive: Receive,
+    receiving: Receiving,
     buffers: Vec<u16>,
     lent: Vec<u16>,
     queued_bytes: usize,
@@ -47,32 +47,33 @@ struct Carrier {
 fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
     let mut carriers = Vec::new();
     relay.for_each_carrier(|seen| {
-        let name = seen.name;
-        let token = |operation| Token::new(operation, name.index, name.generation, name.leg).to_bits();
+        let name = seen.carrier.name;
+        let token = |operation| name.token(operation).to_bits();
         let queue = &seen.carrier.queue;
         let mut buffers = Vec::new();
         queue.for_each_buffer(seen.pool, |index| buffers.push(index));
         let lent = queue.lent().iter().map(Chunk::index).collect();
         let mut queued_bytes = 0;
         queue.for_each_piece(seen.pool, usize::MAX, |piece| queued_bytes += piece.len());
+        assert_eq!(queue.is_in_flight(), seen.carrier.sending.is_in_flight(), "{:?}", seen.carrier.sending);
         queued_bytes += seen.carrier.pipe.as_ref().map_or(0, Pipe::bytes);
         carriers.push(Carrier {
             connection: seen.carrier.socket.id,
-            user: (name.index, name.generation),
+            user: (name.0.index, name.0.generation),
             receive_token: token(Operation::Receive),
             send_token: token(Operation::Send),
             watch_token: token(Operation::Watch),
             watch: seen.carrier.watch,
-            in_flight: seen.in_flight.into(),
+            in_flight: seen.carrier.in_flight.into(),
             is_over: seen.session.is_over(),
-            is_paused: seen.session.is_paused(name.leg),
-            receive: seen.carrier.receive,
+            is_paused: seen.session.is_paused(seen.leg),
+            receiving: seen.carrier.receiving,
             buffers,
             lent,
             queued_bytes,
             backlog_bytes: seen.carrier.heap_bytes(seen.pool),
             is_sending: queue.is_in_flight(),
-            is_discarding: seen.carrier.is_discarding,
+            is_discarding: seen.carrier.sending.is_discarding(),
             is_spliced: seen.carrier.reading != Reading::Whole,
             pipe: seen.carrier.pipe.as_ref().map(|pipe| (pipe.number(), pipe.bytes())),
         });
@@ -90,7 +91,7 @@ impl Simulation {
         check_buffers(ring, &carriers, &left_behind, backlog_bytes_max);
         check_operations(ring, &carriers);
         let has_parked =
-            carriers.iter().any(|carrier| carrier.receive == Receive::Parked && !carrier.is_over);
+            carriers.iter().any(|carrier| carrier.receiving == Receiving::Parked && !carrier.is_over);
         ring.has_needless_wait = has_parked && {
             let pool = ring.simulated_pool();
             pool.lent_out() < pool.buffers()
@@ -252,10 +253,10 @@ fn check_operations(ring: &SimRing, carriers: &[Carrier]) {
 fn check_carrier(ring: &SimRing, carrier: &Carrier, other: &Carrier) {
     let id = carrier.connection;
     let is_open = |token: u64| ring.in_flight.contains_key(&token) || ring.is_over_untold(token);
-    let is_received = matches!(carrier.receive, Receive::Armed | Receive::Cancelling);
-    assert_eq!(is_open(carrier.receive_token), is_received, "connection {id} is {:?}", carrier.receive);
+    let is_received = carrier.receiving.is_in_flight();
+    assert_eq!(is_open(carrier.receive_token), is_received, "connection {id} is {:?}", carrier.receiving);
     assert_eq!(is_open(carrier.send_token), carrier.is_sending, "a send of connection {id} is in flight");
-    let is_watched = matches!(carrier.watch, Watch::Armed | Watch::Cancelling);
+    let is_watched = carrier.watch.is_in_flight();
     assert_eq!(
         is_open(carrier.watch_token),
         is_watched,
@@ -272,7 +273,7 @@ fn check_carrier(ring: &SimRing, carrier: &Carrier, other: &Carrier) {
     );
     if carrier.is_over {
         assert!(
-            carrier.in_flight > 0,
+            carrier.in_flight + other.in_flight > 0,
             "the session of connection {id} is over, awaits nothing, and is not freed"
         );
         assert!(carrier.is_sending || carrier.queued_bytes == 0, "an ended session owes bytes");
@@ -280,7 +281,7 @@ fn check_carrier(ring: &SimRing, carrier: &Carrier, other: &Carrier) {
     }
     // What is to be spliced waits until all that was before it is gone.
     let waits_to_be_spliced = carrier.is_spliced && other.is_sending;
-    let is_read = carrier.is_paused || carrier.receive != Receive::Unarmed || waits_to_be_spliced;
+    let is_read = carrier.is_paused || carrier.receiving != Receiving::Unarmed || waits_to_be_spliced;
     assert!(is_read, "connection {id} is not read, and nobody will change that");
     let is_sent = carrier.queued_bytes == 0 || carrier.is_sending;
     assert!(is_sent, "{} bytes for connection {id} wait, and nobody sends them", carrier.queued_bytes);
@@ -379,7 +380,7 @@ fn check_late_sends(ring: &mut SimRing, carriers: &[Carrier]) {
             );
         }
         if ring.in_flight.get(&carrier.watch_token).is_some_and(|operation| operation.cancels == 0) {
-            let (id, is_read) = (carrier.connection, carrier.receive == Receive::Armed);
+            let (id, is_read) = (carrier.connection, carrier.receiving == Receiving::Armed);
             assert!(!carrier.is_over && !is_read, "connection {id} is polled for errors for nothing");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::ring::SimRing;
 use super::simulation::Simulation;
-use ringgate::relay::carrier::{Reading, Receive};
+use ringgate::relay::carrier::Reading;
 use ringgate::ring::{Completion, GivenBack, Operation, Token};
 use ringgate::session::Leg;
 
@@ -42,22 +42,21 @@ impl Simulation {
     pub fn breakable(&mut self) -> Vec<Breakable> {
         let mut all: Vec<Breakable> = Vec::new();
         self.relay.for_each_carrier(|seen| {
-            let name = seen.name;
             let session = seen.carrier.socket.id / 2;
-            if name.leg == Leg::Downstream {
+            if seen.leg == Leg::Downstream {
                 let is_over = seen.session.is_over();
                 all.push(Breakable { session, is_over, forgeries: Vec::new() });
             }
             let Some(breakable) = all.last_mut() else { return };
             let forged = |operation, result| Forged {
-                token: Token::new(operation, name.index, name.generation, name.leg),
+                token: seen.carrier.name.token(operation),
                 result,
                 has_more: false,
                 has_bytes: false,
                 given_back: None,
             };
             let forgeries = &mut breakable.forgeries;
-            if matches!(seen.carrier.receive, Receive::Armed | Receive::Cancelling) {
+            if seen.carrier.receiving.is_in_flight() {
                 if seen.carrier.reading == Reading::Whole {
                     forgeries.push(Forged { has_more: true, ..forged(Operation::Receive, 6) });
                 }
@@ -78,7 +77,7 @@ impl Simulation {
                 let given_back = Some(GivenBack::Uncopied);
                 forgeries.push(Forged { given_back, ..forged(Operation::Send, 0) });
             }
-            if seen.cancels == 0 {
+            if seen.carrier.cancels == 0 {
                 for operation in [Operation::CancelReceive, Operation::CancelSend] {
                     for result in [0, -libc::ENOENT, -libc::EALREADY] {
                         forgeries.push(forged(operation, result));

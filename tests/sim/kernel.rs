@@ -7,8 +7,7 @@ use super::operation::{Entry, InFlight, Kind, Lent, Posted, Sending};
 use super::ring::SimRing;
 use super::world::Fault;
 use ringgate::limits::{BUFFER_BYTES, SPLICE_PIPE_BYTES};
-use ringgate::ring::{GivenBack, Operation, Pipe, Token};
-use ringgate::session::Leg;
+use ringgate::ring::{GivenBack, Pipe, Token};
 
 impl SimRing {
     fn post(&mut self, posted: Posted) {
@@ -441,7 +440,7 @@ impl SimRing {
     pub fn poll_mailbox(&mut self) {
         let is_written = rustix::io::read(&self.wake_up, &mut [0u8; 8]).is_ok();
         if is_written || self.draws(self.odds.receive_ends.min(2)) {
-            let token = Token::new(Operation::Mailbox, 0, 0, Leg::Downstream).to_bits();
+            let token = Token::MAILBOX.to_bits();
             let has_more = !self.draws(self.odds.receive_ends);
             self.post(Posted {
                 token,

@@ -285,7 +285,7 @@ fn a_record_that_drips_in_has_until_its_deadline_however_often_a_byte_comes() {
         connections: [client, quiet(messages(Leg::Upstream, &[]))],
         limits: LIMITS,
         mask: [0; 4],
-        records: [Some(Box::new(records)), None],
+        records: [Some(records.into()), None],
     };
     let scenario = Scenario {
         odds: Odds::default(),
@@ -319,7 +319,7 @@ fn what_a_half_closed_session_still_moves_goes_on_beyond_its_linger_time() {
         if is_wrapped {
             let (wrapped, of_relay) = Wrapped::pair(rng, Role::Server);
             client.wrapped = Some(Box::new(wrapped));
-            records = Some(Box::new(of_relay) as Box<dyn ringgate::tls::record::Records>);
+            records = Some(of_relay.into());
         }
         let backend = Connection::new(Endpoint::new(QUIET, 0), messages(Leg::Upstream, &[]), 0);
         let plan =

@@ -3,7 +3,7 @@
 //! They are real ones: both ends have the states that a handshake would have left them.
 
 use fastrand::Rng;
-use ringgate::tls::record::{Aead, Alert, DirectionState, LegRecords, Records, Role, Step, Suite, Version};
+use ringgate::tls::record::{Aead, Alert, DirectionState, LegRecords, Role, Step, Suite, Version};
 use std::collections::VecDeque;
 
 /// An endpoint's end of TLS, and what is on its way to the relay.

@@ -66,8 +66,8 @@ pub struct SimRing {
     has_pipes: bool,
     /// Operations of each user of a slot whose last completion the relay was not told.
     pub open: BTreeMap<(u32, u32), u32>,
-    /// The connection that each name stands for.
-    names: BTreeMap<(u32, u32, u8), usize>,
+    /// The connection that each carrier stands for.
+    names: BTreeMap<(u32, u32), usize>,
     pub arrivals: Arrivals,
     /// Receives wait for buffers, and there are some.
     pub has_needless_wait: bool,
@@ -80,16 +80,10 @@ pub struct SimRing {
     pub wake_up: OwnedFd,
 }
 
-/// Whose operations a token counts among.
-fn user_of(token: u64) -> (u32, u32) {
+/// The carrier that a token is about, by slot and generation.
+fn carrier_of(token: u64) -> (u32, u32) {
     let token = Token::from_bits(token);
     (token.slot(), token.generation())
-}
-
-/// The connection that a token is about, by slot, generation and leg.
-fn name_of(token: u64) -> (u32, u32, u8) {
-    let token = Token::from_bits(token);
-    (token.slot(), token.generation(), token.leg() as u8)
 }
 
 impl SimRing {
@@ -144,7 +138,7 @@ impl SimRing {
 
     /// The relay starts an operation.
     fn start(&mut self, connection: usize, token: Token, kind: Kind) {
-        let name = name_of(token.to_bits());
+        let name = carrier_of(token.to_bits());
         let named = *self.names.entry(name).or_insert(connection);
         assert_eq!(named, connection, "{token:?} names connection {named} and connection {connection}");
         {
@@ -170,7 +164,7 @@ impl SimRing {
         let is_posted =
             self.completions.iter().any(|posted| posted.token == bits && posted.given_back.is_none());
         assert!(!is_posted, "an operation starts before the last completion of the one before: {token:?}");
-        *self.open.entry(user_of(bits)).or_default() += 1;
+        *self.open.entry(carrier_of(bits)).or_default() += 1;
         self.submissions.push(Entry::Start { token: bits });
     }
 
@@ -209,7 +203,7 @@ impl SimRing {
             operation.cancels -= 1;
         }
         if is_over && Token::from_bits(token).operation() != Operation::Mailbox {
-            let open = self.open.get_mut(&user_of(token)).expect("an operation that was asked for");
+            let open = self.open.get_mut(&carrier_of(token)).expect("an operation that was asked for");
             *open -= 1;
         }
         let given_back = given_back.map(|(sending, how)| {
@@ -236,7 +230,7 @@ impl SimRing {
                 world.sessions[id / 2].half_closed_at.get_or_insert(now);
             }
         }
-        let id = self.names.get(&name_of(token)).copied();
+        let id = self.names.get(&carrier_of(token)).copied();
         // The mailbox has no slot: its token looks like one of the first.
         let moves_bytes = result > 0 && !is_wait && Token::from_bits(token).operation() != Operation::Mailbox;
         if let Some(id) = id.filter(|_| moves_bytes) {
@@ -475,7 +469,7 @@ impl Ring for SimRing {
         ];
         assert!(cancels.contains(&(target.operation(), token.operation())), "{token:?} cancels {target:?}");
         let bits = target.to_bits();
-        let name = name_of(bits);
+        let name = carrier_of(bits);
         let connection = *self.names.get(&name).expect("a cancel of something that never was");
         assert!(!self.world.borrow().connections[connection].is_closed, "a cancel on a freed slot");
         let mut serial = 0;
@@ -483,7 +477,7 @@ impl Ring for SimRing {
             operation.cancels += 1;
             serial = operation.serial;
         }
-        *self.open.entry(user_of(bits)).or_default() += 1;
+        *self.open.entry(carrier_of(bits)).or_default() += 1;
         self.submissions.push(Entry::Cancel { target: bits, serial, token: token.to_bits() });
     }
 

@@ -7,8 +7,9 @@ use super::records::Wrapped;
 use super::ring::Odds;
 use super::script::{Script, Sizes};
 use fastrand::Rng;
+use ringgate::relay::RecordLayer;
 use ringgate::session::{Leg, SessionLimits};
-use ringgate::tls::record::{Records, Role};
+use ringgate::tls::record::Role;
 use ringgate::websocket::ReservedBits;
 use ringgate::websocket::scanner::FrameRules;
 
@@ -149,7 +150,7 @@ fn any_plan(rng: &mut Rng, load: Load, pace: Pace, at: u64) -> Plan {
 }
 
 /// Puts a connection under TLS; some of what it says has arrived when the session begins. Gives the relay's end.
-fn wrap(rng: &mut Rng, connection: &mut Connection, leg: Leg) -> Box<dyn Records> {
+fn wrap(rng: &mut Rng, connection: &mut Connection, leg: Leg) -> Box<RecordLayer> {
     let role = if leg == Leg::Downstream { Role::Server } else { Role::Client };
     let (wrapped, records) = Wrapped::pair(rng, role);
     connection.wrapped = Some(Box::new(wrapped));
@@ -158,7 +159,7 @@ fn wrap(rng: &mut Rng, connection: &mut Connection, leg: Leg) -> Box<dyn Records
         let arrives = rng.usize(..=left.min(40_000));
         connection.arrive(arrives, rng);
     }
-    Box::new(records)
+    records.into()
 }
 
 fn any_leave(rng: &mut Rng) -> Leave {

@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub, reason = "each test binary uses it by its own path")]
 
+use std::fmt::Debug;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -30,4 +32,21 @@ pub fn assert_golden(file: &str, actual: &str) {
 /// Lines with their ends, then none for ever.
 fn lines(text: &str) -> impl Iterator<Item = Option<&str>> {
     text.split_inclusive('\n').map(Some).chain(std::iter::repeat(None))
+}
+
+/// What comes of every event in every state: a line each, in the order of the lists.
+#[allow(dead_code, reason = "not every test binary has states")]
+pub fn transitions<S: Copy + Debug, E: Copy + Debug>(
+    states: &[S],
+    events: &[E],
+    next: impl Fn(S, E) -> String,
+) -> String {
+    let mut table = String::new();
+    for state in states {
+        let _ = writeln!(table, "{state:?}");
+        for event in events {
+            let _ = writeln!(table, "    {:<20} {}", format!("{event:?}"), next(*state, *event));
+        }
+    }
+    table
 }

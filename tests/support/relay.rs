@@ -5,10 +5,9 @@ use bytes::Bytes;
 use ringgate::admission::places::Places;
 use ringgate::front::socket::give_up_dead_peers;
 use ringgate::observe::WorkerCounters;
-use ringgate::relay::{Mailbox, Message, NewSession, Relay, RelayLimits};
+use ringgate::relay::{Mailbox, Message, NewSession, RecordLayer, Relay, RelayLimits};
 use ringgate::ring::KernelRing;
 use ringgate::session::SessionLimits;
-use ringgate::tls::record::Records;
 use ringgate::websocket::ReservedBits;
 use ringgate::websocket::scanner::FrameRules;
 use socket2::SockRef;
@@ -73,7 +72,7 @@ impl TestRelay {
         &self,
         limits: SessionLimits,
         rooms: [Option<usize>; 2],
-        records: [Option<Box<dyn Records>>; 2],
+        records: [Option<Box<RecordLayer>>; 2],
     ) -> [Raw; 2] {
         let [(client, client_inside), (backend, backend_inside)] = rooms.map(|room| self.connection(room));
         self.mailbox.push(Message::Open(Box::new(NewSession {

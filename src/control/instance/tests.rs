@@ -8,7 +8,6 @@ use crate::control::store;
 use crate::process::fatal::child;
 use crate::relay::{FaultyRecords, NewSession};
 use crate::session::{Cause, Phase, SessionLimits};
-use crate::tls::record::Records;
 use bytes::Bytes;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -47,7 +46,7 @@ fn open(instance: &Instance, records: Option<FaultyRecords>) -> [TcpStream; 2] {
     instance.mailboxes[0].push(Message::Open(Box::new(NewSession {
         sockets: [client_inside, backend_inside],
         early: [Bytes::new(), Bytes::new()],
-        records: [records.map(|records| Box::new(records) as Box<dyn Records>), None],
+        records: [records.map(Into::into), None],
         sealed: [Vec::new(), Vec::new()],
         limits: SessionLimits {
             frames: None,
@@ -120,8 +119,8 @@ fn a_session_with_a_bug_is_logged_with_its_state_and_ends_alone() {
             "records of downstream were opened up to byte 9, of 8 that were received",
             "intake: Relayed",
             "outlet: Open",
-            "in_flight: 2",
-            "receive: Armed",
+            "in_flight: 1",
+            "receiving: Armed",
         ] {
             assert!(line.contains(told), "{told}: {line}");
         }

@@ -1,10 +1,11 @@
 //! A record layer with a bug of one's choice: a way to break a session from within, for tests.
 
-use crate::tls::record::{Alert, Exhausted, HeldRecord, RecordFault, Records, Step, Suite};
+use crate::relay::record_layer::{RecordLayer, Records};
+use crate::tls::record::{HeldRecord, RecordFault, Step, Suite};
 
 /// A record layer that does not keep its word.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum FaultyRecords {
+pub enum FaultyRecords {
     /// It opens more than was received.
     OpensMore,
     /// It reads on behind what was received.
@@ -17,8 +18,14 @@ pub(crate) enum FaultyRecords {
     Panics,
 }
 
-impl Records for FaultyRecords {
-    fn open(&mut self, received: &mut [u8], at: &mut usize) -> Result<Step, RecordFault> {
+impl From<FaultyRecords> for Box<RecordLayer> {
+    fn from(records: FaultyRecords) -> Self {
+        Self::new(RecordLayer::new(Records::Faulty(records)))
+    }
+}
+
+impl FaultyRecords {
+    pub fn open(self, received: &mut [u8], at: &mut usize) -> Result<Step, RecordFault> {
         match self {
             Self::OpensMore => Ok(Step::Plaintext(0..received.len() + 1)),
             Self::ReadsOn => {
@@ -30,37 +37,11 @@ impl Records for FaultyRecords {
         }
     }
 
-    fn held(&self) -> HeldRecord {
+    pub fn held(self) -> HeldRecord {
         HeldRecord::new(Suite::ALL[0])
     }
 
-    fn is_sealing(&self) -> bool {
-        true
-    }
-
-    fn owes(&self) -> bool {
-        false
-    }
-
-    fn sealed_bytes(&self, content_bytes: usize) -> usize {
+    pub fn sealed_bytes(self, content_bytes: usize) -> usize {
         if matches!(self, Self::AnnouncesNothing) { 0 } else { content_bytes + 22 }
     }
-
-    fn seal(&mut self, _: &[&[u8]], _: &mut [u8]) -> Result<usize, Exhausted> {
-        Ok(1)
-    }
-
-    fn sealed_alert_bytes(&self) -> usize {
-        0
-    }
-
-    fn seal_alert(&mut self, _: Alert, _: &mut [u8]) -> Result<usize, Exhausted> {
-        Ok(0)
-    }
-
-    fn is_closed_by_peer(&self) -> bool {
-        false
-    }
-
-    fn rest(&mut self) {}
 }

@@ -4,10 +4,11 @@ use super::faulty::FaultyRecords;
 use super::*;
 use crate::admission::places::Places;
 use crate::observe::WorkerCounters;
+use crate::relay::carrier::{Fate, ReceiveEvent, SendEvent, Way};
+use crate::relay::run::Relay;
 use crate::relay::{Mailbox, Message, NewSession, RelayLimits};
-use crate::ring::{Completion, GivenBack, KernelRing, Token};
-use crate::session::{Effect, Moment, SessionLimits};
-use crate::tls::record::Records;
+use crate::ring::{GivenBack, KernelRing, Operation, Token};
+use crate::session::{Effect, Leg, Moment, SessionLimits};
 use crate::websocket::ReservedBits;
 use crate::websocket::close::{CloseCode, CloseFrame};
 use crate::websocket::frame::Sender;
@@ -30,8 +31,8 @@ const LIMITS: SessionLimits =
 /// Far longer than anything here takes.
 const PATIENCE_MS: u64 = 50_000;
 
-/// The session that is broken, by its slot.
-const VICTIM: u32 = 0;
+/// The session that is broken, by its slot and by its place among the peers.
+const VICTIM: usize = 0;
 
 const MASK: [u8; 4] = [0xa1, 0xb2, 0xc3, 0xd4];
 
@@ -82,7 +83,7 @@ impl Bench {
         self.mailbox.push(Message::Open(Box::new(NewSession {
             sockets: [client_inside.into(), backend_inside.into()],
             early: [Bytes::new(), Bytes::new()],
-            records: [records.map(|records| Box::new(records) as Box<dyn Records>), None],
+            records: [records.map(Into::into), None],
             sealed: [Vec::new(), Vec::new()],
             limits: LIMITS,
             mask: MASK,
@@ -97,19 +98,19 @@ impl Bench {
                 return;
             }
             self.relay.turn().unwrap();
-            assert!(self.relay.now < Moment::from_millis(PATIENCE_MS), "it takes too long: {what}");
+            assert!(self.relay.engine.now < Moment::from_millis(PATIENCE_MS), "it takes too long: {what}");
         }
         panic!("never came: {what}");
     }
 
-    fn say(&mut self, session: u32, leg: Leg, bytes: &[u8]) {
-        self.peers[session as usize][leg as usize].write_all(bytes).unwrap();
+    fn say(&mut self, session: usize, leg: Leg, bytes: &[u8]) {
+        self.peers[session][leg as usize].write_all(bytes).unwrap();
     }
 
     /// What a peer was sent, and whether its connection is over.
-    fn heard(&mut self, session: u32, leg: Leg) -> (Vec<u8>, bool) {
+    fn heard(&mut self, session: usize, leg: Leg) -> (Vec<u8>, bool) {
         let mut heard = Vec::new();
-        match self.peers[session as usize][leg as usize].read_to_end(&mut heard) {
+        match self.peers[session][leg as usize].read_to_end(&mut heard) {
             Ok(_) => (heard, true),
             Err(error) if error.kind() == ErrorKind::WouldBlock => (heard, false),
             Err(_) => (heard, true),
@@ -140,9 +141,24 @@ impl Bench {
         self.counters.terminations_of(cause, Phase::Relay)
     }
 
+    /// Works on the victim.
+    fn work<T>(&mut self, step: impl FnOnce(&mut SessionHandle<'_, KernelRing>) -> T) -> T {
+        let name = self.victim();
+        self.relay.with_session(name, step).expect("the victim is there")
+    }
+
+    /// Whoever is in the victim's slot.
+    fn victim(&self) -> SessionName {
+        SessionName(self.relay.sessions.name_at(VICTIM as u32).expect("the victim is there"))
+    }
+
+    fn victim_carrier(&mut self, leg: Leg) -> CarrierName {
+        self.work(|handle| handle.slot.legs[leg as usize].carrier)
+    }
+
     /// So many bytes from a leg of the victim, in a buffer that they begin at `start` of.
     fn chunk(&mut self, start: usize, bytes: usize) -> PayloadOrigin {
-        let pool = self.relay.ring.pool();
+        let pool = self.relay.engine.ring.pool();
         let mut chunk = pool.take_empty().unwrap();
         pool.place(&mut chunk, start..start + bytes);
         PayloadOrigin::Chunk(chunk)
@@ -150,14 +166,15 @@ impl Bench {
 
     /// Carries out effects of the victim.
     fn apply(&mut self, effects: impl IntoIterator<Item = Effect>, source: PayloadOrigin) {
-        self.relay.effects.extend(effects);
-        self.relay.apply_effects(VICTIM, source);
+        self.work(|handle| {
+            handle.engine.effects.extend(effects);
+            handle.apply_effects(source);
+        });
     }
 
     /// The victim is told what the kernel did not do.
     fn complete(&mut self, operation: Operation, leg: Leg, result: i32, given_back: Option<GivenBack>) {
-        let generation = self.relay.sessions.generation(VICTIM);
-        let token = Token::new(operation, VICTIM, generation, leg);
+        let token = self.victim_carrier(leg).token(operation);
         self.relay.on_completion(Completion { token, result, has_more: false, chunk: None, given_back });
     }
 }
@@ -214,7 +231,7 @@ fn cases() -> Vec<Case> {
             |bench| {
                 let source = bench.chunk(HEADROOM, 5);
                 let broken = BrokenInvariant::RelaysToClosedLeg { from: DOWN };
-                bench.relay.carry_out(VICTIM, Err(broken), source);
+                bench.work(|handle| handle.carry_out(Err(broken), source));
             },
             BrokenInvariant::RelaysToClosedLeg { from: DOWN },
         ),
@@ -238,16 +255,17 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "was sent more than it is owed",
-            |bench| bench.relay.is_sent(VICTIM, UP, 7),
+            |bench| bench.work(|handle| handle.is_sent(UP, Fate::Wanted, 7)),
             BrokenInvariant::SentMoreThanOwed { to: UP, sent: 7, owed: 0 },
         ),
         case(
             "passed more than payload",
             |bench| {
-                let relay = &mut *bench.relay;
-                let live = relay.sessions.get_mut(VICTIM).unwrap();
-                let passed = live.session.handle_passed(DOWN, 7, Moment::ZERO, &mut relay.effects);
-                relay.carry_out(VICTIM, passed, PayloadOrigin::Nothing);
+                bench.work(|handle| {
+                    let effects = &mut handle.engine.effects;
+                    let passed = handle.slot.session.handle_passed(DOWN, 7, Moment::ZERO, effects);
+                    handle.carry_out(passed, PayloadOrigin::Nothing);
+                });
             },
             BrokenInvariant::PassedMoreThanPayload {
                 from: DOWN,
@@ -346,7 +364,7 @@ fn cases() -> Vec<Case> {
         },
         case(
             "has records of a plain leg",
-            |bench| bench.relay.on_early_records(VICTIM, UP, vec![23]),
+            |bench| bench.work(|handle| handle.on_early_records(UP, vec![23])),
             BrokenInvariant::RecordsOfPlainLeg { from: UP },
         ),
         case(
@@ -367,9 +385,9 @@ fn cases() -> Vec<Case> {
         case(
             "is told the end of a receive twice",
             |bench| {
-                bench.peers[VICTIM as usize][DOWN as usize].shutdown(std::net::Shutdown::Write).unwrap();
+                bench.peers[VICTIM][DOWN as usize].shutdown(std::net::Shutdown::Write).unwrap();
                 bench.turn_until("its end", |bench| {
-                    bench.relay.sessions.get_mut(VICTIM).unwrap().carriers[0].receive == Receive::Over
+                    bench.work(|handle| handle.carriers[0].receiving == Receiving::Over)
                 });
                 bench.complete(Operation::Receive, DOWN, 0, None);
             },
@@ -379,13 +397,32 @@ fn cases() -> Vec<Case> {
             "receives without bytes",
             |bench| {
                 // It goes on: otherwise the kernel would have one in flight that nobody waits for.
-                let generation = bench.relay.sessions.generation(VICTIM);
-                let token = Token::new(Operation::Receive, VICTIM, generation, DOWN);
+                let token = bench.victim_carrier(DOWN).token(Operation::Receive);
                 let completion =
                     Completion { token, result: 7, has_more: true, chunk: None, given_back: None };
                 bench.relay.on_completion(completion);
             },
             BrokenInvariant::ReceivedWithoutBytes { from: DOWN, bytes: 7 },
+        ),
+        case(
+            "arms a receive that is armed",
+            |bench| {
+                bench.work(|handle| {
+                    let armed = handle.carriers[UP as usize].receive_event(ReceiveEvent::Arm);
+                    handle.check(armed);
+                });
+            },
+            BrokenInvariant::OutOfTurn { side: "receive", leg: UP },
+        ),
+        case(
+            "begins a send of nothing",
+            |bench| {
+                bench.work(|handle| {
+                    let began = handle.carriers[DOWN as usize].send_event(SendEvent::Began(Way::Copy));
+                    handle.check(began);
+                });
+            },
+            BrokenInvariant::OutOfTurn { side: "send", leg: DOWN },
         ),
         case(
             "gets memory back that it did not lend",
@@ -407,10 +444,12 @@ fn cases() -> Vec<Case> {
             ..case(
                 "wants something behind its end",
                 |bench| {
-                    let relay = &mut *bench.relay;
-                    let live = relay.sessions.get_mut(VICTIM).unwrap();
-                    live.session.cut(Cause::Drain, Moment::ZERO, &mut relay.effects);
-                    bench.apply([Effect::Discard { leg: UP }], PayloadOrigin::Nothing);
+                    bench.work(|handle| {
+                        let effects = &mut handle.engine.effects;
+                        handle.slot.session.cut(Cause::Drain, Moment::ZERO, effects);
+                        effects.push(Effect::Discard { leg: UP });
+                        handle.apply_effects(PayloadOrigin::Nothing);
+                    });
                 },
                 BrokenInvariant::EffectBehindEnd,
             )
@@ -446,10 +485,11 @@ fn kind(broken: &BrokenInvariant) -> usize {
         BrokenInvariant::GaveBackWhatWasNotLent { .. } => 13,
         BrokenInvariant::EndsWithoutCause => 14,
         BrokenInvariant::EffectBehindEnd => 15,
+        BrokenInvariant::OutOfTurn { .. } => 16,
     }
 }
 
-const KINDS: usize = 16;
+const KINDS: usize = 17;
 
 #[test]
 fn each_broken_invariant_ends_its_session_and_no_other() {
@@ -475,8 +515,8 @@ fn each_broken_invariant_ends_its_session_and_no_other() {
         let others = Cause::ALL.iter().filter(|cause| **cause != counted);
         assert_eq!(others.map(|cause| bench.terminations(*cause)).sum::<u64>(), 0, "{what}: it ends once");
         assert_eq!(bench.places.taken(), 1, "{what}: its place is back");
-        assert_eq!(bench.relay.ring.pool().lent_out(), 0, "{what}: its buffers are back");
-        assert_eq!(bench.relay.ring.pool().backlog_bytes(), 0, "{what}");
+        assert_eq!(bench.relay.engine.ring.pool().lent_out(), 0, "{what}: its buffers are back");
+        assert_eq!(bench.relay.engine.ring.pool().backlog_bytes(), 0, "{what}");
         bench.check_neighbour();
         // Its slot is as good as any.
         bench.open(None);
@@ -520,20 +560,21 @@ fn a_report_says_what_the_session_did_and_nothing_that_was_said_on_it() {
     // A header that is cut waits in the session.
     bench.say(VICTIM, DOWN, &ASKED[..5]);
     bench.turn_until("a cut header", |bench| {
-        let live = bench.relay.sessions.get_mut(VICTIM).unwrap();
-        format!("{:?}", live.session).contains("held_bytes: 5")
+        bench.work(|handle| format!("{:?}", handle.slot.session).contains("held_bytes: 5"))
     });
     bench.complete(Operation::Send, UP, 7, None);
     let report = bench.reports.take().unwrap();
     assert_eq!(report.broken.to_string(), "a send of upstream completed, and none is in flight");
     let state = format!("{:?}", report.state);
     for shown in [
-        "slot: 0",
+        "SessionName(SlotName { index: 0, generation: 0 })",
+        "CarrierName(SlotName { index: 1, generation: 0 })",
         "intake: Relayed",
         "outlet: Open",
         "owed_bytes: 0",
-        "receive: Armed",
-        "in_flight: 2",
+        "receiving: Armed",
+        "sending: Idle",
+        "in_flight: 1",
         "cancels: 0",
     ] {
         assert!(state.contains(shown), "{shown}: {state}");
@@ -566,17 +607,17 @@ fn a_broken_ring_is_a_panic_and_no_sessions_end() {
     type Violation = (&'static str, fn(&mut Bench));
     let violations: [Violation; 4] = [
         ("a completion for a slot that is free", |bench| {
-            let token = Token::new(Operation::Receive, 9, 0, DOWN);
+            let token = Token::new(Operation::Receive, 9, 0);
             let completion = Completion { token, result: 0, has_more: false, chunk: None, given_back: None };
             bench.relay.on_completion(completion);
         }),
         ("a completion for an earlier user of a slot", |bench| {
-            let token = Token::new(Operation::Receive, VICTIM, 77, DOWN);
+            let token = Token::new(Operation::Receive, 0, 77);
             let completion = Completion { token, result: 0, has_more: false, chunk: None, given_back: None };
             bench.relay.on_completion(completion);
         }),
         ("memory that comes back to nobody", |bench| {
-            let token = Token::new(Operation::Send, VICTIM, 77, DOWN);
+            let token = Token::new(Operation::Send, 0, 77);
             let given_back = Some(GivenBack::Uncopied);
             bench.relay.on_completion(Completion {
                 token,
@@ -587,10 +628,12 @@ fn a_broken_ring_is_a_panic_and_no_sessions_end() {
             });
         }),
         ("memory that is kept of a send that lent none", |bench| {
-            let live = bench.relay.sessions.get_mut(VICTIM).unwrap();
-            live.carriers[UP as usize].queue.begin_wait();
-            live.in_flight += 1;
-            let token = Token::new(Operation::Send, VICTIM, bench.relay.sessions.generation(VICTIM), UP);
+            let token = bench.work(|handle| {
+                let carrier = &mut *handle.carriers[UP as usize];
+                carrier.queue.begin_wait();
+                carrier.sending = Sending::InFlight { way: Way::Copy, fate: Fate::Wanted };
+                carrier.begin(Operation::Send)
+            });
             bench.relay.on_completion(Completion {
                 token,
                 result: 5,

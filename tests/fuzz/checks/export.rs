@@ -4,7 +4,7 @@
 use ringgate::admission::permit_token::PermitToken;
 use ringgate::export::ExportKind;
 use ringgate::session::{Acknowledged, Cause, Effects, Gone, Leg, Moment, Session};
-use ringgate::tls::record::{LegRecords, Records as _, Step};
+use ringgate::tls::record::{LegRecords, Step};
 
 /// What a leg says to a session that was imported: the start of a masked and of an unmasked frame among noise.
 const WORDS: [&[u8]; 3] =

@@ -5,7 +5,7 @@ use super::{Choices, cut};
 use ringgate::tls::record::key_schedule::next_secret;
 use ringgate::tls::record::sealer::Sealer;
 use ringgate::tls::record::{
-    ContentType, DirectionState, HeldRecord, LegRecords, RecordFault, Records, Role, Step, Suite, Version,
+    ContentType, DirectionState, HeldRecord, LegRecords, RecordFault, Role, Step, Suite, Version,
 };
 
 const RECEIVING: u8 = 1;

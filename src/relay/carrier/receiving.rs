@@ -1,0 +1,112 @@
+//! What a carrier's receive does.
+//!
+//! ```text
+//!                 arm
+//!  ┌─► Unarmed ─────────► Armed ◄───── cancel missed ────┐
+//!  │    │  │  ▲            │  │                          │
+//!  │    │  │  └─ last ─────┘  └── cancel ──► Cancelling ─┤
+//!  │    │  └──── end ──► Over                            │
+//!  │    │ out of buffers  ▲                              │
+//!  │    ▼                 │                              │
+//!  │   Parked ── end ─────┘                              │
+//!  │    │ buffers are back                               │
+//!  └────┴───────────────────── last ─────────────────────┘
+//! ```
+//!
+//! `tests/golden/receiving.txt` has every state and every event.
+
+/// What a carrier's receive does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receiving {
+    /// Nothing is in flight.
+    Unarmed,
+    /// A receive is in flight, or a wait for bytes.
+    Armed,
+    /// It is being cancelled: its last completion is awaited.
+    Cancelling,
+    /// It ran out of buffers and waits for its turn.
+    Parked,
+    /// The stream ended, or broke.
+    Over,
+}
+
+/// What happens to a carrier's receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiveEvent {
+    /// One is submitted.
+    Arm,
+    /// It completed, and more completions come.
+    Completed,
+    /// Its last completion came.
+    CompletedLast,
+    /// That said that no buffer was left.
+    OutOfBuffers,
+    /// That said that the stream is over; or a poll says so of a carrier that is not read.
+    End,
+    /// Its cancel is submitted.
+    Cancel,
+    /// The cancel found nothing, and it is wanted again.
+    CancelMissed,
+    /// There are buffers again.
+    BuffersBack,
+}
+
+impl ReceiveEvent {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Arm,
+        Self::Completed,
+        Self::CompletedLast,
+        Self::OutOfBuffers,
+        Self::End,
+        Self::Cancel,
+        Self::CancelMissed,
+        Self::BuffersBack,
+    ];
+}
+
+impl Receiving {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Unarmed, Self::Armed, Self::Cancelling, Self::Parked, Self::Over];
+
+    /// What comes of it. `None`: this cannot be.
+    #[must_use]
+    pub fn next(self, event: ReceiveEvent) -> Option<Self> {
+        match (self, event) {
+            (Self::Unarmed, ReceiveEvent::Arm) => Some(Self::Armed),
+            (Self::Armed | Self::Cancelling, ReceiveEvent::Completed) => Some(self),
+            (Self::Armed | Self::Cancelling, ReceiveEvent::CompletedLast) => Some(Self::Unarmed),
+            (Self::Unarmed, ReceiveEvent::OutOfBuffers) => Some(Self::Parked),
+            (Self::Unarmed | Self::Parked, ReceiveEvent::End) => Some(Self::Over),
+            (Self::Armed, ReceiveEvent::Cancel) => Some(Self::Cancelling),
+            (Self::Cancelling, ReceiveEvent::CancelMissed) => Some(Self::Armed),
+            (Self::Parked, ReceiveEvent::BuffersBack) => Some(Self::Unarmed),
+            (Self::Unarmed | Self::Armed | Self::Cancelling | Self::Parked | Self::Over, _) => None,
+        }
+    }
+
+    /// Whether an operation of it is in flight.
+    #[must_use]
+    pub fn is_in_flight(self) -> bool {
+        matches!(self, Self::Armed | Self::Cancelling)
+    }
+
+    /// Whether nobody hears what becomes of the connection, unless it is polled.
+    #[must_use]
+    pub fn is_unread(self) -> bool {
+        matches!(self, Self::Unarmed | Self::Parked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_in_every_state_does_what_the_table_says() {
+        let table = crate::golden::text::transitions(&Receiving::ALL, &ReceiveEvent::ALL, |state, event| {
+            state.next(event).map_or("-".to_owned(), |next| format!("{next:?}"))
+        });
+        crate::golden::text::assert_golden("receiving.txt", &table);
+    }
+}

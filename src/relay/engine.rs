@@ -1,0 +1,124 @@
+//! What serves all sessions of a relay: the ring, the clock, the timers, and the lists of carriers that something is due for.
+//!
+//! An entry of a list names a carrier by its slot and generation, and may be outdated: the carrier says so, or is gone.
+//!
+//! Not here: the sessions and the carriers themselves (`Relay`), which are found once and then worked on with this (`handle`).
+
+use super::broken::BugReporter;
+use super::carrier::{Carrier, CarrierName};
+use super::liveness::Unread;
+use super::run::RelayLimits;
+use super::slow_readers::{Holders, SendWatch};
+use super::wheel::Wheel;
+use crate::limits::{SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED, TLS_REST_MS};
+use crate::observe::WorkerCounters;
+use crate::ring::{Operation, Ring};
+use crate::session::{Effects, Moment};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub(super) struct Engine<R: Ring> {
+    pub(super) ring: R,
+    pub(super) counters: Arc<WorkerCounters>,
+    pub(super) now: Moment,
+    pub(super) limits: RelayLimits,
+    /// What the session that is worked on wants; empty in between.
+    pub(super) effects: Effects,
+    /// Carriers whose next send starts at the end of this turn.
+    pub(super) ready: Vec<CarrierName>,
+    /// When sessions are due, by slot.
+    pub(super) wheel: Wheel,
+    /// Receives that wait for buffers, oldest first.
+    pub(super) parked: VecDeque<CarrierName>,
+    /// Carriers that were not read.
+    pub(super) unread: Unread,
+    /// Sends that hold received buffers.
+    pub(super) sends: SendWatch,
+    /// Carriers that may hold a backlog.
+    pub(super) holders: Holders,
+    /// When records are looked at that may have nothing to do.
+    pub(super) idle_ciphers_at: Option<Moment>,
+    pub(super) bug_reporter: Option<BugReporter>,
+}
+
+impl<R: Ring> Engine<R> {
+    pub(super) fn new(mut ring: R, counters: Arc<WorkerCounters>, limits: RelayLimits) -> Self {
+        let now = ring.now();
+        Self {
+            ring,
+            counters,
+            now,
+            limits,
+            effects: Effects::new(),
+            ready: Vec::new(),
+            wheel: Wheel::new(now),
+            parked: VecDeque::new(),
+            unread: Unread::default(),
+            sends: SendWatch::default(),
+            holders: Holders::default(),
+            idle_ciphers_at: None,
+            bug_reporter: None,
+        }
+    }
+
+    /// Cancels an operation of a carrier by another one, its `cancel`.
+    pub(super) fn cancel(
+        &mut self,
+        carrier: &mut Carrier<R::Socket>,
+        operation: Operation,
+        cancel: Operation,
+    ) {
+        let target = carrier.name.token(operation);
+        carrier.cancels += 1;
+        let token = carrier.begin(cancel);
+        self.ring.cancel(target, token);
+    }
+
+    /// What is queued for a carrier goes out at the end of the turn, or behind the send that is in flight; or nobody takes it.
+    pub(super) fn is_to_send(&mut self, carrier: &mut Carrier<R::Socket>) {
+        let before = carrier.sending;
+        carrier.sending = before.queued();
+        if carrier.sending != before {
+            self.ready.push(carrier.name);
+        } else if before.is_discarding() && !before.is_in_flight() {
+            carrier.queue.clear(self.ring.pool());
+        }
+    }
+
+    /// As [`Self::is_to_send`], of received buffers or what stands behind some: whether there were any before says whether the
+    /// send in flight holds some from here on.
+    pub(super) fn is_queued(&mut self, carrier: &mut Carrier<R::Socket>, held_buffers: bool) {
+        // A send of what stands on the heap holds no buffer, but what waits behind it may.
+        if carrier.sending.is_in_flight() && !held_buffers {
+            self.watch_send(carrier);
+        } else {
+            self.is_to_send(carrier);
+        }
+    }
+
+    /// A send began, or got company: from here on it may hold received buffers for so long.
+    pub(super) fn watch_send(&mut self, carrier: &mut Carrier<R::Socket>) {
+        if carrier.queue.holds_buffers() {
+            carrier.holds_since = self.now;
+            self.sends.began(carrier.name, self.now);
+        }
+    }
+
+    /// Milliseconds that a send may hold received buffers.
+    pub(super) fn patience_ms(&mut self) -> u64 {
+        let pool = self.ring.pool();
+        if pool.lent_out() * 2 > pool.buffers() { SLOW_SEND_MS_IN_NEED } else { SLOW_SEND_MS }
+    }
+
+    /// From here on the carrier is among those that may hold a backlog.
+    pub(super) fn list_holder(&mut self, carrier: &mut Carrier<R::Socket>) {
+        if !std::mem::replace(&mut carrier.is_listed, true) {
+            self.holders.add(carrier.name);
+        }
+    }
+
+    /// Records were used: they are looked at when they may have nothing to do any more.
+    pub(super) fn note_use_of_keys(&mut self) {
+        self.idle_ciphers_at = self.idle_ciphers_at.or(Some(self.now.after_millis(TLS_REST_MS)));
+    }
+}

@@ -1,0 +1,188 @@
+//! What a relay has many of, by slot: its sessions, and their carriers apart from them.
+//!
+//! A slot is freed only after the last completion of every operation that names it; its generation then moves on, so that
+//! the name of its former user is told apart. Slots live in chunks: growing the slab moves nothing that is in it.
+
+use crate::ring::token::SLOTS_MAX;
+
+/// Slots in one chunk.
+const CHUNK_SLOTS: usize = 64;
+
+/// The user of a slot: the slot's index, and which of its users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SlotName {
+    /// The slot.
+    pub index: u32,
+    /// Which user of the slot.
+    pub generation: u32,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    content: Option<T>,
+}
+
+/// Slots and the free ones among them. The slot that was freed last is used first.
+#[derive(Debug)]
+pub struct Slab<T> {
+    chunks: Vec<Box<[Slot<T>]>>,
+    free: Vec<u32>,
+    used: usize,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { chunks: Vec::new(), free: Vec::new(), used: 0 }
+    }
+}
+
+impl<T> Slab<T> {
+    /// How many slots are in use.
+    pub fn len(&self) -> usize {
+        self.used
+    }
+
+    /// Whether no slot is in use.
+    pub fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Slots that exist, used or not: indices are below this.
+    pub fn slots(&self) -> u32 {
+        (self.chunks.len() * CHUNK_SLOTS) as u32
+    }
+
+    /// Makes room for one more: gives the name that it will have. `None`: a token could not name it.
+    pub fn make_room(&mut self) -> Option<SlotName> {
+        if self.free.is_empty() {
+            self.grow()?;
+        }
+        let index = self.free.last().copied()?;
+        Some(SlotName { index, generation: self.slot_mut(index)?.generation })
+    }
+
+    /// Puts `content` into a free slot. `None`: a token could not name it.
+    pub fn insert(&mut self, content: T) -> Option<SlotName> {
+        let name = self.make_room()?;
+        self.free.pop();
+        self.slot_mut(name.index)?.content = Some(content);
+        self.used += 1;
+        Some(name)
+    }
+
+    /// What has this name. `None`: it is gone.
+    pub fn get_mut(&mut self, name: SlotName) -> Option<&mut T> {
+        self.slot_mut(name.index)?.of(name)
+    }
+
+    /// What have these two names. `None`: one of them is gone, or both are one.
+    pub fn pair_mut(&mut self, [first, second]: [SlotName; 2]) -> Option<[&mut T; 2]> {
+        let [first_place, second_place] = [first, second].map(|name| name.index as usize);
+        let (first_chunk, second_chunk) = (first_place / CHUNK_SLOTS, second_place / CHUNK_SLOTS);
+        let slots = [first_place % CHUNK_SLOTS, second_place % CHUNK_SLOTS];
+        let [first_slot, second_slot] = if first_chunk == second_chunk {
+            self.chunks.get_mut(first_chunk)?.get_disjoint_mut(slots).ok()?
+        } else {
+            let [first, second] = self.chunks.get_disjoint_mut([first_chunk, second_chunk]).ok()?;
+            [&mut first[slots[0]], &mut second[slots[1]]]
+        };
+        Some([first_slot.of(first)?, second_slot.of(second)?])
+    }
+
+    /// The name of who is in a slot. `None`: it is free, or there is none.
+    pub fn name_at(&self, index: u32) -> Option<SlotName> {
+        let place = index as usize;
+        let slot = self.chunks.get(place / CHUNK_SLOTS)?.get(place % CHUNK_SLOTS)?;
+        slot.content.as_ref().map(|_| SlotName { index, generation: slot.generation })
+    }
+
+    /// Everything that is in it, by slot.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).filter_map(|slot| slot.content.as_mut())
+    }
+
+    /// Frees a slot. `None`: who had this name is gone.
+    pub fn remove(&mut self, name: SlotName) -> Option<T> {
+        let slot = self.slot_mut(name.index)?;
+        slot.of(name)?;
+        let content = slot.content.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(name.index);
+        self.used -= 1;
+        Some(content)
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        let index = index as usize;
+        self.chunks.get_mut(index / CHUNK_SLOTS)?.get_mut(index % CHUNK_SLOTS)
+    }
+
+    fn grow(&mut self) -> Option<()> {
+        let first = self.slots();
+        if first as usize + CHUNK_SLOTS > SLOTS_MAX {
+            return None;
+        }
+        self.chunks.push((0..CHUNK_SLOTS).map(|_| Slot { generation: 0, content: None }).collect());
+        self.free.extend((first..first + CHUNK_SLOTS as u32).rev());
+        Some(())
+    }
+}
+
+impl<T> Slot<T> {
+    /// Its content, if its user has this name.
+    fn of(&mut self, name: SlotName) -> Option<&mut T> {
+        self.content.as_mut().filter(|_| self.generation == name.generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_slot_has_another_generation_and_its_former_name_finds_nothing() {
+        let mut slab = Slab::default();
+        let first = slab.insert("first").unwrap();
+        assert_eq!(slab.remove(first), Some("first"));
+        assert_eq!(slab.remove(first), None);
+        let expected = slab.make_room().unwrap();
+        let second = slab.insert("second").unwrap();
+        assert_eq!(second, expected, "whoever makes room is told the name");
+        assert_eq!(second.index, first.index);
+        assert_ne!(second.generation, first.generation);
+        assert_eq!(slab.get_mut(first), None);
+        assert_eq!(slab.remove(first), None);
+        assert_eq!(slab.get_mut(second), Some(&mut "second"));
+        assert_eq!((slab.name_at(second.index), slab.len()), (Some(second), 1));
+    }
+
+    #[test]
+    fn grows_and_finds_everything_again() {
+        let mut slab = Slab::default();
+        let names: Vec<_> = (0..1000).map(|number| slab.insert(number).unwrap()).collect();
+        for (number, name) in names.iter().enumerate() {
+            assert_eq!(slab.get_mut(*name), Some(&mut (number as i32)));
+        }
+        assert!(slab.iter_mut().map(|number| *number).eq(0..1000));
+        assert!(slab.slots() as usize >= slab.len());
+        assert_eq!(slab.get_mut(SlotName { index: 1 << 20, generation: 0 }), None);
+        assert_eq!(slab.name_at(slab.slots() - 1), None);
+    }
+
+    #[test]
+    fn two_are_found_at_once_wherever_they_stand_unless_one_is_gone_or_both_are_one() {
+        let mut slab = Slab::default();
+        let names: Vec<_> = (0..200).map(|number| slab.insert(number).unwrap()).collect();
+        for (first, second) in [(0, 1), (1, 0), (63, 64), (199, 3), (130, 131)] {
+            let [one, other] = slab.pair_mut([names[first], names[second]]).unwrap();
+            assert_eq!((*one, *other), (first as i32, second as i32));
+        }
+        assert!(slab.pair_mut([names[7], names[7]]).is_none());
+        slab.remove(names[7]);
+        assert!(slab.pair_mut([names[7], names[8]]).is_none());
+        assert!(slab.pair_mut([names[100], names[7]]).is_none());
+        slab.insert(-1);
+        assert!(slab.pair_mut([names[7], names[8]]).is_none(), "the slot has another user");
+    }
+}
