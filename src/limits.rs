@@ -136,7 +136,7 @@ pub const SPLICE_FILLS_MAX: u8 = 8;
 /// Most pieces in one vectored send (`iovec`s of a `sendmsg`; the system's IOV_MAX is 1,024).
 pub const SEND_PIECES_MAX: usize = 64;
 
-/// Entries of the relay's submission queue. More operations than that in one turn are submitted in between.
+/// Entries of the relay's submission queue. More operations than that in one turn wait for the next ones, in order.
 pub const RELAY_SUBMISSION_ENTRIES: u32 = 1024;
 
 /// Entries of the relay's completion queue. A full one ends multishot receives early; they are armed again.

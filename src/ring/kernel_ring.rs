@@ -15,6 +15,7 @@ use crate::limits::{BUFFERS_PER_RELAY, RELAY_COMPLETION_ENTRIES, RELAY_SUBMISSIO
 use crate::session::Moment;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use socket2::SockRef;
+use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -37,6 +38,11 @@ const IORING_NOTIF_USAGE_ZC_COPIED: u32 = 1 << 31;
 /// One relay's ring.
 pub struct KernelRing {
     ring: IoUring,
+    /// Operations that found no room in the submission queue, in order: they are submitted in the turns that follow.
+    ///
+    /// It is as long as what is in flight at most, which is a few operations a carrier (a receive, a send and a poll for errors,
+    /// and the cancels of these): an operation is in flight from [`KernelRing::push`] on.
+    overflow: VecDeque<squeue::Entry>,
     pool: BufferPool,
     buffer_ring: Option<BufferRing>,
     /// Written by mailboxes to wake this ring.
@@ -49,15 +55,15 @@ pub struct KernelRing {
     has_min_wait: bool,
 }
 
-/// Sets up an empty ring with the flags that the relay needs.
-pub(super) fn set_up() -> std::io::Result<IoUring> {
+/// Sets up an empty ring with the flags that the relay needs, and so many entries in its submission queue.
+pub(super) fn set_up(submission_entries: u32) -> std::io::Result<IoUring> {
     IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()
         .setup_submit_all()
         .setup_cqsize(RELAY_COMPLETION_ENTRIES)
         .setup_clamp()
-        .build(RELAY_SUBMISSION_ENTRIES)
+        .build(submission_entries)
 }
 
 impl KernelRing {
@@ -75,13 +81,22 @@ impl KernelRing {
     /// # Errors
     /// As [`KernelRing::new`].
     pub fn with_buffers(wake_up: OwnedFd, buffers: u16) -> Result<Self, RingError> {
+        Self::with_entries(wake_up, buffers, RELAY_SUBMISSION_ENTRIES)
+    }
+
+    /// As [`KernelRing::with_buffers`], with another number of entries in the submission queue.
+    ///
+    /// # Errors
+    /// As [`KernelRing::new`].
+    pub fn with_entries(wake_up: OwnedFd, buffers: u16, submission_entries: u32) -> Result<Self, RingError> {
         let at = |operation| move |source| RingError { operation, source };
-        let ring = set_up().map_err(at("io_uring_setup"))?;
+        let ring = set_up(submission_entries).map_err(at("io_uring_setup"))?;
         let pool = BufferPool::new(buffers).map_err(at("mapping buffers"))?;
         let buffer_ring = BufferRing::register(&ring).map_err(at("registering the buffer ring"))?;
         let has_min_wait = ring.params().is_feature_min_timeout();
         let mut ring = Self {
             ring,
+            overflow: VecDeque::new(),
             pool,
             buffer_ring: Some(buffer_ring),
             wake_up,
@@ -100,16 +115,30 @@ impl KernelRing {
         self.push(poll.build(), Token::MAILBOX);
     }
 
-    #[expect(unsafe_code, reason = "queues an operation for the kernel")]
+    /// Queues an operation. It keeps its place: a cancel is behind what it cancels.
     fn push(&mut self, entry: squeue::Entry, token: Token) {
         let entry = entry.user_data(token.to_bits());
+        if !self.overflow.is_empty() || !self.submits(&entry) {
+            self.overflow.push_back(entry);
+        }
+    }
+
+    /// Moves what found no room before into the submission queue, as much as there is room for.
+    fn submit_overflow(&mut self) {
+        while let Some(entry) = self.overflow.pop_front() {
+            if !self.submits(&entry) {
+                return self.overflow.push_front(entry);
+            }
+        }
+    }
+
+    /// Puts an operation into the submission queue, if there is room.
+    #[expect(unsafe_code, reason = "queues an operation for the kernel")]
+    fn submits(&mut self, entry: &squeue::Entry) -> bool {
         // SAFETY: every operation's memory outlives its last completion: a receive writes into buffers that the pool has
         // posted, a send reads from a `SendQueue` that is marked as in flight (and from its `MessageBlock`), the others
         // touch no memory of ours.
-        while unsafe { self.ring.submission().push(&entry) }.is_err() {
-            // The queue is full: hand it over without waiting. A refusal shows again in the next turn.
-            let _ = self.ring.submit();
-        }
+        unsafe { self.ring.submission().push(entry) }.is_ok()
     }
 
     fn wait(&self, wait_ms: u64) -> std::io::Result<usize> {
@@ -314,6 +343,9 @@ impl Ring for KernelRing {
         if let Some(buffer_ring) = &mut self.buffer_ring {
             buffer_ring.top_up(&mut self.pool);
         }
+        self.submit_overflow();
+        // What found no room is not to wait for completions of what did.
+        let wait_ms = if self.overflow.is_empty() { wait_ms } else { 0 };
         if let Err(error) = self.wait(wait_ms) {
             match error.raw_os_error() {
                 // The wait is over, a signal came, or the completion queue must be emptied first.
@@ -355,6 +387,7 @@ impl Drop for KernelRing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
     use std::io::Write as _;
     use std::net::{TcpListener, TcpStream};
 
@@ -365,6 +398,51 @@ mod tests {
         let mut completions = Vec::new();
         ring.turn(1_000, &mut completions).unwrap();
         completions.iter().find(|completion| completion.token == token).map(|completion| completion.result)
+    }
+
+    #[test]
+    fn what_finds_no_room_in_the_submission_queue_is_submitted_in_the_turns_that_follow_in_order() {
+        const SOCKETS: u32 = 50;
+        let wake_up = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
+        let mut ring = KernelRing::with_entries(wake_up, 1, 4).unwrap();
+        let pairs: Vec<_> = (0..SOCKETS).map(|_| std::os::unix::net::UnixStream::pair().unwrap()).collect();
+        let sockets: Vec<OwnedFd> =
+            pairs.iter().map(|(_, inside)| inside.try_clone().unwrap().into()).collect();
+        for (slot, socket) in (0..).zip(&sockets) {
+            let token = Token::new(Operation::Receive, slot, 0);
+            ring.await_bytes(socket, token);
+            // Every other one is cancelled before the kernel has it.
+            if slot % 2 == 1 {
+                ring.cancel(token, Token::new(Operation::CancelReceive, slot, 0));
+            }
+        }
+        // The poll of the wake-up took one of the four.
+        assert_eq!(ring.overflow.len(), 3 * SOCKETS as usize / 2 - 3, "nothing is submitted in between");
+        for (mut outside, _) in pairs.iter().map(|(outside, inside)| (outside, inside)).step_by(2) {
+            outside.write_all(b"x").unwrap();
+        }
+        let mut told = HashMap::new();
+        let mut turns = 0;
+        while told.len() < 3 * SOCKETS as usize / 2 {
+            let mut completions = Vec::new();
+            ring.turn(10_000, &mut completions).unwrap();
+            turns += 1;
+            for completion in completions {
+                let before = told.insert(completion.token, completion.result);
+                assert_eq!(before, None, "{:?} completes once", completion.token);
+            }
+            assert!(turns <= 2 * SOCKETS, "it goes on");
+        }
+        assert!(ring.overflow.is_empty());
+        for slot in 0..SOCKETS {
+            let result = |operation| told.get(&Token::new(operation, slot, 0)).copied();
+            if slot % 2 == 0 {
+                assert_eq!(result(Operation::Receive), Some(libc::POLLIN.into()));
+            } else {
+                assert_eq!(result(Operation::CancelReceive), Some(0), "a cancel is behind what it cancels");
+                assert_eq!(result(Operation::Receive), Some(-libc::ECANCELED));
+            }
+        }
     }
 
     #[test]

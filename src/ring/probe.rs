@@ -5,6 +5,7 @@
 
 use super::buffer_ring::BufferRing;
 use super::kernel_ring::set_up;
+use crate::limits::RELAY_SUBMISSION_ENTRIES;
 use io_uring::{Probe, opcode};
 use std::io;
 
@@ -70,7 +71,8 @@ impl ProbeError {
 /// Why it cannot be, and what the operator can do.
 pub fn probe() -> Result<(), ProbeError> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let ring = set_up().map_err(|error| ProbeError::from_set_up(error, disabled_level(), &release))?;
+    let ring = set_up(RELAY_SUBMISSION_ENTRIES)
+        .map_err(|error| ProbeError::from_set_up(error, disabled_level(), &release))?;
     let mut operations = Probe::new();
     ring.submitter().register_probe(&mut operations).map_err(ProbeError::Other)?;
     for (code, lacking) in [

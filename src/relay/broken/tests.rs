@@ -58,18 +58,23 @@ struct Bench {
 impl Bench {
     /// One with a session that will be broken, whose client speaks through `records`, and another one.
     fn new(records: Option<FaultyRecords>) -> Self {
-        let mailbox = Mailbox::<OwnedFd>::new().unwrap();
-        let counters = Arc::new(WorkerCounters::default());
-        let (reporter, reports) = bug_reports();
-        let ring = KernelRing::with_buffers(mailbox.wake_up().unwrap(), 300).unwrap();
-        let relay = Relay::new(ring, Arc::clone(&mailbox), Arc::clone(&counters), RelayLimits::default());
-        let relay = ManuallyDrop::new(relay.reporting_to(reporter));
-        let places = Places::new(2);
-        let mut bench = Self { relay, mailbox, counters, places, reports, peers: Vec::new() };
+        let mut bench = Self::with_entries(1024);
         bench.open(records);
         bench.open(None);
         bench.turn_until("both sessions", |bench| bench.relay.sessions.len() == 2);
         bench
+    }
+
+    /// One without sessions, whose submission queue has so many entries.
+    fn with_entries(submission_entries: u32) -> Self {
+        let mailbox = Mailbox::<OwnedFd>::new().unwrap();
+        let counters = Arc::new(WorkerCounters::default());
+        let (reporter, reports) = bug_reports();
+        let ring = KernelRing::with_entries(mailbox.wake_up().unwrap(), 300, submission_entries).unwrap();
+        let relay = Relay::new(ring, Arc::clone(&mailbox), Arc::clone(&counters), RelayLimits::default());
+        let relay = ManuallyDrop::new(relay.reporting_to(reporter));
+        let places = Places::new(100);
+        Self { relay, mailbox, counters, places, reports, peers: Vec::new() }
     }
 
     fn open(&mut self, records: Option<FaultyRecords>) {
@@ -117,16 +122,21 @@ impl Bench {
         }
     }
 
-    /// A message goes each way, whole and unchanged.
+    /// A message goes each way on the neighbour.
     #[track_caller]
     fn check_neighbour(&mut self) {
-        let session = 1;
+        self.check_session(1);
+    }
+
+    /// A message goes each way, whole and unchanged.
+    #[track_caller]
+    fn check_session(&mut self, session: usize) {
         for (from, bytes) in [(DOWN, ASKED), (UP, ANSWERED)] {
             self.say(session, from, bytes);
             let mut came = Vec::new();
             for _ in 0..1_000 {
                 let (heard, is_over) = self.heard(session, from.other());
-                assert!(!is_over, "the neighbour is over");
+                assert!(!is_over, "session {session} is over");
                 came.extend(heard);
                 if came.len() >= bytes.len() {
                     break;
@@ -599,6 +609,32 @@ fn reports_without_room_are_counted_and_hold_nothing_up() {
     let reported = std::iter::from_fn(|| bench.reports.take()).count();
     assert_eq!(reported, REPORTS_MAX);
     bench.check_neighbour();
+}
+
+#[test]
+fn sessions_are_carried_and_ended_however_short_the_submission_queue_is() {
+    const SESSIONS: usize = 40;
+    let mut bench = Bench::with_entries(2);
+    for _ in 0..SESSIONS {
+        bench.open(None);
+    }
+    bench.turn_until("every session", |bench| bench.relay.sessions.len() == SESSIONS);
+    for session in 0..SESSIONS {
+        bench.check_session(session);
+    }
+    // All receives are cancelled in one turn, and every cancel is behind its receive.
+    bench.mailbox.push(Message::Drain { spread_ms: 0, cut_after_ms: 0 });
+    bench.mailbox.push(Message::NoMore);
+    bench.turn_until("the end of all", |bench| bench.relay.is_done());
+    assert_eq!(bench.terminations(Cause::Drain), SESSIONS as u64);
+    assert_eq!(bench.counters.broken_invariants.load(std::sync::atomic::Ordering::Relaxed), 0);
+    assert_eq!(bench.places.taken(), 0);
+    for session in 0..SESSIONS {
+        for leg in Leg::BOTH {
+            assert_eq!(bench.heard(session, leg), (farewell(leg, Cause::Drain), true));
+        }
+    }
+    drop(ManuallyDrop::into_inner(bench.relay));
 }
 
 /// What concerns more than one session is a panic, in every build: it ends the process (`process::fatal`).
