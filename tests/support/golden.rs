@@ -45,7 +45,7 @@ pub fn transitions<S: Copy + Debug, E: Copy + Debug>(
     for state in states {
         let _ = writeln!(table, "{state:?}");
         for event in events {
-            let _ = writeln!(table, "    {:<20} {}", format!("{event:?}"), next(*state, *event));
+            let _ = writeln!(table, "    {:<26} {}", format!("{event:?}"), next(*state, *event));
         }
     }
     table

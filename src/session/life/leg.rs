@@ -7,6 +7,13 @@
 //! | `Ignored` | dropped unread: its Close frame came, or its framing is broken |
 //! | `Over` | its FIN or reset came |
 //!
+//! ```text
+//! Relayed ──Close of ours goes to the other leg, or that is lost──► Dropped ──its Close, or a fault──┐
+//!  │ │                                                                 │                             ▼
+//!  │ └──its Close, a fault, or a plain end for the other leg───────────┼──────────────────────────► Ignored
+//!  └──its end─────────────────► Over ◄──its end────────────────────────┴───────────────────its end───┘
+//! ```
+//!
 //! | outlet | |
 //! |---|---|
 //! | `Open` | takes what the other leg sends |
@@ -23,6 +30,8 @@
 //!  └──other leg's Close, or boundary at hand──► Closed                        Saying
 //! Any ──reset, nobody takes anything──► Shut
 //! ```
+//!
+//! `tests/golden/directions.txt` has every event in every state of an intake and the outlet that it feeds.
 //!
 //! Invariant: a leg's intake is `Relayed` only while the other leg's outlet is `Open` or `ClosingAt`.
 

@@ -10,3 +10,4 @@ mod lost;
 mod moves;
 mod random;
 mod records;
+mod transitions;
