@@ -58,8 +58,14 @@ impl<R: Ring> Relay<R> {
             return self.mailbox.session_is_gone();
         };
         let session = Session::new(limits, mask, now).with_records(has_records);
-        let legs = [downstream, upstream];
-        self.sessions.insert(SessionSlot { session, legs, has_ended: false, is_broken_off: false, permit });
+        self.sessions.insert(|name| SessionSlot {
+            generation: name.generation,
+            session,
+            legs: [downstream, upstream],
+            has_ended: false,
+            is_broken_off: false,
+            permit,
+        });
         add(&self.engine.counters.sessions_opened, 1);
         let is_draining = self.drain.is_some();
         let begun = self.with_session(name, |handle| handle.begin(early, sealed, is_draining));
@@ -73,9 +79,8 @@ impl<R: Ring> Relay<R> {
         socket: R::Socket,
         records: Option<Box<RecordLayer>>,
     ) -> Option<LegPlace> {
-        let carrier = CarrierName(self.carriers.make_room()?);
-        self.carriers.insert(Carrier::new(carrier, leg, socket, records))?;
-        Some(LegPlace { carrier, stream: StreamId::ONLY })
+        let carrier = self.carriers.insert(|name| Carrier::new(CarrierName(name), leg, socket, records))?;
+        Some(LegPlace { carrier: CarrierName(carrier), stream: StreamId::ONLY })
     }
 }
 

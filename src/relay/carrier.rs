@@ -15,7 +15,7 @@ pub use sending::{Fate, SendEvent, Sending, Way};
 use super::liveness::Watch;
 use super::record_layer::RecordLayer;
 use super::session_slot::SessionName;
-use super::slab::SlotName;
+use super::slab::{InSlot, SlotName};
 use crate::ring::{BufferPool, Operation, Pipe, SendQueue, Token};
 use crate::session::{BrokenInvariant, Gone, Leg, Moment};
 
@@ -140,6 +140,12 @@ pub struct Carrier<S> {
     pub read_at: Moment,
     /// What its bytes are wrapped in; absent where they are as the session has them.
     pub record_layer: Option<Box<RecordLayer>>,
+}
+
+impl<S> InSlot for Carrier<S> {
+    fn generation(&self) -> u32 {
+        self.name.0.generation
+    }
 }
 
 impl<S> Carrier<S> {

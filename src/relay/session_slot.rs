@@ -1,7 +1,7 @@
 //! What a relay has of one session.
 
 use super::carrier::LegPlace;
-use super::slab::SlotName;
+use super::slab::{InSlot, SlotName};
 use crate::admission::permit::Permit;
 use crate::session::Session;
 
@@ -11,6 +11,8 @@ pub struct SessionName(pub SlotName);
 
 /// One session in its slot.
 pub(super) struct SessionSlot {
+    /// Which user of its slot it is.
+    pub(super) generation: u32,
     pub(super) session: Session,
     /// Where the bytes of its legs are, downstream first.
     pub(super) legs: [LegPlace; 2],
@@ -20,4 +22,10 @@ pub(super) struct SessionSlot {
     pub(super) is_broken_off: bool,
     /// Given back with the slot, when both descriptors are closed.
     pub(super) permit: Permit,
+}
+
+impl InSlot for SessionSlot {
+    fn generation(&self) -> u32 {
+        self.generation
+    }
 }

@@ -17,10 +17,20 @@ pub struct SlotName {
     pub generation: u32,
 }
 
+/// What can stand in a slot: it keeps the slot's generation, where it has room for that, so that a slot is no larger than its
+/// content.
+pub trait InSlot {
+    /// The generation of its name.
+    fn generation(&self) -> u32;
+}
+
 #[derive(Debug)]
-struct Slot<T> {
-    generation: u32,
-    content: Option<T>,
+enum Slot<T> {
+    /// Nobody's; its next user has this generation.
+    Free {
+        generation: u32,
+    },
+    Used(T),
 }
 
 /// Slots and the free ones among them. The slot that was freed last is used first.
@@ -37,7 +47,7 @@ impl<T> Default for Slab<T> {
     }
 }
 
-impl<T> Slab<T> {
+impl<T: InSlot> Slab<T> {
     /// How many slots are in use.
     pub fn len(&self) -> usize {
         self.used
@@ -59,14 +69,20 @@ impl<T> Slab<T> {
             self.grow()?;
         }
         let index = self.free.last().copied()?;
-        Some(SlotName { index, generation: self.slot_mut(index)?.generation })
+        let generation = self.slot_mut(index)?.generation();
+        Some(SlotName { index, generation })
     }
 
-    /// Puts `content` into a free slot. `None`: a token could not name it.
-    pub fn insert(&mut self, content: T) -> Option<SlotName> {
+    /// Puts into a free slot what is made for the name that it will have. `None`: a token could not name it.
+    ///
+    /// # Panics
+    /// It is made with the generation of another name.
+    pub fn insert(&mut self, make: impl FnOnce(SlotName) -> T) -> Option<SlotName> {
         let name = self.make_room()?;
+        let content = make(name);
+        assert!(content.generation() == name.generation, "what stands in a slot has the slot's generation");
         self.free.pop();
-        self.slot_mut(name.index)?.content = Some(content);
+        *self.slot_mut(name.index)? = Slot::Used(content);
         self.used += 1;
         Some(name)
     }
@@ -93,24 +109,29 @@ impl<T> Slab<T> {
     /// The name of who is in a slot. `None`: it is free, or there is none.
     pub fn name_at(&self, index: u32) -> Option<SlotName> {
         let place = index as usize;
-        let slot = self.chunks.get(place / CHUNK_SLOTS)?.get(place % CHUNK_SLOTS)?;
-        slot.content.as_ref().map(|_| SlotName { index, generation: slot.generation })
+        match self.chunks.get(place / CHUNK_SLOTS)?.get(place % CHUNK_SLOTS)? {
+            Slot::Used(content) => Some(SlotName { index, generation: content.generation() }),
+            Slot::Free { .. } => None,
+        }
     }
 
     /// Everything that is in it, by slot.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).filter_map(|slot| slot.content.as_mut())
+        self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).filter_map(Slot::content_mut)
     }
 
     /// Frees a slot. `None`: who had this name is gone.
     pub fn remove(&mut self, name: SlotName) -> Option<T> {
         let slot = self.slot_mut(name.index)?;
         slot.of(name)?;
-        let content = slot.content.take()?;
-        slot.generation = slot.generation.wrapping_add(1);
+        let free = Slot::Free { generation: name.generation.wrapping_add(1) };
+        let before = std::mem::replace(slot, free);
         self.free.push(name.index);
         self.used -= 1;
-        Some(content)
+        match before {
+            Slot::Used(content) => Some(content),
+            Slot::Free { .. } => None,
+        }
     }
 
     fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
@@ -123,48 +144,89 @@ impl<T> Slab<T> {
         if first as usize + CHUNK_SLOTS > SLOTS_MAX {
             return None;
         }
-        self.chunks.push((0..CHUNK_SLOTS).map(|_| Slot { generation: 0, content: None }).collect());
+        self.chunks.push((0..CHUNK_SLOTS).map(|_| Slot::Free { generation: 0 }).collect());
         self.free.extend((first..first + CHUNK_SLOTS as u32).rev());
         Some(())
     }
 }
 
-impl<T> Slot<T> {
+impl<T: InSlot> Slot<T> {
+    /// The generation of its present or next user.
+    fn generation(&self) -> u32 {
+        match self {
+            Self::Free { generation } => *generation,
+            Self::Used(content) => content.generation(),
+        }
+    }
+
+    fn content_mut(&mut self) -> Option<&mut T> {
+        match self {
+            Self::Free { .. } => None,
+            Self::Used(content) => Some(content),
+        }
+    }
+
     /// Its content, if its user has this name.
     fn of(&mut self, name: SlotName) -> Option<&mut T> {
-        self.content.as_mut().filter(|_| self.generation == name.generation)
+        self.content_mut().filter(|content| content.generation() == name.generation)
     }
+}
+
+/// Bytes of a slot with such content.
+#[cfg(test)]
+pub(super) fn slot_bytes<T>() -> usize {
+    size_of::<Slot<T>>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(Debug, PartialEq, Eq)]
+    struct Content {
+        generation: u32,
+        number: u32,
+    }
+
+    impl InSlot for Content {
+        fn generation(&self) -> u32 {
+            self.generation
+        }
+    }
+
+    fn insert(slab: &mut Slab<Content>, number: u32) -> SlotName {
+        slab.insert(|name| Content { generation: name.generation, number }).unwrap()
+    }
+
+    fn number_of(slab: &mut Slab<Content>, name: SlotName) -> Option<u32> {
+        slab.get_mut(name).map(|content| content.number)
+    }
+
     #[test]
     fn a_reused_slot_has_another_generation_and_its_former_name_finds_nothing() {
         let mut slab = Slab::default();
-        let first = slab.insert("first").unwrap();
-        assert_eq!(slab.remove(first), Some("first"));
+        let first = insert(&mut slab, 1);
+        assert_eq!(slab.remove(first).map(|content| content.number), Some(1));
         assert_eq!(slab.remove(first), None);
         let expected = slab.make_room().unwrap();
-        let second = slab.insert("second").unwrap();
+        let second = insert(&mut slab, 2);
         assert_eq!(second, expected, "whoever makes room is told the name");
         assert_eq!(second.index, first.index);
         assert_ne!(second.generation, first.generation);
         assert_eq!(slab.get_mut(first), None);
         assert_eq!(slab.remove(first), None);
-        assert_eq!(slab.get_mut(second), Some(&mut "second"));
+        assert_eq!(number_of(&mut slab, second), Some(2));
         assert_eq!((slab.name_at(second.index), slab.len()), (Some(second), 1));
     }
 
     #[test]
     fn grows_and_finds_everything_again() {
         let mut slab = Slab::default();
-        let names: Vec<_> = (0..1000).map(|number| slab.insert(number).unwrap()).collect();
-        for (number, name) in names.iter().enumerate() {
-            assert_eq!(slab.get_mut(*name), Some(&mut (number as i32)));
+        let names: Vec<_> = (0..1000).map(|number| insert(&mut slab, number)).collect();
+        for (number, name) in (0..).zip(&names) {
+            assert_eq!(number_of(&mut slab, *name), Some(number));
         }
-        assert!(slab.iter_mut().map(|number| *number).eq(0..1000));
+        assert!(slab.iter_mut().map(|content| content.number).eq(0..1000));
         assert!(slab.slots() as usize >= slab.len());
         assert_eq!(slab.get_mut(SlotName { index: 1 << 20, generation: 0 }), None);
         assert_eq!(slab.name_at(slab.slots() - 1), None);
@@ -173,16 +235,22 @@ mod tests {
     #[test]
     fn two_are_found_at_once_wherever_they_stand_unless_one_is_gone_or_both_are_one() {
         let mut slab = Slab::default();
-        let names: Vec<_> = (0..200).map(|number| slab.insert(number).unwrap()).collect();
+        let names: Vec<_> = (0..200).map(|number| insert(&mut slab, number)).collect();
         for (first, second) in [(0, 1), (1, 0), (63, 64), (199, 3), (130, 131)] {
-            let [one, other] = slab.pair_mut([names[first], names[second]]).unwrap();
-            assert_eq!((*one, *other), (first as i32, second as i32));
+            let pair = slab.pair_mut([names[first], names[second]]).unwrap();
+            assert_eq!(pair.map(|content| content.number as usize), [first, second]);
         }
         assert!(slab.pair_mut([names[7], names[7]]).is_none());
         slab.remove(names[7]);
         assert!(slab.pair_mut([names[7], names[8]]).is_none());
         assert!(slab.pair_mut([names[100], names[7]]).is_none());
-        slab.insert(-1);
+        insert(&mut slab, 7);
         assert!(slab.pair_mut([names[7], names[8]]).is_none(), "the slot has another user");
+    }
+
+    #[test]
+    #[should_panic(expected = "what stands in a slot has the slot's generation")]
+    fn nothing_stands_in_a_slot_under_the_name_of_another_user() {
+        Slab::default().insert(|_| Content { generation: 7, number: 0 });
     }
 }

@@ -34,6 +34,37 @@ pub const ROOM_AROUND_BYTES: usize =
 /// A buffer's number in its pool.
 pub type BufferIndex = u16;
 
+/// A buffer's number or none, in as many bytes as a number has: every carrier has some of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct OptionalIndex(BufferIndex);
+
+impl OptionalIndex {
+    /// No buffer has this number: of 65,535 at most, the last one's is below.
+    const NONE: Self = Self(BufferIndex::MAX);
+
+    pub(super) fn get(self) -> Option<BufferIndex> {
+        (self != Self::NONE).then_some(self.0)
+    }
+}
+
+impl From<Option<BufferIndex>> for OptionalIndex {
+    fn from(index: Option<BufferIndex>) -> Self {
+        index.map_or(Self::NONE, Self)
+    }
+}
+
+impl Default for OptionalIndex {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl core::fmt::Debug for OptionalIndex {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.get().fmt(formatter)
+    }
+}
+
 /// Received bytes: a range of one buffer that the pool lent out. It goes back by [`BufferPool::release`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a chunk that is dropped is a buffer lost"]
@@ -405,6 +436,14 @@ mod tests {
         assert_eq!((pool.lent_out(), pool.posted()), (1, 0));
         pool.release(chunk);
         assert_eq!(pool.lent_out(), 0);
+    }
+
+    #[test]
+    fn a_number_or_none_is_either() {
+        for index in [None, Some(0), Some(BufferIndex::MAX - 1)] {
+            assert_eq!(OptionalIndex::from(index).get(), index);
+        }
+        assert_eq!(OptionalIndex::default().get(), None);
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::os::fd::OwnedFd;
 #[derive(Debug)]
 pub struct Pipe {
     number: u16,
-    bytes: usize,
+    /// A pipe has room for far less than 4 GiB (`SPLICE_PIPE_BYTES`).
+    bytes: u32,
 }
 
 impl Pipe {
@@ -29,17 +30,17 @@ impl Pipe {
 
     /// Bytes that are in it.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes as usize
     }
 
     /// So many bytes went in.
     pub fn filled(&mut self, bytes: usize) {
-        self.bytes += bytes;
+        self.bytes += bytes as u32;
     }
 
     /// So many bytes went out: no more than there are, because no more are asked for (splice(2)).
     pub fn emptied(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.saturating_sub(bytes as u32);
     }
 }
 

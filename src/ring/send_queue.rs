@@ -17,7 +17,7 @@
 //! What concerns one session only, as the order of what is queued, is for the relay to check, which ends that session.
 
 use super::backlog::Backlog;
-use super::buffer_pool::{BufferIndex, BufferPool, Chunk};
+use super::buffer_pool::{BufferIndex, BufferPool, Chunk, OptionalIndex};
 use super::message_block::MessageBlock;
 use crate::limits::{BUFFER_BYTES, COPIED_BYTES_MAX, SEND_PIECES_MAX};
 use bytes::{Buf, Bytes, BytesMut};
@@ -29,12 +29,12 @@ pub struct SendQueue {
     backlog: Option<Box<Backlog>>,
     /// Its reader has fallen behind: what comes joins the backlog until that is gone.
     is_behind: bool,
-    first: Option<BufferIndex>,
-    last: Option<BufferIndex>,
+    first: OptionalIndex,
+    last: OptionalIndex,
     farewell: Option<Box<Bytes>>,
     is_in_flight: bool,
     /// The last chunk when the send in flight began: it may be part of it.
-    last_in_flight: Option<BufferIndex>,
+    last_in_flight: OptionalIndex,
     /// The pieces of the send in flight, if it is a vectored one.
     block: Option<Box<MessageBlock>>,
     /// What was sent, or was to be, and the kernel may still read.
@@ -44,12 +44,15 @@ pub struct SendQueue {
 impl SendQueue {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.first.is_none() && self.early.is_none() && self.backlog.is_none() && self.farewell.is_none()
+        self.first.get().is_none()
+            && self.early.is_none()
+            && self.backlog.is_none()
+            && self.farewell.is_none()
     }
 
     /// Whether received buffers wait in it.
     pub fn holds_buffers(&self) -> bool {
-        self.first.is_some()
+        self.first.get().is_some()
     }
 
     /// Whether the last bytes there will be are queued.
@@ -86,7 +89,7 @@ impl SendQueue {
         if self.early.is_some() || self.backlog.is_some() {
             return;
         }
-        let (mut at, mut left) = (self.first, limit);
+        let (mut at, mut left) = (self.first.get(), limit);
         while let Some(index) = at.filter(|_| left > 0) {
             let link = pool.link(index);
             take(pool.bytes(&Chunk::from_parts(index, link.start, link.len)));
@@ -122,14 +125,15 @@ impl SendQueue {
     /// Small ones that come while a send is in flight are copied behind the last chunk, where that is not part of the
     /// send and has room: a reader that falls behind with small messages would hold a whole buffer for each.
     pub fn push(&mut self, pool: &mut BufferPool, chunk: Chunk) {
-        if let Some(backlog) = self.backlog.as_mut().filter(|_| self.is_behind && self.first.is_none()) {
+        if let Some(backlog) = self.backlog.as_mut().filter(|_| self.is_behind && self.first.get().is_none())
+        {
             let bytes = Bytes::copy_from_slice(pool.bytes(&chunk));
             backlog.push(pool, bytes);
             return pool.release(chunk);
         }
-        if let Some(last) = self.last
+        if let Some(last) = self.last.get()
             && self.is_in_flight
-            && self.last_in_flight != Some(last)
+            && self.last_in_flight.get() != Some(last)
             && chunk.len() <= COPIED_BYTES_MAX
             && pool.append(last, &chunk)
         {
@@ -137,11 +141,11 @@ impl SendQueue {
         }
         let (index, start, len) = chunk.into_parts();
         *pool.link_mut(index) = super::buffer_pool::Link { start, len, next: None };
-        match self.last {
+        match self.last.get() {
             Some(last) => pool.link_mut(last).next = Some(index),
-            None => self.first = Some(index),
+            None => self.first = Some(index).into(),
         }
-        self.last = Some(index);
+        self.last = Some(index).into();
     }
 
     /// Queues bytes that stand on the heap already.
@@ -149,7 +153,9 @@ impl SendQueue {
         if bytes.is_empty() {
             return;
         }
-        let Some(last) = self.last else { return self.backlog.get_or_insert_default().push(pool, bytes) };
+        let Some(last) = self.last.get() else {
+            return self.backlog.get_or_insert_default().push(pool, bytes);
+        };
         let mut follower = pool.follower_mut(last).take().unwrap_or_default();
         follower.push(pool, bytes);
         *pool.follower_mut(last) = Some(follower);
@@ -163,7 +169,7 @@ impl SendQueue {
         assert!(!self.is_in_flight, "what the kernel reads stays where it is");
         let mut pieces = Backlog::default();
         let mut joined = BytesMut::new();
-        while let Some(index) = self.first {
+        while let Some(index) = self.first.get() {
             let link = pool.link(index);
             let chunk = Chunk::from_parts(index, link.start, link.len);
             // Pieces of about a buffer's size: each is given back as a whole when it is sent.
@@ -192,7 +198,7 @@ impl SendQueue {
         if let Some(backlog) = &mut self.backlog {
             backlog.uncount_backlog(pool);
         }
-        let mut at = self.first;
+        let mut at = self.first.get();
         while let Some(index) = at {
             if let Some(mut follower) = pool.follower_mut(index).take() {
                 follower.uncount_backlog(pool);
@@ -227,7 +233,7 @@ impl SendQueue {
         if self.backlog.as_ref().is_some_and(|backlog| !backlog.pieces().all(&mut give)) {
             return;
         }
-        let mut at = self.first;
+        let mut at = self.first.get();
         while let Some(index) = at {
             let link = pool.link(index);
             let chunk = Chunk::from_parts(index, link.start, link.len);
@@ -246,7 +252,7 @@ impl SendQueue {
 
     /// The received buffers that wait in it, in order.
     pub fn for_each_buffer(&self, pool: &BufferPool, mut take: impl FnMut(BufferIndex)) {
-        let mut at = self.first;
+        let mut at = self.first.get();
         while let Some(index) = at {
             take(index);
             at = pool.link(index).next;
@@ -271,7 +277,7 @@ impl SendQueue {
     pub fn begin_wait(&mut self) {
         assert!(!self.is_in_flight, "room is waited for while no send is in flight");
         self.is_in_flight = true;
-        self.last_in_flight = None;
+        self.last_in_flight = None.into();
     }
 
     /// The send in flight is over and sent so many bytes, which leave the queue. Gives its pieces' memory back.
@@ -310,13 +316,13 @@ impl SendQueue {
     fn lend_front(&mut self, pool: &mut BufferPool, buffers: usize, mut sent: usize) {
         let mut lent = Vec::with_capacity(buffers);
         while lent.len() < buffers
-            && let Some(index) = self.first
+            && let Some(index) = self.first.get()
         {
             let link = pool.link(index);
             let chunk = Chunk::from_parts(index, link.start, link.len);
-            self.first = link.next;
-            if self.first.is_none() {
-                self.last = None;
+            self.first = link.next.into();
+            if self.first.get().is_none() {
+                self.last = None.into();
             }
             let gone = chunk.len().min(sent);
             sent -= gone;
@@ -340,7 +346,7 @@ impl SendQueue {
         assert!(!self.is_in_flight, "what the kernel reads is not freed");
         self.early = None;
         self.farewell = None;
-        while self.first.is_some() {
+        while self.first.get().is_some() {
             self.drop_first(pool);
         }
         if let Some(mut backlog) = self.backlog.take() {
@@ -370,7 +376,7 @@ impl SendQueue {
         Self::drop_front_of_heap(&mut self.early, &mut bytes);
         self.drop_front_of_backlog(pool, &mut bytes);
         while bytes > 0
-            && let Some(index) = self.first
+            && let Some(index) = self.first.get()
         {
             let link = pool.link_mut(index);
             if bytes < link.len as usize {
@@ -407,11 +413,11 @@ impl SendQueue {
     }
 
     fn drop_first(&mut self, pool: &mut BufferPool) {
-        if let Some(index) = self.first {
+        if let Some(index) = self.first.get() {
             let link = pool.link(index);
-            self.first = link.next;
-            if self.first.is_none() {
-                self.last = None;
+            self.first = link.next.into();
+            if self.first.get().is_none() {
+                self.last = None.into();
             }
             // What followed it is what goes out next.
             if let Some(follower) = pool.follower_mut(index).take() {
@@ -429,7 +435,7 @@ impl Drop for SendQueue {
             std::process::abort();
         }
         // Buffers that are lost are no danger, and a relay clears a queue before it drops it.
-        let owns_nothing = self.first.is_none() && self.backlog.is_none();
+        let owns_nothing = self.first.get().is_none() && self.backlog.is_none();
         debug_assert!(owns_nothing, "a queue gives back what it holds before it is dropped");
     }
 }

@@ -24,8 +24,9 @@ impl From<FaultyRecords> for Box<RecordLayer> {
     }
 }
 
+/// As for `LegRecords`.
 impl FaultyRecords {
-    pub fn open(self, received: &mut [u8], at: &mut usize) -> Result<Step, RecordFault> {
+    pub(crate) fn open(self, received: &mut [u8], at: &mut usize) -> Result<Step, RecordFault> {
         match self {
             Self::OpensMore => Ok(Step::Plaintext(0..received.len() + 1)),
             Self::ReadsOn => {
@@ -37,11 +38,11 @@ impl FaultyRecords {
         }
     }
 
-    pub fn held(self) -> HeldRecord {
+    pub(crate) fn held(self) -> HeldRecord {
         HeldRecord::new(Suite::ALL[0])
     }
 
-    pub fn sealed_bytes(self, content_bytes: usize) -> usize {
+    pub(crate) fn sealed_bytes(self, content_bytes: usize) -> usize {
         if matches!(self, Self::AnnouncesNothing) { 0 } else { content_bytes + 22 }
     }
 }
