@@ -10,6 +10,7 @@ use std::ops::Range;
 ///
 /// Kernel TLS will be another one: there the socket does both, what is received is plaintext, and what is sent goes as it is.
 #[derive(Debug)]
+#[cfg_attr(test, expect(clippy::large_enum_variant, reason = "the small one is for tests only"))]
 pub enum Records {
     /// AEADs in this process.
     InProcess(LegRecords),

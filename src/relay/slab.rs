@@ -172,12 +172,6 @@ impl<T: InSlot> Slot<T> {
     }
 }
 
-/// Bytes of a slot with such content.
-#[cfg(test)]
-pub(super) fn slot_bytes<T>() -> usize {
-    size_of::<Slot<T>>()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +240,17 @@ mod tests {
         assert!(slab.pair_mut([names[100], names[7]]).is_none());
         insert(&mut slab, 7);
         assert!(slab.pair_mut([names[7], names[8]]).is_none(), "the slot has another user");
+    }
+
+    #[test]
+    fn a_slot_is_no_larger_than_its_content() {
+        use crate::relay::carrier::Carrier;
+        use crate::relay::session_slot::SessionSlot;
+        assert_eq!(size_of::<Slot<SessionSlot>>(), size_of::<SessionSlot>());
+        assert_eq!(
+            size_of::<Slot<Carrier<std::os::fd::OwnedFd>>>(),
+            size_of::<Carrier<std::os::fd::OwnedFd>>()
+        );
     }
 
     #[test]
