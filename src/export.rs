@@ -46,23 +46,25 @@ pub enum ExportKind {
     Permit = 2,
     /// `tls::record::LegRecords`.
     RecordLayer = 3,
+    /// `relay::carrier::Carrier`.
+    Carrier = 4,
 }
 
 impl ExportKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Session, Self::Permit, Self::RecordLayer];
+    pub const ALL: [Self; 4] = [Self::Session, Self::Permit, Self::RecordLayer, Self::Carrier];
 
     /// The version that is written. It is raised when the fields of the kind, or what they mean, change.
     pub const fn version(self) -> u8 {
         match self {
-            Self::Session | Self::Permit | Self::RecordLayer => 1,
+            Self::Session | Self::Permit | Self::RecordLayer | Self::Carrier => 1,
         }
     }
 
     /// The oldest version that can be read.
     pub const fn oldest_version(self) -> u8 {
         match self {
-            Self::Session | Self::Permit | Self::RecordLayer => 1,
+            Self::Session | Self::Permit | Self::RecordLayer | Self::Carrier => 1,
         }
     }
 
@@ -72,6 +74,7 @@ impl ExportKind {
             Self::Session => "session",
             Self::Permit => "permit",
             Self::RecordLayer => "record-layer",
+            Self::Carrier => "carrier",
         }
     }
 }

@@ -6,9 +6,11 @@
 //! Not here: what is done with it (`handle`), and the memory that the kernel may touch, which is the queue's and the pool's
 //! (`ring`).
 
+pub mod at_rest;
 pub mod receiving;
 pub mod sending;
 
+pub use at_rest::CarrierAtRest;
 pub use receiving::{ReceiveEvent, Receiving};
 pub use sending::{Fate, SendEvent, Sending, Way};
 

@@ -250,6 +250,19 @@ impl SendQueue {
         }
     }
 
+    /// What waits, as bytes: apart from it the last bytes there will be, if they are queued.
+    ///
+    /// # Panics
+    /// A send is in flight: how much of it is gone is not known.
+    pub fn to_bytes(&self, pool: &BufferPool) -> (Vec<u8>, Option<&[u8]>) {
+        assert!(!self.is_in_flight, "what is in flight has left in part");
+        let mut queued = Vec::new();
+        self.for_each_piece(pool, usize::MAX, |piece| queued.extend_from_slice(piece));
+        let farewell = self.farewell.as_ref().map(|farewell| &farewell[..]);
+        queued.truncate(queued.len() - farewell.map_or(0, <[u8]>::len));
+        (queued, farewell)
+    }
+
     /// The received buffers that wait in it, in order.
     pub fn for_each_buffer(&self, pool: &BufferPool, mut take: impl FnMut(BufferIndex)) {
         let mut at = self.first.get();

@@ -3,6 +3,10 @@
 
 use ringgate::admission::permit_token::PermitToken;
 use ringgate::export::ExportKind;
+use ringgate::relay::carrier::{CarrierAtRest, CarrierName, LegName};
+use ringgate::relay::session_slot::SessionName;
+use ringgate::relay::slab::SlotName;
+use ringgate::ring::BufferPool;
 use ringgate::session::{Acknowledged, Cause, Effects, Gone, Leg, Moment, Session};
 use ringgate::tls::record::{LegRecords, Step};
 
@@ -28,6 +32,7 @@ pub fn check(input: &[u8]) {
             talk_on(leg);
             exported
         }),
+        ExportKind::Carrier => return carry_on(input),
     };
     assert!(!is_newest || again.is_none_or(|again| *again == *input), "what is imported is exported again");
 }
@@ -54,6 +59,22 @@ fn live_on(mut session: Session) {
     }
     session.handle_gone(Leg::Upstream, Gone::Finished, Moment::from_millis(90_000), &mut effects);
     session.end_by_ringgate(Cause::Drain, Moment::from_millis(90_001), &mut effects);
+}
+
+/// A carrier that is woken holds what was exported, counted, and exports the same.
+fn carry_on(input: &[u8]) {
+    let Ok(carrier) = CarrierAtRest::import(input) else { return };
+    let mut pool = BufferPool::new(1).expect("the pool can be mapped");
+    let name = SlotName { index: 0, generation: 0 };
+    let leg = LegName { session: SessionName(name), leg: Leg::Downstream };
+    let mut carrier = carrier.wake(CarrierName(name), leg, (), &mut pool);
+    assert_eq!(pool.backlog_bytes(), carrier.heap_bytes(&pool));
+    let exported = carrier.export(&pool).expect("nothing of it is in flight");
+    assert!(
+        input[1] != ExportKind::Carrier.version() || *exported == *input,
+        "what is imported is exported again"
+    );
+    carrier.queue.clear(&mut pool);
 }
 
 fn talk_on(mut leg: LegRecords) {
