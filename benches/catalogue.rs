@@ -14,7 +14,7 @@ use ringgate::catalog::timestamp::Timestamp;
 use ringgate::catalog::{CatalogFiles, Revision};
 use ringgate::compiled::compile::Compiler;
 use ringgate::compiled::{Snapshot, compile};
-use ringgate::control::store::{read_again, read_catalog};
+use ringgate::control::files::store::{read_again, read_catalog};
 use ringgate::head::RequestHead;
 
 /// How many APIs and subscriptions there are.

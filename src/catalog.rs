@@ -2,7 +2,7 @@
 //!
 //! Text comes in with the name of its file; a value or *every* fault of that text goes out.
 //!
-//! Not here: reading files (`control::store`), what the files ask of each other and how they are looked up (`compiled`), running
+//! Not here: reading files (`control::files::store`), what the files ask of each other and how they are looked up (`compiled`), running
 //! policies (`policy`), and what a session does with its API's limits.
 
 pub mod access;

@@ -5,14 +5,7 @@
 
 pub mod binding;
 mod bug_log;
-pub mod catalog_watch;
-pub mod catalog_writer;
-pub mod echo;
+pub mod files;
 pub mod instance;
-pub mod key_file;
-pub mod looker;
 pub mod publisher;
 pub mod signals;
-pub mod status;
-pub mod store;
-pub mod tls_files;

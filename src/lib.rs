@@ -50,6 +50,8 @@ pub mod relay;
 
 pub mod front;
 
+pub mod services;
+
 pub mod control;
 
 pub mod cli;

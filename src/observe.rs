@@ -3,7 +3,7 @@
 //! A counter is one line of the list in `counters` (or, if it is not a worker's, in `telemetry::figures`). The status page and the
 //! lines of the log are made out of that list, so what is counted is shown.
 //!
-//! Not here: serving the page (`control::status`), logs of single sessions, which the relay never writes.
+//! Not here: serving the page (`services::status_page`), logs of single sessions, which the relay never writes.
 
 pub mod counters;
 pub mod publishes;

@@ -5,8 +5,8 @@
 use proptest::prelude::*;
 use ringgate::catalog::{CatalogFiles, ETag, Revision};
 use ringgate::compiled::compile;
-use ringgate::control::catalog_writer::{CatalogWriter, Change, IfMatch, NotWritten};
-use ringgate::control::store::read_catalog;
+use ringgate::control::files::store::read_catalog;
+use ringgate::control::files::writer::{CatalogWriter, Change, IfMatch, NotWritten};
 use rustix::process::{Signal, getpid, kill_process};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

@@ -11,7 +11,7 @@ mod golden;
 use golden::assert_golden;
 use ringgate::catalog::access::Access;
 use ringgate::compiled::compile;
-use ringgate::control::store::read_catalog;
+use ringgate::control::files::store::read_catalog;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -3,7 +3,7 @@
 //! Both are computed from the files alone, so a folder that was edited by hand has them as well as one that ringgate wrote,
 //! and the same files have the same revision on every host.
 //!
-//! Not here: who compares them (`control::catalog_writer`).
+//! Not here: who compares them (`control::files::writer`).
 
 use core::fmt;
 

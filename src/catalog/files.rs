@@ -4,7 +4,7 @@
 //! order of their paths, so that nothing depends on the order in which a folder lists them. A file that is there and
 //! cannot be read is kept with its fault: its entity is not taken for one that is missing.
 //!
-//! Not here: reading and writing them (`control::store`), what they mean (`compiled::compile`).
+//! Not here: reading and writing them (`control::files::store`), what they mean (`compiled::compile`).
 
 use core::ops::Bound;
 use std::collections::BTreeMap;

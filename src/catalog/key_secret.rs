@@ -4,7 +4,7 @@
 //! use has a key of its own (HKDF-Expand, RFC 5869 §2.3, for which a uniformly random secret needs no extraction), so that
 //! what is learnt of one says nothing of the other.
 //!
-//! Not here: the file (`control::key_file`).
+//! Not here: the file (`control::files::key_file`).
 
 use core::fmt;
 

@@ -13,7 +13,7 @@ use clap::Subcommand;
 use super::check::report;
 use crate::compiled::Snapshot;
 use crate::compiled::export::export;
-use crate::control::store;
+use crate::control::files::store;
 
 mod tables;
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::catalog::{Api, Fault};
-use crate::control::store::{self, Loaded};
+use crate::control::files::store::{self, Loaded};
 
 /// Checks the instance file `config`. Exit code 0 and a summary, or 1 and the faults on standard error.
 pub fn run(config: &Path) -> ExitCode {

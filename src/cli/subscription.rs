@@ -2,7 +2,7 @@
 //!
 //! The key before it is valid until the change is published, and never after: who needs both uses the other slot.
 //!
-//! Not here: the rules of a change (`control::catalog_writer`), what a key is (`catalog::subscription_key`).
+//! Not here: the rules of a change (`control::files::writer`), what a key is (`catalog::subscription_key`).
 
 use core::fmt;
 use std::io::{self, Write as _};
@@ -16,9 +16,9 @@ use zeroize::Zeroizing;
 use crate::catalog::sealed_key::NONCE_BYTES;
 use crate::catalog::subscription_key::{KEY_RANDOM_BYTES, KeySlot, SubscriptionKey};
 use crate::catalog::{Fault, Name};
-use crate::control::catalog_writer::{CatalogWriter, NotWritten};
-use crate::control::key_file;
-use crate::control::store::{self, Loaded};
+use crate::control::files::key_file;
+use crate::control::files::store::{self, Loaded};
+use crate::control::files::writer::{CatalogWriter, NotWritten};
 
 /// What can be done with a subscription.
 #[derive(Debug, Subcommand)]

@@ -4,7 +4,7 @@
 //! [`Compiler`] keeps what each file came to, so that after a change only what changed is read again; all that files ask
 //! of each other is checked each time.
 //!
-//! Not here: where the files come from (`control::store`), what stands in one of them (each entity's own module).
+//! Not here: where the files come from (`control::files::store`), what stands in one of them (each entity's own module).
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Neither costs more with many entities than with few. Nothing here knows what time it is: a subscription that ends while
 //! the snapshot lives is refused from that moment on, because the time is handed in.
 //!
-//! Not here: reading files (`control::store`), checking them (`compile`), how a path is compared (`routing`), giving a snapshot to the workers.
+//! Not here: reading files (`control::files::store`), checking them (`compile`), how a path is compared (`routing`), giving a snapshot to the workers.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //!
 //! Every key has a default, so that an empty file is a valid one.
 //!
-//! Not here: what is published (`api`), reading the file and finding the catalogue's folder (`control::store`).
+//! Not here: what is published (`api`), reading the file and finding the catalogue's folder (`control::files::store`).
 
 use core::fmt;
 use core::net::SocketAddr;

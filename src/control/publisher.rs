@@ -17,8 +17,8 @@
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
+use super::files::looker::{Found, Looker, Outcome, Served, Source};
 use super::instance::Instance;
-use super::looker::{Found, Looker, Outcome, Served, Source};
 use crate::catalog::timestamp::Timestamp;
 use crate::limits::{CATALOG_LOOK_INTERVAL, FAULTS_TOLD_MAX, FILE_PATIENCE};
 use crate::observe::publishes::LastPublish;

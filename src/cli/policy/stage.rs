@@ -18,7 +18,7 @@ use crate::catalog::{CatalogFiles, Fault, Name};
 use crate::compiled::{Snapshot, compile};
 use crate::config::instance::catalog_folder;
 use crate::config::parse_instance;
-use crate::control::store;
+use crate::control::files::store;
 
 /// The name of what is made up.
 pub(super) const MADE_UP: &str = "document";

@@ -3,8 +3,8 @@
 use super::*;
 use crate::admission::places::Holder;
 use crate::catalog::Name;
-use crate::control::looker::Start;
-use crate::control::store;
+use crate::control::files::looker::Start;
+use crate::control::files::store;
 use crate::process::fatal::child;
 use crate::relay::{FaultyRecords, NewSession};
 use crate::session::{Cause, Phase, SessionLimits};

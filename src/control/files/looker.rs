@@ -12,7 +12,7 @@
 //!
 //! The instance file is not read again: listeners, limits and the rest of it are those of the start.
 //!
-//! Not here: noticing changes (`catalog_watch`), what a publish means to sessions (`instance`), what happens if the thread does
+//! Not here: noticing changes (`watch`), what a publish means to sessions (`instance`), what happens if the thread does
 //! not come back from a file system (`publisher`).
 
 use std::io;
@@ -23,10 +23,10 @@ use rustls::pki_types::UnixTime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::catalog_watch::{CatalogWatch, Changed};
 use super::key_file;
 use super::store::{self, Loaded, read_again, read_catalog};
 use super::tls_files::TlsFiles;
+use super::watch::{CatalogWatch, Changed};
 use crate::catalog::{CatalogFiles, Fault, Name, Revision};
 use crate::compiled::Snapshot;
 use crate::compiled::compile::Compiler;

@@ -8,7 +8,7 @@
 //! A change is made only if the whole catalogue with it compiles, and if what it replaces is what its author saw (`if_match`).
 //! One process writes at a time: it holds a lock on a hidden file, from looking to the last step.
 //!
-//! Not here: what is a fault (`catalog`), noticing what others change (`catalog_watch`).
+//! Not here: what is a fault (`catalog`), noticing what others change (`watch`).
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};

@@ -7,7 +7,7 @@
 //! In the folders of entities `*.toml` is read, in those of policy documents `*.xml`; hidden files and other names are left
 //! alone, so that an editor's copies do no harm.
 //!
-//! Not here: what is a fault (`catalog`), noticing that files changed (`catalog_watch`), writing (`catalog_writer`).
+//! Not here: what is a fault (`catalog`), noticing that files changed (`watch`), writing (`writer`).
 
 use core::net::SocketAddr;
 use std::ffi::{OsStr, OsString};
