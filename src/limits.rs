@@ -540,8 +540,8 @@ pub const PLACEMENT_SLACK_PART: u32 = 8;
 /// waits for those before it.
 pub const STATUS_CONNECTIONS_MAX: usize = 32;
 
-/// Least time between two accepts of the status page. It bounds what its clients take of the control thread, and so of the core that
-/// this shares with a worker.
+/// Least time between two accepts of the status page. It bounds what its clients take of the thread of the services, and so
+/// of the core that this may share with a worker.
 pub const STATUS_ACCEPT_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How long a page that was made is given to further readers. It bounds what making pages takes: each some hundred microseconds.

@@ -11,11 +11,13 @@ use crate::control::publisher::Publisher;
 use crate::control::signals::{Requests, StopRequest, StopSignals};
 use crate::limits::{CATALOG_UPKEEP, CUT_MS, DRAIN_OVERTIME_MS, FILE_PATIENCE, open_files_reserve};
 use crate::observe::publishes::LastPublish;
+use crate::process::cores::{CorePlan, usable_cores};
 use crate::process::fatal::end_process_on_panic;
 use crate::process::files::watchdog::Watchdog;
 use crate::process::log;
 use crate::process::open_files::{open_files_max, raise_open_files};
 use crate::services::echo::EchoBackend;
+use crate::services::runtime::ServicesRuntime;
 use crate::services::status_page::StatusPage;
 use crate::telemetry::Observed;
 use crate::telemetry::text::log_lines;
@@ -59,7 +61,6 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
     let mut signals = StopSignals::catch().context("cannot catch signals")?;
     let report_requests = Requests::for_reports().context("cannot catch signals")?;
     let look_requests = Requests::for_looks().context("cannot catch signals")?;
-    // The echo backend lives as long as the instance does.
     let (start, echo) = match config {
         Some(file) => {
             let start = tokio::select! {
@@ -72,11 +73,19 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
             (start, None)
         }
         None => {
-            let echo = start_echo(&handle).context("cannot start the built-in echo backend")?;
-            (Start::built_in(store::built_in(echo.address()), UnixTime::now())?, Some(echo))
+            let echo = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+            let echo = echo.context("cannot start the built-in echo backend")?;
+            (Start::built_in(store::built_in(echo.local_addr()?), UnixTime::now())?, Some(echo))
         }
     };
     let Start { config: instance_config, source, served } = start;
+    // Services live as long as the instance does, its drain included.
+    let workers = instance_config.workers.map(|workers| workers as usize);
+    let cores = CorePlan::of(&usable_cores().context("cannot tell the cores of this process")?, workers);
+    let services = ServicesRuntime::start(cores.left_over().to_vec());
+    let services = services.context("cannot start the thread of the services")?;
+    let echo = echo.map(|listener| start_echo(services.handle(), listener)).transpose();
+    let echo = echo.context("cannot start the built-in echo backend")?;
     let what_is_open = describe(config, &served.snapshot);
     let status = instance_config.status.clone();
     let status =
@@ -89,9 +98,8 @@ async fn run_instance(config: Option<&Path>) -> Result<()> {
     instance.publishes().note(first);
     let publisher = source.map(|source| Publisher::start(source, served));
     handle.spawn(report_on_request(report_requests, instance.observed()));
-    // The page is served for as long as the instance lives, its drain included.
     let status = status
-        .map(|(listener, hosts)| StatusPage::start(&handle, listener, hosts, instance.observed()))
+        .map(|(listener, hosts)| StatusPage::start(services.handle(), listener, hosts, instance.observed()))
         .transpose()
         .context("cannot serve the status page")?;
     log::print(&announcement(&instance, &instance_config, status.as_ref(), &what_is_open));
@@ -136,10 +144,9 @@ async fn report_on_request(mut requests: Requests, observed: Observed) {
     }
 }
 
-fn start_echo(control: &Handle) -> Result<EchoBackend> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+fn start_echo(services: &Handle, listener: TcpListener) -> std::io::Result<EchoBackend> {
     raise_open_files()?;
-    Ok(EchoBackend::start(control, listener, echo_connections_max() as usize)?)
+    EchoBackend::start(services, listener, echo_connections_max() as usize)
 }
 
 /// The built-in backend takes one open file for each session, whose gateway takes two: it gets a third of what there is.

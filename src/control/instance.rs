@@ -440,7 +440,7 @@ fn listen(
 }
 
 fn pin(core: CoreIndex) {
-    if let Err(error) = pin_current_thread(core) {
+    if let Err(error) = pin_current_thread(&[core]) {
         tracing::warn!(%error, core = core.number(), "a thread is not pinned");
     }
 }

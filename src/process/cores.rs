@@ -1,9 +1,9 @@
-//! The cores that this process may use, and pinning a thread to one of them.
+//! The cores that this process may use, which threads get which of them, and pinning a thread.
 //!
 //! A core that the process was not given (`taskset`, `CPUAffinity=` of the unit, a cpuset) is never named here, so it
 //! is never pinned to.
 //!
-//! Not here: a CPU quota (`CPUQuota=`), which limits time and not cores; and which thread goes where.
+//! Not here: a CPU quota (`CPUQuota=`), which limits time and not cores.
 
 use std::io;
 
@@ -31,13 +31,45 @@ pub fn usable_cores() -> io::Result<Vec<CoreIndex>> {
     Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).map(CoreIndex).collect())
 }
 
-/// Lets the calling thread, and the threads that it starts from then on, run on `core` only.
+/// Which cores the threads of an instance run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorePlan {
+    of_workers: Vec<CoreIndex>,
+    left_over: Vec<CoreIndex>,
+}
+
+impl CorePlan {
+    /// A core for each of so many workers, in turn where there are fewer cores; `None`: a worker for each core.
+    ///
+    /// # Panics
+    /// If `usable` is empty, which [`usable_cores`] never gives.
+    pub fn of(usable: &[CoreIndex], workers: Option<usize>) -> Self {
+        let workers = workers.unwrap_or(usable.len());
+        Self {
+            of_workers: usable.iter().copied().cycle().take(workers).collect(),
+            left_over: usable.get(workers..).unwrap_or_default().to_vec(),
+        }
+    }
+
+    /// The core of each worker.
+    pub fn of_workers(&self) -> &[CoreIndex] {
+        &self.of_workers
+    }
+
+    /// The cores that no worker is on, for what may not take time from a worker. Empty: there are none, and such threads run
+    /// wherever there is room.
+    pub fn left_over(&self) -> &[CoreIndex] {
+        &self.left_over
+    }
+}
+
+/// Lets the calling thread, and the threads that it starts from then on, run on these cores only.
 ///
 /// # Errors
-/// The kernel's; `EINVAL` when the core was taken away since it was listed.
-pub fn pin_current_thread(core: CoreIndex) -> io::Result<()> {
+/// The kernel's; `EINVAL` when the cores were taken away since they were listed, or when there are none.
+pub fn pin_current_thread(cores: &[CoreIndex]) -> io::Result<()> {
     let mut set = CpuSet::new();
-    set.set(core.0);
+    cores.iter().for_each(|core| set.set(core.0));
     Ok(sched_setaffinity(None, &set)?)
 }
 
@@ -50,7 +82,7 @@ mod tests {
         let before = usable_cores().unwrap();
         let core = *before.last().expect("a running thread has a core");
         let pinned = std::thread::spawn(move || {
-            pin_current_thread(core).unwrap();
+            pin_current_thread(&[core]).unwrap();
             (usable_cores().unwrap(), rustix::thread::sched_getcpu())
         });
         assert_eq!(pinned.join().unwrap(), (vec![core], core.number()));
@@ -59,7 +91,23 @@ mod tests {
 
     #[test]
     fn refuses_a_core_that_does_not_exist() {
-        let refused = std::thread::spawn(|| pin_current_thread(CoreIndex(CpuSet::MAX_CPU - 1)));
+        let refused = std::thread::spawn(|| pin_current_thread(&[CoreIndex(CpuSet::MAX_CPU - 1)]));
         assert!(refused.join().unwrap().is_err());
+    }
+
+    #[test]
+    fn what_is_no_workers_gets_cores_of_its_own_only_where_there_are_more_than_workers() {
+        let cores = |numbers: &[usize]| numbers.iter().map(|number| CoreIndex(*number)).collect::<Vec<_>>();
+        for (usable, workers, of_workers, left_over) in [
+            (&[3][..], None, &[3][..], &[][..]),
+            (&[0, 1], None, &[0, 1], &[]),
+            (&[0, 1], Some(1), &[0], &[1]),
+            (&[0, 2, 5, 7], Some(2), &[0, 2], &[5, 7]),
+            (&[0, 1], Some(5), &[0, 1, 0, 1, 0], &[]),
+        ] {
+            let plan = CorePlan::of(&cores(usable), workers);
+            assert_eq!(plan.of_workers(), cores(of_workers), "{usable:?}, {workers:?}");
+            assert_eq!(plan.left_over(), cores(left_over), "{usable:?}, {workers:?}");
+        }
     }
 }

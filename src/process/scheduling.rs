@@ -1,4 +1,5 @@
-//! Makes a front thread give way to its relay: SCHED_BATCH and a positive nice value for the one, a short slice for the other.
+//! Who gets a core first: a relay (a short slice), then its front (SCHED_BATCH and a positive nice value), and what serves people
+//! and tools last (a larger nice value).
 //!
 //! A storm of handshakes on a core must not be felt by the sessions that its relay carries. SCHED_BATCH keeps a thread
 //! that wakes up from taking the core away from the one that runs; the nice value decides how they share it. A thread
@@ -17,6 +18,9 @@ const RELAY_SLICE_NS: u64 = 100_000;
 
 /// Nice value of a front thread: it gets about a third of the weight of a thread at 0 while both want the core.
 const FRONT_NICE: i32 = 5;
+
+/// Nice value of the thread of the services: it gets about a tenth of the weight of a thread at 0 while both want the core.
+const SERVICES_NICE: i32 = 10;
 
 /// What the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -69,14 +73,23 @@ pub fn shorten_slice() -> io::Result<()> {
 /// What the kernel refused; not fatal.
 pub fn give_way() -> Result<(), SchedulingFault> {
     set_batch().map_err(SchedulingFault::KeptItsPolicy)?;
-    set_nice().map_err(SchedulingFault::KeptItsNiceValue)
+    set_nice(FRONT_NICE).map_err(SchedulingFault::KeptItsNiceValue)
+}
+
+/// Makes the calling thread nice +10, for work that nothing waits for which carries or opens sessions; a thread that is nicer
+/// already stays so.
+///
+/// # Errors
+/// What the kernel refused; not fatal.
+pub fn come_last() -> io::Result<()> {
+    set_nice(SERVICES_NICE)
 }
 
 /// Raises the nice value of the calling thread, which is what "the process", unnamed, means to these calls on Linux.
-fn set_nice() -> io::Result<()> {
+fn set_nice(nice: i32) -> io::Result<()> {
     // Lowering it, when the unit started the process nicer than that, would need a privilege and miss the point.
-    if getpriority_process(None)? < FRONT_NICE {
-        setpriority_process(None, FRONT_NICE)?;
+    if getpriority_process(None)? < nice {
+        setpriority_process(None, nice)?;
     }
     Ok(())
 }
@@ -114,6 +127,17 @@ mod tests {
         });
         assert_eq!(changed.join().unwrap(), (libc::SCHED_BATCH, before.1.max(FRONT_NICE)));
         assert_eq!(policy_and_nice(), before);
+    }
+
+    #[test]
+    fn what_comes_last_is_nicer_than_a_front_and_stays_under_its_policy() {
+        let before = policy_and_nice();
+        let changed = std::thread::spawn(|| {
+            come_last().unwrap();
+            policy_and_nice()
+        });
+        assert_eq!(changed.join().unwrap(), (before.0, before.1.max(SERVICES_NICE)));
+        const { assert!(SERVICES_NICE > FRONT_NICE) };
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! is taken up, and every path and every header is accepted.
 //!
 //! The property to trust: it is an ordinary backend. The gateway reaches it over a socket like any other, so a session
-//! with it goes the whole way. It runs on the control runtime and takes nothing from a worker.
+//! with it goes the whole way. It runs on the runtime of the services and takes nothing from a worker.
 //!
 //! Not here: speed. It copies and holds each message; load is measured with a backend of its own.
 
@@ -47,7 +47,7 @@ pub struct EchoBackend {
 }
 
 impl EchoBackend {
-    /// Serves `listener` on `control`, at most `connections_max` connections at once.
+    /// Serves `listener` on the runtime of the services, at most `connections_max` connections at once.
     ///
     /// A connection over that is closed at once, which the gateway sees as a backend that refuses. Each takes one open
     /// file of this process, besides the two of its session.
@@ -55,17 +55,17 @@ impl EchoBackend {
     /// # Errors
     /// The kernel's, when the listener cannot be taken over.
     pub fn start(
-        control: &Handle,
+        services: &Handle,
         listener: std::net::TcpListener,
         connections_max: usize,
     ) -> io::Result<EchoBackend> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         // The listener registers with the runtime that is entered.
-        let _entered = control.enter();
+        let _entered = services.enter();
         let listener = TcpListener::from_std(listener)?;
         let places = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
-        let accepting = control.spawn(accept_all(listener, places)).abort_handle();
+        let accepting = services.spawn(accept_all(listener, places)).abort_handle();
         Ok(EchoBackend { address, accepting })
     }
 

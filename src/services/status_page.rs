@@ -8,7 +8,7 @@
 //! its own. A stranger's name that leads here (DNS rebinding) is answered with 421.
 //!
 //! The property to trust: nobody who asks slows a worker, and nobody who says nothing delays who asks. Counters are read with plain
-//! loads, on the control runtime; the number of connections, how often one is taken, how often a page is made, the size of a head
+//! loads, on the runtime of the services; the number of connections, how often one is taken, how often a page is made, the size of a head
 //! and the time for all of it are bounded, and a new connection takes the place of one that is silent.
 //!
 //! Not here: authentication; what is counted (`observe`).
@@ -70,23 +70,23 @@ struct Connection {
 }
 
 impl StatusPage {
-    /// Serves the page of `observed` to who connects to `listener`, on `control`. `hosts` are names by which it may be asked
+    /// Serves the page of `observed` to who connects to `listener`, on the runtime of the services. `hosts` are names by which it may be asked
     /// for, besides its own address and those of the loopback.
     ///
     /// # Errors
     /// The kernel's, when the listener cannot be taken over.
     pub fn start(
-        control: &Handle,
+        services: &Handle,
         listener: std::net::TcpListener,
         hosts: Vec<String>,
         observed: Observed,
     ) -> io::Result<Self> {
-        Self::start_with(control, listener, hosts, observed, STATUS_TIMEOUT)
+        Self::start_with(services, listener, hosts, observed, STATUS_TIMEOUT)
     }
 
     /// As [`StatusPage::start`], with another time for each connection.
     fn start_with(
-        control: &Handle,
+        services: &Handle,
         listener: std::net::TcpListener,
         hosts: Vec<String>,
         observed: Observed,
@@ -95,10 +95,10 @@ impl StatusPage {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         // The listener registers with the runtime that is entered.
-        let _entered = control.enter();
+        let _entered = services.enter();
         let listener = TcpListener::from_std(listener)?;
         let served = Arc::new(Served { observed, address, hosts, last: Mutex::default() });
-        let accepting = control.spawn(accept_all(listener, served, patience)).abort_handle();
+        let accepting = services.spawn(accept_all(listener, served, patience)).abort_handle();
         Ok(Self { address, accepting })
     }
 
