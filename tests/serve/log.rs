@@ -23,6 +23,14 @@ fn refused_opening(served: &Served, path: &str) {
     read_refusal(&mut client, 502, "the backend cannot be reached");
 }
 
+/// Whether all threads of a process wait for something.
+fn is_at_rest(served: &Served) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{}/task", served.child.id())).unwrap();
+    // One that has ended meanwhile has no entry any more.
+    let stats = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok());
+    stats.into_iter().all(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S')))
+}
+
 fn with_status(instance: &str) -> String {
     format!("{instance}[status]\naddress = \"127.0.0.1:0\"\n")
 }
@@ -116,6 +124,8 @@ fn lines_that_nobody_reads_are_dropped_by_whole_lines_counted_and_told_when_they
         lines.extend(said.try_iter());
         lines.iter().any(|line| line == "end of counters")
     });
+    // Faults are logged by threads of their own.
+    wait_until("a process at rest", || is_at_rest(&served));
     let dropped = number(&served, "log_lines_dropped");
     drop(pair);
     served.signal(Signal::TERM);
