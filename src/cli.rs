@@ -10,11 +10,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use catalogue::CatalogueCommand;
+use ctl::CtlArguments;
 use policy::PolicyCommand;
 use subscription::SubscriptionCommand;
 
 pub mod catalogue;
 pub mod check;
+pub mod ctl;
 pub mod policy;
 pub mod serve;
 pub mod subscription;
@@ -43,6 +45,8 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Tell a running instance what to do: exit code 0 if it was done, 1 if it was refused, 2 if it was not asked
+    Ctl(CtlArguments),
     /// Look at a catalogue's files
     #[command(subcommand)]
     Catalogue(CatalogueCommand),
@@ -60,6 +64,7 @@ impl Cli {
         match self.command {
             Command::Serve { config } => serve::run(config.as_deref()),
             Command::Check { config } => check::run(&config),
+            Command::Ctl(arguments) => arguments.run(),
             Command::Catalogue(command) => command.run(),
             Command::Policy(command) => command.run(),
             Command::Subscription(command) => command.run(),
@@ -88,5 +93,16 @@ mod tests {
             assert!(Cli::try_parse_from(["ringgate", "catalogue", command, "--config", "a"]).is_ok());
         }
         assert!(Cli::try_parse_from(["ringgate", "catalogue"]).is_err());
+        for command in crate::control::command::Command::ALL {
+            let name = command.name();
+            assert!(Cli::try_parse_from(["ringgate", "ctl", name]).is_ok(), "{name}");
+            assert!(Cli::try_parse_from(["ringgate", "ctl", name, "--json", "--socket", "a"]).is_ok());
+            assert!(Cli::try_parse_from(["ringgate", "ctl", "--config", "a", name]).is_ok());
+            assert!(
+                Cli::try_parse_from(["ringgate", "ctl", name, "--config", "a", "--socket", "b"]).is_err()
+            );
+        }
+        assert!(Cli::try_parse_from(["ringgate", "ctl"]).is_err());
+        assert!(Cli::try_parse_from(["ringgate", "ctl", "halt"]).is_err());
     }
 }

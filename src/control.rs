@@ -1,11 +1,14 @@
 //! What runs once per process, on a thread with a tokio runtime of its own. That thread waits for events only: what may block
 //! (files, look-ups of names) has threads beside it.
 //!
-//! Not here: anything that a byte of a session waits for.
+//! Not here: anything that a byte of a session waits for; pages and interfaces for people (`services`).
 
 pub mod binding;
 mod bug_log;
+pub mod command;
 pub mod files;
 pub mod instance;
 pub mod publisher;
+pub mod serving;
 pub mod signals;
+pub mod socket;

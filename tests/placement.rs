@@ -60,8 +60,11 @@ impl Workers {
         files.insert("apis/t.toml", api_file("t", backend.address, ""));
         let snapshot = compile(&files, None).unwrap();
         let places = Registry::new(1000).publish(&snapshot, Timestamp::from_unix(0));
-        let published =
-            Arc::new(Published { snapshot: Arc::new(snapshot), places, tls: TlsSetup::default() });
+        let published = Arc::new(Published {
+            snapshot: Arc::new(snapshot),
+            places: Arc::new(places),
+            tls: TlsSetup::default(),
+        });
         let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
         let mailboxes: Vec<_> = (0..2).map(|_| Mailbox::new().unwrap()).collect();

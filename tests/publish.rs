@@ -298,12 +298,12 @@ fn no_session_and_no_opening_in_progress_keeps_a_catalogue_alive() {
     let mut gateway = TestInstance::start(closed_port(), "");
     let first = snapshot(backend.address);
     let held = Arc::downgrade(&first);
-    gateway.instance.publish(first, TlsSetup::default());
+    gateway.publish_snapshot(first, TlsSetup::default());
     let mut pair = Pair::open(gateway.address, &backend);
     let mut waiting = Raw::connect(gateway.address);
     waiting.send(request("/t", "").as_bytes());
     let dialled = backend.take_request();
-    gateway.instance.publish(snapshot(closed_port()), TlsSetup::default());
+    gateway.publish_snapshot(snapshot(closed_port()), TlsSetup::default());
     wait_until("a catalogue that is freed", || {
         gateway.instance.let_go_of_retired();
         held.strong_count() == 0

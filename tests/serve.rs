@@ -11,8 +11,14 @@ mod support;
 #[path = "serve/broken_stderr.rs"]
 mod broken_stderr;
 
+#[path = "serve/control_socket.rs"]
+mod control_socket;
+
 #[path = "serve/log.rs"]
 mod log;
+
+#[path = "serve/runtimes.rs"]
+mod runtimes;
 
 use rustix::process::Signal;
 use std::fs;
@@ -29,6 +35,11 @@ use support::served::{Configuration, INSTANCE, Served, output_in_time, wait_for_
 use support::{api_file, wait_until};
 use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode;
+
+/// An instance file whose drain may take so many seconds.
+fn with_drain(seconds: u64) -> String {
+    INSTANCE.replace("drain_s = 4", &format!("drain_s = {seconds}"))
+}
 
 /// A failed start: exit code 1, nothing announced, and what was said.
 fn failure(output: Output) -> String {
@@ -87,7 +98,7 @@ fn takes_no_connection_after_sigint_and_lets_a_session_finish_its_close() {
 
 #[test]
 fn an_instance_without_sessions_ends_at_its_first_signal_however_long_it_may_drain() {
-    let instance = INSTANCE.replace("drain_s = 4", "drain_s = 3600");
+    let instance = with_drain(3600);
     let configuration = Configuration::new(&instance, &api_file("t", closed_port(), ""));
     let mut served = Served::start(&configuration);
     served.signal(Signal::TERM);
@@ -98,7 +109,7 @@ fn an_instance_without_sessions_ends_at_its_first_signal_however_long_it_may_dra
 #[test]
 fn a_second_signal_ends_at_once() {
     let backend = Backend::new();
-    let instance = INSTANCE.replace("drain_s = 4", "drain_s = 3600");
+    let instance = with_drain(3600);
     let configuration = Configuration::new(&instance, &api_file("t", backend.address, ""));
     let mut served = Served::start(&configuration);
     let Pair { mut client, backend: session } = Pair::open(served.address, &backend);

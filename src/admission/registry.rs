@@ -155,11 +155,13 @@ impl Registry {
         share
     }
 
-    /// Revokes the subscriptions whose end has come by `now`.
-    pub fn revoke_ended(&mut self, now: Timestamp) {
-        while let Some((_, places)) = self.ends.pop_if(|(end, _)| *end <= now) {
+    /// Revokes subscriptions whose end has come by `now`, `most` of them. Gives whether there may be more.
+    pub fn revoke_ended(&mut self, now: Timestamp, most: usize) -> bool {
+        for _ in 0..most {
+            let Some((_, places)) = self.ends.pop_if(|(end, _)| *end <= now) else { return false };
             self.set_revoked(&places, true);
         }
+        true
     }
 
     /// Whether anything was revoked that has sessions since this was asked last: then how many there are at most that have
@@ -319,6 +321,26 @@ mod tests {
     }
 
     #[test]
+    fn many_subscriptions_whose_end_comes_at_once_are_revoked_a_few_at_a_time() {
+        let mut files = CatalogFiles::default();
+        let names = ["a", "b", "c", "d", "e"];
+        for name in names {
+            let text = "display_name = \"A\"\nscope = \"/apis\"\nend_date = 1970-01-01T00:01:40Z\n";
+            files.insert(&format!("subscriptions/{name}.toml"), text);
+        }
+        let mut registry = Registry::default();
+        let view = registry.publish(&compile(&files, None).expect("a catalogue"), start());
+        let revoked = || {
+            let places = names.map(|of| view.of(HolderKind::Subscription, &name(of)).expect("places"));
+            places.into_iter().filter(|places| places.is_revoked()).count()
+        };
+        let at = Timestamp::from_unix(100);
+        for (is_more, count) in [(true, 2), (true, 4), (false, 5), (false, 5)] {
+            assert_eq!((registry.revoke_ended(at, 2), revoked()), (is_more, count));
+        }
+    }
+
+    #[test]
     fn a_subscription_is_revoked_when_it_is_stopped_and_when_its_end_comes() {
         let at = Timestamp::from_unix;
         let with = |lines: &str| {
@@ -333,20 +355,20 @@ mod tests {
         let view = registry.publish(&with("end_date = 1970-01-01T00:01:40Z"), start());
         let places = view.of(HolderKind::Subscription, &name("acme")).unwrap();
         let _session = places.take().unwrap();
-        registry.revoke_ended(at(99));
+        assert!(!registry.revoke_ended(at(99), 10));
         assert_eq!((places.is_revoked(), registry.take_revoked()), (false, None));
-        registry.revoke_ended(at(100));
+        assert!(!registry.revoke_ended(at(100), 10));
         assert_eq!((places.is_revoked(), registry.take_revoked()), (true, Some(1)));
 
         // A publish of the same changes nothing, and one that puts the end off takes it back.
         drop(registry.publish(&with("end_date = 1970-01-01T00:01:40Z"), at(101)));
-        registry.revoke_ended(at(101));
+        assert!(!registry.revoke_ended(at(101), 10));
         assert_eq!((places.is_revoked(), registry.take_revoked()), (true, None));
         drop(registry.publish(&with("end_date = 1970-01-01T00:05:00Z"), at(101)));
         assert!(!places.is_revoked());
-        registry.revoke_ended(at(299));
+        assert!(!registry.revoke_ended(at(299), 10));
         assert!(!places.is_revoked());
-        registry.revoke_ended(at(400));
+        assert!(!registry.revoke_ended(at(400), 10));
         assert_eq!((places.is_revoked(), registry.take_revoked()), (true, Some(1)));
         drop(registry.publish(&with("end_date = 1970-01-01T00:10:00Z"), at(400)));
 
@@ -354,7 +376,7 @@ mod tests {
         assert_eq!((places.is_revoked(), registry.take_revoked()), (true, Some(1)));
         // One that has not begun has let nobody in, and is not over.
         drop(registry.publish(&with("start_date = 1980-01-01T00:00:00Z"), at(101)));
-        registry.revoke_ended(at(101));
+        assert!(!registry.revoke_ended(at(101), 10));
         assert!(!places.is_revoked());
     }
 

@@ -1,16 +1,22 @@
 //! `ringgate serve`: runs an instance until it is told to stop.
+//!
+//! The main thread is the control thread. What a start takes long over, files, addresses in use, a large catalogue, is waited for
+//! without blocking it, so that signals are heard meanwhile.
+//!
+//! Not here: what an instance does while it serves (`control::serving`).
 
-use crate::catalog::timestamp::Timestamp;
 use crate::compiled::Snapshot;
 use crate::config::InstanceConfig;
-use crate::control::binding::bind_patiently;
-use crate::control::files::looker::{Found, Start};
+use crate::control::binding::{BoundListeners, bind_for_service};
+use crate::control::files::looker::{InstanceFiles, Served, Start};
 use crate::control::files::store;
-use crate::control::instance::{Instance, StartError};
+use crate::control::instance::{Instance, InstanceParts};
 use crate::control::publisher::Publisher;
-use crate::control::signals::{Requests, StopRequest, StopSignals};
-use crate::limits::{CATALOG_UPKEEP, CUT_MS, DRAIN_OVERTIME_MS, FILE_PATIENCE, open_files_reserve};
-use crate::observe::publishes::LastPublish;
+use crate::control::serving::{Doors, Serving};
+use crate::control::signals::{CommandSignals, ReportRequests};
+use crate::control::socket::ControlSocket;
+use crate::control::socket::place::{ClaimedSocket, NoSocket, SocketPlace};
+use crate::limits::{CATALOG_UPKEEP, FILE_PATIENCE, open_files_reserve};
 use crate::process::cores::{CorePlan, usable_cores};
 use crate::process::fatal::end_process_on_panic;
 use crate::process::files::watchdog::Watchdog;
@@ -24,13 +30,14 @@ use crate::telemetry::text::log_lines;
 use anyhow::{Context, Result, bail};
 use rustls::pki_types::UnixTime;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 /// Runs the instance of a configuration file, or the built-in echo API without one.
 pub fn run(config: Option<&Path>) -> ExitCode {
@@ -57,53 +64,57 @@ fn serve(config: Option<&Path>) -> Result<()> {
 
 /// Starts the instance of a configuration, and serves until it has ended. Runs on the control thread.
 async fn run_instance(config: Option<&Path>) -> Result<()> {
-    let handle = Handle::current();
-    let mut signals = StopSignals::catch().context("cannot catch signals")?;
-    let report_requests = Requests::for_reports().context("cannot catch signals")?;
-    let look_requests = Requests::for_looks().context("cannot catch signals")?;
-    let (start, echo) = match config {
-        Some(file) => {
-            let start = tokio::select! {
-                start = read_in_time(file.to_owned()) => start?,
-                _ = signals.next() => {
-                    tracing::info!("ended before it had read its files");
-                    return Ok(());
-                }
-            };
-            (start, None)
+    let mut signals = CommandSignals::catch().context("cannot catch signals")?;
+    let report_requests = ReportRequests::catch().context("cannot catch signals")?;
+    let ready = tokio::select! {
+        ready = make_ready(config) => ready?,
+        () = signals.stop_asked() => {
+            tracing::info!("ended before it was open");
+            return Ok(());
         }
+    };
+    // From here on signals are heard when it is open: that takes no time but that of the catalogue.
+    ready.open(config, signals, report_requests).await
+}
+
+/// All that an instance needs to be open.
+struct Ready {
+    config: InstanceConfig,
+    files: Option<InstanceFiles>,
+    served: Arc<Served>,
+    /// Of its own backend, if it has one.
+    echo: Option<TcpListener>,
+    cores: CorePlan,
+    listeners: BoundListeners,
+    status: Option<(TcpListener, Vec<String>)>,
+    socket: Option<ClaimedSocket>,
+}
+
+/// Reads the files, and takes addresses and the control socket. May take long, and may be dropped.
+///
+/// # Errors
+/// What is at fault, or not to be had.
+async fn make_ready(file: Option<&Path>) -> Result<Ready> {
+    let (Start { config, files, served }, echo) = match file {
+        Some(file) => (read_in_time(file.to_owned()).await?, None),
         None => {
             let echo = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
             let echo = echo.context("cannot start the built-in echo backend")?;
             (Start::built_in(store::built_in(echo.local_addr()?), UnixTime::now())?, Some(echo))
         }
     };
-    let Start { config: instance_config, source, served } = start;
-    // Services live as long as the instance does, its drain included.
-    let workers = instance_config.workers.map(|workers| workers as usize);
+    let socket = match SocketPlace::of(file, config.control_socket.as_deref()) {
+        Some(place) => claim_socket(place).await?,
+        None => None,
+    };
+    let workers = config.workers.map(|workers| workers as usize);
     let cores = CorePlan::of(&usable_cores().context("cannot tell the cores of this process")?, workers);
-    let services = ServicesRuntime::start(cores.left_over().to_vec());
-    let services = services.context("cannot start the thread of the services")?;
-    let echo = echo.map(|listener| start_echo(services.handle(), listener)).transpose();
-    let echo = echo.context("cannot start the built-in echo backend")?;
-    let what_is_open = describe(config, &served.snapshot);
-    let status = instance_config.status.clone();
-    let status =
-        status.map(|status| Ok::<_, StartError>((bind_status(status.address)?, status.hosts))).transpose()?;
-    let echo_files = if echo.is_some() { echo_connections_max() } else { 0 };
-    let snapshot = served.snapshot.clone();
-    let mut instance = Instance::start(&instance_config, snapshot, served.setup(), &handle, echo_files)?;
-    let revision = served.revision;
-    let first = LastPublish { at: now(), revision, served: revision, fault_count: 0, faults: Vec::new() };
-    instance.publishes().note(first);
-    let publisher = source.map(|source| Publisher::start(source, served));
-    handle.spawn(report_on_request(report_requests, instance.observed()));
-    let status = status
-        .map(|(listener, hosts)| StatusPage::start(services.handle(), listener, hosts, instance.observed()))
-        .transpose()
-        .context("cannot serve the status page")?;
-    log::print(&announcement(&instance, &instance_config, status.as_ref(), &what_is_open));
-    wait_for_end(&mut instance, publisher, look_requests, &mut signals, instance_config.drain_s).await
+    let status = match &config.status {
+        Some(status) => Some((bind_for_service(status.address).await?, status.hosts.clone())),
+        None => None,
+    };
+    let listeners = BoundListeners::bind(&config, cores.of_workers().len()).await?;
+    Ok(Ready { config, files, served, echo, cores, listeners, status, socket })
 }
 
 /// Reads all files of an instance, on a thread of its own: signals are heard meanwhile.
@@ -126,21 +137,78 @@ async fn read_in_time(file: PathBuf) -> Result<Start> {
     }
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_unix(UnixTime::now().as_secs())
+/// Makes the control socket. `None`: it cannot be where it is by default, which is told.
+///
+/// # Errors
+/// It cannot be where it was asked for, or is another instance's.
+async fn claim_socket(
+    SocketPlace { path, is_default }: SocketPlace,
+) -> Result<Option<ClaimedSocket>, NoSocket> {
+    let claimed = spawn_blocking(move || ClaimedSocket::claim(&path)).await;
+    match claimed.expect("a panic has ended the process") {
+        Ok(claimed) => Ok(Some(claimed)),
+        Err(error) if is_default && error.is_of_the_place() => {
+            tracing::warn!("serving without a control socket: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
-/// The status page's listener. Bound before the workers start, so that a wrong address ends nothing that runs.
-fn bind_status(address: SocketAddr) -> Result<TcpListener, StartError> {
-    bind_patiently(address, || TcpListener::bind(address))
-        .map_err(|source| StartError::Listen { address, source })
+impl Ready {
+    /// Opens, and serves to the end.
+    async fn open(
+        self,
+        file: Option<&Path>,
+        signals: CommandSignals,
+        report_requests: ReportRequests,
+    ) -> Result<()> {
+        let Self { config, files, served, echo, cores, listeners, status, socket } = self;
+        let control = Handle::current();
+        // Services live as long as the instance does, its drain included.
+        let left_over = cores.left_over().to_vec();
+        let services = spawn_blocking(move || ServicesRuntime::start(left_over)).await?;
+        let services = services.context("cannot start the thread of the services")?;
+        let echo = echo.map(|listener| start_echo(services.handle(), listener)).transpose();
+        let echo = echo.context("cannot start the built-in echo backend")?;
+        let other_open_files = if echo.is_some() { echo_connections_max() } else { 0 };
+        let (snapshot, tls, revision) = (served.snapshot.clone(), served.setup(), served.revision);
+        let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files };
+        let (of_start, for_start) = (config.clone(), control.clone());
+        let instance = spawn_blocking(move || Instance::start(&of_start, parts, &for_start)).await??;
+        control.spawn(report_on_request(report_requests, instance.observed()));
+        let status = status
+            .map(|(listener, hosts)| {
+                StatusPage::start(services.handle(), listener, hosts, instance.observed())
+            })
+            .transpose()
+            .context("cannot serve the status page")?;
+        let (socket, orders) = match socket {
+            Some(claimed) => {
+                let started = ControlSocket::start(&control, claimed);
+                let (socket, orders) = started.context("cannot serve the control socket")?;
+                (Some(socket), Some(orders))
+            }
+            None => (None, None),
+        };
+        announce(&instance, &config, status.as_ref(), file.is_none(), &served.snapshot);
+        let publisher = files.map(|files| Publisher::start(files, served));
+        let doors = Doors { signals, socket: orders };
+        let ended = Serving::new(instance, config, revision, publisher).run(doors).await;
+        if let Some(socket) = socket {
+            socket.finish().await;
+        }
+        ended.map_err(anyhow::Error::msg)
+    }
 }
 
 /// Puts the counters into the log whenever it is asked to, for ever.
-async fn report_on_request(mut requests: Requests, observed: Observed) {
+async fn report_on_request(mut requests: ReportRequests, observed: Observed) {
     loop {
         requests.next().await;
-        log::say(&log_lines(&observed));
+        let observed = observed.clone();
+        // With a thousand faults of a catalogue it takes a while.
+        let _ = spawn_blocking(move || log::say(&log_lines(&observed))).await;
     }
 }
 
@@ -154,101 +222,40 @@ fn echo_connections_max() -> u64 {
     open_files_max().saturating_sub(open_files_reserve(1)) / 3
 }
 
-/// Does what an instance needs while it serves, until it is told to stop, and waits for its end.
-async fn wait_for_end(
-    instance: &mut Instance,
-    mut publisher: Option<Publisher>,
-    mut look_requests: Requests,
-    signals: &mut StopSignals,
-    drain_s: u64,
-) -> Result<()> {
-    let mut upkeep = tokio::time::interval(CATALOG_UPKEEP);
-    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            ended = instance.ended() => {
-                ended.map_err(anyhow::Error::msg)?;
-                bail!("all workers ended by themselves");
-            }
-            _ = signals.next() => break,
-            _ = upkeep.tick() => {
-                instance.end_revoked(now());
-                instance.let_go_of_retired();
-                if let Some(publisher) = &mut publisher {
-                    publisher.look_after(instance, Instant::now());
-                }
-            }
-            found = found(&mut publisher) => {
-                if let Some(publisher) = &mut publisher {
-                    publisher.publish(found, instance, now());
-                }
-            }
-            () = look_requests.next() => {
-                if let Some(publisher) = &mut publisher {
-                    publisher.request_look();
-                }
-            }
-        }
-    }
-    // What changes from here on is of nobody's concern.
-    drop(publisher);
-    log::say(&format!("draining for at most {drain_s} s; a second signal ends at once"));
-    instance.drain();
-    let patience = Duration::from_millis(drain_s * 1000 + DRAIN_OVERTIME_MS);
-    loop {
-        tokio::select! {
-            ended = tokio::time::timeout(patience, instance.ended()) => {
-                match ended {
-                    Ok(Ok(())) => log::say("drained"),
-                    Ok(Err(message)) => bail!(message),
-                    Err(_) => log::say("drained; openings that were still in progress are cut"),
-                }
-                return Ok(());
-            }
-            request = signals.next() => match request {
-                StopRequest::AtOnce => {
-                    // Openings in progress are not waited for.
-                    instance.cut();
-                    let _ = tokio::time::timeout(Duration::from_millis(CUT_MS), instance.ended()).await;
-                    log::say("ended at once");
-                    return Ok(());
-                }
-                StopRequest::Drain => {}
-            }
-        }
-    }
-}
-
-/// What a look at the files has found; for ever in coming where there are none.
-async fn found(publisher: &mut Option<Publisher>) -> Found {
-    match publisher {
-        Some(publisher) => publisher.found().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// One line for each API that is served: its suffix and its backend.
-fn describe(config: Option<&Path>, snapshot: &Snapshot) -> Vec<String> {
+fn describe(snapshot: &Snapshot, is_built_in: bool) -> Vec<String> {
     snapshot
         .served()
         .iter()
         .map(|api| {
-            let backend = match config {
-                Some(_) => api.backend.to_string(),
-                None => "the built-in echo server".to_owned(),
-            };
+            let backend =
+                if is_built_in { "the built-in echo server".to_owned() } else { api.backend.to_string() };
             format!("/{} → {} ({})", snapshot.path_of(api), backend, api.display_name)
         })
         .collect()
 }
 
-/// What is open and how to try it.
-fn announcement(
+/// Prints what is open and how to try it.
+fn announce(
     instance: &Instance,
     config: &InstanceConfig,
     status: Option<&StatusPage>,
-    what_is_open: &[String],
-) -> String {
+    is_built_in: bool,
+    snapshot: &Arc<Snapshot>,
+) {
+    let head = announced_head(instance, config, status);
+    let address = instance.addresses().first().copied();
+    let scheme = config.listeners.first().map(|listener| listener.scheme());
+    let snapshot = Arc::clone(snapshot);
+    // There may be ten thousand APIs.
+    spawn_blocking(move || {
+        let apis = describe(&snapshot, is_built_in);
+        let url = address.zip(scheme).map(|(address, scheme)| format!("{scheme}://{address}"));
+        log::print(&(head + &announced_apis(&apis, url.as_deref())));
+    });
+}
+
+fn announced_head(instance: &Instance, config: &InstanceConfig, status: Option<&StatusPage>) -> String {
     let mut text = String::new();
     let mut add = |line: std::fmt::Arguments<'_>| {
         writeln!(text, "{line}").expect("writing to a String does not fail");
@@ -263,20 +270,18 @@ fn announcement(
     if let Some(status) = status {
         add(format_args!("  status page on http://{}/", status.address()));
     }
-    for line in what_is_open {
-        add(format_args!("  {line}"));
-    }
-    if what_is_open.is_empty() {
-        add(format_args!("  no API is published: put one into the catalogue's apis folder"));
-    }
-    if let (Some(address), Some(line), Some(listener)) =
-        (instance.addresses().first(), what_is_open.first(), config.listeners.first())
-    {
-        let scheme = listener.scheme();
-        let path = line.split(' ').next().unwrap_or("/");
-        add(format_args!(
-            "try it: npx wscat -c {scheme}://{address}{path}    or: python3 -m websockets {scheme}://{address}{path}"
-        ));
+    text
+}
+
+fn announced_apis(apis: &[String], url: Option<&str>) -> String {
+    let mut text: String = apis.iter().map(|line| format!("  {line}\n")).collect();
+    match (apis.first(), url) {
+        (Some(line), Some(url)) => {
+            let url = format!("{url}{}", line.split(' ').next().unwrap_or("/"));
+            text.push_str(&format!("try it: npx wscat -c {url}    or: python3 -m websockets {url}\n"));
+        }
+        (None, _) => text.push_str("  no API is published: put one into the catalogue's apis folder\n"),
+        (Some(_), None) => {}
     }
     text
 }

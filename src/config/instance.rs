@@ -17,6 +17,9 @@ use crate::catalog::tls::{ListenerTls, take_listener_tls};
 use crate::head::authority::is_authority;
 use crate::limits;
 
+/// Longest path of a control socket, in bytes: `sun_path` of unix(7) has 108, the last of which is 0.
+pub const CONTROL_SOCKET_PATH_BYTES_MAX: usize = 107;
+
 /// An instance's configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceConfig {
@@ -38,6 +41,9 @@ pub struct InstanceConfig {
     pub keys: KeysConfig,
     /// How it looks up names of backends.
     pub names: NamesConfig,
+    /// Where its control socket is, relative to the instance file's folder, or absolute; empty: there is none. `None`: where the
+    /// service manager or the instance file is.
+    pub control_socket: Option<String>,
 }
 
 /// How an instance's status page is served.
@@ -140,6 +146,7 @@ impl Default for InstanceConfig {
             limits: InstanceLimits::default(),
             keys: KeysConfig::default(),
             names: NamesConfig::default(),
+            control_socket: None,
         }
     }
 }
@@ -243,9 +250,21 @@ fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
         limits: fields.take_table("limits").map(take_limits).unwrap_or_default(),
         keys: fields.take_table("keys").map(take_keys).unwrap_or_default(),
         names: fields.take_table("names").map(take_names).unwrap_or_default(),
+        control_socket: fields.take_table("control").and_then(take_control_socket),
     };
     fields.finish();
     config
+}
+
+fn take_control_socket(mut fields: Fields<'_>) -> Option<String> {
+    let taken = fields.take_text("socket", |text| {
+        let is_path = text.len() <= CONTROL_SOCKET_PATH_BYTES_MAX && !text.contains('\0');
+        is_path.then(|| text.to_owned()).ok_or_else(|| {
+            format!("a path of at most {CONTROL_SOCKET_PATH_BYTES_MAX} bytes, or \"\" for no control socket")
+        })
+    });
+    fields.finish();
+    taken
 }
 
 fn take_keys(mut fields: Fields<'_>) -> KeysConfig {
@@ -415,7 +434,8 @@ mod tests {
             source_prefix_ipv4 = 24\nsource_prefix_ipv6 = 48\ntrusted_networks = [\"10.0.0.0/8\", \"fd00::1\"]\n\
             openings_max = 9\npending_openings_max = 6\nopenings_per_source_max = 8\n\
             head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n\
-            dead_peer_timeout_s = 30\n[keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n[names]\nrefresh_s = 7\nstale_max_s = 0\n";
+            dead_peer_timeout_s = 30\n[keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n[names]\nrefresh_s = 7\nstale_max_s = 0\n\
+            [control]\nsocket = \"run/c.sock\"\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),
@@ -449,6 +469,7 @@ mod tests {
                 },
                 keys: KeysConfig { file: "/run/ringgate.key".to_owned(), recoverable: true },
                 names: NamesConfig { refresh_s: 7, stale_max_s: 0 },
+                control_socket: Some("run/c.sock".to_owned()),
             })
         );
     }
@@ -549,6 +570,25 @@ mod tests {
         let key_file = |bytes: usize| format!("[keys]\nfile = \"{}\"", "k".repeat(bytes));
         assert!(parse(&key_file(1)).is_ok() && parse(&key_file(4095)).is_ok());
         assert!(parse(&key_file(0)).is_err() && parse(&key_file(4096)).is_err());
+    }
+
+    #[test]
+    fn a_control_socket_is_a_path_that_the_kernel_takes_or_none() {
+        let socket = |text: &str| parse(&format!("[control]\nsocket = \"{text}\""));
+        for good in ["", "c.sock", "/run/ringgate/ringgate.sock", &"x".repeat(107)] {
+            assert_eq!(socket(good).expect(good).control_socket.as_deref(), Some(good));
+        }
+        for bad in ["a\\u0000b", &"x".repeat(108)] {
+            let faults = socket(bad).expect_err(bad);
+            let allowed = "allowed is a path of at most 107 bytes, or \"\" for no control socket";
+            assert!(
+                faults.len() == 1 && faults[0].starts_with("ringgate.toml:2: control.socket = "),
+                "{faults:?}"
+            );
+            assert!(faults[0].ends_with(allowed), "{faults:?}");
+        }
+        assert_eq!(parse("[control]").expect("the default").control_socket, None);
+        assert!(parse("[control]\nsocket = false").is_err() && parse("[control]\npath = \"a\"").is_err());
     }
 
     #[test]

@@ -1,13 +1,20 @@
-//! Binds addresses at a start, and waits a moment for one that is in use.
+//! Binds the addresses of an instance, and waits a moment for one that is in use.
 //!
 //! A process that was killed does not give its listeners back at once: the kernel frees what its rings held some time after the
 //! process is gone. A supervisor starts the next process before that.
 //!
-//! Not here: what is bound (`front::listener`).
+//! Not here: how one address is bound for several workers (`front::listener`).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::instance::StartError;
+use crate::config::InstanceConfig;
+use crate::front::listener::bind_group;
+use crate::front::socket::Socket;
 
 /// How long a start waits for an address that is in use. Over it: the start fails, and says what to do.
 ///
@@ -17,17 +24,61 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it tries meanwhile.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Calls `bind` until it succeeds, as long as all that is wrong is that `address` is in use, for a second at most.
+/// Every listener of an instance, bound once per worker.
+#[derive(Debug)]
+pub struct BoundListeners {
+    /// In the order of the configuration, with the ports that the kernel chose.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) of_workers: Vec<Vec<Socket>>,
+}
+
+impl BoundListeners {
+    /// Binds the listeners of `config` for so many workers.
+    ///
+    /// # Errors
+    /// The address that cannot be bound, and why.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with its time enabled.
+    pub async fn bind(config: &InstanceConfig, workers: usize) -> Result<Self, StartError> {
+        let mut addresses = Vec::new();
+        let dead_peer_timeout = config.limits.dead_peer_timeout();
+        let mut of_workers: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
+        for listener in &config.listeners {
+            let failed = |source| StartError::Listen { address: listener.address, source };
+            let bind = || bind_group(listener.address, workers, dead_peer_timeout);
+            let group = bind_patiently(listener.address, bind).await.map_err(failed)?;
+            let bound = group.first().map_or(Ok(listener.address), Socket::local_address).map_err(failed)?;
+            addresses.push(bound);
+            for (of_worker, socket) in of_workers.iter_mut().zip(group) {
+                of_worker.push(socket);
+            }
+        }
+        Ok(Self { addresses, of_workers })
+    }
+}
+
+/// Binds one address for a service.
 ///
 /// # Errors
-/// Those of `bind`.
-pub fn bind_patiently<T>(address: SocketAddr, bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Why it cannot be bound.
+///
+/// # Panics
+/// Outside a tokio runtime with its time enabled.
+pub async fn bind_for_service(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = bind_patiently(address, || TcpListener::bind(address)).await;
+    bound.map_err(|source| StartError::Listen { address, source })
+}
+
+/// Calls `bind` until it succeeds, as long as all that is wrong is that `address` is in use, for a second at most.
+async fn bind_patiently<T>(address: SocketAddr, bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     bind_while(bind, || {
         tracing::warn!(%address, "the address is in use; trying again for {} s", PATIENCE.as_secs());
     })
+    .await
 }
 
-fn bind_while<T>(mut bind: impl FnMut() -> io::Result<T>, tell: impl FnOnce()) -> io::Result<T> {
+async fn bind_while<T>(mut bind: impl FnMut() -> io::Result<T>, tell: impl FnOnce()) -> io::Result<T> {
     let mut tell = Some(tell);
     for _ in 0..PATIENCE.as_millis() / INTERVAL.as_millis() {
         match bind() {
@@ -35,7 +86,8 @@ fn bind_while<T>(mut bind: impl FnMut() -> io::Result<T>, tell: impl FnOnce()) -
                 if let Some(tell) = tell.take() {
                     tell();
                 }
-                wait();
+                // No event tells that an address is free.
+                sleep(INTERVAL).await;
             }
             result => return result,
         }
@@ -43,19 +95,9 @@ fn bind_while<T>(mut bind: impl FnMut() -> io::Result<T>, tell: impl FnOnce()) -
     bind()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "no event tells that an address is free; nothing is served yet"
-)]
-fn wait() {
-    std::thread::sleep(INTERVAL);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::front::listener::bind_group;
-    use std::net::TcpListener;
 
     /// A listener of something else, and where it is.
     fn taken() -> (TcpListener, SocketAddr) {
@@ -64,8 +106,8 @@ mod tests {
         (listener, address)
     }
 
-    #[test]
-    fn an_address_that_is_free_before_long_is_bound() {
+    #[tokio::test]
+    async fn an_address_that_is_free_before_long_is_bound() {
         let (listener, address) = taken();
         let mut tries = 0;
         let bound = bind_while(
@@ -75,13 +117,14 @@ mod tests {
             },
             // The first try has failed by now.
             || drop(listener),
-        );
+        )
+        .await;
         assert_eq!(bound.unwrap().len(), 2);
         assert!(tries >= 2, "{tries}");
     }
 
-    #[test]
-    fn an_address_that_stays_in_use_is_given_up_and_told_once() {
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_stays_in_use_is_given_up_and_told_once() {
         let (_listener, address) = taken();
         let (mut tries, mut told) = (0, 0);
         let bound = bind_while(
@@ -90,13 +133,14 @@ mod tests {
                 bind_group(address, 2, None)
             },
             || told += 1,
-        );
+        )
+        .await;
         assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!((tries, told), (51, 1));
     }
 
-    #[test]
-    fn any_other_fault_is_told_at_once() {
+    #[tokio::test]
+    async fn any_other_fault_is_told_at_once() {
         for kind in [io::ErrorKind::AddrNotAvailable, io::ErrorKind::PermissionDenied] {
             let mut tries = 0;
             let bound: io::Result<()> = bind_while(
@@ -105,7 +149,8 @@ mod tests {
                     Err(kind.into())
                 },
                 || panic!("nothing is waited for"),
-            );
+            )
+            .await;
             assert_eq!((bound.unwrap_err().kind(), tries), (kind, 1));
         }
     }

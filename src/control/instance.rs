@@ -1,6 +1,14 @@
 //! One running instance: its workers, what they share, and its end.
 //!
 //! Each worker is a front and a relay on one core. They share snapshots, places and mailboxes, nothing else.
+//!
+//! The property to trust: no call here takes the control thread longer for a large catalogue. What grows with the catalogue, the
+//! places of its entities and freeing what was replaced, is done on threads that may take long.
+//!
+//! Not here: when to publish and when to end (`serving`), the threads of the workers (`instance::workers`).
+
+mod publication;
+mod workers;
 
 use crate::admission::places::{HolderKind, Places};
 use crate::admission::registry::Registry;
@@ -9,31 +17,28 @@ use crate::backend::names::Resolver;
 use crate::catalog::timestamp::Timestamp;
 use crate::compiled::Snapshot;
 use crate::config::{InstanceConfig, SessionsFrom};
-use crate::control::binding::bind_patiently;
+use crate::control::binding::BoundListeners;
 use crate::control::bug_log::log_bugs;
-use crate::front::listener::bind_group;
-use crate::front::socket::Socket;
-use crate::front::{FrontParts, Published, run_front};
+use crate::front::{FrontParts, Published};
 use crate::limits::{REVOCATION_SPREAD_MS_MAX, REVOKED_SESSIONS_PER_S, open_files_reserve};
 use crate::observe::Counters;
 use crate::observe::publishes::Publishes;
-use crate::process::cores::{CoreIndex, pin_current_thread, usable_cores};
+use crate::process::cores::CorePlan;
 use crate::process::open_files::{RequestedRoom, TooManySessions, fit, raise_open_files};
-use crate::process::scheduling::{give_way, shorten_slice};
-use crate::relay::{BugReporter, Mailbox, Message, Relay, RelayLimits, Relays, bug_reports};
+use crate::relay::{Mailbox, Message, RelayLimits, Relays, bug_reports};
+use crate::ring::RingError;
 use crate::ring::probe::{ProbeError, probe};
-use crate::ring::{KernelRing, RingError};
 use crate::shared_counts::budgets::Budgets;
 use crate::telemetry::Observed;
 use crate::tls::setup::TlsSetup;
-use rustls::pki_types::UnixTime;
+pub use publication::{Preparation, Prepared};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+use workers::WorkerThreads;
 
 /// Why an instance did not start. Each names the remedy where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -71,11 +76,22 @@ fn listen_remedy(error: &io::Error) -> &'static str {
     }
 }
 
-/// How one of a worker's threads ended.
+/// Most subscriptions whose end has come that are revoked in one call, some 100 ns each. Those that are left wait for the next.
+const SUBSCRIPTIONS_ENDED_AT_ONCE: usize = 4096;
+
+/// What an instance is started with, besides its configuration.
 #[derive(Debug)]
-enum ThreadEnd {
-    Done,
-    Failed(String),
+pub struct InstanceParts {
+    /// Which cores its workers run on; how many workers it has.
+    pub cores: CorePlan,
+    /// Where it listens, for so many workers.
+    pub listeners: BoundListeners,
+    /// The catalogue that it begins with.
+    pub snapshot: Arc<Snapshot>,
+    /// TLS of listeners and backends.
+    pub tls: TlsSetup,
+    /// What else in this process takes descriptors, such as the built-in echo backend.
+    pub other_open_files: u64,
 }
 
 /// A running instance. Dropping it leaves its threads running: end it with [`Instance::drain`] and [`Instance::ended`].
@@ -88,7 +104,8 @@ pub struct Instance {
     publishes: Arc<Publishes>,
     budgets: Budgets,
     sessions_from: SessionsFrom,
-    registry: Registry,
+    /// `None` while a catalogue is being prepared.
+    registry: Option<Registry>,
     mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
     published: watch::Sender<Arc<Published>>,
     /// Catalogues before that one, which openings in progress may still hold.
@@ -97,26 +114,23 @@ pub struct Instance {
     control: Handle,
     draining: watch::Sender<bool>,
     drain_s: u64,
-    ends: mpsc::UnboundedReceiver<ThreadEnd>,
-    running: usize,
+    threads: WorkerThreads,
 }
 
 impl Instance {
-    /// Starts the workers. Names are resolved on `control`, which must outlive the instance. `other_open_files` is what
-    /// else in this process takes descriptors, such as the built-in echo backend.
+    /// Starts the workers. Names are resolved on `control`, which must outlive the instance. It takes some milliseconds, and
+    /// more for a large catalogue.
     ///
     /// # Errors
     /// Why it cannot start; nothing is left open then but threads that end by themselves.
     pub fn start(
         config: &InstanceConfig,
-        snapshot: Arc<Snapshot>,
-        tls: TlsSetup,
+        parts: InstanceParts,
         control: &Handle,
-        other_open_files: u64,
     ) -> Result<Self, StartError> {
+        let InstanceParts { cores, listeners, snapshot, tls, other_open_files } = parts;
         probe()?;
-        let cores = usable_cores()?;
-        let workers = config.workers.map_or(cores.len(), |workers| workers as usize);
+        let workers = cores.of_workers().len();
         let open_files = raise_open_files()?;
         let reserve = open_files_reserve(workers) + other_open_files;
         let sessions_from = config.limits.sessions_from();
@@ -124,31 +138,27 @@ impl Instance {
         let room = fit(asked, open_files, reserve)?;
         let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));
-        let (addresses, listeners) = listen(config, workers)?;
-        let mut registry = Registry::new(budgets.pending().limit());
-        log_notes(&snapshot);
-        let published = publication(&mut registry, snapshot, tls, now());
+        let registry = Registry::new(budgets.pending().limit());
+        let Prepared { registry, published } = publication::prepare(registry, snapshot, tls);
         let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
-        let (end_sender, ends) = mpsc::unbounded_channel();
         let resolver = Resolver::start(control, &config.names);
         let mut instance = Self {
-            addresses,
+            addresses: listeners.addresses,
             workers,
             counters: Counters::new(workers),
             lookups: Arc::clone(resolver.lookups()),
             publishes: Arc::default(),
             budgets,
             sessions_from,
-            registry,
+            registry: Some(registry),
             mailboxes: Vec::new(),
             published,
             retired: Vec::new(),
             control: control.clone(),
             draining,
             drain_s: config.drain_s,
-            ends,
-            running: 0,
+            threads: WorkerThreads::new(),
         };
         let relay_limits = RelayLimits {
             backlog_bytes_max: (config.limits.backlog_mib_max as usize) << 20,
@@ -163,12 +173,14 @@ impl Instance {
         let relays = Relays::new(instance.mailboxes.clone());
         let (bug_reporter, bug_reports) = bug_reports();
         control.spawn(log_bugs(bug_reports));
-        let core_of = |index: usize| cores[index % cores.len()];
-        for index in 0..workers {
+        for (index, core) in cores.of_workers().iter().enumerate() {
+            let (mailbox, counters) =
+                (Arc::clone(&instance.mailboxes[index]), instance.counters.worker(index));
             let reporter = bug_reporter.clone();
-            instance.start_relay(index, core_of(index), relay_limits, reporter, end_sender.clone())?;
+            instance.threads.start_relay(index, *core, mailbox, counters, relay_limits, reporter)?;
         }
-        for (index, listeners) in listeners.into_iter().enumerate() {
+        for (index, (listeners, core)) in listeners.of_workers.into_iter().zip(cores.of_workers()).enumerate()
+        {
             let parts = FrontParts {
                 listeners,
                 published: published_to_fronts.clone(),
@@ -181,83 +193,9 @@ impl Instance {
                 head_timeout_ms: config.limits.head_timeout_ms,
                 dead_peer_timeout: config.limits.dead_peer_timeout(),
             };
-            instance.start_front(index, core_of(index), parts, end_sender.clone())?;
+            instance.threads.start_front(index, *core, parts)?;
         }
         Ok(instance)
-    }
-
-    fn start_relay(
-        &mut self,
-        index: usize,
-        core: CoreIndex,
-        limits: RelayLimits,
-        reporter: BugReporter,
-        ends: mpsc::UnboundedSender<ThreadEnd>,
-    ) -> Result<(), StartError> {
-        let mailbox = Arc::clone(&self.mailboxes[index]);
-        let counters = self.counters.worker(index);
-        let wake_up = mailbox.wake_up()?;
-        let (started, is_started) = std::sync::mpsc::channel();
-        let run = move || {
-            pin(core);
-            if let Err(error) = shorten_slice() {
-                tracing::warn!(%error, "a relay waits for its front's slices");
-            }
-            // The kernel wants a ring to be made by the thread that uses it.
-            match KernelRing::new(wake_up) {
-                Ok(ring) => {
-                    let _ = started.send(Ok(()));
-                    let relay = Relay::new(ring, mailbox, counters, limits).reporting_to(reporter);
-                    relay.run().map_err(|error| error.to_string())
-                }
-                Err(error) => {
-                    let _ = started.send(Err(error));
-                    Ok(())
-                }
-            }
-        };
-        self.spawn(format!("relay-{index}"), ends, run)?;
-        is_started.recv().map_err(|_| io::Error::other("a relay ended while it started"))??;
-        Ok(())
-    }
-
-    fn start_front(
-        &mut self,
-        index: usize,
-        core: CoreIndex,
-        parts: FrontParts,
-        ends: mpsc::UnboundedSender<ThreadEnd>,
-    ) -> Result<(), StartError> {
-        let run = move || {
-            pin(core);
-            if let Err(error) = give_way() {
-                tracing::warn!(%error, "a front does not give way to its relay");
-            }
-            run_front(parts).map_err(|error| format!("a front cannot run: {error}"))
-        };
-        self.spawn(format!("front-{index}"), ends, run)
-    }
-
-    fn spawn(
-        &mut self,
-        name: String,
-        ends: mpsc::UnboundedSender<ThreadEnd>,
-        run: impl FnOnce() -> Result<(), String> + Send + 'static,
-    ) -> Result<(), StartError> {
-        let label = name.clone();
-        thread::Builder::new().name(name).spawn(move || {
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-            let end = match result {
-                Ok(Ok(())) => ThreadEnd::Done,
-                Ok(Err(message)) => ThreadEnd::Failed(message),
-                // In service a panic has ended the process by now (`process::fatal`).
-                Err(_) => ThreadEnd::Failed(format!("{label} panicked")),
-            };
-            // Nobody listens any more if the instance was dropped.
-            let _ = ends.send(end);
-        })?;
-        self.running += 1;
-        Ok(())
     }
 
     /// Where it listens, in the order of the configuration; with the ports that the kernel chose.
@@ -295,9 +233,15 @@ impl Instance {
         self.budgets.sessions()
     }
 
-    /// Places of APIs, of products or of subscriptions that are taken, over all of them.
+    /// Places of APIs, of products or of subscriptions that are taken, over all of them; 0 while a catalogue is being prepared.
     pub fn places_taken_of(&self, kind: HolderKind) -> u64 {
-        self.registry.taken(kind)
+        self.registry.as_ref().map_or(0, |registry| registry.taken(kind))
+    }
+
+    /// Sessions that were opened and whose sockets are not both closed yet.
+    pub fn open_sessions(&self) -> u64 {
+        let (all, of_openings) = (self.budgets.sessions().taken(), self.budgets.pending().taken());
+        all.saturating_sub(of_openings).into()
     }
 
     /// What openings and sessions are counted against.
@@ -315,34 +259,50 @@ impl Instance {
         Arc::clone(&self.published.borrow().snapshot)
     }
 
-    /// Gives the workers another catalogue; openings in progress end under the one they began with.
+    /// Begins to give the workers another catalogue: finds the places of its entities, on a thread that may take long. What is
+    /// served stays as it is until [`Instance::commit`].
+    ///
+    /// # Panics
+    /// If one is being prepared and was not committed.
+    pub fn prepare(&mut self, snapshot: Arc<Snapshot>, tls: TlsSetup) -> Preparation {
+        let registry = self.registry.take().expect("one catalogue is prepared at a time");
+        Preparation::begin(&self.control, registry, snapshot, tls)
+    }
+
+    /// Gives the workers the catalogue that was prepared; openings in progress end under the one they began with.
     ///
     /// Sessions go on counting against their APIs, products and subscriptions. One whose limit is lower now keeps those it has,
     /// and gets no more until enough have ended. Those that are of what is revoked end, where their API says so.
-    pub fn publish(&mut self, snapshot: Arc<Snapshot>, tls: TlsSetup) {
-        log_notes(&snapshot);
-        self.replace(snapshot, tls);
-        self.end_revoked(now());
+    pub fn commit(&mut self, prepared: Prepared) {
+        self.registry = Some(prepared.registry);
+        self.replace(prepared.published);
+        self.end_revoked(publication::now());
     }
 
     /// Gives the workers other certificates or ticket keys for the same catalogue. Open sessions do not notice.
     pub fn publish_tls(&mut self, tls: TlsSetup) {
-        self.replace(self.snapshot(), tls);
+        let published = Arc::clone(&self.published.borrow());
+        let (snapshot, places) = (Arc::clone(&published.snapshot), Arc::clone(&published.places));
+        self.replace(Arc::new(Published { snapshot, places, tls }));
     }
 
     /// Ends the sessions that are of what was revoked by a publish, or of a subscription whose end has come by `now`, where
     /// their API says so: over a while, so that not all of their clients come back at once.
-    pub fn end_revoked(&mut self, now: Timestamp) {
-        self.registry.revoke_ended(now);
-        let Some(sessions) = self.registry.take_revoked() else { return };
+    ///
+    /// Gives whether there is more to be done, which waits for the next call so that none takes long.
+    pub fn end_revoked(&mut self, now: Timestamp) -> bool {
+        // What is being prepared looks at the time itself.
+        let Some(registry) = &mut self.registry else { return false };
+        let is_more = registry.revoke_ended(now, SUBSCRIPTIONS_ENDED_AT_ONCE);
+        let Some(sessions) = registry.take_revoked() else { return is_more };
         let spread_ms = (sessions * 1000 / REVOKED_SESSIONS_PER_S).min(REVOCATION_SPREAD_MS_MAX);
         for mailbox in &self.mailboxes {
             mailbox.push(Message::Revoke { spread_ms });
         }
+        is_more
     }
 
-    fn replace(&mut self, snapshot: Arc<Snapshot>, tls: TlsSetup) {
-        let published = publication(&mut self.registry, snapshot, tls, now());
+    fn replace(&mut self, published: Arc<Published>) {
         self.retired.push(self.published.send_replace(published));
         self.let_go_of_retired();
     }
@@ -385,63 +345,7 @@ impl Instance {
     /// # Errors
     /// What a worker failed with. The others may still run: the process is to end.
     pub async fn ended(&mut self) -> Result<(), String> {
-        while self.running > 0 {
-            match self.ends.recv().await {
-                Some(ThreadEnd::Done) => self.running -= 1,
-                Some(ThreadEnd::Failed(message)) => return Err(message),
-                None => break,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_unix(UnixTime::now().as_secs())
-}
-
-/// Says what there is to say about a catalogue that is published, once.
-fn log_notes(snapshot: &Snapshot) {
-    for note in snapshot.notes() {
-        tracing::info!("{note}");
-    }
-}
-
-/// A catalogue with the places of its entities, whose limits it sets.
-fn publication(
-    registry: &mut Registry,
-    snapshot: Arc<Snapshot>,
-    tls: TlsSetup,
-    now: Timestamp,
-) -> Arc<Published> {
-    let places = registry.publish(&snapshot, now);
-    Arc::new(Published { snapshot, places, tls })
-}
-
-/// Binds every listener once per worker; gives the addresses and each worker's listeners.
-fn listen(
-    config: &InstanceConfig,
-    workers: usize,
-) -> Result<(Vec<SocketAddr>, Vec<Vec<Socket>>), StartError> {
-    let mut addresses = Vec::new();
-    let dead_peer_timeout = config.limits.dead_peer_timeout();
-    let mut of_workers: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
-    for listener in &config.listeners {
-        let failed = |source| StartError::Listen { address: listener.address, source };
-        let bind = || bind_group(listener.address, workers, dead_peer_timeout);
-        let group = bind_patiently(listener.address, bind).map_err(failed)?;
-        let bound = group.first().map_or(Ok(listener.address), Socket::local_address).map_err(failed)?;
-        addresses.push(bound);
-        for (of_worker, socket) in of_workers.iter_mut().zip(group) {
-            of_worker.push(socket);
-        }
-    }
-    Ok((addresses, of_workers))
-}
-
-fn pin(core: CoreIndex) {
-    if let Err(error) = pin_current_thread(&[core]) {
-        tracing::warn!(%error, core = core.number(), "a thread is not pinned");
+        self.threads.ended().await
     }
 }
 

@@ -1,120 +1,223 @@
-//! Publishes what a look at an instance's files has found, and looks after the thread that looks.
+//! Publishes what a look at an instance's files has found, looks after the thread that looks, and answers who asked for it.
 //!
 //! ```text
-//! looker (a thread of its own) ── found ─► publish: one store ─► every front
+//! looker (a thread of its own) ── report ─► prepare (a thread that may take long) ─► commit: one store ─► every front
 //! ```
 //!
-//! The property to trust: the control thread never waits for a file. A catalogue is published whole or not at all: all that can
-//! fail comes first, in the looker: files, compile, keys, certificates. The commit is one store that every front reads, so there
-//! is no moment at which one worker has another catalogue to offer than the next; an opening ends under the one that it began
-//! with, which it holds.
+//! The property to trust: the control thread never waits for a file, nor for a large catalogue. A catalogue is published whole or
+//! not at all: all that can fail comes first, in the looker: files, compile, keys, certificates. The commit is one store that
+//! every front reads, so there is no moment at which one worker has another catalogue to offer than the next; an opening ends
+//! under the one that it began with, which it holds. Who asks for a look is answered once, by a look that began after that.
 //!
 //! A file system that does not answer holds the looker. After a while another one goes on with everything else, what hangs
 //! being a fault of whoever needs it; the status page names it ([`watchdog`](crate::process::files::watchdog)).
 //!
-//! Not here: what is looked at, and when (`looker`), what a publish means to sessions (`instance`).
+//! Not here: what is looked at, and when (`files::looker`), what a publish means to sessions (`instance`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
-use super::files::looker::{Found, Looker, Outcome, Served, Source};
-use super::instance::Instance;
+use super::command::{Asker, Progress, Reply};
+use super::files::looker::{Faults, InstanceFiles, LookReport, Looker, ReloadOutcome, Served};
+use super::instance::{Instance, Preparation, Prepared};
+use crate::catalog::Revision;
 use crate::catalog::timestamp::Timestamp;
 use crate::limits::{CATALOG_LOOK_INTERVAL, FAULTS_TOLD_MAX, FILE_PATIENCE};
 use crate::observe::publishes::LastPublish;
 use crate::process::fatal::end_this_thread_only;
 use crate::process::files::watchdog::Watchdog;
 
+/// Most who wait for a look at a time. Over it, the newest is told so.
+const ASKERS_MAX: usize = 64;
+
 /// Takes up the changes of one instance's files.
 #[derive(Debug)]
 pub struct Publisher {
-    source: Source,
-    served: Served,
+    files: InstanceFiles,
+    served: Arc<Served>,
     watchdog: Watchdog,
     /// `None`: there is none, since too many hang or it broke.
-    looker: Option<Line>,
+    looker: Option<LookerLine>,
     /// When one is started again that broke.
     next_start: Option<Instant>,
-    /// Somebody asked for a look and was not told yet what came of it.
-    is_asked: bool,
+    /// A catalogue that is about to be published. No other report is taken meanwhile.
+    preparing: Option<Preparing>,
+    /// The number of the newest request for a look.
+    asked: u64,
+    /// Who is still to be told what came of a look, with the number of the request.
+    askers: VecDeque<(u64, Asker)>,
     /// What hung when that was looked at last.
     hung: Vec<String>,
 }
 
 /// The line to a looker.
 #[derive(Debug)]
-struct Line {
-    requests: UnboundedSender<bool>,
-    found: UnboundedReceiver<Found>,
+struct LookerLine {
+    requests: UnboundedSender<u64>,
+    reports: UnboundedReceiver<LookReport>,
+}
+
+#[derive(Debug)]
+struct Preparing {
+    preparation: Preparation,
+    /// The newest request that it answers.
+    answers: u64,
+}
+
+/// Something that a publisher has to do.
+#[derive(Debug)]
+pub enum PublisherEvent {
+    /// A look at the files has found something.
+    Looked(LookReport),
+    /// A catalogue is prepared.
+    Prepared(Prepared),
+    /// The thread that looks at files broke.
+    LookerBroke,
 }
 
 impl Publisher {
-    /// Looks at the files of `source`, of which `served` is served already.
-    pub fn start(source: Source, served: Served) -> Self {
+    /// Looks at these files, of which `served` is served already.
+    pub fn start(files: InstanceFiles, served: Arc<Served>) -> Self {
         let mut publisher = Self {
-            source,
+            files,
             served,
             watchdog: Watchdog::default(),
             looker: None,
             next_start: None,
-            is_asked: false,
+            preparing: None,
+            asked: 0,
+            askers: VecDeque::new(),
             hung: Vec::new(),
         };
         publisher.start_looker();
         publisher
     }
 
-    /// Waits until there is something to publish, to refuse or to say. May be dropped at any time: nothing is lost.
-    pub async fn found(&mut self) -> Found {
-        if let Some(line) = &mut self.looker {
-            if let Some(found) = line.found.recv().await {
-                return found;
-            }
-            // Only a broken invariant ends it so.
-            tracing::error!(
-                "catalogue reload panicked; still serving the previous catalogue; reading the files again in {} s",
-                CATALOG_LOOK_INTERVAL.as_secs()
-            );
-            self.looker = None;
-            self.next_start = Some(Instant::now() + CATALOG_LOOK_INTERVAL);
+    /// Waits until there is something to do. May be dropped at any time: nothing is lost.
+    pub async fn next(&mut self) -> PublisherEvent {
+        if let Some(preparing) = &mut self.preparing {
+            return PublisherEvent::Prepared(preparing.preparation.done().await);
         }
-        std::future::pending().await
+        match &mut self.looker {
+            Some(line) => {
+                line.reports.recv().await.map_or(PublisherEvent::LookerBroke, PublisherEvent::Looked)
+            }
+            None => std::future::pending().await,
+        }
     }
 
-    /// Gives what a look has found to the workers, or says why not: in the log, and wherever the last publish is shown.
-    pub fn publish(&mut self, found: Found, instance: &mut Instance, now: Timestamp) {
-        let Found { outcome, served, was_asked } = found;
-        self.served = served;
-        self.is_asked &= !was_asked;
-        let served = self.served.revision;
-        let mut last = LastPublish { at: now, revision: served, served, fault_count: 0, faults: Vec::new() };
+    /// Does what is to be done: gives what a look has found to the workers, or says why not, in the log, wherever the last publish
+    /// is shown, and to who asked.
+    pub fn handle(&mut self, event: PublisherEvent, instance: &mut Instance, now: Timestamp) {
+        match event {
+            PublisherEvent::Looked(report) => self.handle_report(report, instance, now),
+            PublisherEvent::Prepared(prepared) => self.commit(prepared, instance, now),
+            PublisherEvent::LookerBroke => self.handle_broken_looker(),
+        }
+    }
+
+    fn handle_report(&mut self, report: LookReport, instance: &mut Instance, now: Timestamp) {
+        let LookReport { outcome, served, answers } = report;
+        let before = std::mem::replace(&mut self.served, served);
+        // With thousands of backends and faults it may be much.
+        tokio::task::spawn_blocking(move || drop(before));
+        let revision = self.served.revision;
         match outcome {
-            Outcome::Catalogue(tls) => {
-                let snapshot = &self.served.snapshot;
-                let apis = snapshot.served().len();
-                instance.publish(snapshot.clone(), tls);
-                tracing::info!(revision = %served, apis, "published the catalogue");
+            ReloadOutcome::Catalogue(tls) => {
+                let preparation = instance.prepare(Arc::clone(&self.served.snapshot), tls);
+                self.preparing = Some(Preparing { preparation, answers });
             }
-            Outcome::Refused(revision, mut faults) => {
-                last.revision = revision;
-                last.fault_count = faults.len();
-                faults.truncate(FAULTS_TOLD_MAX);
-                last.faults = faults;
-                log_refusal(last.clone());
+            ReloadOutcome::Refused(refused, faults) => {
+                let told = faults.iter().take(FAULTS_TOLD_MAX).cloned().collect();
+                let last = LastPublish {
+                    at: now,
+                    revision: refused,
+                    served: revision,
+                    fault_count: faults.len(),
+                    faults: told,
+                };
+                log_refusal(refused, revision, Arc::clone(&faults));
+                instance.publishes().note(last);
+                self.reply(answers, || Reply::ReloadRefused {
+                    revision: refused,
+                    served: revision,
+                    faults: Arc::clone(&faults),
+                });
+                tokio::task::spawn_blocking(move || drop(faults));
             }
-            Outcome::Tls(tls) => return instance.publish_tls(tls),
-            Outcome::Unchanged => {
-                tracing::info!("catalogue unchanged; still serving revision {served}");
-                return;
+            ReloadOutcome::Tls(tls) => instance.publish_tls(tls),
+            ReloadOutcome::Unchanged => {
+                tracing::info!("catalogue unchanged; still serving revision {revision}");
+                let apis = self.served.snapshot.served().len();
+                self.reply(answers, || Reply::Reloaded { revision, apis, is_new: false });
             }
         }
-        instance.publishes().note(last);
+    }
+
+    fn commit(&mut self, prepared: Prepared, instance: &mut Instance, now: Timestamp) {
+        instance.commit(prepared);
+        let (revision, apis) = (self.served.revision, self.served.snapshot.served().len());
+        tracing::info!(%revision, apis, "published the catalogue");
+        instance.publishes().note(LastPublish {
+            at: now,
+            revision,
+            served: revision,
+            fault_count: 0,
+            faults: Vec::new(),
+        });
+        let answers = self.preparing.take().map_or(0, |preparing| preparing.answers);
+        self.reply(answers, || Reply::Reloaded { revision, apis, is_new: true });
+    }
+
+    /// Tells everybody whose request is answered.
+    fn reply(&mut self, answers: u64, reply: impl Fn() -> Reply) {
+        while let Some((_, asker)) = self.askers.pop_front_if(|(number, _)| *number <= answers) {
+            asker.reply(reply());
+        }
+    }
+
+    /// Only a broken invariant ends it so.
+    fn handle_broken_looker(&mut self) {
+        tracing::error!(
+            "catalogue reload panicked; still serving the previous catalogue; reading the files again in {} s",
+            CATALOG_LOOK_INTERVAL.as_secs()
+        );
+        self.looker = None;
+        self.next_start = Some(Instant::now() + CATALOG_LOOK_INTERVAL);
+        self.reply(u64::MAX, || {
+            Reply::NotReloaded("reading the catalogue panicked, which is a bug: see the log")
+        });
     }
 
     /// Looks at everything, at once or behind the look in progress, and tells what came of it though nothing has changed.
-    pub fn request_look(&mut self) {
-        self.is_asked = true;
-        self.request();
+    pub fn request_look(&mut self, asker: Asker) {
+        // A signal has nobody who waits: the newest one stands for those before it.
+        self.askers.retain(|(_, known)| !(known.is_gone() || known.is_log() && asker.is_log()));
+        if self.askers.len() == ASKERS_MAX {
+            return asker.reply(Reply::NotReloaded("too many wait for a look at the files already"));
+        }
+        self.asked += 1;
+        self.askers.push_back((self.asked, asker));
+        if self.looker.is_none() {
+            // Who asks does not wait for the next try.
+            self.next_start = None;
+            self.start_looker();
+        } else {
+            self.request();
+        }
+    }
+
+    /// Tells who waits for a look that it is still being done.
+    pub fn tell_askers(&self, progress: Progress) {
+        self.askers.iter().for_each(|(_, asker)| asker.tell(progress));
+    }
+
+    /// Looks no more. Who waits is told.
+    pub fn end(&mut self, why: &'static str) {
+        self.reply(u64::MAX, || Reply::NotReloaded(why));
     }
 
     /// Looks whether the look in progress gets on, and sees to it that there is somebody who looks. To be called every second
@@ -147,42 +250,113 @@ impl Publisher {
     /// Has everything looked at. Without a looker: the next one begins with that.
     fn request(&mut self) {
         if let Some(line) = &self.looker {
-            // It may have broken: that is noticed where it is waited for.
-            let _ = line.requests.send(self.is_asked);
+            // It may have broken: that is noticed where it is waited for. A request of a number that was answered is one of nobody's.
+            let number = if self.askers.is_empty() { 0 } else { self.asked };
+            let _ = line.requests.send(number);
         }
     }
 
     fn start_looker(&mut self) {
         let (requests, requested) = unbounded_channel();
-        let (sender, found) = unbounded_channel();
-        let looker = Looker::new(self.source.clone(), self.served.clone());
+        let (sender, reports) = unbounded_channel();
+        let (files, served) = (self.files.clone(), Arc::clone(&self.served));
         let run = move || {
             end_this_thread_only();
+            let looker = Looker::new(files, &served);
+            drop(served);
             if let Err(error) = looker.run(requested, &sender) {
                 tracing::error!(%error, "the files cannot be looked at");
             }
         };
         match self.watchdog.spawn("files", run) {
-            Ok(()) => self.looker = Some(Line { requests, found }),
+            Ok(()) => {
+                self.looker = Some(LookerLine { requests, reports });
+                if !self.askers.is_empty() {
+                    self.request();
+                }
+            }
             Err(error) => {
                 tracing::error!("no file is looked at: {error}");
                 self.next_start = Some(Instant::now() + CATALOG_LOOK_INTERVAL);
+                self.reply(u64::MAX, || Reply::NotReloaded("no file can be looked at for now: see the log"));
             }
-        }
-        if self.is_asked {
-            self.request();
         }
     }
 }
 
 /// Logs a refusal with its faults, on a thread of its own: there may be a thousand of them, which takes the control thread
 /// longer than others should wait for it.
-fn log_refusal(refused: LastPublish) {
+fn log_refusal(revision: Revision, served: Revision, faults: Faults) {
     tokio::task::spawn_blocking(move || {
-        let LastPublish { revision, served, fault_count, faults, .. } = refused;
-        tracing::error!(%revision, %served, faults = fault_count, "refused the catalogue");
-        for fault in faults {
+        tracing::error!(%revision, %served, faults = faults.len(), "refused the catalogue");
+        for fault in faults.iter().take(FAULTS_TOLD_MAX) {
             tracing::error!("{fault}");
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::UnixTime;
+
+    use super::*;
+    use crate::control::command::Answer;
+    use crate::control::files::looker::Start;
+
+    /// A publisher of an empty catalogue, and its folder.
+    fn start() -> (Publisher, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("catalog/apis")).unwrap();
+        let file = folder.path().join("ringgate.toml");
+        std::fs::write(&file, "").unwrap();
+        let Start { files, served, .. } = Start::read(&file, UnixTime::now()).unwrap();
+        (Publisher::start(files.unwrap(), served), folder)
+    }
+
+    async fn next_answers(publisher: &mut Publisher) -> u64 {
+        let PublisherEvent::Looked(report) = publisher.next().await else { panic!("a report") };
+        assert!(matches!(report.outcome, ReloadOutcome::Unchanged), "{report:?}");
+        report.answers
+    }
+
+    #[tokio::test]
+    async fn who_waits_when_the_thread_that_looks_breaks_is_told_so_and_who_asks_next_has_another_one() {
+        let (mut publisher, _folder) = start();
+        // The other ends of a thread that is gone.
+        let (requests, _) = unbounded_channel();
+        let (_, reports) = unbounded_channel();
+        publisher.looker = Some(LookerLine { requests, reports });
+        let (asker, mut answers) = Asker::new();
+        publisher.request_look(asker);
+        assert!(matches!(publisher.next().await, PublisherEvent::LookerBroke));
+        publisher.handle_broken_looker();
+        let Some(Answer::Reply(Reply::NotReloaded(why))) = answers.recv().await else { panic!("a reply") };
+        assert!(why.contains("panicked"), "{why}");
+        publisher.request_look(Asker::new().0);
+        assert_eq!(next_answers(&mut publisher).await, 2);
+    }
+
+    #[tokio::test]
+    async fn who_is_gone_and_all_signals_but_the_newest_take_no_place_among_those_who_wait() {
+        let (mut publisher, _folder) = start();
+        let mut waiting = Vec::new();
+        for _ in 0..ASKERS_MAX {
+            publisher.request_look(Asker::LOG);
+            publisher.request_look(Asker::new().0);
+        }
+        for _ in 0..ASKERS_MAX - 1 {
+            let (asker, answers) = Asker::new();
+            publisher.request_look(asker);
+            waiting.push(answers);
+        }
+        assert_eq!(publisher.askers.len(), ASKERS_MAX);
+        let (asker, mut answers) = Asker::new();
+        publisher.request_look(asker);
+        let Some(Answer::Reply(Reply::NotReloaded(why))) = answers.recv().await else { panic!("a reply") };
+        assert!(why.contains("too many wait"), "{why}");
+        publisher.end("over");
+        for mut answers in waiting {
+            assert!(matches!(answers.recv().await, Some(Answer::Reply(Reply::NotReloaded("over")))));
+        }
+    }
 }

@@ -1,83 +1,76 @@
-//! SIGTERM and SIGINT: the first one asks for a drain, every later one for an end at once. SIGUSR1: a report. SIGHUP: a look
-//! at the catalogue.
+//! Signals, one of the doors for commands: SIGHUP asks for a reload, the first SIGTERM or SIGINT for a drain, every later one for
+//! the end at once. SIGUSR1 asks for a report in the log.
 //!
 //! The property to trust: a signal that arrives once this exists never kills the process by itself, and none that
 //! changes the outcome is lost, however the waiting future is dropped and made anew.
 //!
-//! Not here: what draining means, what is reported, what a look finds.
+//! Not here: what is done about a command (`serving`), what is reported.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StopRequest {
-    /// Take no new sessions, finish those that are open.
-    Drain,
-    /// Cut what is left, now.
-    AtOnce,
-}
+use super::command::Command;
 
-/// The two signals, caught from its making to the end of the process.
+/// The signals that are commands, caught from its making to the end of the process.
 #[derive(Debug)]
-pub struct StopSignals {
+pub struct CommandSignals {
     terminate: Signal,
     interrupt: Signal,
-    was_asked: bool,
+    hang_up: Signal,
+    was_drain_asked: bool,
 }
 
-impl StopSignals {
-    /// Catches both signals. The default action is off from then on, also after this was dropped.
+impl CommandSignals {
+    /// Catches them. Their default action is off from then on, also after this was dropped.
     ///
     /// # Errors
     /// The kernel's, when a handler cannot be set.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O enabled.
-    pub fn catch() -> io::Result<StopSignals> {
+    pub fn catch() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
-        Ok(StopSignals { terminate, interrupt, was_asked: false })
+        let hang_up = signal(SignalKind::hangup())?;
+        Ok(Self { terminate, interrupt, hang_up, was_drain_asked: false })
     }
 
-    /// Waits for the next signal. May be dropped at any time.
+    /// Waits for the next one, and gives what it asks for. May be dropped at any time.
     ///
     /// Two signals of a kind that arrive between two turns of the runtime count as one, as they do for the kernel.
-    pub async fn next(&mut self) -> StopRequest {
+    pub async fn next(&mut self) -> Command {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => self.stop(),
+            _ = self.interrupt.recv() => self.stop(),
+            _ = self.hang_up.recv() => Command::Reload,
         }
-        if std::mem::replace(&mut self.was_asked, true) { StopRequest::AtOnce } else { StopRequest::Drain }
+    }
+
+    /// Waits until it is asked for an end, whatever else it is asked for meanwhile.
+    pub async fn stop_asked(&mut self) {
+        while self.next().await == Command::Reload {}
+    }
+
+    fn stop(&mut self) -> Command {
+        if std::mem::replace(&mut self.was_drain_asked, true) { Command::Terminate } else { Command::Drain }
     }
 }
 
-/// A signal that asks for something and ends nothing, caught from its making to the end of the process.
+/// Requests for a report, SIGUSR1, caught from its making to the end of the process.
 #[derive(Debug)]
-pub struct Requests(Signal);
+pub struct ReportRequests(Signal);
 
-impl Requests {
-    /// Requests for a report: SIGUSR1. The default action, which is the end of the process, is off from then on.
+impl ReportRequests {
+    /// Catches them. The default action, which is the end of the process, is off from then on.
     ///
     /// # Errors
     /// The kernel's, when the handler cannot be set.
     ///
     /// # Panics
     /// Outside a tokio runtime with its I/O enabled.
-    pub fn for_reports() -> io::Result<Self> {
+    pub fn catch() -> io::Result<Self> {
         signal(SignalKind::user_defined1()).map(Self)
-    }
-
-    /// Requests for a look at the catalogue's files: SIGHUP. Its default action is off from then on, too.
-    ///
-    /// # Errors
-    /// The kernel's, when the handler cannot be set.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime with its I/O enabled.
-    pub fn for_looks() -> io::Result<Self> {
-        signal(SignalKind::hangup()).map(Self)
     }
 
     /// Waits for the next one. May be dropped at any time. Several between two turns of the runtime count as one.
@@ -94,29 +87,23 @@ mod tests {
 
     // One test for all: signals go to the whole process, so a second test would see them too.
     #[tokio::test]
-    async fn drains_at_the_first_signal_and_stops_at_once_at_every_later_one() {
-        let mut signals = StopSignals::catch().unwrap();
-        kill_process(getpid(), Signal::TERM).unwrap();
-        assert_eq!(signals.next().await, StopRequest::Drain);
-        kill_process(getpid(), Signal::INT).unwrap();
-        assert_eq!(signals.next().await, StopRequest::AtOnce);
-        kill_process(getpid(), Signal::TERM).unwrap();
-        assert_eq!(signals.next().await, StopRequest::AtOnce);
-
-        let mut interrupted = StopSignals::catch().unwrap();
-        kill_process(getpid(), Signal::INT).unwrap();
-        assert_eq!(interrupted.next().await, StopRequest::Drain);
-    }
-
-    #[tokio::test]
-    async fn catches_every_request() {
-        let mut reports = Requests::for_reports().unwrap();
-        let mut looks = Requests::for_looks().unwrap();
-        for _ in 0..3 {
-            kill_process(getpid(), Signal::USR1).unwrap();
-            reports.next().await;
-            kill_process(getpid(), Signal::HUP).unwrap();
-            looks.next().await;
+    async fn drains_at_the_first_stop_and_ends_at_once_at_every_later_one_and_reloads_at_any_time() {
+        let mut signals = CommandSignals::catch().unwrap();
+        let mut interrupted = CommandSignals::catch().unwrap();
+        let mut reports = ReportRequests::catch().unwrap();
+        for (sent, asked) in [
+            (Signal::HUP, Command::Reload),
+            (Signal::TERM, Command::Drain),
+            (Signal::INT, Command::Terminate),
+            (Signal::HUP, Command::Reload),
+            (Signal::TERM, Command::Terminate),
+        ] {
+            kill_process(getpid(), sent).unwrap();
+            assert_eq!(signals.next().await, asked, "{sent:?}");
         }
+        // Whatever came before is one signal of its kind for who has not waited.
+        interrupted.stop_asked().await;
+        kill_process(getpid(), Signal::USR1).unwrap();
+        reports.next().await;
     }
 }

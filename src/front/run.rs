@@ -35,7 +35,7 @@ pub struct Published {
     /// What is served.
     pub snapshot: Arc<Snapshot>,
     /// The places of every API, product and subscription in it.
-    pub places: PublishedPlaces,
+    pub places: Arc<PublishedPlaces>,
     /// TLS of listeners and backends.
     pub tls: TlsSetup,
 }

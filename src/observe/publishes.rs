@@ -53,6 +53,11 @@ impl Publishes {
         self.hanging.borrow().len() as u64
     }
 
+    /// Which they are.
+    pub fn hanging_paths(&self) -> Vec<String> {
+        self.hanging.borrow().clone()
+    }
+
     /// How many were given to the workers, the one of the start included.
     pub fn published(&self) -> u64 {
         self.published.load(Ordering::Relaxed)

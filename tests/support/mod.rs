@@ -21,12 +21,16 @@ use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::{BackendHost, CatalogFiles};
 use ringgate::compiled::{Snapshot, compile};
 use ringgate::config::{InstanceConfig, parse_instance};
+use ringgate::control::binding::BoundListeners;
 use ringgate::control::files::tls_files::TlsFiles;
-use ringgate::control::instance::Instance;
+use ringgate::control::instance::{Instance, InstanceParts};
+use ringgate::process::cores::{CorePlan, usable_cores};
 use ringgate::session::{Cause, Phase};
+use ringgate::tls::setup::TlsSetup;
 use rustls::pki_types::UnixTime;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
@@ -95,8 +99,13 @@ impl TestInstance {
         let tls = TlsFiles::load(&config, &snapshot, Path::new(""), UnixTime::now());
         let tls = tls.expect("correct files of certificates");
         let setup = tls.setup(&snapshot);
-        let instance = Instance::start(&config, snapshot.into(), setup, runtime.handle(), 0)
-            .expect("an instance that starts");
+        let usable = usable_cores().expect("the cores of this process");
+        let cores = CorePlan::of(&usable, config.workers.map(|workers| workers as usize));
+        let listeners = runtime.block_on(BoundListeners::bind(&config, cores.of_workers().len()));
+        let listeners = listeners.expect("addresses that are free");
+        let parts =
+            InstanceParts { cores, listeners, snapshot: snapshot.into(), tls: setup, other_open_files: 0 };
+        let instance = Instance::start(&config, parts, runtime.handle()).expect("an instance that starts");
         let address = instance.addresses()[0];
         Self { instance, address, runtime, tls, accounts, is_ended: false }
     }
@@ -111,7 +120,14 @@ impl TestInstance {
         let snapshot = snapshot(files);
         self.tls.take_up(&snapshot).expect("correct files of certificates");
         let setup = self.tls.setup(&snapshot);
-        self.instance.publish(snapshot.into(), setup);
+        self.publish_snapshot(snapshot.into(), setup);
+    }
+
+    /// Gives it another catalogue.
+    pub fn publish_snapshot(&mut self, snapshot: Arc<Snapshot>, setup: TlsSetup) {
+        let mut preparation = self.instance.prepare(snapshot, setup);
+        let prepared = self.runtime.block_on(preparation.done());
+        self.instance.commit(prepared);
     }
 
     /// Looks at its files of certificates, and takes up those that have changed.

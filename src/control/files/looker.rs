@@ -37,13 +37,13 @@ use crate::tls::setup::TlsSetup;
 
 /// Where the files of an instance are.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct InstanceFiles {
     catalog: PathBuf,
     gateway: Option<Name>,
     key_file: PathBuf,
 }
 
-impl Source {
+impl InstanceFiles {
     /// Those of the instance file at `file`, whose contents are `config`.
     pub fn of(file: &Path, config: &InstanceConfig) -> Self {
         Self {
@@ -60,9 +60,9 @@ pub struct Start {
     /// Its own configuration.
     pub config: InstanceConfig,
     /// Where its files are; `None`: it has none.
-    pub source: Option<Source>,
+    pub files: Option<InstanceFiles>,
     /// What they say.
-    pub served: Served,
+    pub served: Arc<Served>,
 }
 
 /// Why an instance cannot start: everything that is wrong with its files.
@@ -88,9 +88,9 @@ impl Start {
     /// Everything that is wrong with the files.
     pub fn read(config: &Path, now: UnixTime) -> Result<Self, NoStart> {
         let loaded = store::load(config).map_err(NoStart::Configuration)?;
-        let source = Source::of(config, &loaded.config);
+        let files = InstanceFiles::of(config, &loaded.config);
         let folder = config.parent().unwrap_or(Path::new(""));
-        Self::of(loaded, Some(source), folder, now)
+        Self::of(loaded, Some(files), folder, now)
     }
 
     /// What runs without any file.
@@ -101,17 +101,25 @@ impl Start {
         Self::of(loaded, None, Path::new(""), now)
     }
 
-    fn of(loaded: Loaded, source: Option<Source>, folder: &Path, now: UnixTime) -> Result<Self, NoStart> {
+    fn of(
+        loaded: Loaded,
+        files: Option<InstanceFiles>,
+        folder: &Path,
+        now: UnixTime,
+    ) -> Result<Self, NoStart> {
         let Loaded { config, mut snapshot, revision } = loaded;
-        if let Some(source) = &source {
-            let keys = key_file::with_keys(snapshot, &source.key_file);
+        if let Some(files) = &files {
+            let keys = key_file::with_keys(snapshot, &files.key_file);
             snapshot = keys.map_err(|fault| NoStart::Configuration(vec![fault]))?;
         }
         let tls = TlsFiles::load(&config, &snapshot, folder, now).map_err(NoStart::Tls)?;
         let served = Served { snapshot: Arc::new(snapshot), revision, tls, refused: None };
-        Ok(Self { config, source, served })
+        Ok(Self { config, files, served: Arc::new(served) })
     }
 }
+
+/// The faults of a catalogue, a line each. There may be one for every file.
+pub type Faults = Arc<[String]>;
 
 /// What is served, with all that the next look has to know.
 #[derive(Clone, Debug)]
@@ -123,7 +131,7 @@ pub struct Served {
     /// TLS of listeners and backends.
     pub tls: TlsFiles,
     /// The one that was refused last, and why, while none was published since.
-    refused: Option<(Revision, Vec<String>)>,
+    refused: Option<(Revision, Faults)>,
 }
 
 impl Served {
@@ -133,26 +141,26 @@ impl Served {
     }
 }
 
-/// What a look has found.
+/// What a look at the files has found.
 #[derive(Debug)]
-pub struct Found {
+pub struct LookReport {
     /// What there is to do.
-    pub outcome: Outcome,
+    pub outcome: ReloadOutcome,
     /// What is served from here on.
-    pub served: Served,
-    /// It was asked for.
-    pub was_asked: bool,
+    pub served: Arc<Served>,
+    /// The newest request that this look answers, and with it those before; 0: none.
+    pub answers: u64,
 }
 
 /// What there is to do about what a look has found.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum ReloadOutcome {
     /// Another catalogue is to be published.
     Catalogue(TlsSetup),
     /// The same catalogue is, with other certificates or ticket keys.
     Tls(TlsSetup),
     /// The catalogue of this revision is at fault.
-    Refused(Revision, Vec<String>),
+    Refused(Revision, Faults),
     /// Nothing, and it was asked for.
     Unchanged,
 }
@@ -160,7 +168,7 @@ pub enum Outcome {
 /// Looks at files.
 #[derive(Debug)]
 pub struct Looker {
-    source: Source,
+    at: InstanceFiles,
     served: Served,
     files: CatalogFiles,
     compiler: Compiler,
@@ -169,42 +177,53 @@ pub struct Looker {
 }
 
 impl Looker {
-    /// Looks at the files of `source`, of which `served` is served already.
-    pub fn new(source: Source, served: Served) -> Self {
-        Self { source, served, files: CatalogFiles::default(), compiler: Compiler::default(), is_warm: false }
+    /// Looks at the files of an instance, of which `served` is served already.
+    pub fn new(at: InstanceFiles, served: &Served) -> Self {
+        Self {
+            at,
+            served: served.clone(),
+            files: CatalogFiles::default(),
+            compiler: Compiler::default(),
+            is_warm: false,
+        }
     }
 
-    /// Looks until nobody takes what is found any more. Each of `requests` has everything looked at: who asks (`true`) is told
-    /// although nothing has changed. It blocks the calling thread.
+    /// Looks until nobody takes what is found any more. Each of `requests` has everything looked at. Those that have a number
+    /// above 0, each a higher one, are answered although nothing has changed, by a look that begins after them. It blocks the
+    /// calling thread.
     ///
     /// # Errors
     /// The system gives no runtime.
     pub fn run(
         mut self,
-        mut requests: UnboundedReceiver<bool>,
-        found: &UnboundedSender<Found>,
+        mut requests: UnboundedReceiver<u64>,
+        reports: &UnboundedSender<LookReport>,
     ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let mut watch = CatalogWatch::start(self.source.catalog.clone());
+            let mut watch = CatalogWatch::start(self.at.catalog.clone());
             let mut tls_looks = interval(TLS_FILES_LOOK);
             tls_looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             // Everything is read once more at first: it may have changed before it was watched.
-            let (mut changed, mut was_asked) = (Some(Changed::Everything), false);
+            let (mut changed, mut answers) = (Some(Changed::Everything), 0);
             loop {
-                let looked = self.look(changed.take(), std::mem::take(&mut was_asked));
-                if looked.into_iter().any(|looked| found.send(looked).is_err()) {
+                let found = self.look(changed.take(), std::mem::take(&mut answers));
+                if found.into_iter().any(|report| reports.send(report).is_err()) {
                     return;
                 }
                 tokio::select! {
                     told = watch.changed() => changed = Some(told),
                     _ = tls_looks.tick() => {}
                     request = requests.recv() => {
-                        let Some(is_asked) = request else { return };
-                        was_asked = is_asked;
+                        let Some(request) = request else { return };
+                        answers = request;
                         // Folders are watched before they are looked at.
                         watch.expect_everything();
                         changed = Some(everything(&mut watch).await);
+                        // Who has asked meanwhile is answered by the same look.
+                        while let Ok(request) = requests.try_recv() {
+                            answers = answers.max(request);
+                        }
                     }
                 }
             }
@@ -212,38 +231,43 @@ impl Looker {
         Ok(())
     }
 
-    /// Looks at the files of TLS, and at what has changed of the catalogue.
-    fn look(&mut self, changed: Option<Changed>, was_asked: bool) -> Vec<Found> {
+    /// Looks at the files of TLS, and at what has changed of the catalogue, for requests up to `answers`.
+    fn look(&mut self, changed: Option<Changed>, answers: u64) -> Vec<LookReport> {
         let is_tls_new = self.served.tls.look(UnixTime::now());
-        let of_catalogue = changed.and_then(|changed| self.look_at_catalogue(&changed, was_asked));
-        let is_published = matches!(of_catalogue, Some(Outcome::Catalogue(_)));
-        let of_tls = (is_tls_new && !is_published).then(|| Outcome::Tls(self.served.setup()));
-        let outcomes = [of_tls, of_catalogue].into_iter().flatten();
-        outcomes.map(|outcome| Found { outcome, served: self.served.clone(), was_asked }).collect()
+        let of_catalogue = changed.and_then(|changed| self.look_at_catalogue(&changed, answers > 0));
+        let is_published = matches!(of_catalogue, Some(ReloadOutcome::Catalogue(_)));
+        let of_tls = (is_tls_new && !is_published).then(|| ReloadOutcome::Tls(self.served.setup()));
+        if of_tls.is_none() && of_catalogue.is_none() {
+            return Vec::new();
+        }
+        let served = Arc::new(self.served.clone());
+        let report = |outcome, answers| LookReport { outcome, served: Arc::clone(&served), answers };
+        let of_tls = of_tls.map(|outcome| report(outcome, 0));
+        of_tls.into_iter().chain(of_catalogue.map(|outcome| report(outcome, answers))).collect()
     }
 
     /// `None`: there is nothing new, and nobody asked.
-    fn look_at_catalogue(&mut self, changed: &Changed, was_asked: bool) -> Option<Outcome> {
+    fn look_at_catalogue(&mut self, changed: &Changed, was_asked: bool) -> Option<ReloadOutcome> {
         match changed {
-            Changed::Everything => self.files = read_catalog(&self.source.catalog),
+            Changed::Everything => self.files = read_catalog(&self.at.catalog),
             Changed::Files(paths) => {
                 for path in paths {
-                    read_again(&self.source.catalog, path, &mut self.files);
+                    read_again(&self.at.catalog, path, &mut self.files);
                 }
             }
         }
         let revision = Revision::of(&self.files);
         // What was refused is tried again: it may have been for what stands in no file of the catalogue.
         let is_same = self.served.refused.is_none() && self.served.revision == revision;
-        let unchanged = was_asked.then_some(Outcome::Unchanged);
+        let unchanged = was_asked.then_some(ReloadOutcome::Unchanged);
         if is_same && self.is_warm && (*changed != Changed::Everything || self.is_secret_the_same()) {
             return unchanged;
         }
-        let gateway = self.source.gateway.as_ref().map(Name::as_str);
+        let gateway = self.at.gateway.as_ref().map(Name::as_str);
         let compiled = self.compiler.compile(&self.files, gateway);
         self.is_warm = true;
         let compiled = compiled.and_then(|snapshot| {
-            key_file::with_keys(snapshot, &self.source.key_file).map_err(|fault| vec![fault])
+            key_file::with_keys(snapshot, &self.at.key_file).map_err(|fault| vec![fault])
         });
         let taken = match compiled {
             Ok(snapshot) if is_same && snapshot.secret_mark() == self.served.snapshot.secret_mark() => {
@@ -259,7 +283,7 @@ impl Looker {
                 self.served.snapshot = Arc::new(snapshot);
                 self.served.revision = revision;
                 self.served.refused = None;
-                Some(Outcome::Catalogue(self.served.setup()))
+                Some(ReloadOutcome::Catalogue(self.served.setup()))
             }
             Err(faults) => {
                 let refused = Some((revision, faults));
@@ -268,14 +292,14 @@ impl Looker {
                     return None;
                 }
                 self.served.refused.clone_from(&refused);
-                refused.map(|(revision, faults)| Outcome::Refused(revision, faults))
+                refused.map(|(revision, faults)| ReloadOutcome::Refused(revision, faults))
             }
         }
     }
 
     fn is_secret_the_same(&self) -> bool {
         let snapshot = &self.served.snapshot;
-        let secret = key_file::hasher_of(snapshot, &self.source.key_file);
+        let secret = key_file::hasher_of(snapshot, &self.at.key_file);
         secret.is_ok_and(|hasher| hasher.map(|hasher| hasher.mark()) == snapshot.secret_mark())
     }
 }
@@ -286,6 +310,6 @@ async fn everything(watch: &mut CatalogWatch) -> Changed {
     Changed::Everything
 }
 
-fn texts(faults: &[impl ToString]) -> Vec<String> {
+fn texts(faults: &[impl ToString]) -> Faults {
     faults.iter().map(ToString::to_string).collect()
 }

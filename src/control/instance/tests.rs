@@ -2,21 +2,25 @@
 
 use super::*;
 use crate::admission::places::Holder;
-use crate::catalog::Name;
+use crate::catalog::{CatalogFiles, Name};
+use crate::compiled::compile;
 use crate::control::files::looker::Start;
 use crate::control::files::store;
+use crate::process::cores::usable_cores;
 use crate::process::fatal::child;
 use crate::relay::{FaultyRecords, NewSession};
 use crate::session::{Cause, Phase, SessionLimits};
 use bytes::Bytes;
+use rustls::pki_types::UnixTime;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn start() -> Instance {
+async fn start() -> Instance {
     let built_in = store::built_in(SocketAddr::from(([127, 0, 0, 1], 9)));
     let Start { mut config, served, .. } = Start::built_in(built_in, UnixTime::now()).unwrap();
     config.workers = Some(1);
@@ -25,7 +29,11 @@ fn start() -> Instance {
     for listener in &mut config.listeners {
         listener.address = SocketAddr::from(([127, 0, 0, 1], 0));
     }
-    Instance::start(&config, Arc::clone(&served.snapshot), served.setup(), &Handle::current(), 0).unwrap()
+    let cores = CorePlan::of(&usable_cores().unwrap(), Some(1));
+    let listeners = BoundListeners::bind(&config, 1).await.unwrap();
+    let (snapshot, tls) = (Arc::clone(&served.snapshot), served.setup());
+    let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files: 0 };
+    Instance::start(&config, parts, &Handle::current()).unwrap()
 }
 
 /// The API that sessions are of.
@@ -92,7 +100,7 @@ fn a_session_with_a_bug_is_logged_with_its_state_and_ends_alone() {
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || lines.clone()).finish();
     let _log = tracing::subscriber::set_default(log);
     runtime.block_on(async {
-        let mut instance = start();
+        let mut instance = start().await;
         let mut neighbour = open(&instance, None);
         let mut victim = open(&instance, Some(FaultyRecords::OpensMore));
         victim[0].write_all(b"anything").unwrap();
@@ -140,7 +148,7 @@ fn child_has_a_relay_that_panics() {
     child::begin();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let instance = start();
+        let instance = start().await;
         let _neighbour = open(&instance, None);
         let mut session = open(&instance, Some(FaultyRecords::Panics));
         session[0].write_all(b"anything").unwrap();
@@ -158,4 +166,42 @@ fn a_panic_of_a_relay_ends_the_process_at_once() {
         told.contains("thread relay-0 panicked at ") && told.contains("an invariant of everybody's"),
         "{told}"
     );
+}
+
+/// How long the calling thread has run.
+#[expect(unsafe_code, reason = "the standard library tells the time of day only")]
+fn time_on_this_thread() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes to `time`, which outlives the call.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn a_publish_of_many_subscriptions_leaves_the_control_thread_to_others() {
+    const SUBSCRIPTIONS: usize = 10_000;
+    let mut files = CatalogFiles::default();
+    files.insert("apis/t.toml", "display_name = \"T\"\nurl = \"ws://127.0.0.1:9\"\nsuffix = \"t\"\n");
+    for number in 0..SUBSCRIPTIONS {
+        let text = format!("display_name = \"S {number}\"\nscope = \"/apis/t\"\n");
+        files.insert(&format!("subscriptions/s{number}.toml"), text);
+    }
+    let snapshot = Arc::new(compile(&files, None).unwrap());
+    let begun = time_on_this_thread();
+    let _places = Registry::new(10).publish(&snapshot, publication::now());
+    let alone = time_on_this_thread() - begun;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut instance = start().await;
+        let begun = time_on_this_thread();
+        let mut preparation = instance.prepare(snapshot, TlsSetup::default());
+        assert_eq!(instance.snapshot().served().len(), 1, "what was served stays meanwhile");
+        let prepared = preparation.done().await;
+        instance.commit(prepared);
+        let took = time_on_this_thread() - begun;
+        assert!(took * 5 < alone, "{took:?} of the control thread, and {alone:?} to find the places");
+        assert_eq!(instance.snapshot().entities().subscriptions.len(), SUBSCRIPTIONS);
+        instance.drain();
+        instance.ended().await.unwrap();
+    });
 }

@@ -137,8 +137,11 @@ impl Scene {
         let snapshot = Arc::new(compile(&files, None).unwrap());
         let budgets = Budgets::of(1, 1);
         let places = Registry::new(budgets.pending().limit()).publish(&snapshot, Timestamp::from_unix(0));
-        let (_publisher, published) =
-            watch::channel(Arc::new(Published { snapshot, places, tls: TlsSetup::default() }));
+        let (_publisher, published) = watch::channel(Arc::new(Published {
+            snapshot,
+            places: Arc::new(places),
+            tls: TlsSetup::default(),
+        }));
         let (drain, draining) = watch::channel(false);
         let mailbox = Mailbox::new().unwrap();
         let counters = Arc::<WorkerCounters>::default();

@@ -1,0 +1,200 @@
+//! What an instance can be told to do while it serves: one list, whichever door a command comes in by.
+//!
+//! ```text
+//! SIGHUP, SIGTERM, SIGINT ─┐
+//!                          ├─► order ─► serving ─► progress, reply ─► who asked
+//! control socket ──────────┘
+//! ```
+//!
+//! Not here: what a command does (`serving`), how one comes in (`signals`, `socket`).
+
+pub mod status;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use self::status::Status;
+use crate::catalog::Revision;
+
+/// A command. What is added here has a name, and is done in `serving`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Tell how the instance is.
+    Status,
+    /// Look at the files, and publish what they say.
+    Reload,
+    /// Take no new sessions, finish those that are open, and end.
+    Drain,
+    /// End at once.
+    Terminate,
+}
+
+impl Command {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Status, Self::Reload, Self::Drain, Self::Terminate];
+
+    /// Its name, for requests and command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Reload => "reload",
+            Self::Drain => "drain",
+            Self::Terminate => "terminate",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|command| command.name() == name)
+    }
+}
+
+/// A command, and who is told what comes of it.
+#[derive(Debug)]
+pub struct Order {
+    /// What is to be done.
+    pub command: Command,
+    /// Who asked.
+    pub asker: Asker,
+}
+
+/// What is told to who asked, before the end of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Sessions that were opened and whose sockets are not both closed yet.
+    pub sessions: u64,
+    /// Openings in progress.
+    pub openings: u64,
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub enum Reply {
+    /// How the instance is.
+    Status(Box<Status>),
+    /// The files are served as they are.
+    Reloaded {
+        /// Which state of them that is.
+        revision: Revision,
+        /// How many APIs are served.
+        apis: usize,
+        /// They were not served before.
+        is_new: bool,
+    },
+    /// The files have faults: what was served before stays.
+    ReloadRefused {
+        /// Which state of them that is.
+        revision: Revision,
+        /// The one that is served.
+        served: Revision,
+        /// Every fault, a line each.
+        faults: Arc<[String]>,
+    },
+    /// The files were not looked at, or what they say was not published, for a reason that is not in them.
+    NotReloaded(&'static str),
+    /// All sessions and openings are over.
+    Drained,
+    /// The time of the drain is over, and openings in progress were cut.
+    DrainedInPart,
+    /// Another command ended the drain before all sessions were over.
+    DrainCut,
+    /// The drain goes on, and its end cannot be told to so many.
+    NotAwaited,
+    /// Sessions were cut, and the process ends.
+    Terminated,
+}
+
+/// One who asked for something, and is told what comes of it unless it is gone.
+#[derive(Debug)]
+pub struct Asker(Option<mpsc::Sender<Answer>>);
+
+/// Something to be told.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is still being done.
+    Progress(Progress),
+    /// It is over.
+    Reply(Reply),
+}
+
+/// Answers that wait until the one who asked takes them: some progress, and the reply.
+const ANSWERS_WAITING_MAX: usize = 4;
+
+impl Asker {
+    /// One who reads the log: a signal has nobody to be answered to.
+    pub const LOG: Self = Self(None);
+
+    /// One who waits for answers, and what it waits at.
+    pub fn new() -> (Self, mpsc::Receiver<Answer>) {
+        let (sender, answers) = mpsc::channel(ANSWERS_WAITING_MAX);
+        (Self(Some(sender)), answers)
+    }
+
+    /// Whether it is a signal.
+    pub fn is_log(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether nobody listens any more.
+    pub fn is_gone(&self) -> bool {
+        self.0.as_ref().is_some_and(mpsc::Sender::is_closed)
+    }
+
+    /// Tells how far it is. One who is slow to listen misses some.
+    pub fn tell(&self, progress: Progress) {
+        // The last place is the reply's.
+        if let Some(sender) = self.0.as_ref().filter(|sender| sender.capacity() > 1) {
+            let _ = sender.try_send(Answer::Progress(progress));
+        }
+    }
+
+    /// Tells what came of it.
+    pub fn reply(self, reply: Reply) {
+        if let Some(sender) = self.0 {
+            // It may be gone.
+            let _ = sender.try_send(Answer::Reply(reply));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_is_found_by_its_name_alone() {
+        for command in Command::ALL {
+            assert_eq!(Command::named(command.name()), Some(command));
+        }
+        for strange in ["", "Status", "status ", "stop", "kill"] {
+            assert_eq!(Command::named(strange), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn one_who_does_not_listen_misses_progress_and_never_the_reply() {
+        let (asker, mut answers) = Asker::new();
+        for sessions in 0..100 {
+            asker.tell(Progress { sessions, openings: 0 });
+        }
+        asker.reply(Reply::Drained);
+        let mut told = Vec::new();
+        while let Ok(answer) = answers.try_recv() {
+            told.push(answer);
+        }
+        assert_eq!(told.len(), ANSWERS_WAITING_MAX);
+        assert!(matches!(told.last(), Some(Answer::Reply(Reply::Drained))), "{told:?}");
+    }
+
+    #[test]
+    fn one_who_is_gone_is_told_nothing() {
+        let (asker, answers) = Asker::new();
+        assert!(!asker.is_gone() && !Asker::LOG.is_gone());
+        drop(answers);
+        assert!(asker.is_gone());
+        asker.tell(Progress { sessions: 1, openings: 1 });
+        asker.reply(Reply::Terminated);
+        Asker::LOG.reply(Reply::Drained);
+    }
+}

@@ -1,0 +1,132 @@
+//! The threads of the workers: how they start, and how they end.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::mpsc;
+
+use super::StartError;
+use crate::front::{FrontParts, run_front};
+use crate::observe::WorkerCounters;
+use crate::process::cores::{CoreIndex, pin_current_thread};
+use crate::process::scheduling::{give_way, shorten_slice};
+use crate::relay::{BugReporter, Mailbox, Relay, RelayLimits};
+use crate::ring::KernelRing;
+
+/// How one of a worker's threads ended.
+#[derive(Debug)]
+enum ThreadEnd {
+    Done,
+    Failed(String),
+}
+
+/// The threads of all workers that have not ended yet.
+#[derive(Debug)]
+pub(super) struct WorkerThreads {
+    end_sender: mpsc::UnboundedSender<ThreadEnd>,
+    ends: mpsc::UnboundedReceiver<ThreadEnd>,
+    running: usize,
+}
+
+impl WorkerThreads {
+    pub(super) fn new() -> Self {
+        let (end_sender, ends) = mpsc::unbounded_channel();
+        Self { end_sender, ends, running: 0 }
+    }
+
+    /// Starts the relay of the worker `index`, and waits until it has its ring.
+    pub(super) fn start_relay(
+        &mut self,
+        index: usize,
+        core: CoreIndex,
+        mailbox: Arc<Mailbox<OwnedFd>>,
+        counters: Arc<WorkerCounters>,
+        limits: RelayLimits,
+        reporter: BugReporter,
+    ) -> Result<(), StartError> {
+        let wake_up = mailbox.wake_up()?;
+        let (started, is_started) = std::sync::mpsc::channel();
+        let run = move || {
+            pin(core);
+            if let Err(error) = shorten_slice() {
+                tracing::warn!(%error, "a relay waits for its front's slices");
+            }
+            // The kernel wants a ring to be made by the thread that uses it.
+            match KernelRing::new(wake_up) {
+                Ok(ring) => {
+                    let _ = started.send(Ok(()));
+                    let relay = Relay::new(ring, mailbox, counters, limits).reporting_to(reporter);
+                    relay.run().map_err(|error| error.to_string())
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                    Ok(())
+                }
+            }
+        };
+        self.spawn(format!("relay-{index}"), run)?;
+        is_started.recv().map_err(|_| io::Error::other("a relay ended while it started"))??;
+        Ok(())
+    }
+
+    /// Starts the front of the worker `index`.
+    pub(super) fn start_front(
+        &mut self,
+        index: usize,
+        core: CoreIndex,
+        parts: FrontParts,
+    ) -> Result<(), StartError> {
+        let run = move || {
+            pin(core);
+            if let Err(error) = give_way() {
+                tracing::warn!(%error, "a front does not give way to its relay");
+            }
+            run_front(parts).map_err(|error| format!("a front cannot run: {error}"))
+        };
+        self.spawn(format!("front-{index}"), run)
+    }
+
+    fn spawn(
+        &mut self,
+        name: String,
+        run: impl FnOnce() -> Result<(), String> + Send + 'static,
+    ) -> Result<(), StartError> {
+        let (label, ends) = (name.clone(), self.end_sender.clone());
+        thread::Builder::new().name(name).spawn(move || {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            let end = match result {
+                Ok(Ok(())) => ThreadEnd::Done,
+                Ok(Err(message)) => ThreadEnd::Failed(message),
+                // In service a panic has ended the process by now (`process::fatal`).
+                Err(_) => ThreadEnd::Failed(format!("{label} panicked")),
+            };
+            // Nobody listens any more if the instance was dropped.
+            let _ = ends.send(end);
+        })?;
+        self.running += 1;
+        Ok(())
+    }
+
+    /// Waits until all have ended. May be dropped and called again.
+    ///
+    /// # Errors
+    /// What one failed with. The others may still run.
+    pub(super) async fn ended(&mut self) -> Result<(), String> {
+        while self.running > 0 {
+            match self.ends.recv().await {
+                Some(ThreadEnd::Done) => self.running -= 1,
+                Some(ThreadEnd::Failed(message)) => return Err(message),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn pin(core: CoreIndex) {
+    if let Err(error) = pin_current_thread(&[core]) {
+        tracing::warn!(%error, core = core.number(), "a thread is not pinned");
+    }
+}

@@ -1,0 +1,271 @@
+//! Serves: does what an instance needs and what it is told, until it has ended.
+//!
+//! ```text
+//! Serving --drain--> Draining --all workers ended, or its time is over--> over
+//!    |                  '--terminate--> Ending --all workers ended, or after CUT_MS--> over
+//!    '-----terminate----------------------^
+//! ```
+//!
+//! The property to trust: a command does the same whichever door it comes in by, and everybody who asks is answered, the last of
+//! them before the process ends.
+//!
+//! Not here: how commands come in (`signals`, `socket`), what they do to workers (`instance`), publishing (`publisher`).
+
+use std::time::Duration;
+
+use rustls::pki_types::UnixTime;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+
+use super::command::status::{State, Status};
+use super::command::{Asker, Command, Order, Progress, Reply};
+use super::instance::Instance;
+use super::publisher::{Publisher, PublisherEvent};
+use super::signals::CommandSignals;
+use crate::catalog::Revision;
+use crate::catalog::timestamp::Timestamp;
+use crate::config::InstanceConfig;
+use crate::limits::{CATALOG_UPKEEP, CUT_MS, DRAIN_OVERTIME_MS};
+use crate::observe::publishes::LastPublish;
+use crate::process::log;
+
+/// Most who wait for the end of a drain at a time. Over it, the newest is told that the drain goes on without it.
+const DRAIN_ASKERS_MAX: usize = 64;
+
+/// Where commands come in.
+#[derive(Debug)]
+pub struct Doors {
+    /// Signals to the process.
+    pub signals: CommandSignals,
+    /// The control socket. `None`: there is none.
+    pub socket: Option<mpsc::Receiver<Order>>,
+}
+
+impl Doors {
+    /// Waits for the next command. May be dropped at any time: none is lost.
+    async fn next(&mut self) -> Order {
+        let from_socket = async {
+            match &mut self.socket {
+                Some(orders) => match orders.recv().await {
+                    Some(order) => order,
+                    None => std::future::pending().await,
+                },
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            command = self.signals.next() => Order { command, asker: Asker::LOG },
+            order = from_socket => order,
+        }
+    }
+}
+
+/// An instance that serves.
+#[derive(Debug)]
+pub struct Serving {
+    instance: Instance,
+    config: InstanceConfig,
+    /// `None`: it has no files, or publishes no more.
+    publisher: Option<Publisher>,
+    begun: Instant,
+    state: State,
+    /// When what is not over yet is left to the process's end; none while it serves.
+    until: Option<Instant>,
+    drain_askers: Vec<Asker>,
+    terminate_askers: Vec<Asker>,
+}
+
+/// Something that has to be done.
+enum Event {
+    WorkersEnded(Result<(), String>),
+    Ordered(Order),
+    Published(PublisherEvent),
+    Upkeep,
+    TimeIsOver,
+}
+
+impl Serving {
+    /// Serves with `instance`, whose configuration is `config`, the catalogue `revision` and what `publisher` finds.
+    pub fn new(
+        instance: Instance,
+        config: InstanceConfig,
+        revision: Revision,
+        publisher: Option<Publisher>,
+    ) -> Self {
+        let first = LastPublish { at: now(), revision, served: revision, fault_count: 0, faults: Vec::new() };
+        instance.publishes().note(first);
+        Self {
+            instance,
+            config,
+            publisher,
+            begun: Instant::now(),
+            state: State::Serving,
+            until: None,
+            drain_askers: Vec::new(),
+            terminate_askers: Vec::new(),
+        }
+    }
+
+    /// Serves until the instance was told to end and has.
+    ///
+    /// # Errors
+    /// What a worker failed with. The others may still run: the process is to end.
+    pub async fn run(mut self, mut doors: Doors) -> Result<(), String> {
+        let mut upkeep = tokio::time::interval(CATALOG_UPKEEP);
+        upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let until = self.until;
+            let event = tokio::select! {
+                ended = self.instance.ended() => Event::WorkersEnded(ended),
+                order = doors.next() => Event::Ordered(order),
+                found = next_of(&mut self.publisher) => Event::Published(found),
+                _ = upkeep.tick() => Event::Upkeep,
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => Event::TimeIsOver,
+            };
+            match event {
+                Event::WorkersEnded(ended) => {
+                    ended?;
+                    if self.state == State::Serving {
+                        return Err("all workers ended by themselves".to_owned());
+                    }
+                    self.finish(true);
+                    return Ok(());
+                }
+                Event::TimeIsOver => {
+                    self.finish(false);
+                    return Ok(());
+                }
+                Event::Ordered(order) => self.obey(order),
+                Event::Published(event) => {
+                    if let Some(publisher) = &mut self.publisher {
+                        publisher.handle(event, &mut self.instance, now());
+                    }
+                }
+                Event::Upkeep => {
+                    if self.keep_up() {
+                        upkeep.reset_immediately();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is ordered, or begins to.
+    fn obey(&mut self, Order { command, asker }: Order) {
+        match command {
+            Command::Status => asker.reply(self.status()),
+            Command::Reload => match &mut self.publisher {
+                Some(publisher) => publisher.request_look(asker),
+                None if self.state == State::Serving => {
+                    asker.reply(Reply::NotReloaded("this instance has no files: it serves what is built in"));
+                }
+                None => asker.reply(Reply::NotReloaded(ENDING)),
+            },
+            Command::Drain => self.drain(asker),
+            Command::Terminate => self.terminate(asker),
+        }
+    }
+
+    fn drain(&mut self, asker: Asker) {
+        match self.state {
+            State::Serving => {
+                self.publish_no_more();
+                let drain_s = self.config.drain_s;
+                log::say(&format!("draining for at most {drain_s} s; a second signal ends at once"));
+                self.instance.drain();
+                self.state = State::Draining;
+                self.until = Some(Instant::now() + Duration::from_millis(drain_s * 1000 + DRAIN_OVERTIME_MS));
+            }
+            State::Draining => {}
+            State::Ending => return asker.reply(Reply::DrainCut),
+        }
+        self.drain_askers.retain(|asker| !asker.is_gone());
+        if self.drain_askers.len() == DRAIN_ASKERS_MAX {
+            return asker.reply(Reply::NotAwaited);
+        }
+        asker.tell(self.progress());
+        self.drain_askers.push(asker);
+    }
+
+    fn terminate(&mut self, asker: Asker) {
+        if self.terminate_askers.len() < DRAIN_ASKERS_MAX {
+            self.terminate_askers.push(asker);
+        }
+        if self.state == State::Ending {
+            return;
+        }
+        self.publish_no_more();
+        // Openings in progress are not waited for.
+        self.instance.cut();
+        self.state = State::Ending;
+        self.until = Some(Instant::now() + Duration::from_millis(CUT_MS));
+    }
+
+    /// What changes from here on is of nobody's concern.
+    fn publish_no_more(&mut self) {
+        if let Some(mut publisher) = self.publisher.take() {
+            publisher.end(ENDING);
+            // It may hold much that nobody else does.
+            tokio::task::spawn_blocking(move || drop(publisher));
+        }
+    }
+
+    /// What is done every second. Gives whether it has to be done again at once.
+    fn keep_up(&mut self) -> bool {
+        let progress = self.progress();
+        self.drain_askers.iter().for_each(|asker| asker.tell(progress));
+        let is_more = self.state == State::Serving && self.instance.end_revoked(now());
+        self.instance.let_go_of_retired();
+        if let Some(publisher) = &mut self.publisher {
+            publisher.look_after(&self.instance, Instant::now());
+            publisher.tell_askers(progress);
+        }
+        is_more
+    }
+
+    /// Tells everybody how it ended: whether all workers are over, or their time is.
+    fn finish(&mut self, is_all_over: bool) {
+        let is_cut = self.state == State::Ending;
+        log::say(match (is_cut, is_all_over) {
+            (true, _) => "ended at once",
+            (false, true) => "drained",
+            (false, false) => "drained; openings that were still in progress are cut",
+        });
+        for asker in self.drain_askers.drain(..) {
+            asker.reply(match (is_cut, is_all_over) {
+                (true, _) => Reply::DrainCut,
+                (false, true) => Reply::Drained,
+                (false, false) => Reply::DrainedInPart,
+            });
+        }
+        self.terminate_askers.drain(..).for_each(|asker| asker.reply(Reply::Terminated));
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            sessions: self.instance.open_sessions(),
+            openings: self.instance.budgets().openings_taken().into(),
+        }
+    }
+
+    fn status(&self) -> Reply {
+        let last = self.instance.publishes().last().expect("one is noted from the beginning");
+        let uptime_s = self.begun.elapsed().as_secs();
+        Reply::Status(Box::new(Status::of(&self.instance, &self.config, last, self.state, uptime_s)))
+    }
+}
+
+/// Why nothing is published any more.
+const ENDING: &str = "the instance is about to end, and publishes no more";
+
+/// What a publisher has to do; for ever in coming where there is none.
+async fn next_of(publisher: &mut Option<Publisher>) -> PublisherEvent {
+    match publisher {
+        Some(publisher) => publisher.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix(UnixTime::now().as_secs())
+}

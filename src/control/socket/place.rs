@@ -1,0 +1,306 @@
+//! The file of a control socket: where it is, taking it when an instance starts, removing it when it ends.
+//!
+//! The property to trust: two instances never have the same file, and none loses its own to another that starts. Whether somebody
+//! listens behind a file is asked, and the file replaced, under a lock of its folder (`flock`), which every start takes. A file that
+//! nobody listens behind was left by a process that was killed, and is replaced; so is that of an instance that drains, which the
+//! next one may take over from.
+//!
+//! It asks file systems, and may wait: it is for threads that may.
+//!
+//! Not here: who may connect (`socket`).
+
+use std::ffi::OsString;
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, Mode, fchmod, flock};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::super::command::Command;
+use super::super::files::store::beside;
+use super::wire;
+use crate::config::instance::CONTROL_SOCKET_PATH_BYTES_MAX as PATH_BYTES_MAX;
+use crate::process::files::reason;
+
+/// The file's name where the configuration names none.
+const SOCKET_FILE: &str = "ringgate.sock";
+
+/// The folder that systemd makes for a service with `RuntimeDirectory=ringgate`.
+const SERVICE_FOLDER: &str = "/run/ringgate";
+
+/// Connections that wait to be accepted. Over it, the next ones wait before they are connected.
+const BACKLOG: i32 = 128;
+
+/// How long a start waits for the instance behind a file to say how it is.
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Bytes of the answer that a start reads of such an instance.
+const PROBE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Where a control socket is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketPlace {
+    /// Its path.
+    pub path: PathBuf,
+    /// The configuration does not name it. An instance serves without it, if it cannot be there.
+    pub is_default: bool,
+}
+
+impl SocketPlace {
+    /// That of an instance, whose file `config` is, and names a path, or an empty one for no socket. Without a name: in the folder
+    /// that systemd made for the service (`RuntimeDirectory=`), or else beside the instance file. `None`: there is to be none.
+    pub fn of(config: Option<&Path>, named: Option<&str>) -> Option<Self> {
+        Self::with_runtime_directory(config, named, std::env::var_os("RUNTIME_DIRECTORY"))
+    }
+
+    fn with_runtime_directory(
+        config: Option<&Path>,
+        named: Option<&str>,
+        runtime: Option<OsString>,
+    ) -> Option<Self> {
+        let path = match (named, config) {
+            (Some(""), _) => return None,
+            (Some(named), Some(config)) => {
+                return Some(Self { path: beside(config, named), is_default: false });
+            }
+            (Some(_), None) => return None,
+            (None, config) => match (runtime.as_deref().and_then(first_folder), config) {
+                (Some(folder), _) => folder.join(SOCKET_FILE),
+                (None, Some(config)) => beside(config, SOCKET_FILE),
+                (None, None) => return None,
+            },
+        };
+        Some(Self { path, is_default: true })
+    }
+}
+
+impl SocketPlace {
+    /// Where that of a running instance may be, the likeliest first: its file is `config`, and names this path or none. The service
+    /// manager that started it may have made a folder that is not known here.
+    pub fn candidates(config: &Path, named: Option<&str>) -> Vec<PathBuf> {
+        let likeliest = Self::of(Some(config), named);
+        let beside = named.is_none().then(|| beside(config, SOCKET_FILE));
+        let mut paths: Vec<_> = likeliest.into_iter().map(|place| place.path).chain(beside).collect();
+        paths.dedup();
+        paths
+    }
+
+    /// Where that of a service is of which nothing is known.
+    pub fn of_host() -> Vec<PathBuf> {
+        let place = Self::of(None, None);
+        vec![place.map_or_else(|| Path::new(SERVICE_FOLDER).join(SOCKET_FILE), |place| place.path)]
+    }
+}
+
+/// The first of the folders of `RUNTIME_DIRECTORY`, which systemd parts by colons.
+fn first_folder(folders: &std::ffi::OsStr) -> Option<PathBuf> {
+    let first = folders.as_bytes().split(|byte| *byte == b':').next()?;
+    let folder = Path::new(std::ffi::OsStr::from_bytes(first));
+    folder.is_absolute().then(|| folder.to_owned())
+}
+
+/// Why an instance has no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum NoSocket {
+    /// The path is longer than the kernel takes.
+    #[error(
+        "the control socket's path {} has {} bytes, and a Unix socket's may have {PATH_BYTES_MAX}; set control.socket to a shorter one, \
+         or to \"\" for none", .0.display(), .0.as_os_str().len()
+    )]
+    PathTooLong(PathBuf),
+    /// Another instance listens there.
+    #[error(
+        "another instance{} has the control socket {}; stop that one (ringgate ctl drain --socket {}), or set control.socket to \
+         another path", of_process(.1), .0.display(), .0.display()
+    )]
+    InUse(PathBuf, Option<i32>),
+    /// Something else has the name.
+    #[error("{} is no socket; remove it, or set control.socket to another path", .0.display())]
+    Occupied(PathBuf),
+    /// The system refused a step.
+    #[error(
+        "cannot {step} {} ({}); set control.socket to a path in a folder that this user can write to, or to \"\" for none",
+        .path.display(), reason(.error)
+    )]
+    System {
+        /// What was tried.
+        step: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl NoSocket {
+    /// Whether an instance starts all the same, if nobody asked for the socket to be there.
+    pub fn is_of_the_place(&self) -> bool {
+        match self {
+            Self::PathTooLong(_) | Self::System { .. } => true,
+            Self::InUse(..) | Self::Occupied(_) => false,
+        }
+    }
+}
+
+fn of_process(process: &Option<i32>) -> String {
+    process.map(|process| format!(" (process {process})")).unwrap_or_default()
+}
+
+/// A control socket that listens, and whose file is this process's. Dropping it removes the file.
+#[derive(Debug)]
+pub struct ClaimedSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+/// What is behind a file that is there.
+enum Behind {
+    /// Nobody listens.
+    Nobody,
+    /// An instance that will end.
+    Leaving,
+    /// Somebody, and which process.
+    Somebody(Option<i32>),
+}
+
+impl ClaimedSocket {
+    /// Makes the socket at `path`, open to this user alone, and listens.
+    ///
+    /// # Errors
+    /// Why it is not there.
+    pub fn claim(path: &Path) -> Result<Self, NoSocket> {
+        if path.as_os_str().len() > PATH_BYTES_MAX {
+            return Err(NoSocket::PathTooLong(path.to_owned()));
+        }
+        let _lock = lock_folder_of(path)?;
+        let failed = |step| failed(step, path);
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("look at")(error)),
+            Ok(metadata) if !metadata.file_type().is_socket() => {
+                return Err(NoSocket::Occupied(path.to_owned()));
+            }
+            Ok(_) => match behind(path).map_err(failed("connect to"))? {
+                Behind::Nobody => fs::remove_file(path).map_err(failed("remove"))?,
+                Behind::Leaving => {
+                    tracing::info!(path = %path.display(), "taking the control socket over from an instance that ends");
+                    fs::remove_file(path).map_err(failed("remove"))?;
+                }
+                Behind::Somebody(process) => return Err(NoSocket::InUse(path.to_owned(), process)),
+            },
+        }
+        let make = || {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            // The file gets the mode of the socket, so it is never open to more; what a umask takes away is given back.
+            fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+            socket.bind(&SockAddr::unix(path)?)?;
+            fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            socket.listen(BACKLOG)?;
+            Ok((socket, fs::symlink_metadata(path)?))
+        };
+        let (socket, metadata) = make().map_err(failed("make the control socket"))?;
+        let listener = UnixListener::from(OwnedFd::from(socket));
+        Ok(Self { listener, path: path.to_owned(), identity: identity(&metadata) })
+    }
+
+    /// The listening socket.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub(super) fn listener(&self) -> io::Result<UnixListener> {
+        self.listener.try_clone()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the file, unless it is another one's by now.
+    fn remove(&self) -> io::Result<()> {
+        let _lock = lock_folder_of(&self.path).map_err(io::Error::other)?;
+        match fs::symlink_metadata(&self.path) {
+            Ok(metadata) if identity(&metadata) == self.identity => fs::remove_file(&self.path),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Drop for ClaimedSocket {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            tracing::warn!(%error, path = %self.path.display(), "the control socket's file is not removed");
+        }
+    }
+}
+
+fn identity(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NoSocket {
+    let path = path.to_owned();
+    move |error| NoSocket::System { step, path, error }
+}
+
+/// Keeps other instances from starting with a socket in the same folder, until it is dropped.
+fn lock_folder_of(path: &Path) -> Result<File, NoSocket> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = File::open(folder).map_err(failed("open the control socket's folder", folder))?;
+    loop {
+        match flock(&file, FlockOperation::LockExclusive) {
+            Err(rustix::io::Errno::INTR) => {}
+            locked => {
+                locked
+                    .map_err(io::Error::from)
+                    .map_err(failed("lock the control socket's folder", folder))?;
+                return Ok(file);
+            }
+        }
+    }
+}
+
+/// Asks who listens behind a file.
+fn behind(path: &Path) -> io::Result<Behind> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A connect waits while the other one's queue is full.
+    socket.set_nonblocking(true)?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(Behind::Nobody),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Behind::Somebody(None)),
+        Err(error) => return Err(error),
+    }
+    let process =
+        rustix::net::sockopt::socket_peercred(&socket).ok().map(|peer| peer.pid.as_raw_nonzero().get());
+    socket.set_nonblocking(false)?;
+    let is_leaving = is_leaving(UnixStream::from(OwnedFd::from(socket))).unwrap_or(false);
+    Ok(if is_leaving { Behind::Leaving } else { Behind::Somebody(process) })
+}
+
+/// Whether an instance says of itself that it ends.
+fn is_leaving(mut stream: UnixStream) -> io::Result<bool> {
+    stream.set_read_timeout(Some(PROBE_PATIENCE))?;
+    stream.set_write_timeout(Some(PROBE_PATIENCE))?;
+    stream.write_all(wire::request_line(Command::Status).as_bytes())?;
+    for line in BufReader::new(stream.take(PROBE_BYTES_MAX)).lines() {
+        let Ok(line) = serde_json::from_str::<serde_json::Value>(&line?) else { return Ok(false) };
+        if !line["result"].is_null() {
+            return Ok(matches!(line["status"]["state"].as_str(), Some("draining" | "ending")));
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests;
