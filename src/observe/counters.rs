@@ -25,9 +25,9 @@ impl Kind {
     }
 }
 
-/// What a figure is called and what it means.
+/// The name and the meaning of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct About {
+pub struct MetricInfo {
     /// The name on the status page and in the log.
     pub name: &'static str,
     /// What it counts, in sentences.
@@ -44,10 +44,10 @@ pub type Label = (&'static str, &'static str);
 /// Takes each number that stands under one name, with its labels.
 pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[Label], u64);
 
-/// A figure that each worker has.
+/// A metric that each worker has.
 #[derive(Debug)]
-pub(crate) struct OfWorkers {
-    pub(crate) about: About,
+pub(crate) struct WorkerMetric {
+    pub(crate) info: MetricInfo,
     /// Shows each of its numbers, always in the same order.
     pub(crate) visit: fn(&WorkerCounters, Visit<'_>),
 }
@@ -62,8 +62,8 @@ macro_rules! worker_counters {
         }
 
         /// What the counters of a worker mean, in the order in which they are shown.
-        pub(crate) const OF_WORKERS: &[OfWorkers] = &[$(OfWorkers {
-            about: About {
+        pub(crate) const WORKER_METRICS: &[WorkerMetric] = &[$(WorkerMetric {
+            info: MetricInfo {
                 name: stringify!($name),
                 help: concat!($($help),+).trim_ascii(),
                 kind: Kind::$kind,
@@ -114,11 +114,11 @@ worker_counters! {
     /// Invariants of single sessions that did not hold: a bug of ringgate's, for which those sessions were ended.
     pub broken_invariants: AtomicU64, Counter of "invariants";
     /// How openings and sessions ended: why, and how far they had got.
-    terminations: By<Cause, Phase>, Counter of "openings and sessions";
+    terminations: Matrix<Cause, Phase>, Counter of "openings and sessions";
     /// Frames that a leg sent, over all ended sessions.
-    frames: By<Leg, FrameKind>, Counter of "frames";
+    frames: Matrix<Leg, FrameKind>, Counter of "frames";
     /// Payload that a leg sent, over all ended sessions.
-    payload_bytes: By<Leg, FrameKind>, Counter of "bytes";
+    payload_bytes: Matrix<Leg, FrameKind>, Counter of "bytes";
 }
 
 impl WorkerCounters {
@@ -197,25 +197,25 @@ dimensions! {
 
 /// One number for each combination of two labels.
 #[derive(Debug)]
-struct By<A, B> {
+struct Matrix<A, B> {
     cells: Box<[AtomicU64]>,
     labels: PhantomData<fn(A, B)>,
 }
 
-impl<A: Dimension, B: Dimension> By<A, B> {
+impl<A: Dimension, B: Dimension> Matrix<A, B> {
     fn cell(&self, first: A, second: B) -> &AtomicU64 {
         &self.cells[first.index() * B::ALL.len() + second.index()]
     }
 }
 
-impl<A: Dimension, B: Dimension> Default for By<A, B> {
+impl<A: Dimension, B: Dimension> Default for Matrix<A, B> {
     fn default() -> Self {
         let cells = A::ALL.len() * B::ALL.len();
         Self { cells: (0..cells).map(|_| AtomicU64::new(0)).collect(), labels: PhantomData }
     }
 }
 
-impl<A: Dimension, B: Dimension> Cells for By<A, B> {
+impl<A: Dimension, B: Dimension> Cells for Matrix<A, B> {
     fn visit(&self, visit: Visit<'_>) {
         for first in A::ALL {
             for second in B::ALL {

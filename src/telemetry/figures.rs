@@ -2,7 +2,7 @@
 
 use crate::backend::names::Lookups;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
-use crate::observe::counters::{About, Counters, Kind, Label, OF_WORKERS, OfWorkers};
+use crate::observe::counters::{Counters, Kind, Label, MetricInfo, WORKER_METRICS, WorkerMetric};
 use crate::observe::publishes::Publishes;
 use crate::process::log;
 use crate::shared_counts::budgets::Budgets;
@@ -22,16 +22,16 @@ pub struct Observed {
     pub publishes: Arc<Publishes>,
 }
 
-/// A figure that an instance has once, whatever its workers.
-struct OfInstance {
-    about: About,
+/// A metric that an instance has once, however many workers it has.
+struct InstanceMetric {
+    info: MetricInfo,
     read: fn(&Observed) -> u64,
 }
 
-/// What is counted once for an instance.
-const OF_INSTANCE: &[OfInstance] = &[
-    OfInstance {
-        about: About {
+/// The metrics of an instance, in the order in which they are shown.
+const INSTANCE_METRICS: &[InstanceMetric] = &[
+    InstanceMetric {
+        info: MetricInfo {
             name: "places_taken",
             help: "Places of sessions that are taken, those of openings and of sessions that linger included.",
             kind: Kind::Gauge,
@@ -39,8 +39,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| u64::from(observed.budgets.sessions().taken()),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "places_limit",
             help: "Places of sessions that there are (connections_max).",
             kind: Kind::Gauge,
@@ -48,8 +48,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| u64::from(observed.budgets.sessions().limit()),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "opening_places_taken",
             help: "Places of openings that read a request head, from the accept until it is judged.",
             kind: Kind::Gauge,
@@ -57,8 +57,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| u64::from(observed.budgets.openings().taken()),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "opening_places_limit",
             help: "Places of openings that read a head that there are (openings_max).",
             kind: Kind::Gauge,
@@ -66,8 +66,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| u64::from(observed.budgets.openings().limit()),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "pending_places_taken",
             help: "Places of openings that wait for a backend, from the judged head to the hand-over or the close.",
             kind: Kind::Gauge,
@@ -75,8 +75,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| u64::from(observed.budgets.pending().taken()),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "pending_places_limit",
             help: "Places of openings that wait for a backend that there are (pending_openings_max).",
             kind: Kind::Gauge,
@@ -84,8 +84,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| u64::from(observed.budgets.pending().limit()),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "source_networks",
             help: "Networks of clients that hold a place of a session; 0 where they are not counted.",
             kind: Kind::Gauge,
@@ -93,8 +93,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| observed.budgets.source_networks() as u64,
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "lookups",
             help: "Look-ups of backends' names in progress.",
             kind: Kind::Gauge,
@@ -102,8 +102,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| observed.lookups.in_progress.load(Ordering::Relaxed),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "lookups_limit",
             help: "Look-ups that may be in progress. Over it an opening is refused, unless its backend's name is known.",
             kind: Kind::Gauge,
@@ -111,8 +111,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |_| RESOLVER_LOOKUPS_MAX as u64,
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "lookup_waiters",
             help: "Openings that wait for a look-up.",
             kind: Kind::Gauge,
@@ -120,8 +120,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| observed.lookups.waiters.load(Ordering::Relaxed),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "lookup_waiters_limit",
             help: "Openings that may wait for a look-up. Over it an opening is refused.",
             kind: Kind::Gauge,
@@ -129,8 +129,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |_| RESOLVER_WAITERS_MAX as u64,
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "name_refreshes_failed",
             help: "Look-ups of names with a known answer that brought none: the old one stays in use for stale_max_s.",
             kind: Kind::Counter,
@@ -138,8 +138,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| observed.lookups.refreshes_failed.load(Ordering::Relaxed),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "names_served_stale",
             help: "Openings that used an old answer for their backend's name, because a newer one was due and did not come.",
             kind: Kind::Counter,
@@ -147,8 +147,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| observed.lookups.served_stale.load(Ordering::Relaxed),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "catalogue_publishes",
             help: "Catalogues that were given to the workers, the one of the start included.",
             kind: Kind::Counter,
@@ -156,8 +156,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| observed.publishes.published(),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "catalogue_refusals",
             help: "Catalogues that were refused for their faults.",
             kind: Kind::Counter,
@@ -165,8 +165,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| observed.publishes.refused(),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "catalogue_faults",
             help: "Faults of the catalogue's files for which they are not what is served; 0 where they are.",
             kind: Kind::Gauge,
@@ -174,8 +174,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |observed| observed.publishes.last().map_or(0, |last| last.fault_count as u64),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "log_lines_dropped",
             help: "Lines of the log that were dropped: standard error was not read in time, or could not be written to.",
             kind: Kind::Counter,
@@ -183,8 +183,8 @@ const OF_INSTANCE: &[OfInstance] = &[
         },
         read: |_| log::log_lines_dropped(),
     },
-    OfInstance {
-        about: About {
+    InstanceMetric {
+        info: MetricInfo {
             name: "files_hanging",
             help: "Files and folders that are not looked at, because their file systems do not answer.",
             kind: Kind::Gauge,
@@ -198,7 +198,7 @@ const OF_INSTANCE: &[OfInstance] = &[
 #[derive(Debug)]
 pub struct Figure {
     /// What it means.
-    pub about: &'static About,
+    pub info: &'static MetricInfo,
     /// Its numbers: one, or one for each combination of labels.
     pub series: Vec<Series>,
 }
@@ -225,16 +225,16 @@ impl Observed {
     /// The numbers are read one after the other while the workers go on, so two that belong together may differ by what
     /// happened in between.
     pub fn figures(&self) -> Vec<Figure> {
-        let of_instance = OF_INSTANCE.iter().map(|entry| Figure {
-            about: &entry.about,
+        let of_instance = INSTANCE_METRICS.iter().map(|entry| Figure {
+            info: &entry.info,
             series: vec![Series { labels: Vec::new(), sum: (entry.read)(self), of_workers: Vec::new() }],
         });
         let of_workers =
-            OF_WORKERS.iter().map(|entry| Figure { about: &entry.about, series: self.read(entry) });
+            WORKER_METRICS.iter().map(|entry| Figure { info: &entry.info, series: self.read(entry) });
         of_instance.chain(of_workers).collect()
     }
 
-    fn read(&self, entry: &OfWorkers) -> Vec<Series> {
+    fn read(&self, entry: &WorkerMetric) -> Vec<Series> {
         let mut series: Vec<Series> = Vec::new();
         for worker in self.counters.workers() {
             let mut index = 0;
@@ -263,9 +263,9 @@ mod tests {
         let observed = Observed::of(Counters::new(1), Budgets::of(1, 5));
         let mut names = HashSet::new();
         for figure in observed.figures() {
-            assert!(names.insert(figure.about.name), "{}", figure.about.name);
+            assert!(names.insert(figure.info.name), "{}", figure.info.name);
             let labels: HashSet<_> = figure.series.iter().map(|series| series.labels.clone()).collect();
-            assert_eq!(labels.len(), figure.series.len(), "{}", figure.about.name);
+            assert_eq!(labels.len(), figure.series.len(), "{}", figure.info.name);
         }
     }
 
@@ -281,7 +281,7 @@ mod tests {
         let counted: Vec<_> = observed
             .figures()
             .into_iter()
-            .flat_map(|figure| figure.series.into_iter().map(move |series| (figure.about.name, series)))
+            .flat_map(|figure| figure.series.into_iter().map(move |series| (figure.info.name, series)))
             .filter(|(_, series)| series.sum > 0)
             .collect();
         let alone = |sum, of_workers: &[u64]| Series { labels: vec![], sum, of_workers: of_workers.to_vec() };

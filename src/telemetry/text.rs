@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 pub fn page(observed: &Observed) -> String {
     let figures = observed.figures();
     let mut page = observed.publishes.describe("# ");
-    for Figure { about, series } in &figures {
-        let (name, kind, unit, help) = (about.name, about.kind.name(), about.unit, about.help);
+    for Figure { info, series } in &figures {
+        let (name, kind, unit, help) = (info.name, info.kind.name(), info.unit, info.help);
         push_line(&mut page, format_args!("# {name} ({kind}, {unit}): {help}"));
         for series in series {
             push_number(&mut page, name, &series.labels, None, series.sum);
@@ -19,10 +19,10 @@ pub fn page(observed: &Observed) -> String {
         page.push('\n');
     }
     page.push_str("# What is not 0, by worker.\n");
-    for Figure { about, series } in &figures {
+    for Figure { info, series } in &figures {
         for series in series {
             for (worker, value) in series.of_workers.iter().enumerate().filter(|(_, value)| **value > 0) {
-                push_number(&mut page, about.name, &series.labels, Some(worker), *value);
+                push_number(&mut page, info.name, &series.labels, Some(worker), *value);
             }
         }
     }
@@ -32,9 +32,9 @@ pub fn page(observed: &Observed) -> String {
 /// Lines for the log: the state of the last publish, every figure that is not 0, and behind an `=` its part by each worker if there are several.
 pub fn log_lines(observed: &Observed) -> String {
     let mut lines = observed.publishes.describe("") + "counters that are not 0:\n";
-    for Figure { about, series } in observed.figures() {
+    for Figure { info, series } in observed.figures() {
         for series in series.iter().filter(|series| series.sum > 0) {
-            let mut line = format!("  {}{} {}", about.name, braced(&series.labels, None), series.sum);
+            let mut line = format!("  {}{} {}", info.name, braced(&series.labels, None), series.sum);
             if series.of_workers.len() > 1 {
                 let parts: Vec<_> = series.of_workers.iter().map(u64::to_string).collect();
                 line.push_str(" = ");

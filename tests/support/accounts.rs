@@ -39,9 +39,9 @@ pub fn held(observed: &Observed) -> Vec<(&'static str, u64)> {
     let gauges = observed
         .figures()
         .into_iter()
-        .filter(|figure| figure.about.kind.name() == "gauge" && !figure.about.name.ends_with("_limit"));
+        .filter(|figure| figure.info.kind.name() == "gauge" && !figure.info.name.ends_with("_limit"));
     let sums = gauges.flat_map(|figure| {
-        let name = figure.about.name;
+        let name = figure.info.name;
         figure.series.into_iter().map(move |series| (name, series.sum))
     });
     sums.filter(|(_, sum)| *sum > 0).collect()
