@@ -1,7 +1,7 @@
 //! Accepts connections of one listener until the drain, and then what its queue holds.
 
 use super::Front;
-use super::opening::{Arrival, open};
+use super::opening::{Accepted, open};
 use super::socket::Socket;
 use super::turn_away::turn_away;
 use crate::limits::{ACCEPT_PAUSE_MS, DRAIN_ACCEPT_FAILURES_MAX};
@@ -93,7 +93,7 @@ fn take(
             match front.take_opening(peer.ip()) {
                 Ok(places) => {
                     let opening = front.begin_opening(places);
-                    tokio_uring::spawn(open(Rc::clone(front), socket, Arrival { peer, listener }, opening));
+                    tokio_uring::spawn(open(Rc::clone(front), socket, Accepted { peer, listener }, opening));
                 }
                 Err(shed) => turn_away(front, socket, peer, &shed.into()),
             }

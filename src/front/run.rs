@@ -130,6 +130,11 @@ impl<N: Network> OpeningGuard<N> {
         }
     }
 
+    /// Whether there is a permit for the session.
+    pub(super) fn has_permit(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// What the session holds, if the opening has got so far.
     pub(super) fn take_permit(&mut self) -> Option<Permit> {
         self.waiting.take().map(|waiting| waiting.permit)

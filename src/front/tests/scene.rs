@@ -7,7 +7,7 @@ use crate::catalog::CatalogFiles;
 use crate::catalog::timestamp::Timestamp;
 use crate::compiled::compile;
 use crate::config::NamesConfig;
-use crate::front::opening::{Arrival, open};
+use crate::front::opening::{Accepted, open};
 use crate::front::{Front, FrontParts, Published};
 use crate::observe::WorkerCounters;
 use crate::relay::{Mailbox, Message, NewSession, Relays};
@@ -172,7 +172,7 @@ impl Scene {
             }
         };
         let opening = async {
-            open(Rc::clone(&front), socket, Arrival { peer, listener: 0 }, guard).await;
+            open(Rc::clone(&front), socket, Accepted { peer, listener: 0 }, guard).await;
             Instant::now().duration_since(begun).as_millis() as u64
         };
         let (took_ms, ()) = tokio::join!(opening, begin_drain);

@@ -1,0 +1,101 @@
+//! The conversation with a backend, up to its 101: dial, TLS, request, answer.
+//!
+//! Not here: the client meanwhile (`opening`), and the single steps (`dial`, `backend_tls`, `answer`).
+
+use super::Front;
+use super::answer::{BackendAnswer, NoAnswer, pass_on, read_answer, send_request};
+use super::backend_tls::secure_backend;
+use super::channel::Channel;
+use super::dial::{Abort, Destination, dial};
+use super::opening::Admitted;
+use super::opening_end::OpeningEnd;
+use super::policies::PolicyRun;
+use super::refusal::Refusal;
+use super::stream::Network;
+use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
+use crate::session::{Cause, Phase};
+use crate::websocket::ReservedBits;
+use crate::websocket::opening::check_answer;
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A backend that has answered 101.
+pub(super) struct Opened<S> {
+    pub(super) backend: Channel<S>,
+    pub(super) answer: BackendAnswer,
+    pub(super) reserved_bits: ReservedBits,
+}
+
+/// What a backend is asked, and for whom.
+pub(super) struct Conversation<'a, N: Network> {
+    pub(super) front: &'a Front<N>,
+    pub(super) admitted: &'a Admitted,
+    pub(super) peer: SocketAddr,
+    /// That of the client's request.
+    pub(super) scheme: &'static str,
+    /// Ends it when the client leaves.
+    pub(super) abort: &'a Abort<N::Stream>,
+    /// How far it has got.
+    pub(super) phase: &'a Cell<Phase>,
+}
+
+impl<N: Network> Conversation<'_, N> {
+    /// Holds it.
+    ///
+    /// # Errors
+    /// How the opening ends instead.
+    pub(super) async fn hold(
+        self,
+        policies: &mut Option<PolicyRun>,
+    ) -> Result<Opened<N::Stream>, OpeningEnd> {
+        let Self { front, admitted, abort, .. } = self;
+        let api = &admitted.api;
+        let url = policies.as_ref().map_or(&api.backend, |run| run.exchange().backend());
+        let destination =
+            Destination { api: &api.name, backend: url, sources: front.address_turns.next(api) };
+        let dial_deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
+        let stream = dial(&front.network, &destination, &front.resolver, dial_deadline, abort).await?;
+        let backend = match &admitted.backend_tls {
+            Some(tls) if url.is_tls => secure_backend(stream, &api.name, tls, dial_deadline).await?,
+            None if url.is_tls => {
+                return Err(Refusal::of(Cause::BackendTls, "the backend cannot be trusted").into());
+            }
+            Some(_) | None => Channel::plain(stream),
+        };
+        self.phase.set(Phase::Answer);
+        let forward = policies.as_ref().map(PolicyRun::forward).unwrap_or_default();
+        let answer_timeout_ms = forward.answer_timeout_ms.unwrap_or(api.answer_timeout_ms);
+        let deadline = Instant::now() + Duration::from_millis(answer_timeout_ms);
+        let forwarded =
+            Forwarded { client: self.peer.ip(), proto: self.scheme, host: admitted.request.host() };
+        let (target, authority) = (&admitted.backend_target, &url.authority);
+        let request = match policies.as_ref() {
+            Some(run) => encode_request_of(run.exchange().request.iter(), target, authority, &forwarded),
+            None => encode_backend_request(&admitted.request, target, authority, &forwarded),
+        };
+        let refusal = |reason: NoAnswer| reason.refusal(&api.name);
+        send_request(&backend, request.freeze(), deadline).await.map_err(refusal)?;
+        let mut answer = read_answer(&backend, deadline).await.map_err(refusal)?;
+        // Whether a 101 is a correct one is judged before policies see it.
+        let agreement = match answer.head.status() {
+            101 => {
+                let agreement = check_answer(&answer.head, &admitted.offer);
+                Some(agreement.map_err(|fault| refusal(fault.into()))?)
+            }
+            _ => None,
+        };
+        if let Some(run) = policies {
+            answer = run.answered(answer)?;
+        }
+        match agreement {
+            Some(agreement) => Ok(Opened { backend, answer, reserved_bits: agreement.reserved_bits }),
+            None => {
+                let date = front.date.now();
+                let passed_on = pass_on(answer, &backend, deadline, &date).await.map_err(refusal)?;
+                Err(OpeningEnd::PassedOn(passed_on))
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The end of an opening that opens a session: both sockets, and all that belongs to them, go to a relay.
+//!
+//! Not here: which relay (`relay::placement`).
+
+use super::converse::Opened;
+use super::opening::{Admitted, Opening};
+use super::opening_end::BrokenOpening;
+use super::remains::{behind, take_apart};
+use super::stream::{Network, Stream};
+use crate::catalog::{Api, FrameMode};
+use crate::relay::NewSession;
+use crate::session::{Cause, Leg, Phase, SessionLimits};
+use crate::websocket::ReservedBits;
+use crate::websocket::scanner::FrameRules;
+
+/// All that a session is made of.
+pub(super) struct Ready<S> {
+    pub(super) admitted: Admitted,
+    pub(super) opened: Opened<S>,
+    pub(super) mask: Mask,
+}
+
+/// What masks a frame of ringgate's own towards the backend (RFC 6455 §5.3).
+pub(super) type Mask = [u8; 4];
+
+impl<N: Network> Opening<N> {
+    /// Checks, before the client gets its 101, that a relay can take over; gives the session's mask.
+    pub(super) fn prepare_hand_over(&self, opened: &Opened<N::Stream>) -> Result<Mask, BrokenOpening> {
+        let is_idle = [self.socket.is_idle(), opened.backend.is_idle()];
+        if let Some(leg) = Leg::BOTH.into_iter().find(|leg| !is_idle[*leg as usize]) {
+            return Err(BrokenOpening::IsInFlight(leg));
+        }
+        if !self.guard.has_permit() {
+            return Err(BrokenOpening::HasNoPermit);
+        }
+        let mut mask = [0; 4];
+        getrandom::fill(&mut mask).map_err(BrokenOpening::HasNoRandomBytes)?;
+        Ok(mask)
+    }
+
+    /// Gives both sockets to the relay, and all bytes that came behind either head. The client has its 101.
+    pub(super) fn hand_over(self, Ready { admitted, opened, mask }: Ready<N::Stream>) {
+        let Self { front, socket, peer, mut guard, .. } = self;
+        let Opened { backend, answer, reserved_bits } = opened;
+        let client = socket.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Downstream));
+        let backend = backend.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Upstream));
+        let permit = guard.take_permit().ok_or(BrokenOpening::HasNoPermit);
+        let (client, backend, permit) = match (client, backend, permit) {
+            (Ok(client), Ok(backend), Ok(permit)) => (client, backend, permit),
+            // The client has its 101 and could be told nothing else: all that is left to be done is to close.
+            (Err(broken), _, _) | (_, Err(broken), _) | (_, _, Err(broken)) => {
+                broken.log(&admitted.api, Phase::Answer);
+                return front.counters.count_termination(Cause::Bug, Phase::Answer);
+            }
+        };
+        let [client_remains, backend_remains] = [client.tls, backend.tls].map(take_apart);
+        tracing::debug!(
+            %peer,
+            api = admitted.api.name.as_str(),
+            revision = admitted.api.revision,
+            subscription = admitted.context.subscription.as_ref().map(|subscription| subscription.name.as_str()),
+            product = admitted.context.product.as_ref().map(|product| product.name.as_str()),
+            "opened a session"
+        );
+        front.hand_over(NewSession {
+            sockets: [client.handle, backend.handle],
+            early: [
+                behind(admitted.behind, client_remains.payload),
+                behind(answer.behind, backend_remains.payload),
+            ],
+            records: [client_remains.records, backend_remains.records],
+            sealed: [client_remains.received, backend_remains.received],
+            limits: session_limits(&admitted.api, reserved_bits),
+            mask,
+            permit,
+        });
+    }
+}
+
+fn session_limits(api: &Api, reserved_bits: ReservedBits) -> SessionLimits {
+    let frames = match api.frames {
+        FrameMode::Opaque => None,
+        FrameMode::Strict => Some(FrameRules {
+            reserved_bits,
+            frame_bytes_max: api.frame_bytes_max.unwrap_or(u64::MAX),
+            message_bytes_max: api.message_bytes_max.unwrap_or(u64::MAX),
+        }),
+    };
+    SessionLimits {
+        frames,
+        idle_timeout_ms: api.idle_timeout_s * 1000,
+        longest_life_ms: api.longest_life_s.map(|seconds| seconds * 1000),
+        linger_ms: api.linger_s * 1000,
+    }
+}

@@ -1,0 +1,174 @@
+//! How an opening ends that opens no session: what its client is told, what the log says, and under which cause it is counted.
+//!
+//! Not here: what leads to an end (`opening`), and how a refusal is written (`refusal`).
+
+use super::answer::PassedOn;
+use super::opening::Opening;
+use super::policies::{PolicyAnswer, PolicyRun};
+use super::refusal::{BUG_MESSAGE, Refusal, send_last_answer, send_within, shut};
+use super::stream::{Network, Stream};
+use super::truncation::reset_when_taken;
+use crate::catalog::Api;
+use crate::http1::HeadFault;
+use crate::http1::encode::encode_answer;
+use crate::process::log::limited;
+use crate::session::{Cause, Leg, Phase};
+use crate::shared_counts::Shed;
+use std::net::Shutdown;
+
+/// How an opening ends when it opens no session.
+pub(super) enum OpeningEnd {
+    /// The client is told why.
+    Refused(Refusal),
+    /// The client gets a policy's answer.
+    Answered(Box<PolicyAnswer>),
+    /// The client gets the backend's own answer.
+    PassedOn(PassedOn),
+    /// The connection is closed without an answer: the client has left, or would not understand one.
+    CloseSilently(Cause),
+    /// Its place was given to a newcomer.
+    GaveWay,
+    /// An invariant of this opening does not hold. It ends, and no other.
+    Broken,
+}
+
+/// An invariant of one opening that does not hold.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BrokenOpening {
+    /// Nothing may be in flight on a connection that the relay takes over.
+    #[error("an operation is in flight on the {} connection, which is to be handed over", .0.name())]
+    IsInFlight(Leg),
+    /// A session holds the places that its opening took.
+    #[error("there is no permit, which a session needs to be handed over")]
+    HasNoPermit,
+    /// The kernel has random bytes.
+    #[error("there are no random bytes: {0}")]
+    HasNoRandomBytes(getrandom::Error),
+}
+
+impl BrokenOpening {
+    /// Logs it, with the API and how far the opening had got.
+    pub(super) fn log(&self, api: &Api, phase: Phase) {
+        limited!(
+            ERROR,
+            Some(api.name.as_str()),
+            "a bug of ringgate's ended an opening (and no other): please report this line",
+            phase = phase.name(),
+            broken = self.to_string()
+        );
+    }
+}
+
+impl From<Refusal> for OpeningEnd {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Shed> for OpeningEnd {
+    fn from(shed: Shed) -> Self {
+        Self::Refused(shed.into())
+    }
+}
+
+impl From<Box<PolicyAnswer>> for OpeningEnd {
+    fn from(answer: Box<PolicyAnswer>) -> Self {
+        Self::Answered(answer)
+    }
+}
+
+impl From<HeadFault> for OpeningEnd {
+    fn from(fault: HeadFault) -> Self {
+        Self::Refused(Refusal::of_head(fault))
+    }
+}
+
+/// The end of an opening whose policies have begun: on-error may make something else of the refusal.
+pub(super) fn through_on_error(policies: Option<PolicyRun>, refusal: Refusal) -> OpeningEnd {
+    let answer = policies.and_then(|mut run| run.failed(&refusal));
+    answer.map_or(OpeningEnd::Refused(refusal), OpeningEnd::Answered)
+}
+
+impl<N: Network> Opening<N> {
+    /// Tells the client, and gives the cause and the phase that are counted.
+    pub(super) async fn end(&self, end: OpeningEnd) -> (Cause, Phase) {
+        match end {
+            OpeningEnd::Refused(refusal) => {
+                tracing::debug!(
+                    peer = %self.peer,
+                    certificate = self.certificate.as_ref().map(|certificate| certificate.subject.as_str()),
+                    cause = refusal.cause.name(),
+                    phase = self.phase.name(),
+                    status = refusal.status,
+                    message = refusal.message,
+                    "refused an opening"
+                );
+                self.tell(&refusal).await;
+                (refusal.cause, self.phase)
+            }
+            OpeningEnd::Answered(answer) => {
+                tracing::debug!(
+                    peer = %self.peer,
+                    cause = answer.cause.name(),
+                    phase = self.phase.name(),
+                    status = answer.response.status,
+                    why = answer.why,
+                    "policies answered an opening"
+                );
+                let bytes = encode_answer(
+                    answer.response.status,
+                    answer.response.reason().as_bytes(),
+                    answer.response.fields.iter(),
+                    answer.response.body_text().as_bytes(),
+                    &self.front.date.now(),
+                );
+                send_last_answer(&self.socket, bytes.freeze()).await;
+                (answer.cause, self.phase)
+            }
+            OpeningEnd::PassedOn(answer) => {
+                self.pass_on(answer).await;
+                (Cause::BackendAnswer, Phase::Answer)
+            }
+            OpeningEnd::CloseSilently(cause) => (cause, self.phase),
+            OpeningEnd::GaveWay => {
+                self.say_that_it_gave_way();
+                (Cause::OpeningsFull, self.phase)
+            }
+            OpeningEnd::Broken => {
+                self.tell(&Refusal::of(Cause::Bug, BUG_MESSAGE)).await;
+                (Cause::Bug, self.phase)
+            }
+        }
+    }
+
+    async fn tell(&self, refusal: &Refusal) {
+        let answer = refusal.encode(self.method, &self.front.date.now());
+        send_last_answer(&self.socket, answer).await;
+    }
+
+    /// Sends the backend's answer; one that is truncated ends in a reset, so that it cannot pass for a whole one.
+    async fn pass_on(&self, answer: PassedOn) {
+        if !answer.is_truncated {
+            return send_last_answer(&self.socket, answer.bytes).await;
+        }
+        if send_within(&self.socket, answer.bytes).await.is_ok() {
+            reset_when_taken(&self.socket).await;
+        }
+    }
+
+    /// Says at once, or not at all, that the place was given to a newcomer: nothing may be awaited without one.
+    fn say_that_it_gave_way(&self) {
+        let refusal = Refusal::from(self.front.budgets.openings_full());
+        tracing::debug!(
+            peer = %self.peer,
+            cause = refusal.cause.name(),
+            phase = self.phase.name(),
+            "an opening gave way to a newcomer: it had waited longest for its request"
+        );
+        if !self.socket.is_secured() {
+            // What does not fit, nobody reads.
+            let _ = self.socket.send_now(&refusal.encode(self.method, &self.front.date.now()));
+        }
+        shut(&self.socket, Shutdown::Write);
+    }
+}
