@@ -27,6 +27,7 @@ mod source_addresses;
 mod stream;
 mod truncation;
 mod turn_away;
+pub mod upstream_fault;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,18 @@
-//! The termination table as the code has it, in `tests/golden/termination.txt`.
+//! The tables of the code that a reader may look things up in: `tests/golden/termination.txt` has every cause,
+//! `tests/golden/upstream_faults.txt` every failure towards a backend.
 
+use ringgate::backend::names::ResolveFault;
+use ringgate::front::upstream_fault::{UpstreamFault, WhatFailed};
+use ringgate::http1::AnswerFault;
 use ringgate::session::Leg;
 use ringgate::session::termination::{Answer, Cause, Farewell, Phase};
+use ringgate::tls::endpoint::EndpointFault;
+use ringgate::tls::handshake::HandshakeFault;
 use ringgate::websocket::close::CloseCode;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io;
+use std::net::Ipv4Addr;
 
 #[path = "support/golden.rs"]
 mod golden;
@@ -107,4 +116,120 @@ fn what_ends_without_a_close_ends_the_other_leg_without_one() {
             assert_eq!(cause.farewell(by.other(), Some(by)), told, "{}", cause.name());
         }
     }
+}
+
+/// The name of a fault. A new one is a new line here, and has a row in the table for that.
+fn name(what: &WhatFailed) -> &'static str {
+    match what {
+        WhatFailed::NameNotResolved(_) => "NameNotResolved",
+        WhatFailed::NameLate => "NameLate",
+        WhatFailed::HasNoAddress => "HasNoAddress",
+        WhatFailed::Refused => "Refused",
+        WhatFailed::Reset => "Reset",
+        WhatFailed::Unreachable(_) => "Unreachable",
+        WhatFailed::NotConnected(_) => "NotConnected",
+        WhatFailed::ConnectLate => "ConnectLate",
+        WhatFailed::NoLocalPort => "NoLocalPort",
+        WhatFailed::SourceNotOfHost(_) => "SourceNotOfHost",
+        WhatFailed::NoResources(_) => "NoResources",
+        WhatFailed::TlsNotConfigured => "TlsNotConfigured",
+        WhatFailed::TlsFailed(_) => "TlsFailed",
+        WhatFailed::TlsBrokenOff(_) => "TlsBrokenOff",
+        WhatFailed::TlsPlainHttp => "TlsPlainHttp",
+        WhatFailed::TlsLate => "TlsLate",
+        WhatFailed::RequestNotTaken(_) => "RequestNotTaken",
+        WhatFailed::Silent => "Silent",
+        WhatFailed::AnswerBrokenOff(_) => "AnswerBrokenOff",
+        WhatFailed::TooManyInterims => "TooManyInterims",
+        WhatFailed::AnswerFaulty(_) => "AnswerFaulty",
+    }
+}
+
+/// How many names [`name`] has.
+const FAULTS: usize = 21;
+
+/// Each fault, some with more than one reason.
+fn every_fault() -> Vec<WhatFailed> {
+    let error = io::Error::from_raw_os_error;
+    let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+    vec![
+        WhatFailed::NameNotResolved(ResolveFault::LookupFailed {
+            name: "chat.example".into(),
+            cause: io::Error::other("Name or service not known").into(),
+        }),
+        WhatFailed::NameNotResolved(ResolveFault::HasNoAddress { name: "chat.example".into() }),
+        WhatFailed::NameNotResolved(ResolveFault::IsBusy),
+        WhatFailed::NameNotResolved(ResolveFault::HasStopped),
+        WhatFailed::NameLate,
+        WhatFailed::HasNoAddress,
+        WhatFailed::Refused,
+        WhatFailed::Reset,
+        WhatFailed::Unreachable(error(libc::EHOSTUNREACH)),
+        WhatFailed::NotConnected(error(libc::EACCES)),
+        WhatFailed::ConnectLate,
+        WhatFailed::NoLocalPort,
+        WhatFailed::SourceNotOfHost(Ipv4Addr::new(192, 0, 2, 1).into()),
+        WhatFailed::NoResources(error(libc::EMFILE)),
+        WhatFailed::TlsNotConfigured,
+        WhatFailed::TlsFailed(EndpointFault::Handshake(HandshakeFault::Refused(expired))),
+        WhatFailed::TlsFailed(EndpointFault::Alerted(40)),
+        WhatFailed::TlsBrokenOff(None),
+        WhatFailed::TlsBrokenOff(Some(error(libc::ECONNRESET))),
+        WhatFailed::TlsPlainHttp,
+        WhatFailed::TlsLate,
+        WhatFailed::RequestNotTaken(error(libc::EPIPE)),
+        WhatFailed::Silent,
+        WhatFailed::AnswerBrokenOff(None),
+        WhatFailed::AnswerBrokenOff(Some(error(libc::ECONNRESET))),
+        WhatFailed::TooManyInterims,
+        WhatFailed::AnswerFaulty(AnswerFault::AcceptWrong),
+    ]
+}
+
+#[test]
+fn every_fault_of_a_backend_has_the_outcomes_that_the_table_shows() {
+    let mut table = String::from(
+        "What a failure towards a backend comes to: the client's answer and the cause that is counted, context.LastError, \
+         and the line of the log.\n",
+    );
+    let mut names = BTreeSet::new();
+    for what in every_fault() {
+        names.insert(name(&what));
+        let (name, error, check) = (name(&what), what.to_string(), what.failed_check());
+        let fault = UpstreamFault { address: None, what };
+        let status = match fault.consequence().cause.answer() {
+            Answer::Status(status) => status,
+            Answer::OfTheBackend => 502,
+            other @ (Answer::OfTheRule | Answer::Nothing | Answer::NotBefore) => panic!("{name}: {other:?}"),
+        };
+        add_row(&mut table, name, &fault, status, &error, check);
+    }
+    assert_eq!(names.len(), FAULTS, "a fault without a row: {names:?}");
+    golden::assert_golden("upstream_faults.txt", &table);
+}
+
+fn add_row(
+    table: &mut String,
+    name: &str,
+    fault: &UpstreamFault,
+    status: u16,
+    error: &str,
+    check: Option<&str>,
+) {
+    let consequence = fault.consequence();
+    let failure = fault.failure(status);
+    let retry = if consequence.cause.may_be_retried() { " with Retry-After" } else { "" };
+    let check = check.map(|check| format!(" check={check:?}")).unwrap_or_default();
+    writeln!(
+        table,
+        "\n{name}\n  answer   : {status}{retry} {told:?}, counted as {cause}\n  LastError: {source}, {reason}, {message:?}\n  log      : {level} {logged}{check} error={error}",
+        told = consequence.told,
+        cause = consequence.cause.name(),
+        source = failure.source.unwrap_or_default(),
+        reason = failure.reason,
+        message = failure.message,
+        level = consequence.level,
+        logged = consequence.logged,
+    )
+    .expect("a string takes all");
 }

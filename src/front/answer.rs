@@ -1,10 +1,10 @@
 //! The backend's answer: its head, and, where it is no 101, the body that is passed on.
 
 use super::head_reader::{Head, NoHead, read_head};
-use super::refusal::{Refusal, shut};
+use super::refusal::shut;
 use super::socket::until;
 use super::stream::Stream;
-use crate::catalog::Name;
+use super::upstream_fault::WhatFailed;
 use crate::head::HttpDate;
 use crate::http1::chunked::{ChunkedDecoder, ChunkedProgress};
 use crate::http1::encode::{
@@ -15,8 +15,6 @@ use crate::http1::response::check_incomplete_head;
 use crate::http1::{AnswerFault, BodyLength, ResponseHead};
 use crate::limits::{HEAD_READ_BYTES, INTERIM_ANSWERS_MAX, REFUSED_BODY_BYTES_MAX};
 use crate::policy::exchange::Response;
-use crate::process::log::limited;
-use crate::session::Cause;
 use bytes::{Bytes, BytesMut};
 use std::future::pending;
 use std::net::Shutdown;
@@ -62,41 +60,12 @@ impl BackendAnswer {
     }
 }
 
-/// Why there is no answer of a backend's that could be passed on.
-#[derive(Debug)]
-pub(super) enum NoAnswer {
-    /// It did not come in time.
-    Silent,
-    /// It breaks this rule.
-    Wrong(String),
-}
-
-impl NoAnswer {
-    /// The refusal for the client of `api`: 504 or 502. Which rule is broken is between ringgate and the backend, and in the log.
-    pub(super) fn refusal(self, api: &Name) -> Refusal {
-        match self {
-            Self::Silent => Refusal::of(Cause::BackendSilent, "the backend did not answer in time"),
-            Self::Wrong(fault) => {
-                limited!(WARN, Some(api.as_str()), "a backend's answer is not a correct one", fault);
-                let message = "the backend's answer is not a correct opening handshake";
-                Refusal::of(Cause::BackendAnswer, message)
-            }
-        }
-    }
-}
-
-impl From<AnswerFault> for NoAnswer {
-    fn from(fault: AnswerFault) -> Self {
-        Self::Wrong(fault.to_string())
-    }
-}
-
-impl From<NoHead<AnswerFault>> for NoAnswer {
+impl From<NoHead<AnswerFault>> for WhatFailed {
     fn from(reason: NoHead<AnswerFault>) -> Self {
         match reason {
             NoHead::Faulty(fault, _) => fault.into(),
-            NoHead::Ended => Self::Wrong("it ended before its head was complete".to_owned()),
-            NoHead::Broken(error) => Self::Wrong(error.to_string()),
+            NoHead::Ended => Self::AnswerBrokenOff(None),
+            NoHead::Broken(error) => Self::AnswerBrokenOff(Some(error)),
             NoHead::Late(_) | NoHead::Stopped(_) => Self::Silent,
         }
     }
@@ -110,20 +79,23 @@ pub(super) async fn send_request(
     backend: &impl Stream,
     request: Bytes,
     deadline: Instant,
-) -> Result<(), NoAnswer> {
+) -> Result<(), WhatFailed> {
     let (result, is_late) =
         until(backend.send_all(request), deadline, || shut(backend, Shutdown::Both)).await;
     if is_late {
-        return Err(NoAnswer::Silent);
+        return Err(WhatFailed::Silent);
     }
-    result.map_err(|error| NoAnswer::Wrong(format!("it did not take the request: {error}")))
+    result.map_err(WhatFailed::RequestNotTaken)
 }
 
 /// Reads the backend's answer; interim answers before it are skipped (RFC 9110 §15.2).
 ///
 /// # Errors
 /// The backend is silent, or answers wrongly.
-pub(super) async fn read_answer(backend: &impl Stream, deadline: Instant) -> Result<BackendAnswer, NoAnswer> {
+pub(super) async fn read_answer(
+    backend: &impl Stream,
+    deadline: Instant,
+) -> Result<BackendAnswer, WhatFailed> {
     let mut received = Vec::new();
     for _ in 0..=INTERIM_ANSWERS_MAX {
         let interrupt = async || shut(backend, Shutdown::Both);
@@ -135,7 +107,7 @@ pub(super) async fn read_answer(backend: &impl Stream, deadline: Instant) -> Res
         }
         received = behind.to_vec();
     }
-    Err(NoAnswer::Wrong("too many interim answers".to_owned()))
+    Err(WhatFailed::TooManyInterims)
 }
 
 /// An answer that is passed on, ready to be sent.
@@ -156,7 +128,7 @@ pub(super) async fn pass_on(
     backend: &impl Stream,
     deadline: Instant,
     date: &HttpDate,
-) -> Result<PassedOn, NoAnswer> {
+) -> Result<PassedOn, WhatFailed> {
     let length = answer.head.body_length()?;
     let length = if answer.has_lost_its_body() { BodyLength::None } else { length };
     let mut body = Body { received: answer.behind.to_vec(), backend, deadline };
@@ -186,7 +158,7 @@ async fn pass_on_chunked<S: Stream>(
     answer: &BackendAnswer,
     mut body: Body<'_, S>,
     date: &HttpDate,
-) -> Result<PassedOn, NoAnswer> {
+) -> Result<PassedOn, WhatFailed> {
     let mut decoder = ChunkedDecoder::new();
     let mut payload = Vec::new();
     loop {

@@ -44,7 +44,7 @@ pub(super) enum NoHandshake {
     /// The stream ended.
     Ended,
     /// The connection broke.
-    Broken(#[expect(dead_code, reason = "shown in a log")] io::Error),
+    Broken(io::Error),
     /// The deadline passed.
     Late,
     /// The reader was told to stop.

@@ -3,15 +3,15 @@
 //! Not here: the client meanwhile (`opening`), and the single steps (`dial`, `backend_tls`, `answer`).
 
 use super::Front;
-use super::answer::{BackendAnswer, NoAnswer, pass_on, read_answer, send_request};
+use super::answer::{BackendAnswer, pass_on, read_answer, send_request};
 use super::backend_tls::secure_backend;
 use super::channel::Channel;
-use super::dial::{Abort, Destination, dial};
+use super::dial::{Abort, Destination, NoConnection, dial};
 use super::opening::Admitted;
 use super::opening_end::OpeningEnd;
 use super::policies::PolicyRun;
-use super::refusal::Refusal;
 use super::stream::Network;
+use super::upstream_fault::{UpstreamFault, WhatFailed};
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
 use crate::session::{Cause, Phase};
 use crate::websocket::ReservedBits;
@@ -26,6 +26,29 @@ pub(super) struct Opened<S> {
     pub(super) backend: Channel<S>,
     pub(super) answer: BackendAnswer,
     pub(super) reserved_bits: ReservedBits,
+}
+
+/// Why a conversation opened no session.
+pub(super) enum NotOpened {
+    /// Something failed towards the backend. It is not logged yet, and policies may answer it.
+    Upstream(UpstreamFault),
+    /// The opening ends in another way.
+    End(OpeningEnd),
+}
+
+impl From<NoConnection> for NotOpened {
+    fn from(reason: NoConnection) -> Self {
+        match reason {
+            NoConnection::ClientLeft => Self::End(OpeningEnd::CloseSilently(Cause::ClientGone)),
+            NoConnection::Fault(fault) => Self::Upstream(fault),
+        }
+    }
+}
+
+impl From<UpstreamFault> for NotOpened {
+    fn from(fault: UpstreamFault) -> Self {
+        Self::Upstream(fault)
+    }
 }
 
 /// What a backend is asked, and for whom.
@@ -45,23 +68,22 @@ impl<N: Network> Conversation<'_, N> {
     /// Holds it.
     ///
     /// # Errors
-    /// How the opening ends instead.
-    pub(super) async fn hold(
-        self,
-        policies: &mut Option<PolicyRun>,
-    ) -> Result<Opened<N::Stream>, OpeningEnd> {
+    /// Why there is no session.
+    pub(super) async fn hold(self, policies: &mut Option<PolicyRun>) -> Result<Opened<N::Stream>, NotOpened> {
         let Self { front, admitted, abort, .. } = self;
         let api = &admitted.api;
         let url = policies.as_ref().map_or(&api.backend, |run| run.exchange().backend());
         let destination =
             Destination { api: &api.name, backend: url, sources: front.address_turns.next(api) };
         let dial_deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
-        let stream = dial(&front.network, &destination, &front.resolver, dial_deadline, abort).await?;
+        let dialled = dial(&front.network, &destination, &front.resolver, dial_deadline, abort);
+        let (stream, address) = dialled.await?;
+        let at_address = |what: WhatFailed| what.at(address);
         let backend = match &admitted.backend_tls {
-            Some(tls) if url.is_tls => secure_backend(stream, &api.name, tls, dial_deadline).await?,
-            None if url.is_tls => {
-                return Err(Refusal::of(Cause::BackendTls, "the backend cannot be trusted").into());
+            Some(tls) if url.is_tls => {
+                secure_backend(stream, tls, dial_deadline).await.map_err(at_address)?
             }
+            None if url.is_tls => return Err(WhatFailed::TlsNotConfigured.at(address).into()),
             Some(_) | None => Channel::plain(stream),
         };
         self.phase.set(Phase::Answer);
@@ -75,26 +97,25 @@ impl<N: Network> Conversation<'_, N> {
             Some(run) => encode_request_of(run.exchange().request.iter(), target, authority, &forwarded),
             None => encode_backend_request(&admitted.request, target, authority, &forwarded),
         };
-        let refusal = |reason: NoAnswer| reason.refusal(&api.name);
-        send_request(&backend, request.freeze(), deadline).await.map_err(refusal)?;
-        let mut answer = read_answer(&backend, deadline).await.map_err(refusal)?;
+        send_request(&backend, request.freeze(), deadline).await.map_err(at_address)?;
+        let mut answer = read_answer(&backend, deadline).await.map_err(at_address)?;
         // Whether a 101 is a correct one is judged before policies see it.
         let agreement = match answer.head.status() {
             101 => {
                 let agreement = check_answer(&answer.head, &admitted.offer);
-                Some(agreement.map_err(|fault| refusal(fault.into()))?)
+                Some(agreement.map_err(|fault| at_address(fault.into()))?)
             }
             _ => None,
         };
         if let Some(run) = policies {
-            answer = run.answered(answer)?;
+            answer = run.answered(answer).map_err(|answer| NotOpened::End(answer.into()))?;
         }
         match agreement {
             Some(agreement) => Ok(Opened { backend, answer, reserved_bits: agreement.reserved_bits }),
             None => {
                 let date = front.date.now();
-                let passed_on = pass_on(answer, &backend, deadline, &date).await.map_err(refusal)?;
-                Err(OpeningEnd::PassedOn(passed_on))
+                let passed_on = pass_on(answer, &backend, deadline, &date).await.map_err(at_address)?;
+                Err(NotOpened::End(OpeningEnd::PassedOn(passed_on)))
             }
         }
     }

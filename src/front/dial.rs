@@ -2,16 +2,14 @@
 //!
 //! An API's source addresses are tried in turn too, for each address of the backend, as long as they have no port left.
 
-use super::refusal::{Refusal, shut};
+use super::refusal::shut;
 use super::socket::until;
 use super::source_addresses::SourceAddresses;
 use super::stream::{Network, Stream};
+use super::upstream_fault::{FaultOwner, UpstreamFault, WhatFailed};
 use crate::backend::names::Resolver;
 use crate::catalog::{BackendHost, BackendUrl, Name};
-use crate::process::log::limited;
-use crate::session::Cause;
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
 use tokio::sync::Notify;
@@ -69,37 +67,56 @@ pub(super) struct Destination<'a> {
     pub(super) sources: SourceAddresses<'a>,
 }
 
-/// Connects to a backend by `deadline`.
+impl Destination<'_> {
+    /// Logs what failed towards it.
+    pub(super) fn log(&self, fault: &UpstreamFault) {
+        fault.log(FaultOwner { api: self.api.as_str(), backend: &self.backend.authority });
+    }
+}
+
+/// Why there is no connection to a backend.
+#[derive(Debug)]
+pub(super) enum NoConnection {
+    /// The client left before there was one.
+    ClientLeft,
+    /// What the last address said. What the others said is logged.
+    Fault(UpstreamFault),
+}
+
+/// Connects to a backend by `deadline`; gives the address too.
 ///
 /// Each address gets an even share of the time that is left; IPv6 and IPv4 take turns (RFC 8305 §4).
 ///
 /// # Errors
-/// The refusal for the client: what the last address said.
+/// Why there is no connection.
 pub(super) async fn dial<N: Network>(
     network: &N,
     destination: &Destination<'_>,
     resolver: &Resolver,
     deadline: Instant,
     abort: &Abort<N::Stream>,
-) -> Result<Rc<N::Stream>, Refusal> {
+) -> Result<(Rc<N::Stream>, SocketAddr), NoConnection> {
     let port = destination.backend.port;
     let addresses = match &destination.backend.host {
         BackendHost::Ip(address) => vec![SocketAddr::new(*address, port)],
-        BackendHost::Name(name) => resolve(name, destination, resolver, deadline, abort).await?,
+        BackendHost::Name(name) => resolve(name, port, resolver, deadline, abort).await?,
     };
-    let mut last = Refusal::of(Cause::BackendRefused, "the backend has no address");
+    let mut last = UpstreamFault { address: None, what: WhatFailed::HasNoAddress };
     for (index, address) in addresses.iter().enumerate() {
-        if abort.is_aborted() {
-            break;
+        if index > 0 {
+            destination.log(&last);
         }
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / (addresses.len() - index) as u32;
-        match connect_from_any(network, destination, *address, Instant::now() + share, abort).await {
-            Ok(socket) => return Ok(socket),
-            Err(refusal) => last = refusal,
+        let connected = connect_from_any(network, destination, *address, Instant::now() + share, abort).await;
+        match connected {
+            Ok(socket) => return Ok((socket, *address)),
+            // An aborted dial fails for that alone.
+            Err(_) if abort.is_aborted() => return Err(NoConnection::ClientLeft),
+            Err(what) => last = what.at(*address),
         }
     }
-    Err(last)
+    Err(NoConnection::Fault(last))
 }
 
 /// Connects from the first of the sources that has a port left, or from where the kernel chooses if there is none.
@@ -109,104 +126,63 @@ async fn connect_from_any<N: Network>(
     to: SocketAddr,
     deadline: Instant,
     abort: &Abort<N::Stream>,
-) -> Result<Rc<N::Stream>, Refusal> {
-    let api = destination.api;
+) -> Result<Rc<N::Stream>, WhatFailed> {
     let mut sources = destination.sources.towards(to).into_iter();
-    let mut result = connect(network, api, sources.next(), to, deadline, abort).await;
+    let mut result = connect(network, sources.next(), to, deadline, abort).await;
     // Nothing is waited for here, but the kernel looks through all ports of an address before it says that none is left.
     while !abort.is_aborted()
         && Instant::now() < deadline
-        && result.as_ref().is_err_and(|refusal| refusal.cause == Cause::NoLocalPort)
+        && let Err(what @ (WhatFailed::NoLocalPort | WhatFailed::SourceNotOfHost(_))) = &result
         && let Some(source) = sources.next()
     {
-        result = connect(network, api, Some(source), to, deadline, abort).await;
-    }
-    if result.as_ref().is_err_and(|refusal| refusal.cause == Cause::NoLocalPort) {
-        limited!(WARN, Some(api.as_str()), "no local port is left towards a backend", address = %to);
+        if let WhatFailed::SourceNotOfHost(wrong) = what {
+            destination.log(&WhatFailed::SourceNotOfHost(*wrong).at(to));
+        }
+        result = connect(network, Some(source), to, deadline, abort).await;
     }
     result
 }
 
 async fn resolve(
     name: &str,
-    destination: &Destination<'_>,
+    port: u16,
     resolver: &Resolver,
     deadline: Instant,
     abort: &Abort<impl Stream>,
-) -> Result<Vec<SocketAddr>, Refusal> {
+) -> Result<Vec<SocketAddr>, NoConnection> {
+    let fault = |what| NoConnection::Fault(UpstreamFault { address: None, what });
     // A look-up is no ring operation: it may be dropped.
     tokio::select! {
         biased;
-        () = abort.aborted.notified() => Err(Refusal::of(Cause::ClientGone, "the client left")),
-        found = tokio::time::timeout_at(deadline, resolver.resolve(name, destination.backend.port)) => match found {
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => {
-                limited!(WARN, Some(destination.api.as_str()), "cannot resolve a backend", name, %error);
-                Err(Refusal::of(Cause::BackendRefused, "the backend's name cannot be resolved"))
-            }
-            Err(_) => Err(Refusal::of(Cause::BackendSilent, "the backend's name was not resolved in time")),
+        () = abort.aborted.notified() => Err(NoConnection::ClientLeft),
+        found = tokio::time::timeout_at(deadline, resolver.resolve(name, port)) => match found {
+            Ok(found) => found.map_err(|cause| fault(WhatFailed::NameNotResolved(cause))),
+            Err(_) => Err(fault(WhatFailed::NameLate)),
         }
     }
 }
 
 async fn connect<N: Network>(
     network: &N,
-    api: &Name,
     source: Option<IpAddr>,
     to: SocketAddr,
     deadline: Instant,
     abort: &Abort<N::Stream>,
-) -> Result<Rc<N::Stream>, Refusal> {
-    let socket = network.stream_to(to, source).map_err(|error| refusal_of_socket(&error, api, source, to))?;
+) -> Result<Rc<N::Stream>, WhatFailed> {
+    let socket = network.stream_to(to, source).map_err(|error| match (source, error.raw_os_error()) {
+        // The port is chosen at the connect, so what is not available at the bind is the address itself.
+        (Some(source), Some(libc::EADDRNOTAVAIL)) => WhatFailed::SourceNotOfHost(source),
+        _ => WhatFailed::of_connect(error),
+    })?;
     let socket = Rc::new(socket);
     abort.watch(&socket);
     let (result, is_late) =
         until(network.connect(&socket, to), deadline, || shut(&*socket, Shutdown::Both)).await;
     if is_late {
         // A connection that came about just then was shut down all the same.
-        limited!(WARN, Some(api.as_str()), "a backend did not take a connection in time", address = %to);
-        return Err(Refusal::of(Cause::BackendSilent, "the backend did not take the connection in time"));
+        return Err(WhatFailed::ConnectLate);
     }
-    result.map(|()| socket).map_err(|error| refusal_of(&error, api, source, to))
-}
-
-/// The refusal when there is no socket to connect with.
-fn refusal_of_socket(error: &io::Error, api: &Name, source: Option<IpAddr>, to: SocketAddr) -> Refusal {
-    // The port is chosen at the connect, so what is not available at the bind is the address itself.
-    if let (Some(source), Some(libc::EADDRNOTAVAIL)) = (source, error.raw_os_error()) {
-        limited!(ERROR, Some(api.as_str()), "a source address is not an address of this host", %source);
-        return no_local_port();
-    }
-    refusal_of(error, api, source, to)
-}
-
-fn refusal_of(error: &io::Error, api: &Name, source: Option<IpAddr>, to: SocketAddr) -> Refusal {
-    let api = Some(api.as_str());
-    match error.raw_os_error() {
-        // Each port of this source has a connection to this backend already. Another source may have one left.
-        Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
-            tracing::debug!(address = %to, ?source, %error, "a source has no local port left towards a backend");
-            no_local_port()
-        }
-        // It is this instance that cannot take the session, not the backend.
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => {
-            limited!(WARN, api, "too few resources to connect to a backend", address = %to, %error);
-            Refusal::of(Cause::InstanceFull, "this instance has no open files or memory left")
-        }
-        // The kernel's own patience with an address that does not answer may be shorter than the API's.
-        Some(libc::ETIMEDOUT) => {
-            limited!(WARN, api, "a backend did not take a connection in time", address = %to, %error);
-            Refusal::of(Cause::BackendSilent, "the backend did not take the connection in time")
-        }
-        _ => {
-            limited!(WARN, api, "cannot connect to a backend", address = %to, %error);
-            Refusal::of(Cause::BackendRefused, "the backend cannot be reached")
-        }
-    }
-}
-
-fn no_local_port() -> Refusal {
-    Refusal::of(Cause::NoLocalPort, "no local port is left towards the backend")
+    result.map(|()| socket).map_err(WhatFailed::of_connect)
 }
 
 #[cfg(test)]
@@ -216,6 +192,7 @@ mod tests {
     use crate::config::NamesConfig;
     use crate::front::source_addresses::AddressTurns;
     use crate::front::stream::Host;
+    use crate::session::Cause;
     use std::net::{Ipv4Addr, TcpListener};
     use std::time::Duration;
     use tokio::runtime::Handle;
@@ -243,7 +220,8 @@ mod tests {
     }
 
     /// Dials a name with these addresses; `leaves_after` is when the client leaves. Gives the address that was reached,
-    /// or the cause, and how long it took; nothing, said loudly, on a host without io_uring.
+    /// or the cause, and how long it took; nothing, said loudly, on a host without io_uring. Without an address the look-up has no
+    /// end.
     fn dial_name(
         addresses: &[Ipv4Addr],
         timeout_ms: u64,
@@ -264,7 +242,7 @@ mod tests {
         tokio_uring::start(async {
             let resolver = Resolver::start_with(&Handle::current(), &NamesConfig::default(), move |_| {
                 let found = found.clone();
-                async move { Ok(found) }
+                async move { if found.is_empty() { std::future::pending().await } else { Ok(found) } }
             });
             let abort = Abort::default();
             let turns = AddressTurns::default();
@@ -286,8 +264,14 @@ mod tests {
             };
             abort.unwatch();
             // The reached address is the one from which the other side is seen.
-            let reached = dialled.map(|_socket| backend.accept().unwrap().0.local_addr().unwrap().ip());
-            Some((reached.map_err(|refusal| refusal.cause), begun.elapsed()))
+            let reached = dialled.map(|(_socket, _)| backend.accept().unwrap().0.local_addr().unwrap().ip());
+            Some((
+                reached.map_err(|reason| match reason {
+                    NoConnection::ClientLeft => Cause::ClientGone,
+                    NoConnection::Fault(fault) => fault.consequence().cause,
+                }),
+                begun.elapsed(),
+            ))
         })
     }
 
@@ -315,10 +299,23 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_leaves_during_the_look_up_ends_it_and_no_backend_is_at_fault() {
+        let Some((reached, took)) = dial_name(&[], 60_000, Some(Duration::from_millis(50))) else { return };
+        assert_eq!(reached, Err(Cause::ClientGone));
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+
+    #[test]
+    fn a_look_up_that_takes_too_long_is_a_silent_backend() {
+        let Some((reached, _)) = dial_name(&[], 100, None) else { return };
+        assert_eq!(reached, Err(Cause::BackendSilent));
+    }
+
+    #[test]
     fn tries_no_further_address_when_the_client_has_left() {
         let leaves_after = Some(Duration::from_millis(50));
         let Some((reached, took)) = dial_name(&[DEAF, DEAF, LISTENING], 60_000, leaves_after) else { return };
-        assert!(reached.is_err(), "{reached:?}");
+        assert_eq!(reached, Err(Cause::ClientGone));
         assert!(took < Duration::from_secs(3), "{took:?}");
     }
 }

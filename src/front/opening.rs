@@ -15,16 +15,17 @@
 //! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`, `policy`).
 
 use super::channel::{Channel, NoHandshake};
-use super::converse::{Conversation, Opened};
+use super::converse::{Conversation, NotOpened, Opened};
 use super::dial::Abort;
 use super::hand_over::Ready;
 use super::head_reader::{Head, NoHead, read_head};
-use super::opening_end::{OpeningEnd, through_on_error};
+use super::opening_end::{OpeningEnd, limited_end, upstream_end};
 use super::policies::{Handshake, PolicyRun};
 use super::refusal::{Refusal, end_after_answer, send_within, shut};
 use super::run::Waiting;
 use super::socket::HangUp;
 use super::stream::{Network, Stream};
+use super::upstream_fault::FaultOwner;
 use super::{Front, OpeningGuard};
 use crate::catalog::Api;
 use crate::catalog::access::Access;
@@ -272,7 +273,7 @@ impl<N: Network> Opening<N> {
         });
         let waiting = match taken {
             Ok(waiting) => waiting,
-            Err(shed) => return Err(through_on_error(policies, shed.into())),
+            Err(shed) => return Err(limited_end(policies, shed.into())),
         };
         let context =
             Context { subscription: access.subscription.cloned(), product: access.product.cloned() };
@@ -362,15 +363,17 @@ impl<N: Network> Opening<N> {
         };
         self.phase = phase.get();
         abort.unwatch();
-        match (result, policies) {
-            (Err(OpeningEnd::Refused(refusal)), policies) if !abort.is_aborted() => {
-                Err(through_on_error(policies, refusal))
-            }
-            (Ok(opened), Some(mut policies)) => {
-                self.guard.hold(policies.take_slots());
+        match result {
+            Ok(opened) => {
+                self.guard.hold(policies.map(|mut policies| policies.take_slots()).unwrap_or_default());
                 Ok(opened)
             }
-            (result, _) => result,
+            Err(NotOpened::Upstream(fault)) => {
+                let url = policies.as_ref().map_or(&admitted.api.backend, |run| run.exchange().backend());
+                fault.log(FaultOwner { api: admitted.api.name.as_str(), backend: &url.authority });
+                Err(upstream_end(policies, &fault))
+            }
+            Err(NotOpened::End(end)) => Err(end),
         }
     }
 
@@ -381,8 +384,8 @@ impl<N: Network> Opening<N> {
     async fn while_client_stays<T>(
         &self,
         abort: &Abort<N::Stream>,
-        work: impl Future<Output = Result<T, OpeningEnd>>,
-    ) -> Result<T, OpeningEnd> {
+        work: impl Future<Output = Result<T, NotOpened>>,
+    ) -> Result<T, NotOpened> {
         let mut work = pin!(work);
         tokio::select! {
             biased;
@@ -401,7 +404,7 @@ impl<N: Network> Opening<N> {
             _ = &mut watch => {
                 abort.abort();
                 let _ = work.await;
-                Err(OpeningEnd::CloseSilently(Cause::ClientGone))
+                Err(NotOpened::End(OpeningEnd::CloseSilently(Cause::ClientGone)))
             }
         }
     }

@@ -8,6 +8,7 @@ use super::policies::{PolicyAnswer, PolicyRun};
 use super::refusal::{BUG_MESSAGE, Refusal, send_last_answer, send_within, shut};
 use super::stream::{Network, Stream};
 use super::truncation::reset_when_taken;
+use super::upstream_fault::UpstreamFault;
 use crate::catalog::Api;
 use crate::http1::HeadFault;
 use crate::http1::encode::encode_answer;
@@ -83,9 +84,16 @@ impl From<HeadFault> for OpeningEnd {
     }
 }
 
-/// The end of an opening whose policies have begun: on-error may make something else of the refusal.
-pub(super) fn through_on_error(policies: Option<PolicyRun>, refusal: Refusal) -> OpeningEnd {
-    let answer = policies.and_then(|mut run| run.failed(&refusal));
+/// The end of an opening whose policies have begun, and which a limit stands in the way of: on-error may answer it.
+pub(super) fn limited_end(policies: Option<PolicyRun>, refusal: Refusal) -> OpeningEnd {
+    let answer = policies.and_then(|mut run| run.limited(&refusal));
+    answer.map_or(OpeningEnd::Refused(refusal), OpeningEnd::Answered)
+}
+
+/// The end of an opening whose backend failed: on-error may answer it.
+pub(super) fn upstream_end(policies: Option<PolicyRun>, fault: &UpstreamFault) -> OpeningEnd {
+    let refusal = fault.refusal();
+    let answer = policies.and_then(|mut run| run.upstream_failed(fault, &refusal));
     answer.map_or(OpeningEnd::Refused(refusal), OpeningEnd::Answered)
 }
 

@@ -4,6 +4,7 @@
 
 use super::answer::BackendAnswer;
 use super::refusal::Refusal;
+use super::upstream_fault::UpstreamFault;
 use crate::catalog::Api;
 use crate::catalog::access::Access;
 use crate::compiled::access::SubscriptionKeyFault;
@@ -153,28 +154,25 @@ impl PolicyRun {
         }
     }
 
-    /// Goes on with what stands in the way of a session since the policies began: the backend's failure, or a limit. On-error may
-    /// answer it. `None`: it was told already.
-    pub(super) fn failed(&mut self, refusal: &Refusal) -> Option<Box<PolicyAnswer>> {
+    /// Goes on with a limit that stands in the way of a session. On-error may answer it. `None`: it was told already.
+    pub(super) fn limited(&mut self, refusal: &Refusal) -> Option<Box<PolicyAnswer>> {
+        self.failed(Failure::of_limit(refusal.status, &refusal.message), refusal)
+    }
+
+    /// Goes on with a failure of the backend's, for which the client is refused with `refusal`. On-error may answer it. `None`: it
+    /// was told already.
+    pub(super) fn upstream_failed(
+        &mut self,
+        fault: &UpstreamFault,
+        refusal: &Refusal,
+    ) -> Option<Box<PolicyAnswer>> {
+        self.failed(fault.failure(refusal.status), refusal)
+    }
+
+    fn failed(&mut self, failure: Failure, refusal: &Refusal) -> Option<Box<PolicyAnswer>> {
         let dialling = self.dialling.take()?;
-        let cause = refusal.cause;
-        let is_limit = matches!(
-            cause,
-            Cause::ApiFull
-                | Cause::ProductFull
-                | Cause::SubscriptionFull
-                | Cause::BackendBusy
-                | Cause::OpeningsFull
-        );
-        let of_cause = if is_limit {
-            Failure::of_limit
-        } else if cause == Cause::BackendSilent {
-            Failure::of_timeout
-        } else {
-            Failure::of_connection
-        };
-        let failure = told(of_cause(refusal.status, &refusal.message), refusal);
         let moment = self.clock.moment();
+        let failure = told(failure, refusal);
         let turn = dialling.resume(Err(failure), &mut self.exchange, moment, &mut self.worker);
         Some(Box::new(answer_of(turn, &self.exchange, refusal.cause)))
     }

@@ -127,12 +127,12 @@ fn line(level: &str, message: &str) -> String {
 /// The first few are logged at once; from then on one line every ten seconds, whose `times` says how often it happened since
 /// the line before ([`repeats`]).
 macro_rules! limited {
-    ($level:ident, $api:expr, $message:literal $(, $($fields:tt)+)?) => {{
+    ($level:ident, $api:expr, $message:expr $(, $($fields:tt)+)?) => {{
         let api: Option<&str> = $api;
         if tracing::enabled!(tracing::Level::$level)
             && let Some(told) = $crate::process::log::repeats::happened(tracing::Level::$level, $message, api)
         {
-            tracing::event!(tracing::Level::$level, api, times = told.times, $($($fields)+,)? $message);
+            tracing::event!(tracing::Level::$level, api, times = told.times, $($($fields)+,)? "{}", $message);
         }
     }};
 }

@@ -1,7 +1,7 @@
 //! What a process that serves logs: repeated warnings, and what it could not write.
 
 use crate::broken_stderr::{Broken, number};
-use crate::support::backend::{Backend, Pair, closed_port};
+use crate::support::backend::{Backend, Deaf, Pair, closed_port};
 use crate::support::handshake::read_refusal;
 use crate::support::raw::{Raw, request};
 use crate::support::served::{Configuration, INSTANCE, Served, wait_for_exit};
@@ -89,7 +89,40 @@ fn a_backend_that_answers_wrongly_is_warned_of_with_its_api() {
     leg.send(b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
     read_refusal(&mut client, 502, "the backend's answer is not a correct opening handshake");
     let line = served.wait_until_said("a backend's answer is not a correct one");
-    assert!(line.contains(" WARN ") && line.contains("api=\"t\"") && line.contains("fault="), "{line}");
+    assert!(line.contains(" WARN ") && line.contains("api=\"t\"") && line.contains("error="), "{line}");
+}
+
+#[test]
+fn a_backend_that_is_silent_is_warned_of_with_its_api_its_address_and_the_deadline() {
+    let (deaf, backend) = (Deaf::new(), Backend::new());
+    let configuration = Configuration::new(INSTANCE, &api_file("t", deaf.address, "dial_timeout_ms = 100"))
+        .with_api("u", &api_file("u", backend.address, "answer_timeout_ms = 100"));
+    let served = Served::start(&configuration);
+    for (path, told, logged, deadline, address) in [
+        (
+            "/t",
+            "the backend did not take the connection in time",
+            "a backend did not take a connection in time",
+            "dial_timeout_ms",
+            deaf.address,
+        ),
+        (
+            "/u",
+            "the backend did not answer in time",
+            "a backend did not answer in time",
+            "answer_timeout_ms",
+            backend.address,
+        ),
+    ] {
+        let mut client = Raw::connect(served.address);
+        client.send(request(path, "").as_bytes());
+        read_refusal(&mut client, 504, told);
+        let line = served.wait_until_said(logged);
+        let api = format!("api=\"{}\"", &path[1..]);
+        for part in [" WARN ", &api, &format!("address={address}"), deadline] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
 }
 
 /// How many dropped lines a line of the log tells.
