@@ -18,6 +18,7 @@ pub mod listener;
 mod opening;
 mod opening_end;
 mod policies;
+mod random_source;
 mod readers;
 mod refusal;
 mod remains;

@@ -5,6 +5,7 @@
 //!
 //! Not here: sockets and buffers (`relay`, `ring`), and what comes before the 101 (`front`).
 
+pub mod correlation_id;
 pub mod effect;
 pub mod invariant;
 pub mod life;
@@ -12,6 +13,7 @@ pub mod moment;
 mod signs_of_life;
 pub mod termination;
 
+pub use correlation_id::CorrelationId;
 pub use effect::{Effect, Effects};
 pub use invariant::BrokenInvariant;
 pub use life::{Gone, Session, SessionLimits};

@@ -158,6 +158,9 @@ const MAY_NAME_STANDARD_STREAMS: [&str; 9] = [
 /// Macros for what an operator is told.
 const TELLING_MACROS: [&str; 3] = ["info", "warn", "error"];
 
+/// Macros that make a line of the log.
+const LOG_MACROS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "limited"];
+
 /// What stands in the repository's top folder, besides dotfiles.
 const TOP_LEVEL: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "src", "benches", "loadtest", "tuning", "tests"];
@@ -620,6 +623,65 @@ fn unlimited_warnings(file: &str, source: &str) -> Vec<Violation> {
     };
     let (used, inline) = paths(&tokens(&without_tests(source)));
     used.into_iter().chain(inline).filter_map(violation).collect()
+}
+
+/// Lines of the log in a front that do not say by its id which opening they are about.
+fn nameless_lines(file: &str, source: &str) -> Vec<Violation> {
+    let (source, _) = without_tests(source);
+    let tokens = tokens(source);
+    let sign = |at: usize| match tokens.get(at) {
+        Some((Token::Sign(sign), _)) => Some(*sign),
+        _ => None,
+    };
+    let mut found = Vec::new();
+    for (index, (token, line)) in tokens.iter().enumerate() {
+        let is_log = token.word().is_some_and(|word| LOG_MACROS.contains(&word));
+        if !is_log || sign(index + 1) != Some('!') || sign(index + 2) != Some('(') {
+            continue;
+        }
+        let mut depth = 0;
+        let end = (index + 2..tokens.len()).find(|at| {
+            depth += match sign(*at) {
+                Some('(') => 1,
+                Some(')') => -1,
+                _ => 0,
+            };
+            depth == 0
+        });
+        let arguments = &tokens[index..end.unwrap_or(tokens.len())];
+        if !arguments.iter().any(|(token, _)| token.word() == Some("id")) {
+            let what = "a line of the log that does not name its opening: give it `id`".to_owned();
+            found.push(Violation { file: file.to_owned(), line: *line, what });
+        }
+    }
+    found
+}
+
+#[test]
+fn every_line_of_the_log_about_an_opening_names_it() {
+    // A listener that cannot accept has none.
+    let is_front = |file: &String| file.starts_with("src/front") && file != "src/front/accept.rs";
+    let files = source_files();
+    let fronts: Vec<_> = files.iter().filter(|file| is_front(&shown(file))).collect();
+    let found: Vec<_> = fronts.iter().flat_map(|file| nameless_lines(&shown(file), &read(file))).collect();
+    assert!(found.is_empty(), "{}", list(found));
+}
+
+#[test]
+fn notices_a_line_of_the_log_that_names_no_opening() {
+    for planted in [
+        "fn say() { tracing::debug!(peer = %peer, \"so\"); }",
+        "fn say() { limited!(WARN, Some(api(x)), \"so\", %error); let id = 1; }",
+    ] {
+        assert_eq!(nameless_lines("src/front/dial.rs", planted).len(), 1, "{planted}");
+    }
+    for fine in [
+        "fn say() { tracing::debug!(id = %self.id, \"so\"); }",
+        "fn say() { limited!(WARN, Some(api(x)), \"so\", %id, %error); }",
+        "// tracing::debug!(\"so\")",
+    ] {
+        assert_eq!(nameless_lines("src/front/dial.rs", fine), [], "{fine}");
+    }
 }
 
 /// All files of the source that are not tests.

@@ -90,12 +90,13 @@ fn take(
     match accepted {
         Ok((socket, peer)) => {
             add(&front.counters.connections_accepted, 1);
+            let accepted = Accepted { id: front.random.correlation_id(), peer, listener };
             match front.take_opening(peer.ip()) {
                 Ok(places) => {
                     let opening = front.begin_opening(places);
-                    tokio_uring::spawn(open(Rc::clone(front), socket, Accepted { peer, listener }, opening));
+                    tokio_uring::spawn(open(Rc::clone(front), socket, accepted, opening));
                 }
-                Err(shed) => turn_away(front, socket, peer, &shed.into()),
+                Err(shed) => turn_away(front, socket, accepted, &shed.into()),
             }
             None
         }

@@ -13,7 +13,7 @@ use super::policies::PolicyRun;
 use super::stream::Network;
 use super::upstream_fault::{UpstreamFault, WhatFailed};
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
-use crate::session::{Cause, Phase};
+use crate::session::{Cause, CorrelationId, Phase};
 use crate::websocket::ReservedBits;
 use crate::websocket::opening::check_answer;
 use std::cell::Cell;
@@ -55,6 +55,7 @@ impl From<UpstreamFault> for NotOpened {
 pub(super) struct Conversation<'a, N: Network> {
     pub(super) front: &'a Front<N>,
     pub(super) admitted: &'a Admitted,
+    pub(super) id: CorrelationId,
     pub(super) peer: SocketAddr,
     /// That of the client's request.
     pub(super) scheme: &'static str,
@@ -74,7 +75,7 @@ impl<N: Network> Conversation<'_, N> {
         let api = &admitted.api;
         let url = policies.as_ref().map_or(&api.backend, |run| run.exchange().backend());
         let destination =
-            Destination { api: &api.name, backend: url, sources: front.address_turns.next(api) };
+            Destination { id: self.id, api: &api.name, backend: url, sources: front.address_turns.next(api) };
         let dial_deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
         let dialled = dial(&front.network, &destination, &front.resolver, dial_deadline, abort);
         let (stream, address) = dialled.await?;

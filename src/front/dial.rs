@@ -9,6 +9,7 @@ use super::stream::{Network, Stream};
 use super::upstream_fault::{FaultOwner, UpstreamFault, WhatFailed};
 use crate::backend::names::Resolver;
 use crate::catalog::{BackendHost, BackendUrl, Name};
+use crate::session::CorrelationId;
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::rc::Rc;
@@ -60,6 +61,8 @@ impl<S: Stream> Abort<S> {
 /// What is dialled.
 #[derive(Debug)]
 pub(super) struct Destination<'a> {
+    /// The opening that it is dialled for, for the log.
+    pub(super) id: CorrelationId,
     /// The API whose backend it is, for the log.
     pub(super) api: &'a Name,
     pub(super) backend: &'a BackendUrl,
@@ -70,7 +73,7 @@ pub(super) struct Destination<'a> {
 impl Destination<'_> {
     /// Logs what failed towards it.
     pub(super) fn log(&self, fault: &UpstreamFault) {
-        fault.log(FaultOwner { api: self.api.as_str(), backend: &self.backend.authority });
+        fault.log(FaultOwner { id: self.id, api: self.api.as_str(), backend: &self.backend.authority });
     }
 }
 
@@ -246,8 +249,12 @@ mod tests {
             });
             let abort = Abort::default();
             let turns = AddressTurns::default();
-            let destination =
-                Destination { api: &api.name, backend: &api.backend, sources: turns.next(&api) };
+            let destination = Destination {
+                id: CorrelationId::from_random([7; 16]),
+                api: &api.name,
+                backend: &api.backend,
+                sources: turns.next(&api),
+            };
             let leave = async {
                 match leaves_after {
                     Some(time) => tokio::time::sleep(time).await,

@@ -33,14 +33,12 @@ impl<N: Network> Opening<N> {
         if !self.guard.has_permit() {
             return Err(BrokenOpening::HasNoPermit);
         }
-        let mut mask = [0; 4];
-        getrandom::fill(&mut mask).map_err(BrokenOpening::HasNoRandomBytes)?;
-        Ok(mask)
+        Ok(self.front.random.mask())
     }
 
     /// Gives both sockets to the relay, and all bytes that came behind either head. The client has its 101.
     pub(super) fn hand_over(self, Ready { admitted, opened, mask }: Ready<N::Stream>) {
-        let Self { front, socket, peer, mut guard, .. } = self;
+        let Self { front, socket, id, peer, mut guard, .. } = self;
         let Opened { backend, answer, reserved_bits } = opened;
         let client = socket.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Downstream));
         let backend = backend.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Upstream));
@@ -49,12 +47,13 @@ impl<N: Network> Opening<N> {
             (Ok(client), Ok(backend), Ok(permit)) => (client, backend, permit),
             // The client has its 101 and could be told nothing else: all that is left to be done is to close.
             (Err(broken), _, _) | (_, Err(broken), _) | (_, _, Err(broken)) => {
-                broken.log(&admitted.api, Phase::Answer);
+                broken.log(id, &admitted.api, Phase::Answer);
                 return front.counters.count_termination(Cause::Bug, Phase::Answer);
             }
         };
         let [client_remains, backend_remains] = [client.tls, backend.tls].map(take_apart);
         tracing::debug!(
+            %id,
             %peer,
             api = admitted.api.name.as_str(),
             revision = admitted.api.revision,

@@ -42,7 +42,7 @@ use crate::http1::request::{check_incomplete_head, late_head_fault};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::observe::counters::add;
 use crate::process::log::limited;
-use crate::session::{Cause, Phase};
+use crate::session::{Cause, CorrelationId, Phase};
 use crate::shared_counts::budgets::with_places;
 use crate::tls::endpoint::Endpoint;
 use crate::tls::peer_certificate::PeerCertificate;
@@ -58,9 +58,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A connection that was accepted: where it came from, and where it came in.
+/// A connection that was accepted: what it is called, where it came from, and where it came in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Accepted {
+    /// The id of its opening, and of the session that may come of it.
+    pub(super) id: CorrelationId,
     /// Who connected.
     pub(super) peer: SocketAddr,
     /// The listener's place in the configuration.
@@ -71,6 +73,8 @@ pub(super) struct Accepted {
 pub(super) struct Opening<N: Network> {
     pub(super) front: Rc<Front<N>>,
     pub(super) socket: Channel<N::Stream>,
+    /// In every line of the log about it.
+    pub(super) id: CorrelationId,
     /// Who connected. Whom limits and logs mean is the same until a PROXY header can say otherwise.
     pub(super) peer: SocketAddr,
     /// What the client's certificate says, if it showed one.
@@ -107,19 +111,27 @@ pub(super) async fn open<N: Network>(
     accepted: Accepted,
     guard: OpeningGuard<N>,
 ) {
-    let tls = front.published().tls.of_listener(accepted.listener);
+    let Accepted { id, peer, listener } = accepted;
+    let tls = front.published().tls.of_listener(listener);
     let stream = Rc::new(stream);
     let socket = match tls.map(|config| Endpoint::with_client(&config)) {
         None => Channel::plain(stream),
         Some(Ok(endpoint)) => Channel::secured(stream, endpoint),
         Some(Err(error)) => {
-            limited!(ERROR, None, "TLS of a listener cannot be used", listener = accepted.listener, %error);
+            limited!(ERROR, None, "TLS of a listener cannot be used", %id, listener, %error);
             return front.counters.count_termination(Cause::Bug, Phase::Head);
         }
     };
-    let peer = accepted.peer;
-    let mut opening =
-        Opening { front, socket, peer, certificate: None, method: Method::Other, phase: Phase::Head, guard };
+    let mut opening = Opening {
+        front,
+        socket,
+        id,
+        peer,
+        certificate: None,
+        method: Method::Other,
+        phase: Phase::Head,
+        guard,
+    };
     match opening.run().await {
         Ok(session) => opening.hand_over(session),
         Err(end) => {
@@ -141,7 +153,7 @@ impl<N: Network> Opening<N> {
         let opened = self.open_backend(&mut admitted).await?;
         // Found before the client is told that it has a session.
         let mask = self.prepare_hand_over(&opened).map_err(|broken| {
-            broken.log(&admitted.api, self.phase);
+            broken.log(self.id, &admitted.api, self.phase);
             OpeningEnd::Broken
         })?;
         let answer = opened.answer.encode_switching_protocols(&self.front.date.now()).freeze();
@@ -167,7 +179,7 @@ impl<N: Network> Opening<N> {
                 Err(HeadFault::SentNoTls.into())
             }
             NoHandshake::Faulty(error) => {
-                tracing::debug!(peer = %self.peer, %error, "a client's TLS handshake failed");
+                tracing::debug!(id = %self.id, peer = %self.peer, %error, "a client's TLS handshake failed");
                 // So that the alert is not lost in a reset.
                 end_after_answer(self.socket.stream()).await;
                 Err(OpeningEnd::CloseSilently(Cause::TlsFault))
@@ -192,7 +204,7 @@ impl<N: Network> Opening<N> {
                 Ok(())
             }
             Some(_) | None => {
-                tracing::debug!(peer = %self.peer, "a client's certificate has expired, or cannot be read");
+                tracing::debug!(id = %self.id, peer = %self.peer, "a client's certificate has expired, or cannot be read");
                 shut(&self.socket, Shutdown::Write);
                 end_after_answer(self.socket.stream()).await;
                 Err(OpeningEnd::CloseSilently(Cause::TlsFault))
@@ -340,6 +352,7 @@ impl<N: Network> Opening<N> {
             scheme: self.scheme(),
             client: self.peer.ip(),
             certificate,
+            id: self.id,
             routed,
             access,
         }
@@ -354,6 +367,7 @@ impl<N: Network> Opening<N> {
             let conversation = Conversation {
                 front: &self.front,
                 admitted,
+                id: self.id,
                 peer: self.peer,
                 scheme: self.scheme(),
                 abort: &abort,
@@ -370,7 +384,11 @@ impl<N: Network> Opening<N> {
             }
             Err(NotOpened::Upstream(fault)) => {
                 let url = policies.as_ref().map_or(&admitted.api.backend, |run| run.exchange().backend());
-                fault.log(FaultOwner { api: admitted.api.name.as_str(), backend: &url.authority });
+                fault.log(FaultOwner {
+                    id: self.id,
+                    api: admitted.api.name.as_str(),
+                    backend: &url.authority,
+                });
                 Err(upstream_end(policies, &fault))
             }
             Err(NotOpened::End(end)) => Err(end),

@@ -13,7 +13,7 @@ use crate::catalog::Api;
 use crate::http1::HeadFault;
 use crate::http1::encode::encode_answer;
 use crate::process::log::limited;
-use crate::session::{Cause, Leg, Phase};
+use crate::session::{Cause, CorrelationId, Leg, Phase};
 use crate::shared_counts::Shed;
 use std::net::Shutdown;
 
@@ -42,18 +42,16 @@ pub(super) enum BrokenOpening {
     /// A session holds the places that its opening took.
     #[error("there is no permit, which a session needs to be handed over")]
     HasNoPermit,
-    /// The kernel has random bytes.
-    #[error("there are no random bytes: {0}")]
-    HasNoRandomBytes(getrandom::Error),
 }
 
 impl BrokenOpening {
     /// Logs it, with the API and how far the opening had got.
-    pub(super) fn log(&self, api: &Api, phase: Phase) {
+    pub(super) fn log(&self, id: CorrelationId, api: &Api, phase: Phase) {
         limited!(
             ERROR,
             Some(api.name.as_str()),
             "a bug of ringgate's ended an opening (and no other): please report this line",
+            %id,
             phase = phase.name(),
             broken = self.to_string()
         );
@@ -102,7 +100,9 @@ impl<N: Network> Opening<N> {
     pub(super) async fn end(&self, end: OpeningEnd) -> (Cause, Phase) {
         match end {
             OpeningEnd::Refused(refusal) => {
+                refusal.log_bug(self.id);
                 tracing::debug!(
+                    id = %self.id,
                     peer = %self.peer,
                     certificate = self.certificate.as_ref().map(|certificate| certificate.subject.as_str()),
                     cause = refusal.cause.name(),
@@ -116,6 +116,7 @@ impl<N: Network> Opening<N> {
             }
             OpeningEnd::Answered(answer) => {
                 tracing::debug!(
+                    id = %self.id,
                     peer = %self.peer,
                     cause = answer.cause.name(),
                     phase = self.phase.name(),
@@ -168,6 +169,7 @@ impl<N: Network> Opening<N> {
     fn say_that_it_gave_way(&self) {
         let refusal = Refusal::from(self.front.budgets.openings_full());
         tracing::debug!(
+            id = %self.id,
             peer = %self.peer,
             cause = refusal.cause.name(),
             phase = self.phase.name(),

@@ -20,7 +20,7 @@ use crate::policy::guards::Guards;
 use crate::policy::machine::{Dialling, Yield, start, start_refused};
 use crate::policy::pipeline::Pipeline;
 use crate::policy::slot::Slot;
-use crate::session::Cause;
+use crate::session::{Cause, CorrelationId};
 use crate::shared_counts::policy_guards::PolicyGuards;
 use crate::tls::peer_certificate::PeerCertificate;
 use std::net::IpAddr;
@@ -53,6 +53,8 @@ pub(super) struct Handshake<'a> {
     pub(super) request: &'a RequestHead,
     pub(super) scheme: &'static str,
     pub(super) client: IpAddr,
+    /// What the opening is called: policies read it as `context.RequestId`.
+    pub(super) id: CorrelationId,
     /// What the client's certificate says, if it showed one.
     pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) routed: &'a Routed<'a>,
@@ -96,7 +98,7 @@ impl PolicyRun {
 
     fn of(handshake: &Handshake<'_>, guards: &Arc<PolicyGuards>) -> Self {
         let clock = Clock::now();
-        let Handshake { snapshot, request, scheme, client, certificate, routed, access } = *handshake;
+        let Handshake { snapshot, request, scheme, client, id, certificate, routed, access } = *handshake;
         let exchange = Exchange::new(&exchange::ExchangeParts {
             request,
             scheme,
@@ -107,14 +109,14 @@ impl PolicyRun {
             client,
             certificate: certificate.map(facts_of),
             gateway: snapshot.gateway(),
-            request_id: Guid::from_random(u128::from(random_bits()) << 64 | u128::from(random_bits())),
+            request_id: Guid(id.to_bytes()),
             timestamp: clock.began,
         });
         Self {
             exchange,
             dialling: None,
             clock,
-            worker: Worker { api: Arc::clone(routed.api), guards: Arc::clone(guards) },
+            worker: Worker { id, api: Arc::clone(routed.api), guards: Arc::clone(guards) },
         }
     }
 
@@ -248,27 +250,24 @@ fn ticks(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos() / nanoseconds_per_tick).unwrap_or(i64::MAX)
 }
 
-/// Bits of the kernel's. They decide about nothing secret, so a kernel that has none is no reason to refuse a client.
-fn random_bits() -> u64 {
-    getrandom::u64().unwrap_or_default()
-}
-
 /// What policies of a worker get from outside.
 #[derive(Debug)]
 struct Worker {
+    id: CorrelationId,
     api: Arc<Api>,
     guards: Arc<PolicyGuards>,
 }
 
 impl ExpressionHost for Worker {
     fn random_bits(&mut self) -> u64 {
-        random_bits()
+        // They decide about nothing secret, so a kernel that has none is no reason to refuse a client.
+        getrandom::u64().unwrap_or_default()
     }
 
     fn trace(&mut self, message: &str) {
         let text = &message[..message.floor_char_boundary(POLICY_TEXT_BYTES_MAX)];
         let api = self.api.name.as_str();
-        tracing::debug!(api, text, "a policy traces");
+        tracing::debug!(id = %self.id, api, text, "a policy traces");
     }
 }
 
@@ -278,12 +277,12 @@ impl PolicyHost for Worker {
     }
 
     fn log(&mut self, severity: Severity, source: &str, text: &str) {
-        let api = self.api.name.as_str();
+        let (id, api) = (self.id, self.api.name.as_str());
         // Not limited: the document asks for each of them.
         match severity {
-            Severity::Verbose => tracing::debug!(api, source, text, "a policy traces"),
-            Severity::Information => tracing::info!(api, source, text, "a policy traces"),
-            Severity::Error => tracing::error!(api, source, text, "a policy traces"),
+            Severity::Verbose => tracing::debug!(%id, api, source, text, "a policy traces"),
+            Severity::Information => tracing::info!(%id, api, source, text, "a policy traces"),
+            Severity::Error => tracing::error!(%id, api, source, text, "a policy traces"),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::http1::HeadFault;
 use crate::http1::encode::encode_refusal;
 use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS};
 use crate::process::log::limited;
-use crate::session::{Cause, termination::Answer};
+use crate::session::{Cause, CorrelationId, termination::Answer};
 use crate::shared_counts::Shed;
 use bytes::Bytes;
 use std::hash::{BuildHasher as _, RandomState};
@@ -35,6 +35,8 @@ pub(super) struct Refusal {
     pub(super) message: String,
     /// Header fields beside those that every refusal has.
     pub(super) headers: Vec<(&'static str, String)>,
+    /// It was made for this cause, which has no answer: a bug.
+    without_answer: Option<Cause>,
 }
 
 impl Refusal {
@@ -46,20 +48,14 @@ impl Refusal {
             Answer::OfTheRule => 400,
             // These causes make no refusal. Where one is made all the same, it is a bug of ours.
             Answer::Nothing | Answer::NotBefore => {
-                limited!(
-                    ERROR,
-                    None,
-                    "a bug of ringgate's: an opening is refused for a cause without an answer",
-                    cause = cause.name()
-                );
-                return Self::of(Cause::Bug, BUG_MESSAGE);
+                return Self { without_answer: Some(cause), ..Self::of(Cause::Bug, BUG_MESSAGE) };
             }
         };
         let mut headers = Vec::new();
         if cause.may_be_retried() {
             headers.push(("Retry-After", retry_after_s().to_string()));
         }
-        Self { cause, status, message: message.into(), headers }
+        Self { cause, status, message: message.into(), headers, without_answer: None }
     }
 
     /// The refusal of a request that is no correct opening handshake.
@@ -73,6 +69,7 @@ impl Refusal {
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned()))
                 .collect(),
+            without_answer: None,
         }
     }
 
@@ -83,6 +80,20 @@ impl Refusal {
             status: 400,
             message: fault.message().to_owned(),
             headers: Vec::new(),
+            without_answer: None,
+        }
+    }
+
+    /// Logs the bug, if it was one to make this refusal for the opening of this id.
+    pub(super) fn log_bug(&self, id: CorrelationId) {
+        if let Some(cause) = self.without_answer {
+            limited!(
+                ERROR,
+                None,
+                "a bug of ringgate's: an opening is refused for a cause without an answer: please report this line",
+                %id,
+                cause = cause.name()
+            );
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::accept::accept_until_drain;
 use super::answer_date::AnswerDate;
+use super::random_source::RandomSource;
 use super::readers::{Reader, Readers};
 use super::socket::Socket;
 use super::source_addresses::AddressTurns;
@@ -80,6 +81,7 @@ pub(super) struct Front<N: Network = Host> {
     pub(super) head_timeout_ms: u64,
     pub(super) readers: Readers,
     pub(super) date: AnswerDate,
+    pub(super) random: RandomSource,
     openings: Cell<usize>,
     /// Connections that were turned away and linger.
     lingering: Cell<usize>,
@@ -164,7 +166,11 @@ impl<N: Network> Drop for LingeringGuard<N> {
 
 impl<N: Network> Front<N> {
     /// The front of these parts, and its listeners, which nobody accepts from yet.
-    pub(super) fn new(network: N, parts: FrontParts<Handle<N>>) -> (Rc<Self>, Vec<Socket>) {
+    pub(super) fn new(
+        network: N,
+        parts: FrontParts<Handle<N>>,
+        random: RandomSource,
+    ) -> (Rc<Self>, Vec<Socket>) {
         let FrontParts {
             listeners,
             published,
@@ -190,6 +196,7 @@ impl<N: Network> Front<N> {
             head_timeout_ms,
             readers: Readers::default(),
             date: AnswerDate::default(),
+            random,
             openings: Cell::new(0),
             lingering: Cell::new(0),
             opening_ended: Notify::new(),
@@ -260,16 +267,17 @@ impl<N: Network> Front<N> {
 /// Runs a front on the calling thread until the drain is begun and its last opening is over.
 ///
 /// # Errors
-/// The runtime cannot be set up.
+/// The runtime cannot be set up, or the kernel has no random bytes.
 pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
     let mut ring = tokio_uring::uring_builder();
     ring.setup_coop_taskrun().setup_single_issuer().setup_submit_all();
     let mut builder = tokio_uring::builder();
     builder.entries(crate::limits::FRONT_SUBMISSION_ENTRIES).uring_builder(&ring);
     let runtime = tokio_uring::Runtime::new(&builder)?;
+    let random = RandomSource::new()?;
     let network = Host { dead_peer_timeout: parts.dead_peer_timeout };
     runtime.block_on(async {
-        let (front, listeners) = Front::new(network, parts);
+        let (front, listeners) = Front::new(network, parts, random);
         let accepting: Vec<_> = listeners
             .into_iter()
             .enumerate()

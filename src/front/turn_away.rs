@@ -5,16 +5,19 @@
 //! their clients have ended their streams, for a second at most. The rest are closed at once.
 
 use super::Front;
+use super::opening::Accepted;
 use super::refusal::{Refusal, end_after_answer};
 use super::socket::Socket;
 use crate::head::Method;
 use crate::session::Phase;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// Tells the client why, and closes.
-pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, peer: SocketAddr, refusal: &Refusal) {
+pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, accepted: Accepted, refusal: &Refusal) {
+    let Accepted { id, peer, .. } = accepted;
+    refusal.log_bug(id);
     tracing::debug!(
+        %id,
         %peer,
         cause = refusal.cause.name(),
         phase = Phase::Head.name(),

@@ -13,7 +13,7 @@ use crate::http1::AnswerFault;
 use crate::limits::INTERIM_ANSWERS_MAX;
 use crate::policy::failure::Failure;
 use crate::process::log::limited;
-use crate::session::Cause;
+use crate::session::{Cause, CorrelationId};
 use crate::tls::endpoint::EndpointFault;
 use crate::tls::failed_check::FailedCheck;
 use std::fmt::Display;
@@ -144,6 +144,8 @@ impl Consequence {
 /// In whose name a fault is logged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FaultOwner<'a> {
+    /// The opening that met it.
+    pub(super) id: CorrelationId,
     pub(super) api: &'a str,
     /// The backend's host and port as its URL has them.
     pub(super) backend: &'a str,
@@ -240,14 +242,14 @@ impl UpstreamFault {
 
     /// Logs it.
     pub(super) fn log(&self, owner: FaultOwner<'_>) {
-        let FaultOwner { api, backend } = owner;
+        let FaultOwner { id, api, backend } = owner;
         let Consequence { level, logged, .. } = self.consequence();
         let address = self.address.map(tracing::field::display);
         let (check, error): (_, &dyn Display) = (self.what.failed_check(), &self.what);
         if level == Level::ERROR {
-            limited!(ERROR, Some(api), logged, backend, address, check, %error);
+            limited!(ERROR, Some(api), logged, %id, backend, address, check, %error);
         } else {
-            limited!(WARN, Some(api), logged, backend, address, check, %error);
+            limited!(WARN, Some(api), logged, %id, backend, address, check, %error);
         }
     }
 }

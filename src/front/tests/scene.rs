@@ -8,6 +8,7 @@ use crate::catalog::timestamp::Timestamp;
 use crate::compiled::compile;
 use crate::config::NamesConfig;
 use crate::front::opening::{Accepted, open};
+use crate::front::random_source::RandomSource;
 use crate::front::{Front, FrontParts, Published};
 use crate::observe::WorkerCounters;
 use crate::relay::{Mailbox, Message, NewSession, Relays};
@@ -161,7 +162,7 @@ impl Scene {
             head_timeout_ms: HEAD_MS,
             dead_peer_timeout: None,
         };
-        let (front, _) = Front::new(network, parts);
+        let (front, _) = Front::new(network, parts, RandomSource::new().unwrap());
         let peer = SocketAddr::from(([192, 0, 2, 9], 40_000));
         let (socket, client) = Scripted::accepted(self.client.clone());
         let guard = front.begin_opening(front.take_opening(peer.ip()).unwrap());
@@ -172,7 +173,8 @@ impl Scene {
             }
         };
         let opening = async {
-            open(Rc::clone(&front), socket, Accepted { peer, listener: 0 }, guard).await;
+            let accepted = Accepted { id: front.random.correlation_id(), peer, listener: 0 };
+            open(Rc::clone(&front), socket, accepted, guard).await;
             Instant::now().duration_since(begun).as_millis() as u64
         };
         let (took_ms, ()) = tokio::join!(opening, begin_drain);
