@@ -48,23 +48,25 @@ pub enum ExportKind {
     RecordLayer = 3,
     /// `relay::carrier::Carrier`.
     Carrier = 4,
+    /// `observe::SessionRecord`.
+    Record = 5,
 }
 
 impl ExportKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Session, Self::Permit, Self::RecordLayer, Self::Carrier];
+    pub const ALL: [Self; 5] = [Self::Session, Self::Permit, Self::RecordLayer, Self::Carrier, Self::Record];
 
     /// The version that is written. It is raised when the fields of the kind, or what they mean, change.
     pub const fn version(self) -> u8 {
         match self {
-            Self::Session | Self::Permit | Self::RecordLayer | Self::Carrier => 1,
+            Self::Session | Self::Permit | Self::RecordLayer | Self::Carrier | Self::Record => 1,
         }
     }
 
     /// The oldest version that can be read.
     pub const fn oldest_version(self) -> u8 {
         match self {
-            Self::Session | Self::Permit | Self::RecordLayer | Self::Carrier => 1,
+            Self::Session | Self::Permit | Self::RecordLayer | Self::Carrier | Self::Record => 1,
         }
     }
 
@@ -75,6 +77,7 @@ impl ExportKind {
             Self::Permit => "permit",
             Self::RecordLayer => "record-layer",
             Self::Carrier => "carrier",
+            Self::Record => "record",
         }
     }
 }

@@ -8,6 +8,7 @@
 //!
 //! Not here: how a session was opened (`front`), and what its bytes mean (`session`).
 
+mod account;
 mod arrivals;
 mod broken;
 pub mod carrier;

@@ -2,6 +2,7 @@
 //!
 //! Not here: what is counted, and by whom (`observe`), the log of the process (`process::log`), and serving a page (`control`).
 
+mod entity_figures;
 pub mod figures;
 pub mod text;
 

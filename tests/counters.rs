@@ -17,16 +17,16 @@ use ringgate::shared_counts::budgets::Budgets;
 use ringgate::telemetry::Observed;
 use ringgate::telemetry::text::page;
 use rustix::process::Signal;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
-use support::backend::{Backend, Pair};
-use support::frames::{client_frame, close_payload};
+use support::backend::{Backend, Pair, closed_port};
+use support::frames::{client_frame, close_payload, server_frame};
 use support::handshake::read_refusal;
 use support::raw::{Raw, StreamEnd, request};
 use support::served::{Configuration, INSTANCE, Served, wait_for_exit};
-use support::{api_file, wait_until};
+use support::{TestInstance, api_file, comes_true, locked_api_file, subscription_file, wait_until};
 
 #[test]
 fn the_page_names_and_explains_every_counter() {
@@ -154,6 +154,257 @@ fn reports_that_nobody_reads_hold_nothing_up() {
     }
     drop(Pair::open(served.address, &backend));
     drop(unread);
+}
+
+/// What a page has by API, product and subscription: what stands in front of each number, and the number.
+fn by_entity(page: &str) -> BTreeMap<String, u64> {
+    let of_entity =
+        |line: &&str| ["api_", "product_", "subscription_"].iter().any(|kind| line.starts_with(kind));
+    let number = |line: &str| {
+        let (what, number) = line.rsplit_once(' ').unwrap();
+        (what.to_owned(), number.parse().unwrap())
+    };
+    page.lines().filter(of_entity).map(number).collect()
+}
+
+/// Waits until the page has these figures and no others by API, product and subscription.
+#[track_caller]
+fn assert_by_entity(gateway: &TestInstance, expected: &[(&str, u64)]) {
+    let expected: BTreeMap<_, _> =
+        expected.iter().map(|(what, number)| ((*what).to_owned(), *number)).collect();
+    let mut seen = BTreeMap::new();
+    let comes = comes_true(|| {
+        seen = by_entity(&page(&gateway.instance.observed()));
+        seen == expected
+    });
+    assert!(comes, "expected {expected:#?}\nseen {seen:#?}");
+}
+
+/// The files of two APIs, a product and a subscription to it.
+fn two_apis(backend: SocketAddr, chat_lines: &str) -> [(&'static str, String); 4] {
+    let chat = format!("products = [\"starter\"]\n{chat_lines}");
+    [
+        ("apis/chat.toml", locked_api_file("chat", backend, &chat)),
+        ("apis/open.toml", api_file("open", closed_port(), "")),
+        ("products/starter.toml", "display_name = \"S\"\nstate = \"published\"\n".to_owned()),
+        ("subscriptions/acme.toml", subscription_file("/products/starter", "the-key", "")),
+    ]
+}
+
+fn as_files<'f>(files: &'f [(&'static str, String)]) -> Vec<(&'static str, &'f str)> {
+    files.iter().map(|(path, text)| (*path, text.as_str())).collect()
+}
+
+const WITH_KEY: &str = "Ocp-Apim-Subscription-Key: the-key\r\n";
+
+/// Opens a session of `chat` with the key.
+fn open_chat(gateway: &TestInstance, backend: &Backend) -> (Raw, Raw) {
+    let mut client = Raw::connect(gateway.address);
+    client.send(request("/chat", WITH_KEY).as_bytes());
+    let session = backend.take_session();
+    assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+    (client, session)
+}
+
+#[test]
+fn figures_by_api_product_and_subscription_are_seen_while_sessions_live_and_through_a_publish() {
+    let backend = Backend::new();
+    let files = two_apis(backend.address, "");
+    let mut gateway = TestInstance::start_catalog("workers = 2", &as_files(&files));
+    assert_by_entity(&gateway, &[]);
+
+    let (mut client, mut session) = open_chat(&gateway, &backend);
+    client.send(&client_frame(0x81, b"hello"));
+    session.read(6 + 5);
+    session.send(&server_frame(0x82, b"so much"));
+    client.expect(&server_frame(0x82, b"so much"));
+    // A message in two frames, and a ping: one message more.
+    client.send(&client_frame(0x01, b"a"));
+    client.send(&client_frame(0x89, b""));
+    client.send(&client_frame(0x80, b"b"));
+    session.read(7 + 6 + 7);
+    let live = |prefix: &str, name: &str| {
+        let of = |figure: &str, further: &str| format!("{prefix}_{figure}{{{prefix}=\"{name}\"{further}}}");
+        [
+            (of("sessions", ""), 1),
+            (of("sessions_opened", ""), 1),
+            (of("messages", ",leg=\"downstream\""), 2),
+            (of("messages", ",leg=\"upstream\""), 1),
+            (of("bytes", ",leg=\"downstream\""), 11 + 20),
+            (of("bytes", ",leg=\"upstream\""), 9),
+        ]
+    };
+    let of_all = [live("api", "chat"), live("product", "starter"), live("subscription", "acme")].concat();
+    let expected: Vec<_> = of_all.iter().map(|(what, number)| (what.as_str(), *number)).collect();
+    assert_by_entity(&gateway, &expected);
+
+    // Changed, and published again: it is the same API to whoever reads.
+    let changed = two_apis(backend.address, "idle_timeout_s = 77");
+    gateway.publish_catalog(&as_files(&changed));
+    assert_by_entity(&gateway, &expected);
+
+    client.send(&client_frame(0x88, &close_payload(4001, "")));
+    session.read(8);
+    session.send(b"\x88\x02\x0f\xa1");
+    client.finish();
+    session.finish();
+    client.read_to_end();
+    let mut after = BTreeMap::new();
+    for (prefix, name) in [("api", "chat"), ("product", "starter"), ("subscription", "acme")] {
+        let figures = live(prefix, name).into_iter().filter(|(what, _)| !what.contains("_sessions{"));
+        after.extend(figures.map(|(what, number)| {
+            let more = match () {
+                () if what.contains("bytes") && what.contains("downstream") => 8,
+                () if what.contains("bytes") => 4,
+                () => 0,
+            };
+            (what, number + more)
+        }));
+        after.insert(format!("{prefix}_closes{{{prefix}=\"{name}\",code=\"4xxx\"}}"), 1);
+        after.insert(format!("{prefix}_terminations{{{prefix}=\"{name}\",cause=\"closed\"}}"), 1);
+    }
+    let after: Vec<_> = after.iter().map(|(what, number)| (what.as_str(), *number)).collect();
+    assert_by_entity(&gateway, &after);
+    drop((client, session));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn openings_that_are_refused_count_under_what_they_would_have_been_of_and_nothing_made_up_is_a_label() {
+    let backend = Backend::new();
+    let files = two_apis(backend.address, "connections_max = 1");
+    let gateway = TestInstance::start_catalog("workers = 1", &as_files(&files));
+    let (client, session) = open_chat(&gateway, &backend);
+    for (path, lines) in [
+        ("/made-up", ""),
+        ("/made-up/chat?api=made-up", WITH_KEY),
+        ("/chat", ""),
+        ("/chat?product=made-up", "Ocp-Apim-Subscription-Key: made-up\r\nHost-2: made-up\r\n"),
+        ("/chat", WITH_KEY),
+        ("/open", ""),
+        ("/open/%2e%2e/made-up", ""),
+    ] {
+        let mut client = Raw::connect(gateway.address);
+        client.send(request(path, lines).as_bytes());
+        assert!(!client.read_head().starts_with("HTTP/1.1 101 "), "{path}");
+        client.read_to_end();
+    }
+    assert_by_entity(
+        &gateway,
+        &[
+            ("api_sessions{api=\"chat\"}", 1),
+            ("api_sessions_opened{api=\"chat\"}", 1),
+            ("api_terminations{api=\"chat\",cause=\"key\"}", 2),
+            ("api_terminations{api=\"chat\",cause=\"api_full\"}", 1),
+            ("api_terminations{api=\"open\",cause=\"backend_refused\"}", 1),
+            ("product_sessions{product=\"starter\"}", 1),
+            ("product_sessions_opened{product=\"starter\"}", 1),
+            ("product_terminations{product=\"starter\",cause=\"api_full\"}", 1),
+            ("subscription_sessions{subscription=\"acme\"}", 1),
+            ("subscription_sessions_opened{subscription=\"acme\"}", 1),
+            ("subscription_terminations{subscription=\"acme\",cause=\"api_full\"}", 1),
+        ],
+    );
+    drop((client, session));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn an_api_that_is_deleted_keeps_its_figures_while_it_has_sessions_and_is_forgotten_then() {
+    let backend = Backend::new();
+    let mut gateway = TestInstance::start_with(
+        "workers = 1",
+        &[("t", &api_file("t", backend.address, "on_revoke = \"keep\""))],
+    );
+    let Pair { mut client, backend: mut session } = Pair::open(gateway.address, &backend);
+    gateway.wait_for_sessions(1);
+    gateway.publish(&[]);
+    client.send(&client_frame(0x82, b"on and on"));
+    session.read(6 + 9);
+    let live = [
+        ("api_sessions{api=\"t\"}", 1),
+        ("api_sessions_opened{api=\"t\"}", 1),
+        ("api_messages{api=\"t\",leg=\"downstream\"}", 1),
+        ("api_bytes{api=\"t\",leg=\"downstream\"}", 15),
+    ];
+    assert_by_entity(&gateway, &live);
+    gateway.instance.let_go_of_retired();
+    assert_by_entity(&gateway, &live);
+    drop((client, session));
+    gateway.wait_for_rest();
+    wait_until("an API that is forgotten", || {
+        gateway.instance.let_go_of_retired();
+        by_entity(&page(&gateway.instance.observed())).is_empty()
+    });
+    // Whoever takes its name begins anew.
+    gateway.publish(&[("t", &api_file("t", backend.address, ""))]);
+    drop(Pair::open(gateway.address, &backend));
+    gateway.wait_for_sessions(2);
+    gateway.wait_for_rest();
+    let opened = by_entity(&page(&gateway.instance.observed()))["api_sessions_opened{api=\"t\"}"];
+    assert_eq!(opened, 1);
+    gateway.end();
+}
+
+#[test]
+fn opaque_sessions_and_spliced_payload_count_their_bytes_and_opaque_ones_no_messages() {
+    const LARGE: usize = 1 << 20;
+    /// From the second on, they are received by their heads.
+    const FRAMES: u64 = 4;
+    let backend = Backend::new();
+    let strict = api_file("strict", backend.address, "");
+    let opaque = api_file("opaque", backend.address, "frames = \"opaque\"");
+    let gateway = TestInstance::start_with("workers = 1", &[("strict", &strict), ("opaque", &opaque)]);
+    let frame = client_frame(0x82, &vec![7; LARGE]);
+    let mut sessions = Vec::new();
+    for path in ["/strict", "/opaque"] {
+        let mut client = Raw::connect(gateway.address);
+        client.send(request(path, "").as_bytes());
+        let mut session = backend.take_session();
+        assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+        for _ in 0..FRAMES {
+            std::thread::scope(|scope| {
+                scope.spawn(|| client.send(&frame));
+                session.expect(&frame);
+            });
+        }
+        sessions.push((client, session));
+    }
+    assert!(gateway.instance.counters().sum(|worker| &worker.spliced_bytes) > 0, "some went through a pipe");
+    let bytes = FRAMES * frame.len() as u64;
+    assert_by_entity(
+        &gateway,
+        &[
+            ("api_sessions{api=\"opaque\"}", 1),
+            ("api_sessions{api=\"strict\"}", 1),
+            ("api_sessions_opened{api=\"opaque\"}", 1),
+            ("api_sessions_opened{api=\"strict\"}", 1),
+            ("api_messages{api=\"strict\",leg=\"downstream\"}", FRAMES),
+            ("api_bytes{api=\"opaque\",leg=\"downstream\"}", bytes),
+            ("api_bytes{api=\"strict\",leg=\"downstream\"}", bytes),
+        ],
+    );
+    drop(sessions);
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn the_status_page_that_is_served_has_the_figures_by_api() {
+    let backend = Backend::new();
+    let instance = format!("{INSTANCE}[status]\naddress = \"127.0.0.1:0\"\n");
+    let served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
+    let sessions: Vec<_> = (0..3).map(|_| Pair::open(served.address, &backend)).collect();
+    wait_until("three sessions of the API", || {
+        numbers(served.status_address()).get("api_sessions{api=\"t\"}") == Some(&3)
+    });
+    drop(sessions);
+    wait_until("no session", || {
+        let numbers = numbers(served.status_address());
+        numbers["slots"] == 0 && !numbers.contains_key("api_sessions{api=\"t\"}")
+    });
 }
 
 /// Asks for the counters, and gives their lines.

@@ -19,7 +19,7 @@ use ringgate::compiled::compile;
 use ringgate::config::NamesConfig;
 use ringgate::front::listener::bind_group;
 use ringgate::front::{FrontParts, Published, run_front};
-use ringgate::observe::Counters;
+use ringgate::observe::{Counters, LabelRegistry};
 use ringgate::process::open_files::raise_open_files;
 use ringgate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
 use ringgate::ring::KernelRing;
@@ -60,9 +60,11 @@ impl Workers {
         files.insert("apis/t.toml", api_file("t", backend.address, ""));
         let snapshot = compile(&files, None).unwrap();
         let places = Registry::new(1000).publish(&snapshot, Timestamp::from_unix(0));
+        let labels = LabelRegistry::new(2).publish(&snapshot);
         let published = Arc::new(Published {
             snapshot: Arc::new(snapshot),
             places: Arc::new(places),
+            labels,
             tls: TlsSetup::default(),
         });
         let (published, published_to_fronts) = watch::channel(published);

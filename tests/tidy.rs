@@ -627,8 +627,7 @@ fn unlimited_warnings(file: &str, source: &str) -> Vec<Violation> {
 
 /// Lines of the log in a front that do not say by its id which opening they are about.
 fn nameless_lines(file: &str, source: &str) -> Vec<Violation> {
-    let (source, _) = without_tests(source);
-    let tokens = tokens(source);
+    let tokens = tokens(&without_tests(source));
     let sign = |at: usize| match tokens.get(at) {
         Some((Token::Sign(sign), _)) => Some(*sign),
         _ => None,

@@ -22,6 +22,7 @@ fn log_bug(report: &BugReport) {
         ERROR,
         name(HolderKind::Api),
         "a bug of ringgate's ended a session (and no other): please report this line",
+        id = %report.id,
         product = name(HolderKind::Product),
         subscription = name(HolderKind::Subscription),
         broken = report.broken.to_string(),

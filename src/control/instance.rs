@@ -21,8 +21,8 @@ use crate::control::binding::BoundListeners;
 use crate::control::bug_log::log_bugs;
 use crate::front::{FrontParts, Published};
 use crate::limits::{REVOCATION_SPREAD_MS_MAX, REVOKED_SESSIONS_PER_S, open_files_reserve};
-use crate::observe::Counters;
 use crate::observe::publishes::Publishes;
+use crate::observe::{Counters, LabelRegistry};
 use crate::process::cores::CorePlan;
 use crate::process::open_files::{RequestedRoom, TooManySessions, fit, raise_open_files};
 use crate::relay::{Mailbox, Message, RelayLimits, Relays, bug_reports};
@@ -102,6 +102,7 @@ pub struct Instance {
     counters: Counters,
     lookups: Arc<Lookups>,
     publishes: Arc<Publishes>,
+    labels: Arc<LabelRegistry>,
     budgets: Budgets,
     sessions_from: SessionsFrom,
     /// `None` while a catalogue is being prepared.
@@ -139,7 +140,8 @@ impl Instance {
         let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         let budgets = Budgets::new(&config.limits, count(room.sessions), count(room.openings));
         let registry = Registry::new(budgets.pending().limit());
-        let Prepared { registry, published } = publication::prepare(registry, snapshot, tls);
+        let labels = Arc::new(LabelRegistry::new(workers));
+        let Prepared { registry, published } = publication::prepare(registry, &labels, snapshot, tls);
         let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
         let resolver = Resolver::start(control, &config.names);
@@ -149,6 +151,7 @@ impl Instance {
             counters: Counters::new(workers),
             lookups: Arc::clone(resolver.lookups()),
             publishes: Arc::default(),
+            labels,
             budgets,
             sessions_from,
             registry: Some(registry),
@@ -220,6 +223,7 @@ impl Instance {
             budgets: self.budgets.clone(),
             lookups: Arc::clone(&self.lookups),
             publishes: Arc::clone(&self.publishes),
+            labels: Arc::clone(&self.labels),
         }
     }
 
@@ -266,7 +270,7 @@ impl Instance {
     /// If one is being prepared and was not committed.
     pub fn prepare(&mut self, snapshot: Arc<Snapshot>, tls: TlsSetup) -> Preparation {
         let registry = self.registry.take().expect("one catalogue is prepared at a time");
-        Preparation::begin(&self.control, registry, snapshot, tls)
+        Preparation::begin(&self.control, registry, Arc::clone(&self.labels), snapshot, tls)
     }
 
     /// Gives the workers the catalogue that was prepared; openings in progress end under the one they began with.
@@ -283,7 +287,8 @@ impl Instance {
     pub fn publish_tls(&mut self, tls: TlsSetup) {
         let published = Arc::clone(&self.published.borrow());
         let (snapshot, places) = (Arc::clone(&published.snapshot), Arc::clone(&published.places));
-        self.replace(Arc::new(Published { snapshot, places, tls }));
+        let labels = Arc::clone(&published.labels);
+        self.replace(Arc::new(Published { snapshot, places, labels, tls }));
     }
 
     /// Ends the sessions that are of what was revoked by a publish, or of a subscription whose end has come by `now`, where
@@ -310,6 +315,7 @@ impl Instance {
     /// Frees the catalogues that no opening holds any more: on a thread that may take long, because the last holder frees, and
     /// a large one would keep a front from its other openings for as long as that takes, and the control thread from signals.
     pub fn let_go_of_retired(&mut self) {
+        self.labels.forget_gone();
         // No front gets one anew: only openings that began under it hold it.
         let is_held = |retired: &mut Arc<Published>| Arc::strong_count(retired) > 1;
         let released: Vec<_> = self.retired.extract_if(.., |retired| !is_held(retired)).collect();

@@ -24,6 +24,8 @@ use tokio::time::Instant;
 /// A backend that has answered 101.
 pub(super) struct Opened<S> {
     pub(super) backend: Channel<S>,
+    /// Where it was reached.
+    pub(super) address: SocketAddr,
     pub(super) answer: BackendAnswer,
     pub(super) reserved_bits: ReservedBits,
 }
@@ -112,7 +114,9 @@ impl<N: Network> Conversation<'_, N> {
             answer = run.answered(answer).map_err(|answer| NotOpened::End(answer.into()))?;
         }
         match agreement {
-            Some(agreement) => Ok(Opened { backend, answer, reserved_bits: agreement.reserved_bits }),
+            Some(agreement) => {
+                Ok(Opened { backend, address, answer, reserved_bits: agreement.reserved_bits })
+            }
             None => {
                 let date = front.date.now();
                 let passed_on = pass_on(answer, &backend, deadline, &date).await.map_err(at_address)?;

@@ -8,10 +8,12 @@ use super::opening_end::BrokenOpening;
 use super::remains::{behind, take_apart};
 use super::stream::{Network, Stream};
 use crate::catalog::{Api, FrameMode};
+use crate::observe::SessionRecord;
 use crate::relay::NewSession;
 use crate::session::{Cause, Leg, Phase, SessionLimits};
 use crate::websocket::ReservedBits;
 use crate::websocket::scanner::FrameRules;
+use std::time::SystemTime;
 
 /// All that a session is made of.
 pub(super) struct Ready<S> {
@@ -33,22 +35,26 @@ impl<N: Network> Opening<N> {
         if !self.guard.has_permit() {
             return Err(BrokenOpening::HasNoPermit);
         }
+        if self.labels.is_none() {
+            return Err(BrokenOpening::HasNoLabel);
+        }
         Ok(self.front.random.mask())
     }
 
     /// Gives both sockets to the relay, and all bytes that came behind either head. The client has its 101.
     pub(super) fn hand_over(self, Ready { admitted, opened, mask }: Ready<N::Stream>) {
-        let Self { front, socket, id, peer, mut guard, .. } = self;
-        let Opened { backend, answer, reserved_bits } = opened;
+        let Self { front, socket, id, peer, labels, mut guard, .. } = self;
+        let Opened { backend, address, answer, reserved_bits } = opened;
         let client = socket.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Downstream));
         let backend = backend.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Upstream));
         let permit = guard.take_permit().ok_or(BrokenOpening::HasNoPermit);
-        let (client, backend, permit) = match (client, backend, permit) {
-            (Ok(client), Ok(backend), Ok(permit)) => (client, backend, permit),
+        let labels = labels.ok_or(BrokenOpening::HasNoLabel);
+        let (client, backend, permit, labels) = match (client, backend, permit, labels) {
+            (Ok(client), Ok(backend), Ok(permit), Ok(labels)) => (client, backend, permit, labels),
             // The client has its 101 and could be told nothing else: all that is left to be done is to close.
-            (Err(broken), _, _) | (_, Err(broken), _) | (_, _, Err(broken)) => {
+            (Err(broken), ..) | (_, Err(broken), ..) | (_, _, Err(broken), _) | (.., Err(broken)) => {
                 broken.log(id, &admitted.api, Phase::Answer);
-                return front.counters.count_termination(Cause::Bug, Phase::Answer);
+                return front.count_termination(Cause::Bug, Phase::Answer, None);
             }
         };
         let [client_remains, backend_remains] = [client.tls, backend.tls].map(take_apart);
@@ -57,8 +63,8 @@ impl<N: Network> Opening<N> {
             %peer,
             api = admitted.api.name.as_str(),
             revision = admitted.api.revision,
-            subscription = admitted.context.subscription.as_ref().map(|subscription| subscription.name.as_str()),
-            product = admitted.context.product.as_ref().map(|product| product.name.as_str()),
+            subscription = labels.subscription.as_ref().map(|label| label.name().as_str()),
+            product = labels.product.as_ref().map(|label| label.name().as_str()),
             "opened a session"
         );
         front.hand_over(NewSession {
@@ -72,8 +78,23 @@ impl<N: Network> Opening<N> {
             limits: session_limits(&admitted.api, reserved_bits),
             mask,
             permit,
+            record: SessionRecord {
+                id,
+                labels,
+                client: peer.into(),
+                peer: peer.into(),
+                backend: address.into(),
+                opened_at_ms: now_ms(),
+            },
         });
     }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the shell's clock; a record says the time of day")]
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since_1970.as_millis() as u64
 }
 
 fn session_limits(api: &Api, reserved_bits: ReservedBits) -> SessionLimits {

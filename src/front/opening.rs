@@ -30,8 +30,6 @@ use super::{Front, OpeningGuard};
 use crate::catalog::Api;
 use crate::catalog::access::Access;
 use crate::catalog::given_key::GivenKey;
-use crate::catalog::product::Product;
-use crate::catalog::subscription::Subscription;
 use crate::catalog::timestamp::Timestamp;
 use crate::compiled::access::SubscriptionKeyFault;
 use crate::compiled::given_version::given_version;
@@ -40,6 +38,7 @@ use crate::head::{Method, RequestHead, Target};
 use crate::http1::HeadFault;
 use crate::http1::request::{check_incomplete_head, late_head_fault};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
+use crate::observe::SessionLabels;
 use crate::observe::counters::add;
 use crate::process::log::limited;
 use crate::session::{Cause, CorrelationId, Phase};
@@ -82,6 +81,8 @@ pub(super) struct Opening<N: Network> {
     /// What the request asks with, as soon as that is known.
     pub(super) method: Method,
     pub(super) phase: Phase,
+    /// What it would be a session of, as soon as that is known.
+    pub(super) labels: Option<SessionLabels>,
     pub(super) guard: OpeningGuard<N>,
 }
 
@@ -90,18 +91,11 @@ pub(super) struct Admitted {
     pub(super) request: RequestHead,
     pub(super) behind: Bytes,
     pub(super) api: Arc<Api>,
-    pub(super) context: Context,
     pub(super) backend_target: String,
     pub(super) backend_tls: Option<BackendTls>,
     /// `None`: no policy applies, and nothing is paid for any.
     pub(super) policies: Option<PolicyRun>,
     pub(super) offer: Offer,
-}
-
-/// In whose name a session is.
-pub(super) struct Context {
-    pub(super) subscription: Option<Arc<Subscription>>,
-    pub(super) product: Option<Arc<Product>>,
 }
 
 /// Opens a session on an accepted connection, or tells its client why not.
@@ -119,7 +113,7 @@ pub(super) async fn open<N: Network>(
         Some(Ok(endpoint)) => Channel::secured(stream, endpoint),
         Some(Err(error)) => {
             limited!(ERROR, None, "TLS of a listener cannot be used", %id, listener, %error);
-            return front.counters.count_termination(Cause::Bug, Phase::Head);
+            return front.count_termination(Cause::Bug, Phase::Head, None);
         }
     };
     let mut opening = Opening {
@@ -130,13 +124,14 @@ pub(super) async fn open<N: Network>(
         certificate: None,
         method: Method::Other,
         phase: Phase::Head,
+        labels: None,
         guard,
     };
     match opening.run().await {
         Ok(session) => opening.hand_over(session),
         Err(end) => {
             let (cause, phase) = opening.end(end).await;
-            opening.front.counters.count_termination(cause, phase);
+            opening.front.count_termination(cause, phase, opening.labels.as_ref());
         }
     }
 }
@@ -246,7 +241,7 @@ impl<N: Network> Opening<N> {
     }
 
     /// Judges a request: everything that needs no backend.
-    fn admit(&self, head: Head) -> Result<(Admitted, Waiting), OpeningEnd> {
+    fn admit(&mut self, head: Head) -> Result<(Admitted, Waiting), OpeningEnd> {
         let request = RequestHead::parse(head.head)?;
         if self.front.is_draining() {
             return Err(draining().into());
@@ -263,7 +258,13 @@ impl<N: Network> Opening<N> {
             Target::Asterisk | Target::Other => (None, None),
         };
         let access = match &routed {
-            Some(routed) => self.check_key(&published.snapshot, &request, routed, query)?,
+            Some(routed) => {
+                let access = self.check_key(&published.snapshot, &request, routed, query);
+                // Whoever is not let in counts under the API alone.
+                let known = access.as_ref().ok().copied().unwrap_or_default();
+                self.labels = published.labels.of_session(routed.api, &known);
+                access?
+            }
             None => Access::default(),
         };
         let offer = check_request(&request)?;
@@ -287,18 +288,8 @@ impl<N: Network> Opening<N> {
             Ok(waiting) => waiting,
             Err(shed) => return Err(limited_end(policies, shed.into())),
         };
-        let context =
-            Context { subscription: access.subscription.cloned(), product: access.product.cloned() };
-        let admitted = Admitted {
-            behind: head.behind,
-            api,
-            context,
-            backend_target,
-            backend_tls,
-            policies,
-            offer,
-            request,
-        };
+        let admitted =
+            Admitted { behind: head.behind, api, backend_target, backend_tls, policies, offer, request };
         Ok((admitted, waiting))
     }
 

@@ -42,6 +42,9 @@ pub(super) enum BrokenOpening {
     /// A session holds the places that its opening took.
     #[error("there is no permit, which a session needs to be handed over")]
     HasNoPermit,
+    /// What is published has labels.
+    #[error("there is no label of the API, which a session needs to be handed over")]
+    HasNoLabel,
 }
 
 impl BrokenOpening {

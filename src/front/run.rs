@@ -16,8 +16,11 @@ use crate::compiled::Snapshot;
 use crate::limits::TURNED_AWAY_LINGERING_MAX;
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
+use crate::observe::entity_cells::Writer;
+use crate::observe::labels::{PublishedLabels, SessionLabels};
 use crate::policy::slot::Slot;
 use crate::relay::{NewSession, Relays};
+use crate::session::{Cause, Phase};
 use crate::shared_counts::Shed;
 use crate::shared_counts::budgets::{Budgets, OpeningPlaces};
 use crate::tls::setup::TlsSetup;
@@ -37,6 +40,8 @@ pub struct Published {
     pub snapshot: Arc<Snapshot>,
     /// The places of every API, product and subscription in it.
     pub places: Arc<PublishedPlaces>,
+    /// The label of every API, product and subscription in it.
+    pub labels: Arc<PublishedLabels>,
     /// TLS of listeners and backends.
     pub tls: TlsSetup,
 }
@@ -248,6 +253,15 @@ impl<N: Network> Front<N> {
             self.lingering.set(lingering + 1);
             LingeringGuard(Rc::clone(self))
         })
+    }
+
+    /// Counts an opening that opened no session: by worker, and under what it would have been a session of, as far as it was known.
+    pub(super) fn count_termination(&self, cause: Cause, phase: Phase, labels: Option<&SessionLabels>) {
+        self.counters.count_termination(cause, phase);
+        let cells = labels.into_iter().flat_map(SessionLabels::iter);
+        for cells in cells.filter_map(|label| label.cells(Writer::front(self.worker))) {
+            cells.count_termination(cause);
+        }
     }
 
     /// Gives an opened session to a relay.

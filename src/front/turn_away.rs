@@ -25,7 +25,7 @@ pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, accepted: Accepted, r
         message = refusal.message,
         "turned a connection away"
     );
-    front.counters.count_termination(refusal.cause, Phase::Head);
+    front.count_termination(refusal.cause, Phase::Head, None);
     // RFC 9110 §9.3.2: no body to HEAD. A request that has not come yet may still be one; what is sent before it answers no
     // method.
     let answer = refusal.encode(Method::begun_by(&socket.peek_now()), &front.date.now());

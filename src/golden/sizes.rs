@@ -9,6 +9,7 @@ use std::mem::size_of;
 use std::os::fd::OwnedFd;
 
 use crate::admission::permit::Permit;
+use crate::observe::SessionRecord;
 use crate::relay::carrier::Carrier;
 use crate::session::{Effect, Session};
 use crate::tls::record::LegRecords;
@@ -20,12 +21,13 @@ fn what_there_is_one_of_for_each_session_or_opening_is_as_large_as_expected() {
         (
             "session slot",
             crate::relay::session_slot_bytes(),
-            "a session in its relay: the session, where its legs are, the permit",
+            "a session in its relay: the session, where its legs are, the permit, the record",
         ),
         ("session", size_of::<Session>(), "its rules, timers and both legs"),
         ("scanner", size_of::<Scanner>(), "one for each leg of a session"),
         ("carrier", size_of::<Carrier<OwnedFd>>(), "one for each leg: its socket, its receive, its sends"),
         ("permit", size_of::<Permit>(), "the places that a session holds"),
+        ("record", size_of::<SessionRecord>(), "who a session is of, from where to where, since when"),
         (
             "record layer",
             size_of::<LegRecords>(),

@@ -58,6 +58,8 @@ macro_rules! worker_counters {
         /// Counters of one worker. Its front and its relay write them; everyone may read.
         #[derive(Debug, Default)]
         pub struct WorkerCounters {
+            /// Which worker it is.
+            index: usize,
             $($(#[doc = $help])+ $visible $name: $cells,)+
         }
 
@@ -122,6 +124,11 @@ worker_counters! {
 }
 
 impl WorkerCounters {
+    /// Which worker it is.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
     /// Counts a termination.
     pub fn count_termination(&self, cause: Cause, phase: Phase) {
         add(self.terminations.cell(cause, phase), 1);
@@ -233,7 +240,7 @@ pub struct Counters(Vec<Arc<WorkerCounters>>);
 impl Counters {
     /// Fresh counters of so many workers.
     pub fn new(workers: usize) -> Self {
-        Self((0..workers).map(|_| Default::default()).collect())
+        Self((0..workers).map(|index| Arc::new(WorkerCounters { index, ..Default::default() })).collect())
     }
 
     /// One worker's.

@@ -2,6 +2,7 @@
 //!
 //! Not here: how a message gets into the mailbox (`mailbox`), and what comes of a drain or a revocation (`ending`).
 
+use super::account::Account;
 use super::carrier::{Carrier, CarrierName, LegName, LegPlace, StreamId};
 use super::drain::Drain;
 use super::effects::PayloadOrigin;
@@ -37,7 +38,7 @@ impl<R: Ring> Relay<R> {
     }
 
     fn open(&mut self, new: NewSession<R::Socket>) {
-        let NewSession { sockets, early, records, sealed, limits, mask, permit } = new;
+        let NewSession { sockets, early, records, sealed, limits, mask, permit, record } = new;
         let has_records = records.each_ref().map(Option::is_some);
         let now = self.engine.now;
         if has_records.contains(&true) {
@@ -58,6 +59,7 @@ impl<R: Ring> Relay<R> {
             return self.mailbox.session_is_gone();
         };
         let session = Session::new(limits, mask, now).with_records(has_records);
+        let writer = self.engine.writer;
         self.sessions.insert(|name| SessionSlot {
             generation: name.generation,
             session,
@@ -65,6 +67,7 @@ impl<R: Ring> Relay<R> {
             has_ended: false,
             is_broken_off: false,
             permit,
+            account: Account::open(record, writer),
         });
         add(&self.engine.counters.sessions_opened, 1);
         let is_draining = self.drain.is_some();

@@ -22,7 +22,7 @@ use super::session_slot::SessionName;
 use crate::admission::places::Holder;
 use crate::observe::counters::add;
 use crate::ring::{BufferPool, Completion, Ring};
-use crate::session::{BrokenInvariant, Cause, Gone, Phase, Session, Termination};
+use crate::session::{BrokenInvariant, Cause, CorrelationId, Gone, Phase, Session, Termination};
 use tokio::sync::mpsc;
 
 /// Reports that wait for who logs them, of all relays together. One more is dropped: that it was due is counted all the same
@@ -34,6 +34,8 @@ const REPORTS_MAX: usize = 64;
 pub struct BugReport {
     /// What does not hold.
     pub broken: BrokenInvariant,
+    /// The session's id.
+    pub id: CorrelationId,
     /// The API, the product and the subscription that the session is of, as far as it has them.
     pub holders: Vec<Holder>,
     /// What the session was doing.
@@ -163,7 +165,8 @@ impl<R: Ring> SessionHandle<'_, R> {
             self.carriers.each_ref().map(|carrier| CarrierState::of(carrier, ring.pool()));
         let state = BrokenState { name: self.name, session: self.slot.session.clone(), downstream, upstream };
         let holders = self.slot.permit.holders().cloned().collect();
-        room.send(Box::new(BugReport { broken, holders, state }));
+        let id = self.slot.account.record().id;
+        room.send(Box::new(BugReport { broken, id, holders, state }));
     }
 }
 

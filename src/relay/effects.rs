@@ -74,6 +74,9 @@ impl<R: Ring> SessionHandle<'_, R> {
                 if carrier.queue.has_farewell() {
                     return Err(BrokenInvariant::ForwardsBehindClose { to });
                 }
+                let bytes = held.as_bytes().len() + range.len();
+                let slot = &mut *self.slot;
+                slot.account.count_relayed(self.engine.writer, to.other(), bytes, &slot.session);
                 if carrier.record_layer.is_some() {
                     return self.forward_sealed(to, &held, range, origin);
                 }

@@ -12,6 +12,7 @@ use super::slow_readers::{Holders, SendWatch};
 use super::wheel::Wheel;
 use crate::limits::{SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED, TLS_REST_MS};
 use crate::observe::WorkerCounters;
+use crate::observe::entity_cells::Writer;
 use crate::ring::{Operation, Ring};
 use crate::session::{Effects, Moment};
 use std::collections::VecDeque;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 pub(super) struct Engine<R: Ring> {
     pub(super) ring: R,
     pub(super) counters: Arc<WorkerCounters>,
+    /// Whose cells of a label are its own.
+    pub(super) writer: Writer,
     pub(super) now: Moment,
     pub(super) limits: RelayLimits,
     /// What the session that is worked on wants; empty in between.
@@ -46,6 +49,7 @@ impl<R: Ring> Engine<R> {
         let now = ring.now();
         Self {
             ring,
+            writer: Writer::relay(counters.index()),
             counters,
             now,
             limits,

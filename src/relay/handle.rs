@@ -157,6 +157,7 @@ impl<R: Ring> SessionHandle<'_, R> {
     /// The session is over: nothing new is started, what is in flight is cancelled.
     pub(super) fn end(&mut self, termination: Termination) {
         self.slot.has_ended = true;
+        self.slot.account.count_end(self.engine.writer, &termination);
         self.engine.counters.count_termination(termination.cause, termination.phase);
         for leg in Leg::BOTH {
             self.engine.counters.count_tally(leg, self.slot.session.tally(leg));

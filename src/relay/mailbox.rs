@@ -5,6 +5,7 @@
 use super::record_layer::RecordLayer;
 use super::wake_flag::WakeFlag;
 use crate::admission::permit::Permit;
+use crate::observe::SessionRecord;
 use crate::session::SessionLimits;
 use bytes::Bytes;
 use crossbeam_queue::SegQueue;
@@ -32,6 +33,8 @@ pub struct NewSession<S> {
     pub mask: [u8; 4],
     /// Its place.
     pub permit: Permit,
+    /// What is known of it from the outside.
+    pub record: SessionRecord,
 }
 
 /// What a relay is told.

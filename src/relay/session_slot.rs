@@ -1,5 +1,6 @@
 //! What a relay has of one session.
 
+use super::account::Account;
 use super::carrier::LegPlace;
 use super::slab::{InSlot, SlotName};
 use crate::admission::permit::Permit;
@@ -22,6 +23,8 @@ pub(super) struct SessionSlot {
     pub(super) is_broken_off: bool,
     /// Given back with the slot, when both descriptors are closed.
     pub(super) permit: Permit,
+    /// What is known of it from the outside, and what is counted under its labels.
+    pub(super) account: Account,
 }
 
 impl InSlot for SessionSlot {

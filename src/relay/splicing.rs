@@ -18,6 +18,7 @@
 use super::carrier::{Carrier, Reading, ReceiveEvent, Way};
 use super::effects::PayloadOrigin;
 use super::handle::SessionHandle;
+use super::session_slot::SessionSlot;
 use crate::limits::{SPLICE_BYTES_LEAST, SPLICE_FILLS_MAX, SPLICE_HEAD_BYTES, SPLICE_PATIENCE};
 use crate::observe::counters::add;
 use crate::ring::{Operation, Ring};
@@ -67,7 +68,7 @@ impl<R: Ring> SessionHandle<'_, R> {
     fn splices(&mut self, leg: Leg) -> bool {
         let Some(least) = self.engine.limits.splice_bytes_min else { return false };
         let (source, target) = both(&mut self.carriers, leg);
-        let session = &mut self.slot.session;
+        let SessionSlot { session, account, .. } = &mut *self.slot;
         let Reading::Heads { fills, is_awaited, .. } = &mut source.reading else { return false };
         if target.pipe.is_some() {
             return true;
@@ -96,6 +97,7 @@ impl<R: Ring> SessionHandle<'_, R> {
             target.pipe = Some(pipe);
             let passed = filled as u64;
             let handled = session.handle_passed(leg, passed, self.engine.now, &mut self.engine.effects);
+            account.count_relayed(self.engine.writer, leg, filled as usize, session);
             add(&self.engine.counters.spliced_bytes, passed);
             self.engine.is_to_send(target);
             self.carry_out(handled, PayloadOrigin::Nothing);

@@ -2,6 +2,7 @@
 
 use crate::backend::names::Lookups;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
+use crate::observe::LabelRegistry;
 use crate::observe::counters::{Counters, Kind, Label, MetricInfo, WORKER_METRICS, WorkerMetric};
 use crate::observe::publishes::Publishes;
 use crate::process::log;
@@ -20,6 +21,8 @@ pub struct Observed {
     pub lookups: Arc<Lookups>,
     /// What became of changes of its catalogue.
     pub publishes: Arc<Publishes>,
+    /// What is counted by API, product and subscription.
+    pub labels: Arc<LabelRegistry>,
 }
 
 /// A metric that an instance has once, however many workers it has.
@@ -217,7 +220,8 @@ pub struct Series {
 impl Observed {
     /// Counters and places, and no look-ups: an instance before its resolver has been asked anything.
     pub fn of(counters: Counters, budgets: Budgets) -> Self {
-        Self { counters, budgets, lookups: Arc::default(), publishes: Arc::default() }
+        let labels = Arc::new(LabelRegistry::new(counters.workers().len()));
+        Self { counters, budgets, lookups: Arc::default(), publishes: Arc::default(), labels }
     }
 
     /// Every figure, in the order of the list.

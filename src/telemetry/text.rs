@@ -1,10 +1,12 @@
 //! Figures as text: the status page, and the lines of the log.
 
+use super::entity_figures::push_entities;
 use super::figures::{Figure, Observed};
 use crate::observe::counters::Label;
 use std::fmt::Write as _;
 
-/// The status page: the state of the last publish, what each figure means and all its numbers, then what is not 0 by worker.
+/// The status page: the state of the last publish, what each figure means and all its numbers, then what is not 0 by worker, and
+/// by API, product and subscription.
 ///
 /// A line is a comment (`#`), empty, or `name value` or `name{label="value",…} value`.
 pub fn page(observed: &Observed) -> String {
@@ -26,6 +28,8 @@ pub fn page(observed: &Observed) -> String {
             }
         }
     }
+    page.push('\n');
+    push_entities(&mut page, &observed.labels);
     page
 }
 
@@ -99,7 +103,11 @@ mod tests {
             assert_eq!(lines.iter().filter(|found| **found == line).count(), 1, "{line}");
         }
         let by_worker = lines.iter().position(|line| *line == "# What is not 0, by worker.");
-        let by_worker = &lines[by_worker.expect("a part by worker") + 1..];
+        let by_worker: Vec<_> = lines[by_worker.expect("a part by worker") + 1..]
+            .iter()
+            .take_while(|line| !line.is_empty())
+            .copied()
+            .collect();
         assert_eq!(
             by_worker,
             ["parked{worker=\"1\"} 4", "terminations{cause=\"idle\",phase=\"relay\",worker=\"0\"} 2"]

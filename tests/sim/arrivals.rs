@@ -5,9 +5,11 @@ use super::world::{Fault, Known, Shared, SimSocket};
 use bytes::Bytes;
 use ringgate::admission::permit::Permit;
 use ringgate::admission::places::Places;
+use ringgate::observe::{SessionLabels, SessionRecord};
 use ringgate::relay::{Mailbox, Message, NewSession, RecordLayer};
-use ringgate::session::SessionLimits;
+use ringgate::session::{CorrelationId, SessionLimits};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// One thing that is put into it.
@@ -133,5 +135,14 @@ fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
         session
     };
     let sockets = [session * 2, session * 2 + 1].map(|id| SimSocket::new(id, world));
-    NewSession { sockets, early, records, sealed, limits, mask, permit }
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0)).into();
+    let record = SessionRecord {
+        id: CorrelationId::from_random([9; 16]),
+        labels: SessionLabels::of_api(Arc::clone(&world.borrow().label)),
+        client: nowhere,
+        peer: nowhere,
+        backend: nowhere,
+        opened_at_ms: 0,
+    };
+    NewSession { sockets, early, records, sealed, limits, mask, permit, record }
 }

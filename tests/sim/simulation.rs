@@ -108,6 +108,12 @@ impl Simulation {
         let world = self.world.borrow();
         assert!(world.connections.iter().all(|connection| connection.is_closed));
         assert_eq!(count(&self.counters.sessions_opened) as usize, world.sessions.len());
+        let figures = world.label.figures();
+        assert_eq!(
+            (figures.opened, figures.ended),
+            (world.sessions.len() as u64, world.sessions.len() as u64)
+        );
+        assert_eq!(figures.terminations.iter().sum::<u64>(), figures.ended, "each session has one end");
         assert_eq!(count(&self.counters.slots), 0);
         assert_eq!(count(&self.counters.buffers), 0);
         assert_eq!(count(&self.counters.backlog_bytes), 0);

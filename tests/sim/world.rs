@@ -5,6 +5,7 @@ use super::trace::Trace;
 use fastrand::Rng;
 use ringgate::admission::places::{Holder, HolderKind, Places};
 use ringgate::catalog::Name;
+use ringgate::observe::EntityLabel;
 use ringgate::session::{Leg, SessionLimits};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -68,6 +69,8 @@ pub struct World {
     pub trace: Trace,
     /// The places of the API that revocable sessions are of, besides their own.
     pub api: Arc<Places>,
+    /// What all sessions are counted under.
+    pub label: Arc<EntityLabel>,
     /// That API was revoked, and the relay has looked at every session by this time.
     pub revoked_by: Option<u64>,
     /// The relay was told to drain, and cuts what is left at this time.
@@ -106,6 +109,7 @@ impl World {
             sessions: Vec::new(),
             trace: Trace::new(),
             api: revocable_api(),
+            label: EntityLabel::new(HolderKind::Api, Name::parse("all").expect("a name"), 1).into(),
             revoked_by: None,
             cuts_at: None,
             dead_peer_timeout_ms: None,

@@ -186,6 +186,15 @@ impl TestInstance {
         for kind in HolderKind::ALL {
             assert_eq!(self.instance.places_taken_of(kind), 0, "places of {kind:?}");
         }
+        let labels = self.instance.observed().labels;
+        let figures = |kind| labels.all_of(kind).into_iter().map(|label| label.figures());
+        for kind in HolderKind::ALL {
+            assert!(figures(kind).all(|figures| figures.open() == 0), "sessions by {kind:?}");
+        }
+        let opened: u64 = figures(HolderKind::Api).map(|figures| figures.opened).sum();
+        let all_opened = self.instance.counters().sum(|worker| &worker.sessions_opened);
+        // An API that is gone is forgotten with its figures.
+        assert!(opened <= all_opened, "{opened} sessions by API, {all_opened} in all");
         let (connections, ends) = connections_and_ends(self.instance.counters());
         assert_eq!(connections, ends, "each connection comes to one end");
         let open = self.accounts.open_sockets(self.address);

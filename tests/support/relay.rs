@@ -2,12 +2,13 @@
 
 use super::raw::Raw;
 use bytes::Bytes;
-use ringgate::admission::places::Places;
+use ringgate::admission::places::{HolderKind, Places};
+use ringgate::catalog::Name;
 use ringgate::front::socket::give_up_dead_peers;
-use ringgate::observe::WorkerCounters;
+use ringgate::observe::{EntityLabel, SessionLabels, SessionRecord, WorkerCounters};
 use ringgate::relay::{Mailbox, Message, NewSession, RecordLayer, Relay, RelayLimits};
 use ringgate::ring::KernelRing;
-use ringgate::session::SessionLimits;
+use ringgate::session::{CorrelationId, SessionLimits};
 use ringgate::websocket::ReservedBits;
 use ringgate::websocket::scanner::FrameRules;
 use socket2::SockRef;
@@ -37,6 +38,8 @@ pub const OPAQUE: SessionLimits = SessionLimits { frames: None, ..STRICT };
 pub struct TestRelay {
     pub counters: Arc<WorkerCounters>,
     pub places: Arc<Places>,
+    /// What its sessions are counted under.
+    pub label: Arc<EntityLabel>,
     mailbox: Arc<Mailbox<OwnedFd>>,
     listener: TcpListener,
     thread: JoinHandle<()>,
@@ -58,7 +61,8 @@ impl TestRelay {
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let dead_peer_timeout = limits.dead_peer_timeout_ms.map(Duration::from_millis);
-        Self { counters, places: Places::new(100_000), mailbox, listener, thread, dead_peer_timeout }
+        let label = EntityLabel::new(HolderKind::Api, Name::parse("t").unwrap(), 1).into();
+        Self { counters, places: Places::new(100_000), label, mailbox, listener, thread, dead_peer_timeout }
     }
 
     /// Opens a session; gives its client and its backend. With `room`, the client's connection holds about so many bytes.
@@ -83,8 +87,22 @@ impl TestRelay {
             limits,
             mask: [0; 4],
             permit: self.places.take().unwrap(),
+            record: self.record(),
         })));
         [client, backend]
+    }
+
+    /// What is known of a session.
+    fn record(&self) -> SessionRecord {
+        let address = self.listener.local_addr().unwrap().into();
+        SessionRecord {
+            id: CorrelationId::from_random([1; 16]),
+            labels: SessionLabels::of_api(Arc::clone(&self.label)),
+            client: address,
+            peer: address,
+            backend: address,
+            opened_at_ms: 0,
+        }
     }
 
     fn connection(&self, room: Option<usize>) -> (Raw, OwnedFd) {
@@ -117,5 +135,6 @@ impl TestRelay {
         assert_eq!(self.counters.buffers.load(Ordering::Relaxed), 0);
         assert_eq!(self.counters.backlog_bytes.load(Ordering::Relaxed), 0);
         assert_eq!(self.places.taken(), 0);
+        assert_eq!(self.label.figures().open(), 0);
     }
 }

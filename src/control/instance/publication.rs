@@ -1,4 +1,4 @@
-//! A catalogue on its way to the fronts: with the places of its entities, whose limits it sets.
+//! A catalogue on its way to the fronts: with the places of its entities, whose limits it sets, and with their labels.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::admission::registry::Registry;
 use crate::catalog::timestamp::Timestamp;
 use crate::compiled::Snapshot;
 use crate::front::Published;
+use crate::observe::LabelRegistry;
 use crate::tls::setup::TlsSetup;
 
 /// A catalogue that is being prepared. The registry of places is with it meanwhile.
@@ -28,10 +29,11 @@ impl Preparation {
     pub(super) fn begin(
         control: &Handle,
         registry: Registry,
+        labels: Arc<LabelRegistry>,
         snapshot: Arc<Snapshot>,
         tls: TlsSetup,
     ) -> Self {
-        Self(control.spawn_blocking(move || prepare(registry, snapshot, tls)))
+        Self(control.spawn_blocking(move || prepare(registry, &labels, snapshot, tls)))
     }
 
     /// Waits until it is prepared. May be dropped and called again until then.
@@ -46,13 +48,19 @@ impl Preparation {
     }
 }
 
-/// Finds the places of a catalogue, which takes some milliseconds for ten thousand entities, and tells what it says of itself.
-pub(super) fn prepare(mut registry: Registry, snapshot: Arc<Snapshot>, tls: TlsSetup) -> Prepared {
+/// Finds the places and the labels of a catalogue, which takes some milliseconds for ten thousand entities, and tells what it says of itself.
+pub(super) fn prepare(
+    mut registry: Registry,
+    labels: &LabelRegistry,
+    snapshot: Arc<Snapshot>,
+    tls: TlsSetup,
+) -> Prepared {
     for note in snapshot.notes() {
         tracing::info!("{note}");
     }
     let places = Arc::new(registry.publish(&snapshot, now()));
-    Prepared { registry, published: Arc::new(Published { snapshot, places, tls }) }
+    let labels = labels.publish(&snapshot);
+    Prepared { registry, published: Arc::new(Published { snapshot, places, labels, tls }) }
 }
 
 /// The time of the host.

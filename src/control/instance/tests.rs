@@ -6,6 +6,7 @@ use crate::catalog::{CatalogFiles, Name};
 use crate::compiled::compile;
 use crate::control::files::looker::Start;
 use crate::control::files::store;
+use crate::observe::record::record_of_api;
 use crate::process::cores::usable_cores;
 use crate::process::fatal::child;
 use crate::relay::{FaultyRecords, NewSession};
@@ -64,6 +65,7 @@ fn open(instance: &Instance, records: Option<FaultyRecords>) -> [TcpStream; 2] {
         },
         mask: [0; 4],
         permit: instance.places().take().unwrap().with_place(api().take_place().unwrap()),
+        record: record_of_api("orders"),
     })));
     [client, backend]
 }
@@ -124,6 +126,7 @@ fn a_session_with_a_bug_is_logged_with_its_state_and_ends_alone() {
         for told in [
             "ERROR",
             "api=\"orders\"",
+            "id=42424242-4242-4242-8242-424242424242",
             "records of downstream were opened up to byte 9, of 8 that were received",
             "intake: Relayed",
             "outlet: Open",

@@ -1,8 +1,21 @@
 //! An opening with a broken invariant: it ends alone, with a 500 where there is anyone to tell.
 
-use super::scene::Scene;
+use super::scene::{Scene, Stage, switching};
+use super::scripted::{Script, Scripted, ScriptedNetwork};
+use crate::front::answer::BackendAnswer;
+use crate::front::channel::Channel;
+use crate::front::converse::Opened;
+use crate::front::opening::Opening;
+use crate::front::opening_end::BrokenOpening;
 use crate::front::refusal::{BUG_MESSAGE, Refusal};
-use crate::session::{Cause, Phase};
+use crate::front::run::Waiting;
+use crate::head::Method;
+use crate::http1::ResponseHead;
+use crate::session::{Cause, CorrelationId, Phase};
+use crate::websocket::ReservedBits;
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::rc::Rc;
 
 #[test]
 fn an_operation_that_was_forgotten_on_either_connection_is_500_and_a_bug() {
@@ -26,4 +39,45 @@ fn a_refusal_for_a_cause_without_an_answer_is_a_bug() {
         let refusal = Refusal::of(cause, "whatever");
         assert_eq!((refusal.cause, refusal.status), (Cause::Bug, 500), "{cause:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_session_lacks_is_named_before_its_client_gets_a_101() {
+    let connection = || Channel::plain(Rc::new(Scripted::accepted(Script::of(Vec::new())).0));
+    let front = Stage::new("", ScriptedNetwork::new(Vec::new())).front;
+    let peer = SocketAddr::from(([192, 0, 2, 9], 40_000));
+    let guard = front.begin_opening(front.take_opening(peer.ip()).unwrap());
+    let mut opening = Opening {
+        front: Rc::clone(&front),
+        socket: connection(),
+        id: CorrelationId::from_random([3; 16]),
+        peer,
+        certificate: None,
+        method: Method::Other,
+        phase: Phase::Answer,
+        labels: None,
+        guard,
+    };
+    let head = ResponseHead::parse(switching().into()).unwrap();
+    let opened = Opened {
+        backend: connection(),
+        address: peer,
+        answer: BackendAnswer { head, changed: None, behind: Bytes::new() },
+        reserved_bits: ReservedBits::None,
+    };
+    let broken = opening.prepare_hand_over(&opened);
+    assert!(matches!(broken, Err(BrokenOpening::HasNoPermit)), "{broken:?}");
+
+    let published = front.published();
+    let api = &published.snapshot.served()[0];
+    let (permit, pending) = (
+        front.budgets.take_session(peer.ip()).unwrap(),
+        front.budgets.take_pending(&published.places, api).unwrap(),
+    );
+    opening.guard.wait_for_backend(Waiting::new(permit, pending));
+    let broken = opening.prepare_hand_over(&opened);
+    assert!(matches!(broken, Err(BrokenOpening::HasNoLabel)), "{broken:?}");
+
+    opening.labels = published.labels.of_session(api, &crate::catalog::access::Access::default());
+    assert!(opening.prepare_hand_over(&opened).is_ok());
 }

@@ -10,7 +10,7 @@ use crate::config::NamesConfig;
 use crate::front::opening::{Accepted, open};
 use crate::front::random_source::RandomSource;
 use crate::front::{Front, FrontParts, Published};
-use crate::observe::WorkerCounters;
+use crate::observe::{LabelRegistry, WorkerCounters};
 use crate::relay::{Mailbox, Message, NewSession, Relays};
 use crate::session::{Cause, Phase};
 use crate::shared_counts::budgets::Budgets;
@@ -64,6 +64,60 @@ pub(super) struct Scene {
     pub(super) backends: Vec<Script>,
     /// When the drain begins, in milliseconds.
     pub(super) drains_at: Option<u64>,
+}
+
+/// A front with one API at `/t`, and what it shares with others.
+pub(super) struct Stage {
+    pub(super) front: Rc<Front<ScriptedNetwork>>,
+    budgets: Budgets,
+    counters: Arc<WorkerCounters>,
+    mailbox: Arc<Mailbox<Rc<Connection>>>,
+    drain: watch::Sender<bool>,
+    _published: watch::Sender<Arc<Published>>,
+}
+
+impl Stage {
+    /// With a policy document for the API, if there is one. It has room for one opening.
+    pub(super) fn new(document: &str, network: ScriptedNetwork) -> Self {
+        let text = format!(
+            "display_name = \"T\"\nurl = \"ws://192.0.2.1:80\"\nsuffix = \"t\"\nsubscription_required = false\n\
+             dial_timeout_ms = {DIAL_MS}\nanswer_timeout_ms = {ANSWER_MS}\n"
+        );
+        let mut files = CatalogFiles::default();
+        files.insert("apis/t.toml", text);
+        if !document.is_empty() {
+            files.insert("policies/apis/t.xml", document);
+        }
+        let snapshot = Arc::new(compile(&files, None).unwrap());
+        let budgets = Budgets::of(1, 1);
+        let places = Registry::new(budgets.pending().limit()).publish(&snapshot, Timestamp::from_unix(0));
+        let labels = LabelRegistry::new(1).publish(&snapshot);
+        let (_published, published) = watch::channel(Arc::new(Published {
+            snapshot,
+            places: Arc::new(places),
+            labels,
+            tls: TlsSetup::default(),
+        }));
+        let (drain, draining) = watch::channel(false);
+        let mailbox = Mailbox::new().unwrap();
+        let counters = Arc::<WorkerCounters>::default();
+        let parts = FrontParts {
+            listeners: Vec::new(),
+            published,
+            draining,
+            budgets: budgets.clone(),
+            resolver: Resolver::start_with(&Handle::current(), &NamesConfig::default(), |_| async {
+                Ok(Vec::new())
+            }),
+            relays: Relays::new(vec![Arc::clone(&mailbox)]),
+            worker: 0,
+            counters: Arc::clone(&counters),
+            head_timeout_ms: HEAD_MS,
+            dead_peer_timeout: None,
+        };
+        let (front, _) = Front::new(network, parts, RandomSource::new().unwrap());
+        Self { front, budgets, counters, mailbox, drain, _published }
+    }
 }
 
 /// What came of an opening.
@@ -126,43 +180,9 @@ impl Scene {
 
     async fn run(&self, document: &str) -> Outcome {
         let begun = Instant::now();
-        let text = format!(
-            "display_name = \"T\"\nurl = \"ws://192.0.2.1:80\"\nsuffix = \"t\"\nsubscription_required = false\n\
-             dial_timeout_ms = {DIAL_MS}\nanswer_timeout_ms = {ANSWER_MS}\n"
-        );
-        let mut files = CatalogFiles::default();
-        files.insert("apis/t.toml", text);
-        if !document.is_empty() {
-            files.insert("policies/apis/t.xml", document);
-        }
-        let snapshot = Arc::new(compile(&files, None).unwrap());
-        let budgets = Budgets::of(1, 1);
-        let places = Registry::new(budgets.pending().limit()).publish(&snapshot, Timestamp::from_unix(0));
-        let (_publisher, published) = watch::channel(Arc::new(Published {
-            snapshot,
-            places: Arc::new(places),
-            tls: TlsSetup::default(),
-        }));
-        let (drain, draining) = watch::channel(false);
-        let mailbox = Mailbox::new().unwrap();
-        let counters = Arc::<WorkerCounters>::default();
         let network = ScriptedNetwork::new(self.backends.clone());
         let dialled = Rc::clone(&network.dialled);
-        let parts = FrontParts {
-            listeners: Vec::new(),
-            published,
-            draining,
-            budgets: budgets.clone(),
-            resolver: Resolver::start_with(&Handle::current(), &NamesConfig::default(), |_| async {
-                Ok(Vec::new())
-            }),
-            relays: Relays::new(vec![Arc::clone(&mailbox)]),
-            worker: 0,
-            counters: Arc::clone(&counters),
-            head_timeout_ms: HEAD_MS,
-            dead_peer_timeout: None,
-        };
-        let (front, _) = Front::new(network, parts, RandomSource::new().unwrap());
+        let Stage { front, budgets, counters, mailbox, drain, _published } = Stage::new(document, network);
         let peer = SocketAddr::from(([192, 0, 2, 9], 40_000));
         let (socket, client) = Scripted::accepted(self.client.clone());
         let guard = front.begin_opening(front.take_opening(peer.ip()).unwrap());

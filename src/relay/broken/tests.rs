@@ -4,6 +4,7 @@ use super::faulty::FaultyRecords;
 use super::*;
 use crate::admission::places::Places;
 use crate::observe::WorkerCounters;
+use crate::observe::record::record_of_api;
 use crate::relay::carrier::{Fate, ReceiveEvent, SendEvent, Way};
 use crate::relay::run::Relay;
 use crate::relay::{Mailbox, Message, NewSession, RelayLimits};
@@ -93,6 +94,7 @@ impl Bench {
             limits: LIMITS,
             mask: MASK,
             permit: self.places.take().unwrap(),
+            record: record_of_api("chat"),
         })));
     }
 
@@ -518,6 +520,7 @@ fn each_broken_invariant_ends_its_session_and_no_other() {
         }
         let report = bench.reports.take().unwrap_or_else(|| panic!("{what}: it is not reported"));
         assert_eq!(report.broken, broken, "{what}");
+        assert_eq!(report.id, record_of_api("chat").id, "{what}: it names the session");
         is_met[kind(&broken)] = true;
         assert!(bench.reports.take().is_none(), "{what}: it is reported once");
         assert!(bench.counters.broken_invariants.load(std::sync::atomic::Ordering::Relaxed) >= 1, "{what}");

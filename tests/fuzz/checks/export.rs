@@ -3,6 +3,7 @@
 
 use ringgate::admission::permit_token::PermitToken;
 use ringgate::export::ExportKind;
+use ringgate::observe::{LabelRegistry, SessionRecord};
 use ringgate::relay::carrier::{CarrierAtRest, CarrierName, LegName};
 use ringgate::relay::session_slot::SessionName;
 use ringgate::relay::slab::SlotName;
@@ -26,6 +27,9 @@ pub fn check(input: &[u8]) {
             live_on(session);
             exported
         }),
+        ExportKind::Record => {
+            SessionRecord::import(input, &LabelRegistry::new(1)).ok().map(|record| record.export())
+        }
         ExportKind::Permit => PermitToken::import(input).ok().map(|token| token.export()),
         ExportKind::RecordLayer => LegRecords::import(input).ok().map(|leg| {
             let exported = leg.export().expect("a leg that broke is not imported");

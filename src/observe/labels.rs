@@ -1,0 +1,312 @@
+//! APIs, products and subscriptions as labels of figures: made once for each, shared by all that is counted under it.
+//!
+//! ```text
+//! snapshot ─ publish ─► LabelRegistry ─► openings ─► session records
+//!                           │  ▲                          │ figures: cells of one writer each
+//!                 reader ◄──┘  └── the same label again ──┘
+//! ```
+//!
+//! The property to trust: a label is an entity of the catalogue and nothing else, so nothing that a client makes up becomes one.
+//! It lives beyond snapshots: an entity that is published again, changed or not, keeps its figures. One that is gone is kept as
+//! long as anything is counted under it, and forgotten then; if it comes back later, it begins anew.
+//!
+//! Not here: what is counted under a label (`entity_cells`), and how it is shown (`telemetry`).
+
+use super::entity_cells::{EntityCells, EntityFigures, Writer};
+use crate::admission::places::HolderKind;
+use crate::catalog::access::Access;
+use crate::catalog::{Api, Name};
+use crate::compiled::Snapshot;
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+
+/// An API, a product or a subscription, and what is counted under it.
+///
+/// Nothing is allocated for figures before there are any; then it is 512 bytes for each thread that counts.
+#[derive(Debug)]
+pub struct EntityLabel {
+    kind: HolderKind,
+    name: Name,
+    workers: usize,
+    /// By [`Writer::index`].
+    cells: OnceLock<Box<[OnceLock<Arc<EntityCells>>]>>,
+}
+
+impl EntityLabel {
+    /// A label of an instance with so many workers, without figures.
+    pub fn new(kind: HolderKind, name: Name, workers: usize) -> Self {
+        Self { kind, name, workers, cells: OnceLock::new() }
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> HolderKind {
+        self.kind
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The cells that `writer` counts in, and nobody else. `None`: the instance has no such worker.
+    pub fn cells(&self, writer: Writer) -> Option<&Arc<EntityCells>> {
+        let cells =
+            self.cells.get_or_init(|| (0..Writer::count(self.workers)).map(|_| OnceLock::new()).collect());
+        Some(cells.get(writer.index())?.get_or_init(Arc::default))
+    }
+
+    /// The sums over all writers.
+    pub fn figures(&self) -> EntityFigures {
+        let mut figures = EntityFigures::default();
+        let cells = self.cells.get().map(Box::as_ref).unwrap_or_default();
+        for of_writer in cells.iter().filter_map(OnceLock::get) {
+            figures.add(of_writer);
+        }
+        figures
+    }
+}
+
+/// What a session is counted under.
+#[derive(Clone, Debug)]
+pub struct SessionLabels {
+    /// Its API.
+    pub api: Arc<EntityLabel>,
+    /// The product in whose context it is, if there is one.
+    pub product: Option<Arc<EntityLabel>>,
+    /// The subscription whose key was given, if one was.
+    pub subscription: Option<Arc<EntityLabel>>,
+}
+
+impl SessionLabels {
+    /// Those of a session of an API, and of nothing else.
+    pub fn of_api(api: Arc<EntityLabel>) -> Self {
+        Self { api, product: None, subscription: None }
+    }
+
+    /// Each of them, the API first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<EntityLabel>> {
+        [Some(&self.api), self.product.as_ref(), self.subscription.as_ref()].into_iter().flatten()
+    }
+}
+
+/// A label that is found by its name.
+#[derive(Clone, Debug)]
+struct ByName(Arc<EntityLabel>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        self.0.name.as_str()
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for ByName {}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.as_str().hash(state);
+    }
+}
+
+/// The labels of what one snapshot has.
+#[derive(Debug, Default)]
+pub struct PublishedLabels {
+    by_name: [HashSet<ByName>; HolderKind::ALL.len()],
+}
+
+impl PublishedLabels {
+    /// Those of a session of `api` in the context of `access`. `None`: the API is not of this snapshot.
+    pub fn of_session(&self, api: &Api, access: &Access<'_>) -> Option<SessionLabels> {
+        let product = access.product.and_then(|product| self.of(HolderKind::Product, &product.name));
+        let subscription = access
+            .subscription
+            .and_then(|subscription| self.of(HolderKind::Subscription, &subscription.name));
+        Some(SessionLabels { api: self.of(HolderKind::Api, &api.name)?, product, subscription })
+    }
+
+    fn of(&self, kind: HolderKind, name: &Name) -> Option<Arc<EntityLabel>> {
+        self.by_name[kind as usize].get(name.as_str()).map(|ByName(label)| Arc::clone(label))
+    }
+}
+
+/// The labels of what is published, and of what is gone and still counted under.
+#[derive(Debug, Default)]
+struct Known {
+    published: Arc<PublishedLabels>,
+    gone: Vec<Arc<EntityLabel>>,
+}
+
+impl Known {
+    /// Takes the label of that name, or makes one.
+    fn take(&mut self, kind: HolderKind, name: &Name, workers: usize) -> Arc<EntityLabel> {
+        self.published.of(kind, name).unwrap_or_else(|| {
+            let gone = self.gone.iter().position(|label| label.kind == kind && label.name == *name);
+            match gone {
+                Some(at) => self.gone.swap_remove(at),
+                None => Arc::new(EntityLabel::new(kind, name.clone(), workers)),
+            }
+        })
+    }
+}
+
+/// All labels of an instance. Its control thread publishes, whoever shows figures reads.
+#[derive(Debug)]
+pub struct LabelRegistry {
+    workers: usize,
+    known: watch::Sender<Known>,
+}
+
+impl LabelRegistry {
+    /// That of an instance with so many workers, without labels.
+    pub fn new(workers: usize) -> Self {
+        Self { workers, known: watch::Sender::default() }
+    }
+
+    /// The labels of all that `snapshot` has. What was known and is not in it is forgotten when nothing is counted under it any
+    /// more.
+    pub fn publish(&self, snapshot: &Snapshot) -> Arc<PublishedLabels> {
+        let entities = snapshot.entities();
+        let apis = snapshot.served().iter().map(|api| (HolderKind::Api, &api.name));
+        let products = entities.products.keys().map(|name| (HolderKind::Product, name));
+        let subscriptions =
+            entities.subscriptions.iter().map(|subscription| (HolderKind::Subscription, &subscription.name));
+        let mut published = PublishedLabels::default();
+        self.known.send_modify(|known| {
+            for (kind, name) in apis.chain(products).chain(subscriptions) {
+                let label = known.take(kind, name, self.workers);
+                published.by_name[kind as usize].insert(ByName(label));
+            }
+            for kind in HolderKind::ALL.map(|kind| kind as usize) {
+                let gone = known.published.by_name[kind].difference(&published.by_name[kind]);
+                known.gone.extend(gone.map(|ByName(label)| Arc::clone(label)));
+            }
+            known.published = Arc::new(published);
+        });
+        Arc::clone(&self.known.borrow().published)
+    }
+
+    /// Forgets what is gone and has no session, no opening and no snapshot any more.
+    pub fn forget_gone(&self) {
+        self.known.send_if_modified(|known| {
+            known.gone.retain(|label| Arc::strong_count(label) > 1);
+            false
+        });
+    }
+
+    /// The label of an entity that may not be published: a session that is adopted may be of an API that is gone.
+    pub fn label_of(&self, kind: HolderKind, name: &Name) -> Arc<EntityLabel> {
+        let mut found = None;
+        self.known.send_modify(|known| {
+            let label = known.take(kind, name, self.workers);
+            if known.published.of(kind, name).is_none() {
+                known.gone.push(Arc::clone(&label));
+            }
+            found = Some(label);
+        });
+        found.unwrap_or_else(|| Arc::new(EntityLabel::new(kind, name.clone(), self.workers)))
+    }
+
+    /// All labels of a kind, in the order of their names.
+    pub fn all_of(&self, kind: HolderKind) -> Vec<Arc<EntityLabel>> {
+        let known = self.known.borrow();
+        let published = known.published.by_name[kind as usize].iter().map(|ByName(label)| label);
+        let gone = known.gone.iter().filter(|label| label.kind == kind);
+        let mut all: Vec<_> = published.chain(gone).cloned().collect();
+        drop(known);
+        all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::CatalogFiles;
+    use crate::compiled::compile;
+
+    fn snapshot(apis: &[&str]) -> Snapshot {
+        let mut files = CatalogFiles::default();
+        for api in apis {
+            let text = format!("display_name = \"X\"\nurl = \"ws://h\"\nsuffix = \"{api}\"\n");
+            files.insert(&format!("apis/{api}.toml"), text);
+        }
+        files.insert("products/starter.toml", "display_name = \"S\"\n");
+        files.insert("subscriptions/acme.toml", "display_name = \"A\"\nscope = \"/apis\"\n");
+        compile(&files, None).expect("a catalogue")
+    }
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("a name")
+    }
+
+    fn names(registry: &LabelRegistry, kind: HolderKind) -> Vec<String> {
+        registry.all_of(kind).iter().map(|label| label.name().to_string()).collect()
+    }
+
+    #[test]
+    fn every_entity_has_one_label_which_it_keeps_through_every_publish() {
+        let registry = LabelRegistry::new(2);
+        let first = registry.publish(&snapshot(&["chat", "echo"]));
+        assert_eq!(names(&registry, HolderKind::Api), ["chat", "echo"]);
+        assert_eq!(names(&registry, HolderKind::Product), ["starter"]);
+        assert_eq!(names(&registry, HolderKind::Subscription), ["acme"]);
+        let chat = first.of(HolderKind::Api, &name("chat")).unwrap();
+        chat.cells(Writer::relay(1)).unwrap().count_open();
+        let second = registry.publish(&snapshot(&["chat"]));
+        assert!(Arc::ptr_eq(&chat, &second.of(HolderKind::Api, &name("chat")).unwrap()));
+        assert!(second.of(HolderKind::Api, &name("echo")).is_none());
+        assert_eq!(chat.figures().opened, 1);
+    }
+
+    #[test]
+    fn what_is_gone_is_listed_while_it_is_held_and_forgotten_then() {
+        let registry = LabelRegistry::new(1);
+        let first = registry.publish(&snapshot(&["chat"]));
+        let session = first.of(HolderKind::Api, &name("chat")).unwrap();
+        drop(registry.publish(&snapshot(&[])));
+        registry.forget_gone();
+        assert_eq!(names(&registry, HolderKind::Api), ["chat"], "its snapshot and its session hold it");
+        drop(first);
+        registry.forget_gone();
+        assert_eq!(names(&registry, HolderKind::Api), ["chat"], "its session holds it");
+        // It comes back meanwhile, and is the same.
+        let back = registry.publish(&snapshot(&["chat"]));
+        assert!(Arc::ptr_eq(&session, &back.of(HolderKind::Api, &name("chat")).unwrap()));
+        assert_eq!(names(&registry, HolderKind::Api), ["chat"], "it is listed once");
+        drop((back, registry.publish(&snapshot(&[])), session));
+        registry.forget_gone();
+        assert_eq!(names(&registry, HolderKind::Api), [""; 0]);
+    }
+
+    #[test]
+    fn an_adopted_session_finds_the_label_of_its_api_or_makes_one_that_lives_as_long_as_it() {
+        let registry = LabelRegistry::new(1);
+        let published = registry.publish(&snapshot(&["chat"]));
+        let chat = registry.label_of(HolderKind::Api, &name("chat"));
+        assert!(Arc::ptr_eq(&chat, &published.of(HolderKind::Api, &name("chat")).unwrap()));
+        let gone = registry.label_of(HolderKind::Api, &name("gone"));
+        assert!(Arc::ptr_eq(&gone, &registry.label_of(HolderKind::Api, &name("gone"))));
+        assert_eq!(names(&registry, HolderKind::Api), ["chat", "gone"]);
+        drop(gone);
+        registry.forget_gone();
+        assert_eq!(names(&registry, HolderKind::Api), ["chat"]);
+    }
+
+    #[test]
+    fn a_label_without_figures_takes_nothing_for_them() {
+        let label = EntityLabel::new(HolderKind::Api, name("chat"), 64);
+        assert_eq!(label.figures(), EntityFigures::default());
+        assert!(label.cells.get().is_none());
+        assert!(label.cells(Writer::relay(64)).is_none(), "there is no such worker");
+        label.cells(Writer::front(63)).unwrap();
+        assert_eq!(label.cells.get().unwrap().iter().filter(|cells| cells.get().is_some()).count(), 1);
+    }
+}
