@@ -586,9 +586,9 @@ fn ten_thousand_connections_that_say_nothing_keep_no_command_out() {
         flood.push(UnixStream::connect(socket_of(&configuration)).unwrap());
         if number % 2_500 == 0 {
             assert_eq!(json(ctl(&configuration, &["status", "--json"]), 0)["status"]["sessions"], 1);
-            // 16 are served, and one more is just accepted.
+            // 16 are served, one is being closed to make room, and one more is just accepted.
             let open = served.open_files().len();
-            assert!(open <= before + 17, "{open} open files, {before} before");
+            assert!(open <= before + 18, "{open} open files, {before} before");
             pair.exchange();
         }
     }

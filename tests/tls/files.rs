@@ -250,5 +250,5 @@ fn a_start_from_a_file_system_that_does_not_answer_ends_by_itself_and_by_sigterm
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(wait_for_exit(&mut child).code(), Some(0));
     let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
-    assert!(said.contains("ended before it had read its files"), "{said}");
+    assert!(said.contains("ended before it was open"), "{said}");
 }
