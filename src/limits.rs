@@ -3,7 +3,6 @@
 //! A bound that an operator may change has its default and its allowed range here too; where it is read from is said
 //! by the configuration reference in the README.
 
-use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
 /// Largest request or response head, in bytes, its final empty line included. Over it: 431 (a backend's head: 502).
@@ -33,9 +32,6 @@ pub const TLS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// many. Lowering it saves memory of sessions that say little; raising it saves that time where they say something now and then.
 pub const TLS_REST_MS: u64 = 2_000;
 
-/// How often files of certificates are looked at for changes.
-pub const TLS_FILES_LOOK: Duration = Duration::from_secs(5);
-
 /// Seconds after which the key that seals clients' tickets is followed by a new one: six hours.
 ///
 /// A ticket is good for one to [`TLS_TICKET_KEYS`] times as long. Raising it spares returning clients full handshakes, and
@@ -63,9 +59,6 @@ pub const BUFFER_BYTES: usize = 64 * 1024;
 /// Bytes in front of a received buffer, for the start of a header that an earlier buffer ended with.
 pub const BUFFER_HEADROOM_BYTES: usize = 64;
 
-/// Bytes behind a received buffer, so that the buffers' first lines do not all fall into the same sets of the cache.
-pub const BUFFER_SKEW_BYTES: usize = 192;
-
 /// Received buffers of one relay: 64 MiB of address space, of which only what was used takes memory.
 pub const BUFFERS_PER_RELAY: u16 = 1024;
 
@@ -75,17 +68,9 @@ pub const BUFFERS_POSTED: u16 = 256;
 /// Fewest received buffers that are posted, however much each receives: that many sockets can say something in one turn.
 pub const BUFFERS_POSTED_LEAST: u16 = 16;
 
-/// Bytes that the posted buffers are to receive together, at the mean of what came lately. The kernel fills them in turn, so
-/// this is the memory that bulk goes through: about a quarter of a core's second-level cache.
-pub const POSTED_BYTES_EXPECTED: usize = 512 * 1024;
-
 const _: () = assert!(BUFFERS_POSTED.is_power_of_two() && BUFFERS_POSTED <= BUFFERS_PER_RELAY);
 const _: () = assert!(BUFFERS_POSTED_LEAST > 0 && BUFFERS_POSTED_LEAST <= BUFFERS_POSTED);
 const _: () = assert!(BUFFER_BYTES < u32::MAX as usize);
-
-/// Largest received piece, in bytes, that is copied behind what already waits for a reader that has fallen behind. A larger
-/// one keeps its own buffer, which it fills well enough.
-pub const COPIED_BYTES_MAX: usize = 16 * 1024;
 
 /// Milliseconds after which a send that is still in flight counts as one to a reader that has fallen behind: it is taken
 /// back, and what is left of it moves out of the received buffers to the heap.
@@ -103,18 +88,11 @@ pub const BACKLOG_MIB_MAX: Allowed = Allowed { least: 1, most: 65_536, unit: "Mi
 /// Default of [`BACKLOG_MIB_MAX`].
 pub const BACKLOG_MIB_MAX_DEFAULT: u64 = 64;
 
-/// Smallest send that is tried without copying it into the kernel (`IORING_OP_SENDMSG_ZC`). Absent: none is. It saves a copy
-/// where a network card takes the bytes from where they lie, and costs one where it cannot: then the socket goes back to copying.
-pub const ZERO_COPY_KIB_MIN: Allowed = Allowed { least: 4, most: 65_536, unit: "KiB" };
-
 /// Smallest frame, by its payload, whose rest is spliced from socket to socket instead of being copied twice; 0: none is. At
 /// 16 KiB both cost the same on the machine it was measured on (`decisions/0013`); above, splicing wins, below, copying.
 pub const SPLICE_KIB_MIN: Allowed = Allowed { least: 0, most: 65_536, unit: "KiB" };
 /// Default of [`SPLICE_KIB_MIN`].
 pub const SPLICE_KIB_MIN_DEFAULT: u64 = 32;
-
-/// Least payload, in bytes, that is spliced once a frame is: a shorter rest is received like any other bytes.
-pub const SPLICE_BYTES_LEAST: u64 = 2 * 1024;
 
 /// Pipes of one relay. Each takes two descriptors, and bytes of one direction of one session; while all are taken, frames
 /// are copied.
@@ -124,23 +102,12 @@ pub const SPLICE_PIPES_PER_RELAY: usize = 16;
 /// (`fs.pipe-user-pages-soft`, 64 MiB); those beyond hold less, in more turns.
 pub const SPLICE_PIPE_BYTES: usize = 256 * 1024;
 
-/// Bytes that are received at most where large frames come: the start of one, whose rest is spliced.
-pub const SPLICE_HEAD_BYTES: u32 = 1024;
-
-/// Receives without a large frame after which a leg's are no longer kept short.
-pub const SPLICE_PATIENCE: u8 = 16;
-
-/// Times that a pipe is filled before the sessions of other sockets have their turn.
-pub const SPLICE_FILLS_MAX: u8 = 8;
-
 /// Most pieces in one vectored send (`iovec`s of a `sendmsg`; the system's IOV_MAX is 1,024).
 pub const SEND_PIECES_MAX: usize = 64;
 
 /// Entries of the relay's submission queue. More operations than that in one turn wait for the next ones, in order.
 pub const RELAY_SUBMISSION_ENTRIES: u32 = 1024;
 
-/// Entries of the relay's completion queue. A full one ends multishot receives early; they are armed again.
-pub const RELAY_COMPLETION_ENTRIES: u32 = 16 * 1024;
 /// Connections that one listener's queue holds until its worker accepts them. The kernel caps it at
 /// `net.core.somaxconn`; over it, the kernel drops the client's SYN, which the client repeats a second later.
 pub const LISTEN_BACKLOG: i32 = 4096;
@@ -207,27 +174,9 @@ pub const CONFIG_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Over it, what is asked for hangs: the thread is left to wait for it, and another one goes on with everything else.
 pub const FILE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Workers of an instance. No default here: absent, there is one for each core that the process may use.
-pub const WORKERS: Allowed = Allowed { least: 1, most: 256, unit: "workers" };
-
-/// Most listeners of an instance. Each worker has an accept loop for each of them.
-pub const LISTENERS_MAX: usize = 64;
-
-/// Where an instance listens when its file names no listener.
-pub const LISTENER_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
-
-/// Folder of the catalogue when the instance file names none, relative to that file's folder.
-pub const CATALOG_FOLDER_DEFAULT: &str = "catalog";
-
-/// Longest folder name, in bytes, that the instance file may give (Linux: PATH_MAX less its final zero).
-pub const CATALOG_FOLDER_BYTES_MAX: usize = 4095;
-
 /// How long it has to be quiet behind a change of the catalogue's files until they are read: an editor's steps, or the files
 /// of one copy, are one change then.
 pub const CATALOG_QUIET: Duration = Duration::from_millis(50);
-
-/// How long changes are gathered at most, however steadily they come. Raising it delays what is published.
-pub const CATALOG_GATHER_MAX: Duration = Duration::from_millis(400);
 
 /// How often all files of the catalogue are read, though no change was told: for file systems that tell of none.
 ///
@@ -238,28 +187,9 @@ pub const CATALOG_LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// counted, and `ringgate check` names all.
 pub const FAULTS_TOLD_MAX: usize = 1000;
 
-/// Sessions that an instance ends in a second when something that they are of is revoked. Raising it lets a revocation take
-/// hold sooner, and lets more of their clients come back at once.
-pub const REVOKED_SESSIONS_PER_S: u64 = 500;
-
-/// Longest time, in milliseconds, over which the ends of such sessions are spread, however many there are.
-pub const REVOCATION_SPREAD_MS_MAX: u64 = 30_000;
-
-/// Slots that a relay looks at in one turn for sessions that are revoked: some 10 µs. Those that are left wait for the next.
-pub const REVOCATION_LOOKS_PER_TURN: usize = 256;
-
 /// How often it is looked whether a subscription's end has come, whose sessions are ended then, and whether a catalogue that
 /// was replaced is held by no opening any more, which is freed then. Raising it delays both.
 pub const CATALOG_UPKEEP: Duration = Duration::from_secs(1);
-
-/// File of an instance's secret when the instance file names none, relative to that file's folder.
-pub const KEY_FILE_DEFAULT: &str = "ringgate.key";
-
-/// Longest name of such a file, in bytes (Linux: PATH_MAX less its final zero).
-pub const KEY_FILE_NAME_BYTES_MAX: usize = 4095;
-
-/// Largest such file, in bytes, that is read: 64 hexadecimal digits and room for white space. Over it: a fault.
-pub const KEY_FILE_BYTES_MAX: u64 = 256;
 
 /// Over how long a drain spreads the ends of its sessions; what is left then is cut.
 pub const DRAIN_S: Allowed = Allowed { least: 0, most: 3600, unit: "seconds" };
@@ -299,17 +229,10 @@ pub const TIERS: [TierPreset; 7] = [
     TierPreset::new("premium-v2", 5_000, 30, "units of tier premium-v2"),
 ];
 
-/// Most sessions that a tier gives, whatever its units: Azure API Management's cap on one instance.
-pub const TIER_SESSIONS_MAX: u64 = 60_000;
-
 /// Units, while their tier is not known: the most that any tier has.
 pub const UNITS: Allowed = Allowed { least: 1, most: 31, unit: "units" };
 /// Default of [`UNITS`].
 pub const UNITS_DEFAULT: u64 = 1;
-
-/// Sessions of one source network at once. Over it: 429 (`source_full`). Absent: no bound, because behind a balancer or
-/// an address translation all clients may have one address.
-pub const SOURCE_CONNECTIONS_MAX: Allowed = Allowed { least: 1, most: 10_000_000, unit: "sessions" };
 
 /// Leading bits of an IPv4 address that make its source network. A client has one address: all of them by default.
 pub const SOURCE_PREFIX_IPV4: Allowed = Allowed { least: 8, most: 32, unit: "bits" };
@@ -345,10 +268,6 @@ pub const PENDING_OPENINGS_MAX: Allowed = Allowed { least: 1, most: 1_000_000, u
 /// it, newcomers are turned away.
 pub const GIVING_WAY_MAX: usize = 32;
 
-/// Openings in progress of one source network. Over it: 429 (`source_full`). Absent: no bound, for the same reason as
-/// [`SOURCE_CONNECTIONS_MAX`].
-pub const OPENINGS_PER_SOURCE_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
-
 /// Connections of one worker that were turned away for lack of an opening and linger, so that they can read why. Over it
 /// they are closed at once.
 pub const TURNED_AWAY_LINGERING_MAX: usize = 32;
@@ -357,9 +276,6 @@ const _: () = assert!(
     (TURNED_AWAY_LINGERING_MAX + GIVING_WAY_MAX + 2 * SPLICE_PIPES_PER_RELAY) as u64
         <= OPEN_FILES_RESERVE_PER_WORKER * 3 / 4
 );
-
-/// Bytes that are read of a connection that is turned away, without waiting, before it is closed.
-pub const TURNED_AWAY_READ_BYTES: usize = 4 * 1024;
 
 /// How long a client may take to send its request head. Over it: 408.
 pub const HEAD_TIMEOUT_MS: Allowed = Allowed { least: 100, most: 120_000, unit: "milliseconds" };
@@ -407,9 +323,6 @@ pub const BACKEND_URL_CHARS_MAX: usize = 2000;
 
 /// Longest URL suffix of an API, in characters (Azure API Management's own bound on a path).
 pub const SUFFIX_CHARS_MAX: usize = 400;
-
-/// APIs whose source addresses a front takes in turn. Over it, all turns begin anew, which costs some evenness.
-pub const ADDRESS_TURNS_MAX: usize = 4096;
 
 /// How long one dial to a backend may take, name resolution included. Over it: 504 (`backend_silent`).
 pub const DIAL_TIMEOUT_MS: Allowed = Allowed { least: 10, most: 120_000, unit: "milliseconds" };
@@ -508,56 +421,6 @@ pub const FAREWELL_SEND_MS: u64 = 10_000;
 
 /// Milliseconds for which a refused client's further bytes are read, so that it can read the answer.
 pub const FAREWELL_DRAIN_MS: u64 = 1_000;
-
-/// Bytes that are read of a refused client after the answer.
-pub const FAREWELL_DRAIN_BYTES: usize = 64 * 1024;
-
-/// Milliseconds for which a listener pauses when descriptors or memory are used up.
-pub const ACCEPT_PAUSE_MS: u64 = 100;
-
-/// Failures after which a draining listener gives up what its queue still holds.
-pub const DRAIN_ACCEPT_FAILURES_MAX: usize = 32;
-
-/// Entries of a front's submission queue.
-pub const FRONT_SUBMISSION_ENTRIES: u32 = 1024;
-
-/// Milliseconds beyond the drain for the last completions; what is not over by then is left to the process's end.
-pub const DRAIN_OVERTIME_MS: u64 = 2_000;
-
-/// Milliseconds for the last words of sessions when a second signal cuts them.
-pub const CUT_MS: u64 = 500;
-
-/// Sessions that a relay may have beyond the least loaded one before its front gives new ones away. Default 64.
-///
-/// A session that is given away costs its opening a wake-up of another core and its client nothing; one that stays on a
-/// loaded relay shares its core for as long as it lives.
-pub const PLACEMENT_SLACK_SESSIONS: u32 = 64;
-
-/// As [`PLACEMENT_SLACK_SESSIONS`], in parts of the least loaded relay's sessions: an eighth. The larger one counts.
-pub const PLACEMENT_SLACK_PART: u32 = 8;
-
-/// Connections to the status page at once. Over it, the oldest that has not asked yet is closed, else the oldest: a new one never
-/// waits for those before it.
-pub const STATUS_CONNECTIONS_MAX: usize = 32;
-
-/// Least time between two accepts of the status page. It bounds what its clients take of the thread of the services, and so
-/// of the core that this may share with a worker.
-pub const STATUS_ACCEPT_INTERVAL: Duration = Duration::from_millis(1);
-
-/// How long a page that was made is given to further readers. It bounds what making pages takes: each some hundred microseconds.
-pub const STATUS_PAGE_AGE_MAX: Duration = Duration::from_millis(10);
-
-/// Most hosts that the status page may be asked for by, besides its own.
-pub const STATUS_HOSTS_MAX: usize = 16;
-
-/// How long a connection to the status page may take, from its accept to its end. Over it: closed.
-pub const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Bytes that are read of a client of the status page after its answer.
-pub const STATUS_DRAIN_BYTES: u64 = 64 * 1024;
-
-/// How long the status page waits after an accept that failed, before it tries again.
-pub const STATUS_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Longest policy expression, in bytes. Over it: a fault at publish.
 ///

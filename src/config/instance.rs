@@ -5,7 +5,7 @@
 //! Not here: what is published (`api`), reading the file and finding the catalogue's folder (`control::files::store`).
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
 use super::tier::{TierUnits, parse_tier};
@@ -16,6 +16,43 @@ use crate::catalog::network::{Network, TRUSTED_NETWORKS_MAX};
 use crate::catalog::tls::{ListenerTls, take_listener_tls};
 use crate::head::authority::is_authority;
 use crate::limits;
+use crate::limits::Allowed;
+
+/// Smallest send that is tried without copying it into the kernel (`IORING_OP_SENDMSG_ZC`). Absent: none is. It saves a copy
+/// where a network card takes the bytes from where they lie, and costs one where it cannot: then the socket goes back to copying.
+const ZERO_COPY_KIB_MIN: Allowed = Allowed { least: 4, most: 65_536, unit: "KiB" };
+
+/// Workers of an instance. No default here: absent, there is one for each core that the process may use.
+const WORKERS: Allowed = Allowed { least: 1, most: 256, unit: "workers" };
+
+/// Most listeners of an instance. Each worker has an accept loop for each of them.
+const LISTENERS_MAX: usize = 64;
+
+/// Where an instance listens when its file names no listener.
+const LISTENER_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
+
+/// Folder of the catalogue when the instance file names none, relative to that file's folder.
+const CATALOG_FOLDER_DEFAULT: &str = "catalog";
+
+/// Longest folder name, in bytes, that the instance file may give (Linux: PATH_MAX less its final zero).
+const CATALOG_FOLDER_BYTES_MAX: usize = 4095;
+
+/// File of an instance's secret when the instance file names none, relative to that file's folder.
+const KEY_FILE_DEFAULT: &str = "ringgate.key";
+
+/// Longest name of such a file, in bytes (Linux: PATH_MAX less its final zero).
+const KEY_FILE_NAME_BYTES_MAX: usize = 4095;
+
+/// Sessions of one source network at once. Over it: 429 (`source_full`). Absent: no bound, because behind a balancer or
+/// an address translation all clients may have one address.
+const SOURCE_CONNECTIONS_MAX: Allowed = Allowed { least: 1, most: 10_000_000, unit: "sessions" };
+
+/// Openings in progress of one source network. Over it: 429 (`source_full`). Absent: no bound, for the same reason as
+/// [`SOURCE_CONNECTIONS_MAX`].
+const OPENINGS_PER_SOURCE_MAX: Allowed = Allowed { least: 1, most: 1_000_000, unit: "openings" };
+
+/// Most hosts that the status page may be asked for by, besides its own.
+const STATUS_HOSTS_MAX: usize = 16;
 
 /// Longest path of a control socket, in bytes: `sun_path` of unix(7) has 108, the last of which is 0.
 pub const CONTROL_SOCKET_PATH_BYTES_MAX: usize = 107;
@@ -81,7 +118,7 @@ pub struct KeysConfig {
 
 impl Default for KeysConfig {
     fn default() -> Self {
-        Self { file: limits::KEY_FILE_DEFAULT.to_owned(), recoverable: false }
+        Self { file: KEY_FILE_DEFAULT.to_owned(), recoverable: false }
     }
 }
 
@@ -138,10 +175,10 @@ impl Default for InstanceConfig {
     fn default() -> Self {
         Self {
             workers: None,
-            catalog: limits::CATALOG_FOLDER_DEFAULT.to_owned(),
+            catalog: CATALOG_FOLDER_DEFAULT.to_owned(),
             gateway: None,
             drain_s: limits::DRAIN_S_DEFAULT,
-            listeners: vec![ListenerConfig { address: limits::LISTENER_DEFAULT, tls: None }],
+            listeners: vec![ListenerConfig { address: LISTENER_DEFAULT, tls: None }],
             status: None,
             limits: InstanceLimits::default(),
             keys: KeysConfig::default(),
@@ -234,14 +271,14 @@ pub fn parse_instance(file: &str, text: &str) -> Result<InstanceConfig, Vec<Faul
 pub fn catalog_folder(text: &str) -> Option<String> {
     let document = Document::parse("", text).ok()?;
     let folder = document.fields().take_text("catalog", parse_folder);
-    let folder = folder.unwrap_or_else(|| limits::CATALOG_FOLDER_DEFAULT.to_owned());
+    let folder = folder.unwrap_or_else(|| CATALOG_FOLDER_DEFAULT.to_owned());
     document.finish(Some(folder)).ok()
 }
 
 fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
     let default = InstanceConfig::default();
     let config = InstanceConfig {
-        workers: fields.take_integer("workers", &limits::WORKERS),
+        workers: fields.take_integer("workers", &WORKERS),
         catalog: fields.take_text("catalog", parse_folder).unwrap_or(default.catalog),
         gateway: fields.take_text("gateway", Name::parse),
         drain_s: fields.take_integer("drain_s", &limits::DRAIN_S).unwrap_or(default.drain_s),
@@ -291,7 +328,7 @@ fn take_names(mut fields: Fields<'_>) -> NamesConfig {
 
 fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
     let mut listeners: Vec<ListenerConfig> = Vec::new();
-    for mut table in fields.take_tables("listeners", (1, limits::LISTENERS_MAX))? {
+    for mut table in fields.take_tables("listeners", (1, LISTENERS_MAX))? {
         let allowed = "an address with its port, like 127.0.0.1:8080 or [::1]:8080";
         let address = table.take_required_text("address", allowed, |text| {
             let address: SocketAddr = text.parse().map_err(|_| allowed.to_owned())?;
@@ -321,7 +358,7 @@ fn take_status(mut fields: Fields<'_>) -> Option<StatusConfig> {
             .filter(|address| beyond_loopback || address.ip().is_loopback())
             .ok_or_else(|| allowed.to_owned())
     });
-    let hosts = fields.take_texts("hosts", (0, limits::STATUS_HOSTS_MAX), parse_host).unwrap_or_default();
+    let hosts = fields.take_texts("hosts", (0, STATUS_HOSTS_MAX), parse_host).unwrap_or_default();
     fields.finish();
     Some(StatusConfig { address: address?, hosts })
 }
@@ -339,8 +376,7 @@ fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
     let taken = InstanceLimits {
         tier: take_tier(&mut fields),
         connections_max: fields.take_integer("connections_max", &limits::CONNECTIONS_MAX),
-        source_connections_max: fields
-            .take_integer("source_connections_max", &limits::SOURCE_CONNECTIONS_MAX),
+        source_connections_max: fields.take_integer("source_connections_max", &SOURCE_CONNECTIONS_MAX),
         source_prefix_ipv4: fields
             .take_integer("source_prefix_ipv4", &limits::SOURCE_PREFIX_IPV4)
             .unwrap_or(default.source_prefix_ipv4),
@@ -352,15 +388,14 @@ fn take_limits(mut fields: Fields<'_>) -> InstanceLimits {
             .unwrap_or_default(),
         openings_max: fields.take_integer("openings_max", &limits::OPENINGS_MAX),
         pending_openings_max: fields.take_integer("pending_openings_max", &limits::PENDING_OPENINGS_MAX),
-        openings_per_source_max: fields
-            .take_integer("openings_per_source_max", &limits::OPENINGS_PER_SOURCE_MAX),
+        openings_per_source_max: fields.take_integer("openings_per_source_max", &OPENINGS_PER_SOURCE_MAX),
         head_timeout_ms: fields
             .take_integer("head_timeout_ms", &limits::HEAD_TIMEOUT_MS)
             .unwrap_or(default.head_timeout_ms),
         backlog_mib_max: fields
             .take_integer("backlog_mib_max", &limits::BACKLOG_MIB_MAX)
             .unwrap_or(default.backlog_mib_max),
-        zero_copy_kib_min: fields.take_integer("zero_copy_kib_min", &limits::ZERO_COPY_KIB_MIN),
+        zero_copy_kib_min: fields.take_integer("zero_copy_kib_min", &ZERO_COPY_KIB_MIN),
         splice_kib_min: fields
             .take_integer("splice_kib_min", &limits::SPLICE_KIB_MIN)
             .unwrap_or(limits::SPLICE_KIB_MIN_DEFAULT),
@@ -394,20 +429,20 @@ fn take_tier(fields: &mut Fields<'_>) -> Option<TierUnits> {
 }
 
 fn parse_folder(text: &str) -> Result<String, String> {
-    let is_folder = (1..=limits::CATALOG_FOLDER_BYTES_MAX).contains(&text.len()) && !text.contains('\0');
+    let is_folder = (1..=CATALOG_FOLDER_BYTES_MAX).contains(&text.len()) && !text.contains('\0');
     if is_folder {
         Ok(text.to_owned())
     } else {
-        Err(format!("a folder name of 1 to {} bytes", limits::CATALOG_FOLDER_BYTES_MAX))
+        Err(format!("a folder name of 1 to {} bytes", CATALOG_FOLDER_BYTES_MAX))
     }
 }
 
 fn parse_key_file(text: &str) -> Result<String, String> {
-    let is_file = (1..=limits::KEY_FILE_NAME_BYTES_MAX).contains(&text.len()) && !text.contains('\0');
+    let is_file = (1..=KEY_FILE_NAME_BYTES_MAX).contains(&text.len()) && !text.contains('\0');
     if is_file {
         Ok(text.to_owned())
     } else {
-        Err(format!("a file name of 1 to {} bytes", limits::KEY_FILE_NAME_BYTES_MAX))
+        Err(format!("a file name of 1 to {} bytes", KEY_FILE_NAME_BYTES_MAX))
     }
 }
 

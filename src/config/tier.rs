@@ -4,7 +4,10 @@
 
 use core::fmt;
 
-use crate::limits::{TIER_SESSIONS_MAX, TIERS, TierPreset};
+use crate::limits::{TIERS, TierPreset};
+
+/// Most sessions that a tier gives, whatever its units: Azure API Management's cap on one instance.
+const TIER_SESSIONS_MAX: u64 = 60_000;
 
 /// A tier, and so many units of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

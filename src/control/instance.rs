@@ -20,7 +20,7 @@ use crate::config::{InstanceConfig, SessionsFrom};
 use crate::control::binding::BoundListeners;
 use crate::control::bug_log::log_bugs;
 use crate::front::{FrontParts, Published};
-use crate::limits::{REVOCATION_SPREAD_MS_MAX, REVOKED_SESSIONS_PER_S, open_files_reserve};
+use crate::limits::open_files_reserve;
 use crate::observe::publishes::Publishes;
 use crate::observe::{Counters, LabelRegistry};
 use crate::process::cores::CorePlan;
@@ -39,6 +39,13 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use workers::WorkerThreads;
+
+/// Sessions that an instance ends in a second when something that they are of is revoked. Raising it lets a revocation take
+/// hold sooner, and lets more of their clients come back at once.
+const REVOKED_SESSIONS_PER_S: u64 = 500;
+
+/// Longest time, in milliseconds, over which the ends of such sessions are spread, however many there are.
+const REVOCATION_SPREAD_MS_MAX: u64 = 30_000;
 
 /// Why an instance did not start. Each names the remedy where there is one.
 #[derive(Debug, thiserror::Error)]

@@ -25,9 +25,15 @@ use super::signals::CommandSignals;
 use crate::catalog::Revision;
 use crate::catalog::timestamp::Timestamp;
 use crate::config::InstanceConfig;
-use crate::limits::{CATALOG_UPKEEP, CUT_MS, DRAIN_OVERTIME_MS};
+use crate::limits::CATALOG_UPKEEP;
 use crate::observe::publishes::LastPublish;
 use crate::process::log;
+
+/// Milliseconds beyond the drain for the last completions; what is not over by then is left to the process's end.
+const DRAIN_OVERTIME_MS: u64 = 2_000;
+
+/// Milliseconds for the last words of sessions when a second signal cuts them.
+const CUT_MS: u64 = 500;
 
 /// Most who wait for the end of a drain at a time. Over it, the newest is told that the drain goes on without it.
 const DRAIN_ASKERS_MAX: usize = 64;

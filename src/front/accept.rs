@@ -4,7 +4,6 @@ use super::Front;
 use super::opening::{Accepted, open};
 use super::socket::Socket;
 use super::turn_away::turn_away;
-use crate::limits::{ACCEPT_PAUSE_MS, DRAIN_ACCEPT_FAILURES_MAX};
 use crate::observe::counters::add;
 use crate::process::log::limited;
 use std::io;
@@ -12,6 +11,12 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
+
+/// Milliseconds for which a listener pauses when descriptors or memory are used up.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Failures after which a draining listener gives up what its queue still holds.
+const DRAIN_ACCEPT_FAILURES_MAX: usize = 32;
 
 /// Accepts connections and opens a session on each. `index` is the listener's place in the configuration.
 ///

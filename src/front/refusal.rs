@@ -6,7 +6,7 @@ use crate::compiled::PathFault;
 use crate::head::{HttpDate, Method};
 use crate::http1::HeadFault;
 use crate::http1::encode::encode_refusal;
-use crate::limits::{FAREWELL_DRAIN_BYTES, FAREWELL_DRAIN_MS, FAREWELL_SEND_MS};
+use crate::limits::{FAREWELL_DRAIN_MS, FAREWELL_SEND_MS};
 use crate::process::log::limited;
 use crate::session::{Cause, CorrelationId, termination::Answer};
 use crate::shared_counts::Shed;
@@ -16,6 +16,9 @@ use std::net::Shutdown;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Bytes that are read of a refused client after the answer.
+const FAREWELL_DRAIN_BYTES: usize = 64 * 1024;
 
 /// What a client is told of a bug of ringgate's: nothing that it could do anything about.
 pub(super) const BUG_MESSAGE: &str = "this instance has a fault of its own";

@@ -33,6 +33,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
+/// Entries of a front's submission queue.
+const FRONT_SUBMISSION_ENTRIES: u32 = 1024;
+
 /// A catalogue as the fronts get it.
 #[derive(Debug)]
 pub struct Published {
@@ -286,7 +289,7 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
     let mut ring = tokio_uring::uring_builder();
     ring.setup_coop_taskrun().setup_single_issuer().setup_submit_all();
     let mut builder = tokio_uring::builder();
-    builder.entries(crate::limits::FRONT_SUBMISSION_ENTRIES).uring_builder(&ring);
+    builder.entries(FRONT_SUBMISSION_ENTRIES).uring_builder(&ring);
     let runtime = tokio_uring::Runtime::new(&builder)?;
     let random = RandomSource::new()?;
     let network = Host { dead_peer_timeout: parts.dead_peer_timeout };

@@ -37,7 +37,9 @@ use self::operation::run;
 pub use self::operation::until;
 use self::peer_address::PeerAddress;
 use crate::head::Method;
-use crate::limits::TURNED_AWAY_READ_BYTES;
+
+/// Bytes that are read of a connection that is turned away, without waiting, before it is closed.
+const TURNED_AWAY_READ_BYTES: usize = 4 * 1024;
 
 /// Most bytes that one submission carries; the kernel's own cap for one call (`MAX_RW_COUNT`) is just under 2 GiB.
 const SUBMISSION_BYTES_MAX: usize = 1 << 30;

@@ -6,10 +6,12 @@
 //! Not here: what an address without a free port comes to (`dial`).
 
 use crate::catalog::{Api, Name};
-use crate::limits::ADDRESS_TURNS_MAX;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+
+/// APIs whose source addresses a front takes in turn. Over it, all turns begin anew, which costs some evenness.
+const ADDRESS_TURNS_MAX: usize = 4096;
 
 /// How often each API with source addresses was dialled by this front, so that its next dial begins with the next one.
 ///

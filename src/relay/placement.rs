@@ -9,8 +9,16 @@
 //! Not here: moving sessions that are open.
 
 use super::mailbox::{Mailbox, Message, NewSession};
-use crate::limits::{PLACEMENT_SLACK_PART, PLACEMENT_SLACK_SESSIONS};
 use std::sync::Arc;
+
+/// Sessions that a relay may have beyond the least loaded one before its front gives new ones away. Default 64.
+///
+/// A session that is given away costs its opening a wake-up of another core and its client nothing; one that stays on a
+/// loaded relay shares its core for as long as it lives.
+const PLACEMENT_SLACK_SESSIONS: u32 = 64;
+
+/// As [`PLACEMENT_SLACK_SESSIONS`], in parts of the least loaded relay's sessions: an eighth. The larger one counts.
+const PLACEMENT_SLACK_PART: u32 = 8;
 
 /// Every relay's mailbox, as the fronts share them.
 #[derive(Debug)]

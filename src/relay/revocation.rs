@@ -6,8 +6,10 @@
 //! Not here: what is revoked (`admission::registry`), which a session's permit knows.
 
 use super::pace::Pace;
-use crate::limits::REVOCATION_LOOKS_PER_TURN;
 use crate::session::Moment;
+
+/// Slots that a relay looks at in one turn for sessions that are revoked: some 10 µs. Those that are left wait for the next.
+const REVOCATION_LOOKS_PER_TURN: usize = 256;
 
 /// A look at all sessions in progress, in the order of their slots.
 #[derive(Clone, Copy, Debug)]

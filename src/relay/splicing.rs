@@ -19,10 +19,21 @@ use super::carrier::{Carrier, Reading, ReceiveEvent, Way};
 use super::effects::PayloadOrigin;
 use super::handle::SessionHandle;
 use super::session_slot::SessionSlot;
-use crate::limits::{SPLICE_BYTES_LEAST, SPLICE_FILLS_MAX, SPLICE_HEAD_BYTES, SPLICE_PATIENCE};
 use crate::observe::counters::add;
 use crate::ring::{Operation, Ring};
 use crate::session::{BrokenInvariant, Leg};
+
+/// Least payload, in bytes, that is spliced once a frame is: a shorter rest is received like any other bytes.
+const SPLICE_BYTES_LEAST: u64 = 2 * 1024;
+
+/// Bytes that are received at most where large frames come: the start of one, whose rest is spliced.
+const SPLICE_HEAD_BYTES: u32 = 1024;
+
+/// Receives without a large frame after which a leg's are no longer kept short.
+const SPLICE_PATIENCE: u8 = 16;
+
+/// Times that a pipe is filled before the sessions of other sockets have their turn.
+const SPLICE_FILLS_MAX: u8 = 8;
 
 impl<R: Ring> SessionHandle<'_, R> {
     /// Bytes came from `leg` and were scanned: from here on only heads are received, or everything again.

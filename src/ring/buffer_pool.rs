@@ -16,10 +16,13 @@
 //! a buffer that is given back twice would be written by the kernel while another session's bytes are sent from it.
 
 use super::backlog::Backlog;
-use crate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES, BUFFER_SKEW_BYTES};
+use crate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES};
 use core::ops::Range;
 use core::ptr::NonNull;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+/// Bytes behind a received buffer, so that the buffers' first lines do not all fall into the same sets of the cache.
+const BUFFER_SKEW_BYTES: usize = 192;
 
 const _: () = assert!(BUFFER_HEADROOM_BYTES > crate::websocket::scanner::HELD_BYTES_MAX);
 

@@ -11,7 +11,7 @@ use super::pipe::{Pipe, Pipes};
 use super::send_queue::SendQueue;
 use super::token::{Operation, Token};
 use super::{Chunk, Completion, GivenBack, Ring, RingError};
-use crate::limits::{BUFFERS_PER_RELAY, RELAY_COMPLETION_ENTRIES, RELAY_SUBMISSION_ENTRIES, SEND_PIECES_MAX};
+use crate::limits::{BUFFERS_PER_RELAY, RELAY_SUBMISSION_ENTRIES, SEND_PIECES_MAX};
 use crate::session::Moment;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use socket2::SockRef;
@@ -19,6 +19,9 @@ use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
+
+/// Entries of the relay's completion queue. A full one ends multishot receives early; they are armed again.
+const RELAY_COMPLETION_ENTRIES: u32 = 16 * 1024;
 
 /// Completions that a wait for one returns at most under `DEFER_TASKRUN` (the kernel's `IO_LOCAL_TW_DEFAULT_MAX`).
 const PLAIN_WAIT_COMPLETIONS: usize = 20;

@@ -19,8 +19,12 @@
 use super::backlog::Backlog;
 use super::buffer_pool::{BufferIndex, BufferPool, Chunk, OptionalIndex};
 use super::message_block::MessageBlock;
-use crate::limits::{BUFFER_BYTES, COPIED_BYTES_MAX, SEND_PIECES_MAX};
+use crate::limits::{BUFFER_BYTES, SEND_PIECES_MAX};
 use bytes::{Buf, Bytes, BytesMut};
+
+/// Largest received piece, in bytes, that is copied behind what already waits for a reader that has fallen behind. A larger
+/// one keeps its own buffer, which it fills well enough.
+const COPIED_BYTES_MAX: usize = 16 * 1024;
 
 /// The queue of one socket. An empty one owns nothing.
 #[derive(Debug, Default)]

@@ -17,10 +17,7 @@ use crate::head::{HttpDate, Method, RequestHead, Target};
 use crate::http1::encode::encode_refusal;
 use crate::http1::request::check_incomplete_head;
 use crate::http1::{HeadFault, find_head_end};
-use crate::limits::{
-    HEAD_READ_BYTES, STATUS_ACCEPT_INTERVAL, STATUS_ACCEPT_PAUSE, STATUS_CONNECTIONS_MAX, STATUS_DRAIN_BYTES,
-    STATUS_PAGE_AGE_MAX, STATUS_TIMEOUT,
-};
+use crate::limits::HEAD_READ_BYTES;
 use crate::process::log::limited;
 use crate::telemetry::Observed;
 use crate::telemetry::text::page;
@@ -38,6 +35,26 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
+
+/// Connections to the status page at once. Over it, the oldest that has not asked yet is closed, else the oldest: a new one never
+/// waits for those before it.
+const STATUS_CONNECTIONS_MAX: usize = 32;
+
+/// Least time between two accepts of the status page. It bounds what its clients take of the thread of the services, and so
+/// of the core that this may share with a worker.
+const STATUS_ACCEPT_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How long a page that was made is given to further readers. It bounds what making pages takes: each some hundred microseconds.
+const STATUS_PAGE_AGE_MAX: Duration = Duration::from_millis(10);
+
+/// How long a connection to the status page may take, from its accept to its end. Over it: closed.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes that are read of a client of the status page after its answer.
+const STATUS_DRAIN_BYTES: u64 = 64 * 1024;
+
+/// How long the status page waits after an accept that failed, before it tries again.
+const STATUS_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A status page that is served. Dropping it closes its listener; answers in progress go on to their own end.
 #[derive(Debug)]

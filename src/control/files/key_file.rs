@@ -18,8 +18,10 @@ use crate::catalog::Fault;
 use crate::catalog::key_secret::{KeySecret, SECRET_BYTES};
 use crate::catalog::subscription_key::KeyHasher;
 use crate::compiled::Snapshot;
-use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::process::files::{read_small, reason};
+
+/// Largest such file, in bytes, that is read: 64 hexadecimal digits and room for white space. Over it: a fault.
+const KEY_FILE_BYTES_MAX: u64 = 256;
 
 /// Bits of a mode that let anybody but the owner in.
 const FOR_OTHERS: u32 = 0o077;

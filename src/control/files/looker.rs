@@ -31,9 +31,12 @@ use crate::catalog::{CatalogFiles, Fault, Name, Revision};
 use crate::compiled::Snapshot;
 use crate::compiled::compile::Compiler;
 use crate::config::InstanceConfig;
-use crate::limits::TLS_FILES_LOOK;
 use crate::tls::files::FileFault;
 use crate::tls::setup::TlsSetup;
+use core::time::Duration;
+
+/// How often files of certificates are looked at for changes.
+const TLS_FILES_LOOK: Duration = Duration::from_secs(5);
 
 /// Where the files of an instance are.
 #[derive(Clone, Debug)]

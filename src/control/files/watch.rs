@@ -26,8 +26,12 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep_until};
 
 use super::store::{folders_of, is_catalog_file, is_catalog_folder, metadata};
-use crate::limits::{CATALOG_GATHER_MAX, CATALOG_LOOK_INTERVAL, CATALOG_QUIET};
+use crate::limits::{CATALOG_LOOK_INTERVAL, CATALOG_QUIET};
 use crate::process::files::watchdog::attempt;
+use core::time::Duration;
+
+/// How long changes are gathered at most, however steadily they come. Raising it delays what is published.
+const CATALOG_GATHER_MAX: Duration = Duration::from_millis(400);
 
 /// Bytes of the kernel's events that are taken at a time, on the stack. An event with the longest name takes 272.
 const EVENTS_BYTES: usize = 4 * 1024;
