@@ -32,6 +32,16 @@ impl From<Place> for Permit {
 }
 
 impl Permit {
+    /// All that it holds beside the instance's place. Every field, so that one that is added is thought of where a permit moves.
+    pub(super) fn holdings(&self) -> (impl Iterator<Item = &Place>, Option<&SourcePlace>, &[Slot]) {
+        let Self { rare, held, _instance } = self;
+        let (source, slots) = match rare.as_deref() {
+            Some(RareHoldings { source, slots }) => (source.as_ref(), &slots[..]),
+            None => (None, &[][..]),
+        };
+        (held.iter().flatten(), source, slots)
+    }
+
     /// The same, and a place of a source network, if there is one.
     pub fn with_source(mut self, place: Option<SourcePlace>) -> Self {
         if place.is_some() || self.rare.is_some() {
@@ -67,16 +77,6 @@ impl Permit {
     /// The API, the product and the subscription that it has places of, as far as it has them.
     pub fn holders(&self) -> impl Iterator<Item = &Holder> {
         self.held.iter().flatten().filter_map(|place| place.places().holder())
-    }
-
-    /// The place of its client's network, if that was counted.
-    pub(super) fn source(&self) -> Option<&SourcePlace> {
-        self.rare.as_ref()?.source.as_ref()
-    }
-
-    /// The slots that it holds.
-    pub(super) fn slots(&self) -> &[Slot] {
-        self.rare.as_ref().map_or(&[], |rare| &rare.slots)
     }
 }
 

@@ -38,13 +38,15 @@ pub struct PermitToken {
 impl Permit {
     /// What another process has to adopt. This one gives its places back when the permit is dropped.
     pub fn token(&self) -> PermitToken {
-        let name = |kind| self.holders().find(|holder| holder.kind == kind).map(|holder| holder.name.clone());
+        let (held, source, slots) = self.holdings();
+        let holders: Vec<_> = held.filter_map(|place| place.places().holder()).collect();
+        let name = |kind| holders.iter().find(|holder| holder.kind == kind).map(|holder| holder.name.clone());
         PermitToken {
             api: name(HolderKind::Api),
             product: name(HolderKind::Product),
             subscription: name(HolderKind::Subscription),
-            source: self.source().map(|place| place.network()),
-            slots: self.slots().iter().map(Slot::key).collect(),
+            source: source.map(|place| place.network()),
+            slots: slots.iter().map(Slot::key).collect(),
         }
     }
 }

@@ -322,7 +322,10 @@ impl Instance {
     /// Frees the catalogues that no opening holds any more: on a thread that may take long, because the last holder frees, and
     /// a large one would keep a front from its other openings for as long as that takes, and the control thread from signals.
     pub fn let_go_of_retired(&mut self) {
-        self.labels.forget_gone();
+        if self.labels.has_gone() {
+            let labels = Arc::clone(&self.labels);
+            self.control.spawn_blocking(move || labels.forget_gone());
+        }
         // No front gets one anew: only openings that began under it hold it.
         let is_held = |retired: &mut Arc<Published>| Arc::strong_count(retired) > 1;
         let released: Vec<_> = self.retired.extract_if(.., |retired| !is_held(retired)).collect();

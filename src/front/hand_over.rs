@@ -48,13 +48,17 @@ impl<N: Network> Opening<N> {
         let client = socket.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Downstream));
         let backend = backend.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Upstream));
         let permit = guard.take_permit().ok_or(BrokenOpening::HasNoPermit);
-        let labels = labels.ok_or(BrokenOpening::HasNoLabel);
-        let (client, backend, permit, labels) = match (client, backend, permit, labels) {
-            (Ok(client), Ok(backend), Ok(permit), Ok(labels)) => (client, backend, permit, labels),
+        let parts = match (client, backend, permit) {
+            (Ok(client), Ok(backend), Ok(permit)) => Ok((client, backend, permit)),
+            (Err(broken), ..) | (_, Err(broken), _) | (.., Err(broken)) => Err(broken),
+        };
+        let (client, backend, permit, labels) = match (parts, labels) {
+            (Ok((client, backend, permit)), Some(labels)) => (client, backend, permit, labels),
             // The client has its 101 and could be told nothing else: all that is left to be done is to close.
-            (Err(broken), ..) | (_, Err(broken), ..) | (_, _, Err(broken), _) | (.., Err(broken)) => {
+            (parts, labels) => {
+                let broken = parts.err().unwrap_or(BrokenOpening::HasNoLabel);
                 broken.log(id, &admitted.api, Phase::Answer);
-                return front.count_termination(Cause::Bug, Phase::Answer, None);
+                return front.count_termination(Cause::Bug, Phase::Answer, labels.as_ref());
             }
         };
         let [client_remains, backend_remains] = [client.tls, backend.tls].map(take_apart);

@@ -156,7 +156,6 @@ impl UpstreamFault {
     pub fn consequence(&self) -> Consequence {
         const NO_CONNECTION: &str = "cannot connect to a backend";
         const NO_ANSWER: &str = "the backend's answer is not a correct opening handshake";
-        const TLS_FAILED: &str = "TLS with a backend failed";
         match &self.what {
             WhatFailed::NameNotResolved(_) => Consequence::of(
                 Cause::BackendRefused,
@@ -198,12 +197,17 @@ impl UpstreamFault {
                 "this instance has no open files or memory left",
                 "too few resources to connect to a backend",
             ),
-            WhatFailed::TlsNotConfigured => {
-                Consequence::of(Cause::BackendTls, "the backend cannot be trusted", TLS_FAILED).at_error()
-            }
-            WhatFailed::TlsFailed(_) => {
-                Consequence::of(Cause::BackendTls, "the backend's TLS handshake failed", TLS_FAILED)
-            }
+            WhatFailed::TlsNotConfigured => Consequence::of(
+                Cause::BackendTls,
+                "the backend cannot be trusted",
+                "TLS with a backend is not configured",
+            )
+            .at_error(),
+            WhatFailed::TlsFailed(_) => Consequence::of(
+                Cause::BackendTls,
+                "the backend's TLS handshake failed",
+                "TLS with a backend failed",
+            ),
             WhatFailed::TlsBrokenOff(_) | WhatFailed::TlsPlainHttp => Consequence::of(
                 Cause::BackendTls,
                 "the backend broke off its TLS handshake",

@@ -20,6 +20,7 @@ use crate::compiled::Snapshot;
 use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
@@ -53,9 +54,12 @@ impl EntityLabel {
 
     /// The cells that `writer` counts in, and nobody else. `None`: the instance has no such worker.
     pub fn cells(&self, writer: Writer) -> Option<&Arc<EntityCells>> {
-        let cells =
-            self.cells.get_or_init(|| (0..Writer::count(self.workers)).map(|_| OnceLock::new()).collect());
-        Some(cells.get(writer.index())?.get_or_init(Arc::default))
+        Some(self.room().get(writer.index())?.get_or_init(Arc::default))
+    }
+
+    /// Room for the cells of each writer. Whoever comes while another thread makes it waits for that one.
+    fn room(&self) -> &[OnceLock<Arc<EntityCells>>] {
+        self.cells.get_or_init(|| (0..Writer::count(self.workers)).map(|_| OnceLock::new()).collect())
     }
 
     /// The sums over all writers.
@@ -125,11 +129,19 @@ pub struct PublishedLabels {
 impl PublishedLabels {
     /// Those of a session of `api` in the context of `access`. `None`: the API is not of this snapshot.
     pub fn of_session(&self, api: &Api, access: &Access<'_>) -> Option<SessionLabels> {
-        let product = access.product.and_then(|product| self.of(HolderKind::Product, &product.name));
+        let product =
+            access.product.and_then(|product| self.of_session_to_be(HolderKind::Product, &product.name));
         let subscription = access
             .subscription
-            .and_then(|subscription| self.of(HolderKind::Subscription, &subscription.name));
-        Some(SessionLabels { api: self.of(HolderKind::Api, &api.name)?, product, subscription })
+            .and_then(|subscription| self.of_session_to_be(HolderKind::Subscription, &subscription.name));
+        Some(SessionLabels { api: self.of_session_to_be(HolderKind::Api, &api.name)?, product, subscription })
+    }
+
+    /// The label of a session to be. Its room is made here, by a front: a relay that made it would wait for another one that does.
+    fn of_session_to_be(&self, kind: HolderKind, name: &Name) -> Option<Arc<EntityLabel>> {
+        let label = self.of(kind, name)?;
+        label.room();
+        Some(label)
     }
 
     fn of(&self, kind: HolderKind, name: &Name) -> Option<Arc<EntityLabel>> {
@@ -141,33 +153,34 @@ impl PublishedLabels {
 #[derive(Debug, Default)]
 struct Known {
     published: Arc<PublishedLabels>,
-    gone: Vec<Arc<EntityLabel>>,
+    gone: [HashSet<ByName>; HolderKind::ALL.len()],
 }
 
 impl Known {
     /// Takes the label of that name, or makes one.
     fn take(&mut self, kind: HolderKind, name: &Name, workers: usize) -> Arc<EntityLabel> {
-        self.published.of(kind, name).unwrap_or_else(|| {
-            let gone = self.gone.iter().position(|label| label.kind == kind && label.name == *name);
-            match gone {
-                Some(at) => self.gone.swap_remove(at),
-                None => Arc::new(EntityLabel::new(kind, name.clone(), workers)),
-            }
+        self.published.of(kind, name).unwrap_or_else(|| match self.gone[kind as usize].take(name.as_str()) {
+            Some(ByName(label)) => label,
+            None => Arc::new(EntityLabel::new(kind, name.clone(), workers)),
         })
     }
 }
 
-/// All labels of an instance. Its control thread publishes, whoever shows figures reads.
+/// All labels of an instance. Whoever shows figures reads them.
+///
+/// A publish takes milliseconds where there are many, and who asks meanwhile waits for it: the control thread does neither itself.
 #[derive(Debug)]
 pub struct LabelRegistry {
     workers: usize,
     known: watch::Sender<Known>,
+    /// How many labels are gone and not forgotten.
+    gone: AtomicUsize,
 }
 
 impl LabelRegistry {
     /// That of an instance with so many workers, without labels.
     pub fn new(workers: usize) -> Self {
-        Self { workers, known: watch::Sender::default() }
+        Self { workers, known: watch::Sender::default(), gone: AtomicUsize::new(0) }
     }
 
     /// The labels of all that `snapshot` has. What was known and is not in it is forgotten when nothing is counted under it any
@@ -186,19 +199,35 @@ impl LabelRegistry {
             }
             for kind in HolderKind::ALL.map(|kind| kind as usize) {
                 let gone = known.published.by_name[kind].difference(&published.by_name[kind]);
-                known.gone.extend(gone.map(|ByName(label)| Arc::clone(label)));
+                known.gone[kind].extend(gone.cloned());
             }
             known.published = Arc::new(published);
+            self.count_gone(known);
         });
         Arc::clone(&self.known.borrow().published)
     }
 
+    /// Whether there is anything that [`Self::forget_gone`] might forget. It waits for nobody.
+    pub fn has_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed) > 0
+    }
+
     /// Forgets what is gone and has no session, no opening and no snapshot any more.
     pub fn forget_gone(&self) {
+        let mut forgotten = Vec::new();
         self.known.send_if_modified(|known| {
-            known.gone.retain(|label| Arc::strong_count(label) > 1);
+            for gone in &mut known.gone {
+                forgotten.extend(gone.extract_if(|ByName(label)| Arc::strong_count(label) == 1));
+            }
+            self.count_gone(known);
             false
         });
+        // Freed when nobody waits for it any more.
+        drop(forgotten);
+    }
+
+    fn count_gone(&self, known: &Known) {
+        self.gone.store(known.gone.iter().map(HashSet::len).sum(), Ordering::Relaxed);
     }
 
     /// The label of an entity that may not be published: a session that is adopted may be of an API that is gone.
@@ -207,7 +236,8 @@ impl LabelRegistry {
         self.known.send_modify(|known| {
             let label = known.take(kind, name, self.workers);
             if known.published.of(kind, name).is_none() {
-                known.gone.push(Arc::clone(&label));
+                known.gone[kind as usize].insert(ByName(Arc::clone(&label)));
+                self.count_gone(known);
             }
             found = Some(label);
         });
@@ -218,7 +248,7 @@ impl LabelRegistry {
     pub fn all_of(&self, kind: HolderKind) -> Vec<Arc<EntityLabel>> {
         let known = self.known.borrow();
         let published = known.published.by_name[kind as usize].iter().map(|ByName(label)| label);
-        let gone = known.gone.iter().filter(|label| label.kind == kind);
+        let gone = known.gone[kind as usize].iter().map(|ByName(label)| label);
         let mut all: Vec<_> = published.chain(gone).cloned().collect();
         drop(known);
         all.sort_unstable_by(|one, other| one.name.cmp(&other.name));

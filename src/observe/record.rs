@@ -115,11 +115,12 @@ fn import_name(reader: &mut FieldReader<'_>, field: &'static str) -> Result<Name
 
 impl RecordedAddress {
     fn export_fields(self, writer: &mut FieldWriter, field: &'static str) {
-        match self.ip {
+        let Self { ip, port } = self;
+        match ip {
             IpAddr::V4(address) => writer.block(field, &address.octets()),
             IpAddr::V6(address) => writer.block(field, &address.octets()),
         }
-        writer.u16(field, self.port);
+        writer.u16(field, port);
     }
 
     fn import_fields(reader: &mut FieldReader<'_>, field: &'static str) -> Result<Self, ExportFault> {

@@ -133,14 +133,14 @@ struct OriginalRequest {
     product: Option<Arc<Product>>,
     client: IpAddr,
     client_text: String,
-    certificate: Option<Box<Certificate>>,
+    certificate: Option<Box<OwnCertificate>>,
     gateway: String,
     request_id: Guid,
     timestamp: DateTime,
 }
 
 /// What a certificate says.
-struct Certificate {
+struct OwnCertificate {
     thumbprint: String,
     subject: String,
     issuer: String,
@@ -149,7 +149,7 @@ struct Certificate {
     not_after: DateTime,
 }
 
-impl Certificate {
+impl OwnCertificate {
     fn of(shown: &expression::Certificate<'_>) -> Self {
         Self {
             thumbprint: shown.thumbprint.to_owned(),
@@ -223,7 +223,7 @@ impl Exchange {
                 product: arrival.access.product.cloned(),
                 client: arrival.client,
                 client_text: arrival.client.to_canonical().to_string(),
-                certificate: arrival.certificate.as_ref().map(|shown| Box::new(Certificate::of(shown))),
+                certificate: arrival.certificate.as_ref().map(|shown| Box::new(OwnCertificate::of(shown))),
                 gateway: arrival.gateway.to_owned(),
                 request_id: arrival.request_id,
                 timestamp: arrival.timestamp,
@@ -358,7 +358,7 @@ impl Exchange {
                 },
                 headers: &self.request,
                 ip_address: &came.client_text,
-                certificate: came.certificate.as_deref().map(Certificate::shown),
+                certificate: came.certificate.as_deref().map(OwnCertificate::shown),
                 matched_parameters: expression::NO_FIELDS,
             },
             response: self.response.as_ref().map(|response| expression::Response {

@@ -22,9 +22,11 @@ pub(super) struct Account {
 
 impl Account {
     /// The account of a session that `relay` takes over.
-    pub(super) fn open(record: SessionRecord, relay: Writer) -> Self {
+    pub(super) fn open(record: SessionRecord, relay: Writer, session: &Session) -> Self {
         let of_api = record.labels.api.cells(relay).cloned();
-        let account = Self { record, of_api, counted_messages: [0; _] };
+        // What a session has carried elsewhere was counted there.
+        let counted_messages = Leg::BOTH.map(|leg| session.tally(leg).messages() as u32);
+        let account = Self { record, of_api, counted_messages };
         account.each_cells(relay, EntityCells::count_open);
         account
     }

@@ -59,7 +59,7 @@ impl<R: Ring> Relay<R> {
             return self.mailbox.session_is_gone();
         };
         let session = Session::new(limits, mask, now).with_records(has_records);
-        let writer = self.engine.writer;
+        let account = Account::open(record, self.engine.writer, &session);
         self.sessions.insert(|name| SessionSlot {
             generation: name.generation,
             session,
@@ -67,7 +67,7 @@ impl<R: Ring> Relay<R> {
             has_ended: false,
             is_broken_off: false,
             permit,
-            account: Account::open(record, writer),
+            account,
         });
         add(&self.engine.counters.sessions_opened, 1);
         let is_draining = self.drain.is_some();

@@ -16,6 +16,10 @@ impl<R: Ring> Relay<R> {
         while is_cut || drain.take_due(self.engine.now) {
             let Some(name) = self.next_session(drain.cursor) else { break };
             drain.cursor = name.0.index + 1;
+            // Those that were cut in an earlier turn may stay for many: until their last operation is over.
+            if is_cut && self.sessions.get_mut(name.0).is_some_and(|slot| slot.session.is_over()) {
+                continue;
+            }
             self.with_session(name, |handle| {
                 if is_cut { handle.cut(Cause::Drain) } else { handle.end_by_ringgate(Cause::Drain) }
             });

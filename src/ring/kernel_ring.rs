@@ -38,6 +38,9 @@ const IORING_SEND_ZC_REPORT_USAGE: u16 = 1 << 3;
 /// The answer, in the result of the completion that gives the memory back.
 const IORING_NOTIF_USAGE_ZC_COPIED: u32 = 1 << 31;
 
+/// Operations that the emptied overflow list keeps room for.
+const OVERFLOW_ROOM_KEPT: usize = 1024;
+
 /// One relay's ring.
 pub struct KernelRing {
     ring: IoUring,
@@ -132,6 +135,10 @@ impl KernelRing {
             if !self.submits(&entry) {
                 return self.overflow.push_front(entry);
             }
+        }
+        // After a burst its room goes too.
+        if self.overflow.capacity() > OVERFLOW_ROOM_KEPT {
+            self.overflow.shrink_to(OVERFLOW_ROOM_KEPT);
         }
     }
 

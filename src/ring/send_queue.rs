@@ -259,10 +259,23 @@ impl SendQueue {
     /// # Panics
     /// A send is in flight: how much of it is gone is not known.
     pub fn to_bytes(&self, pool: &BufferPool) -> (Vec<u8>, Option<&[u8]>) {
-        assert!(!self.is_in_flight, "what is in flight has left in part");
+        // Every field, so that one that is added is thought of here: what waits is what `for_each_piece` visits.
+        let Self {
+            early: _,
+            backlog: _,
+            is_behind: _,
+            first: _,
+            last: _,
+            farewell,
+            is_in_flight,
+            last_in_flight: _,
+            block: _,
+            lent: _,
+        } = self;
+        assert!(!is_in_flight, "what is in flight has left in part");
         let mut queued = Vec::new();
         self.for_each_piece(pool, usize::MAX, |piece| queued.extend_from_slice(piece));
-        let farewell = self.farewell.as_ref().map(|farewell| &farewell[..]);
+        let farewell = farewell.as_ref().map(|farewell| &farewell[..]);
         queued.truncate(queued.len() - farewell.map_or(0, <[u8]>::len));
         (queued, farewell)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-/// Look-ups of backends' names. The resolver's task writes them.
+/// Look-ups of backends' names. The resolver's task writes them, and fronts `served_stale`.
 #[derive(Debug, Default)]
 pub struct Lookups {
     /// Look-ups in progress.

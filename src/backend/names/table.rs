@@ -63,6 +63,12 @@ impl Table {
         Some((Arc::clone(&usable.addresses), now >= usable.stale_from))
     }
 
+    /// Names in it.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_name.load().len()
+    }
+
     /// Whether fronts read something for `name`, without asking for it.
     #[cfg(test)]
     pub(super) fn has(&self, name: &str) -> bool {
@@ -77,6 +83,9 @@ impl Table {
     }
 
     /// What is used for `name` from now on. For the task alone: two that wrote at once would lose a name.
+    ///
+    /// A new name makes the table anew, which takes longer the more there are: names for which nothing is used leave it then, and not
+    /// before.
     pub(super) fn set(&self, name: &Arc<str>, usable: Option<Usable>) {
         let by_name = self.by_name.load();
         let usable = usable.map(Arc::new);
@@ -84,19 +93,12 @@ impl Table {
             entry.usable.store(usable);
         } else if usable.is_some() {
             let entry = Entry { usable: usable.into(), asked_ms: AtomicU64::new(0) };
-            let mut more = HashMap::clone(&by_name);
-            more.insert(Arc::clone(name), Arc::new(entry));
-            self.by_name.store(Arc::new(more));
-        }
-    }
-
-    /// Takes `name` out. For the task alone.
-    pub(super) fn remove(&self, name: &str) {
-        let by_name = self.by_name.load();
-        if by_name.contains_key(name) {
-            let mut fewer = HashMap::clone(&by_name);
-            fewer.remove(name);
-            self.by_name.store(Arc::new(fewer));
+            let is_used = |entry: &Entry| entry.usable.load().is_some();
+            let kept = by_name.iter().filter(|(_, entry)| is_used(entry));
+            let mut names: HashMap<_, _> =
+                kept.map(|(name, entry)| (Arc::clone(name), Arc::clone(entry))).collect();
+            names.insert(Arc::clone(name), Arc::new(entry));
+            self.by_name.store(Arc::new(names));
         }
     }
 

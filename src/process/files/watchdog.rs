@@ -5,7 +5,7 @@
 //! thread goes on with everything else, and each attempt at that path, or below it, fails at once. When the old thread does come
 //! back, its path hangs no more; all its further attempts fail, so that it soon ends.
 //!
-//! The property to trust: no more than one thread waits for a path, and no more than [`HANGING_MAX`] for all of them.
+//! The property to trust: no more than one thread waits for a path, and no more than `HANGING_MAX` for all of them.
 //!
 //! Attempts of threads that no watchdog has started are not watched: those of the command line may wait.
 

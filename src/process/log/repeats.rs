@@ -6,11 +6,11 @@
 //! ```
 //!
 //! Each pair of a message and an API has a count of its own. The first few are logged as they happen; then one line every
-//! [`REPEATS_INTERVAL`], with how often it happened since the line before. The next one that happens when it is time is the one that is
+//! `REPEATS_INTERVAL`, with how often it happened since the line before. The next one that happens when it is time is the one that is
 //! logged; where none does, the log's writer tells the count a moment later, and at the end of the process. After an interval
 //! in which nothing happened, the next ones are logged as they happen again.
 //!
-//! There is one table for all workers, bounded by [`REPEATS_MAX`]. It is behind a lock, which is held for a look-up; only what has
+//! There is one table for all workers, bounded by `REPEATS_MAX`. It is behind a lock, which is held for a look-up; only what has
 //! failed comes here, and never a relay.
 
 use std::collections::BTreeMap;
