@@ -2,6 +2,9 @@
 //!
 //! Each state is come to as a session comes to it, by what its legs do.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use super::driver::{OPAQUE, STRICT, close, frame};
 use crate::session::life::{Ending, Gone, Intake, Outlet, Session};
 use crate::session::{BrokenInvariant, Cause, Effects, Leg, Moment};
@@ -131,7 +134,7 @@ fn owe(direction: &mut Direction) {
     direction.says(direction.source, &message).unwrap();
 }
 
-const STATES: [State; 12] = [
+const STATES: [State; 19] = [
     state("at a boundary", Intake::Relayed, "Open", |_| {}),
     state("within a frame", Intake::Relayed, "Open", Direction::begin_message),
     state("ringgate ends it within a frame", Intake::Relayed, "ClosingAt", |direction| {
@@ -143,6 +146,60 @@ const STATES: [State; 12] = [
     }),
     state("the target takes too little", Intake::Dropped, "Shut", |direction| {
         direction.session.end_slow_reader(direction.target(), NOW, &mut Effects::new());
+    }),
+    state("ringgate ends it, and the target ends", Intake::Dropped, "Finishing(Plain)", |direction| {
+        direction.session.end_by_ringgate(Cause::Drain, NOW, &mut Effects::new());
+        direction.is_gone(direction.target(), Gone::Finished);
+    }),
+    state(
+        "ringgate ends it, and the target, which has records, ends",
+        Intake::Dropped,
+        "Saying",
+        |direction| {
+            *direction = Direction::new(direction.source, true);
+            direction.session.end_by_ringgate(Cause::Drain, NOW, &mut Effects::new());
+            direction.is_gone(direction.target(), Gone::Finished);
+            direction.take_all().unwrap();
+        },
+    ),
+    state(
+        "the same, and the end of its records is queued",
+        Intake::Dropped,
+        "Finishing(Bare)",
+        |direction| {
+            *direction = Direction::new(direction.source, true);
+            direction.session.end_by_ringgate(Cause::Drain, NOW, &mut Effects::new());
+            direction.is_gone(direction.target(), Gone::Finished);
+            direction.take_all().unwrap();
+            direction.session.handle_end_said(direction.target(), 24);
+        },
+    ),
+    state("ringgate ends an opaque session", Intake::Ignored, "Shut", |direction| {
+        direction.session = Session::new(OPAQUE, [1; 4], NOW);
+        direction.session.end_by_ringgate(Cause::Drain, NOW, &mut Effects::new());
+    }),
+    state(
+        "ringgate ends an opaque session, the target has records",
+        Intake::Ignored,
+        "Saying",
+        |direction| {
+            direction.session = Session::new(OPAQUE, [1; 4], NOW).with_records([true; 2]);
+            direction.session.end_by_ringgate(Cause::Drain, NOW, &mut Effects::new());
+        },
+    ),
+    state(
+        "the same, and the end of its records is queued",
+        Intake::Ignored,
+        "Finishing(Bare)",
+        |direction| {
+            direction.session = Session::new(OPAQUE, [1; 4], NOW).with_records([true; 2]);
+            direction.session.end_by_ringgate(Cause::Drain, NOW, &mut Effects::new());
+            direction.session.handle_end_said(direction.target(), 24);
+        },
+    ),
+    state("ringgate ends it, and the source ends", Intake::Over, "Closed", |direction| {
+        direction.session.end_by_ringgate(Cause::Drain, NOW, &mut Effects::new());
+        direction.is_gone(direction.source, Gone::Finished);
     }),
     state("the source has closed", Intake::Ignored, "Closed", |direction| {
         let close = close(direction.source, 1000, "");
@@ -274,6 +331,7 @@ const EVENTS: [Event; 21] = [
 #[test]
 fn every_event_in_every_state_does_to_a_direction_what_the_table_says() {
     let mut table = String::new();
+    let reached = RefCell::new(BTreeSet::new());
     for source in Leg::BOTH {
         table.push_str(&format!("# from {} to {}\n\n", source.name(), source.other().name()));
         table.push_str(&crate::golden::text::transitions(&STATES, &EVENTS, |state, event| {
@@ -283,11 +341,20 @@ fn every_event_in_every_state_does_to_a_direction_what_the_table_says() {
             assert_eq!(before, format!("{:?} -> {}", state.intake, state.outlet), "{}", state.what);
             match (event.happen)(&mut direction) {
                 Ok(()) if direction.shown() == before => "=".to_owned(),
-                Ok(()) => direction.shown(),
+                Ok(()) => {
+                    if !direction.session.is_over() {
+                        reached.borrow_mut().insert(direction.shown());
+                    }
+                    direction.shown()
+                }
                 Err(broken) => panic!("{state:?}, {event:?}: {broken}"),
             }
         }));
         table.push('\n');
+    }
+    for pair in reached.take() {
+        let has_row = STATES.iter().any(|state| format!("{:?} -> {}", state.intake, state.outlet) == pair);
+        assert!(has_row, "{pair} is reached, and what happens in it is not in the table");
     }
     crate::golden::text::assert_golden("directions.txt", &table);
 }
