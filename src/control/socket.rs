@@ -170,9 +170,7 @@ fn check_peer(peer: u32, own: u32) -> Result<(), String> {
     if peer == 0 || peer == own {
         return Ok(());
     }
-    Err(format!(
-        "user {peer} may not command this instance: run it as root, or as the user of the process, {own}"
-    ))
+    Err(format!("user {peer} may not command this instance: run ringgate ctl as root or as user {own}"))
 }
 
 #[cfg(test)]
@@ -193,6 +191,9 @@ mod tests {
             assert_eq!(check_peer(peer, own).is_ok(), may, "{peer} commands {own}");
         }
         let refused = check_peer(1001, 1000).unwrap_err();
-        assert!(refused.contains("user 1001 may not") && refused.ends_with("process, 1000"), "{refused}");
+        assert!(
+            refused.contains("user 1001 may not") && refused.ends_with("as root or as user 1000"),
+            "{refused}"
+        );
     }
 }

@@ -245,7 +245,10 @@ fn a_reload_that_is_refused_names_every_fault_and_changes_nothing() {
     assert_eq!(out, "");
     let faults: Vec<_> = error.lines().filter(|line| line.starts_with("  apis/bad")).collect();
     assert_eq!(faults.len(), FAULTS, "{error}");
-    assert!(error.ends_with("ringgate: the files have faults: what was served before stays\n"), "{error}");
+    assert!(
+        error.ends_with("ringgate: the reload was refused; the previous catalogue stays served\n"),
+        "{error}"
+    );
     let answer = json(ctl(&configuration, &["reload", "--json"]), 1);
     assert_eq!(answer["faults"].as_array().unwrap().len(), FAULTS);
     assert_eq!((&answer["result"], &answer["fault_count"]), (&"refused".into(), &FAULTS.into()));
@@ -483,9 +486,7 @@ fn users_other_than_root_and_its_own_are_refused_by_who_they_are() {
     }
     let told = as_nobody(b"").unwrap();
     assert!(
-        told.contains(
-            "user 65534 may not command this instance: run it as root, or as the user of the process, 0"
-        ),
+        told.contains("user 65534 may not command this instance: run ringgate ctl as root or as user 0"),
         "{told}"
     );
     assert!(served.wait_until_said("refused a user").contains("user=65534"));
@@ -544,7 +545,7 @@ fn a_socket_that_cannot_be_where_it_was_asked_for_is_an_error_with_its_remedy() 
             "none/c.sock",
             "/none (no such file or directory (os error 2)); set control.socket to a path in a folder that",
         ),
-        ("ringgate.toml", "ringgate.toml is no socket; remove it, or set control.socket to another path"),
+        ("ringgate.toml", "ringgate.toml is not a socket; remove it, or set control.socket to another path"),
         (
             &"x".repeat(100),
             "bytes, and a Unix socket's may have 107; set control.socket to a shorter one, or to \"\" for none",

@@ -121,7 +121,7 @@ pub enum NoSocket {
     )]
     InUse(PathBuf, Option<i32>),
     /// Something else has the name.
-    #[error("{} is no socket; remove it, or set control.socket to another path", .0.display())]
+    #[error("{} is not a socket; remove it, or set control.socket to another path", .0.display())]
     Occupied(PathBuf),
     /// The system refused a step.
     #[error(

@@ -45,10 +45,10 @@ impl fmt::Display for RequestFault {
             }
             Self::Command(given) => {
                 let names: Vec<_> = Command::ALL.iter().map(|command| command.name()).collect();
-                write!(formatter, "{given} is not a command: allowed is {}", names.join(", "))
+                write!(formatter, "{given} is not a command: allowed are {}", names.join(", "))
             }
             Self::Field(name) => {
-                write!(formatter, "{name:?} is not a field of a request: allowed is version, command")
+                write!(formatter, "{name:?} is not a field of a request: allowed are version, command")
             }
         }
     }
@@ -119,7 +119,7 @@ pub fn result_line(command: Command, reply: &Reply) -> String {
         Reply::ReloadRefused { revision, served, faults } => (
             "refused",
             json!({
-                "message": "the files have faults: what was served before stays",
+                "message": "the reload was refused; the previous catalogue stays served",
                 "revision": served.to_string(),
                 "refused_revision": revision.to_string(),
                 "fault_count": faults.len(),
@@ -208,7 +208,7 @@ mod tests {
             ("{\"command\":\"status\"}", "version null is not known here"),
             ("{\"version\":2,\"command\":\"status\",\"more\":1}", "version 2 is not known here"),
             ("{\"version\":\"1\",\"command\":\"status\"}", "version \"1\" is not known here"),
-            ("{\"version\":1}", "null is not a command: allowed is status, reload, drain, terminate"),
+            ("{\"version\":1}", "null is not a command: allowed are status, reload, drain, terminate"),
             ("{\"version\":1,\"command\":\"Drain\"}", "\"Drain\" is not a command"),
             ("{\"version\":1,\"command\":[\"drain\"]}", "[\"drain\"] is not a command"),
             ("{\"version\":1,\"command\":\"drain\",\"now\":true}", "\"now\" is not a field of a request"),
