@@ -125,7 +125,7 @@ fn status_tells_how_the_instance_is_in_words_and_as_json() {
     assert_eq!(status["catalogue"]["last"]["revision"], revision);
     let (text, _) = said(ctl(&configuration, &["status"]), 0);
     for part in [
-        &format!("ringgate {}, process {}: serving for ", env!("CARGO_PKG_VERSION"), served.child.id()),
+        &format!("ringgate {}, process {}: serving, up for ", env!("CARGO_PKG_VERSION"), served.child.id()),
         &format!("2 workers, listening on {address}\n"),
         "1 session; 1 of 70 places taken (limits.connections_max)",
         "openings: 0 of 9 read a head, 0 of 9 wait for a backend",

@@ -41,7 +41,7 @@ fn status(status: &Value) -> String {
     let (version, pid, state) =
         (self::text(&status["ringgate"]), &status["pid"], self::text(&status["state"]));
     let uptime = duration(status["uptime_s"].as_u64().unwrap_or_default());
-    add(format_args!("ringgate {version}, process {pid}: {state} for {uptime}"));
+    add(format_args!("ringgate {version}, process {pid}: {state}, up for {uptime}"));
     let listeners = status["listeners"].as_array().map(Vec::as_slice).unwrap_or_default();
     let listeners: Vec<_> = listeners.iter().filter_map(Value::as_str).collect();
     add(format_args!("  {}, listening on {}", count(&status["workers"], "worker"), listeners.join(", ")));
