@@ -7,8 +7,8 @@
 //! ← {"version":1,"command":"reload","result":"refused",…}
 //! ```
 //!
-//! Each request gets one line with a `result`, behind which the next request is read. Whoever reads has to take fields and lines that
-//! it does not know: they may be added to a version; what is there does not change within one.
+//! Each request gets one line with a `result`, behind which the next request is read. Whoever reads must ignore fields and
+//! lines that it does not know: within a version they may be added, but none changes or goes away.
 //!
 //! Not here: reading and writing (`conversation`), what a command does (`serving`).
 
