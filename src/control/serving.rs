@@ -177,7 +177,9 @@ impl Serving {
             State::Serving => {
                 self.publish_no_more();
                 let drain_s = self.config.drain_s;
-                log::say(&format!("draining for at most {drain_s} s; a second signal ends at once"));
+                log::say(&format!(
+                    "draining for at most {drain_s} s; `ringgate ctl terminate`, or a second SIGTERM or SIGINT, ends at once"
+                ));
                 self.instance.drain();
                 self.state = State::Draining;
                 self.until = Some(Instant::now() + Duration::from_millis(drain_s * 1000 + DRAIN_OVERTIME_MS));

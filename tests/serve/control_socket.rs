@@ -396,6 +396,7 @@ fn the_first_stop_signal_after_a_drain_by_the_socket_cuts_nothing_and_the_second
     let mut draining = BufReader::new(connect(&configuration));
     draining.get_mut().write_all(b"{\"version\":1,\"command\":\"drain\"}\n").unwrap();
     line_of(&mut draining);
+    served.wait_until_said("`ringgate ctl terminate`, or a second SIGTERM or SIGINT, ends at once");
     // As a service manager does that stops what drains by itself.
     served.signal(Signal::TERM);
     let states: Vec<_> = (0..3)
