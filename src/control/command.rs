@@ -91,6 +91,15 @@ pub enum Reply {
         /// Every fault, a line each.
         faults: Arc<[String]>,
     },
+    /// Files of TLS have faults: what was read of them before stays in use. The catalogue is served as its files are.
+    TlsRefused {
+        /// Which state of the catalogue that is.
+        revision: Revision,
+        /// It was not served before.
+        is_new: bool,
+        /// Every fault, a line each.
+        faults: Arc<[String]>,
+    },
     /// The files were not looked at, or what they say was not published, for a reason that is not in them.
     NotReloaded(&'static str),
     /// All sessions and openings are over.

@@ -65,6 +65,8 @@ struct Preparing {
     preparation: Preparation,
     /// The newest request that it answers.
     answers: u64,
+    /// What those are told of files of TLS.
+    tls_faults: Faults,
 }
 
 /// Something that a publisher has to do.
@@ -120,7 +122,7 @@ impl Publisher {
     }
 
     fn handle_report(&mut self, report: LookReport, instance: &mut Instance, now: Timestamp) {
-        let LookReport { outcome, served, answers } = report;
+        let LookReport { outcome, served, answers, tls_faults } = report;
         let before = std::mem::replace(&mut self.served, served);
         // With thousands of backends and faults it may be much.
         tokio::task::spawn_blocking(move || drop(before));
@@ -128,7 +130,7 @@ impl Publisher {
         match outcome {
             ReloadOutcome::Catalogue(tls) => {
                 let preparation = instance.prepare(Arc::clone(&self.served.snapshot), tls);
-                self.preparing = Some(Preparing { preparation, answers });
+                self.preparing = Some(Preparing { preparation, answers, tls_faults });
             }
             ReloadOutcome::Refused(refused, faults) => {
                 let told = faults.iter().take(FAULTS_TOLD_MAX).cloned().collect();
@@ -141,18 +143,22 @@ impl Publisher {
                 };
                 log_refusal(refused, revision, Arc::clone(&faults));
                 instance.publishes().note(last);
+                let all: Faults = if tls_faults.is_empty() {
+                    Arc::clone(&faults)
+                } else {
+                    faults.iter().chain(tls_faults.iter()).cloned().collect()
+                };
                 self.reply(answers, || Reply::ReloadRefused {
                     revision: refused,
                     served: revision,
-                    faults: Arc::clone(&faults),
+                    faults: Arc::clone(&all),
                 });
                 tokio::task::spawn_blocking(move || drop(faults));
             }
             ReloadOutcome::Tls(tls) => instance.publish_tls(tls),
             ReloadOutcome::Unchanged => {
                 tracing::info!("catalogue unchanged; still serving revision {revision}");
-                let apis = self.served.snapshot.served().len();
-                self.reply(answers, || Reply::Reloaded { revision, apis, is_new: false });
+                self.reply_served(answers, &tls_faults, false);
             }
         }
     }
@@ -168,8 +174,21 @@ impl Publisher {
             fault_count: 0,
             faults: Vec::new(),
         });
-        let answers = self.preparing.take().map_or(0, |preparing| preparing.answers);
-        self.reply(answers, || Reply::Reloaded { revision, apis, is_new: true });
+        if let Some(Preparing { answers, tls_faults, .. }) = self.preparing.take() {
+            self.reply_served(answers, &tls_faults, true);
+        }
+    }
+
+    /// Tells everybody whose request is answered that the catalogue is served as its files are, and what is wrong with those of TLS.
+    fn reply_served(&mut self, answers: u64, tls_faults: &Faults, is_new: bool) {
+        let (revision, apis) = (self.served.revision, self.served.snapshot.served().len());
+        self.reply(answers, || {
+            if tls_faults.is_empty() {
+                Reply::Reloaded { revision, apis, is_new }
+            } else {
+                Reply::TlsRefused { revision, is_new, faults: Arc::clone(tls_faults) }
+            }
+        });
     }
 
     /// Tells everybody whose request is answered.

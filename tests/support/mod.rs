@@ -132,7 +132,7 @@ impl TestInstance {
 
     /// Looks at its files of certificates, and takes up those that have changed.
     pub fn look_at_tls_files(&mut self) {
-        if self.tls.look(UnixTime::now()) {
+        if self.tls.look(UnixTime::now(), false) {
             let setup = self.tls.setup(&self.instance.snapshot());
             self.instance.publish_tls(setup);
         }

@@ -140,6 +140,49 @@ fn a_file_that_becomes_another_kind_is_told_while_everything_else_goes_on() {
     assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
 }
 
+/// What `ringgate ctl reload` exits with, and all that it says.
+fn reload(configuration: &Configuration) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringgate"));
+    command.args(["ctl", "reload", "--config"]).arg(configuration.file()).env_remove("RUNTIME_DIRECTORY");
+    let output = output_in_time(command);
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[test]
+fn a_reload_with_a_key_of_another_certificate_is_refused_as_often_as_it_is_asked_for() {
+    const REFUSED: &str = "ringgate: files of TLS have faults; what was read of them before stays in use\n";
+    let configuration = configuration();
+    let served = Served::start(&configuration);
+    let at = |path: &str| configuration.folder().join(path);
+    assert_eq!(reload(&configuration).0, Some(0));
+    // One of a listener, and one of a backend.
+    for (key, other) in [("own.key", "shown.key"), ("shown.key", "own.key")] {
+        let kept = fs::read(at(key)).unwrap();
+        fs::copy(at(other), at(key)).unwrap();
+        for _ in 0..2 {
+            let (code, said) = reload(&configuration);
+            assert!(code == Some(1) && said.contains(key) && said.ends_with(REFUSED), "{code:?}: {said}");
+            assert_eq!(said.lines().count(), 2, "{said}");
+        }
+        // A catalogue is published all the same.
+        fs::write(at("catalog/apis/v.toml"), api_file("v", closed_port(), "")).unwrap();
+        let (code, said) = reload(&configuration);
+        assert!(code == Some(1) && said.contains(key) && said.ends_with(REFUSED), "{code:?}: {said}");
+        served.wait_until_said("published the catalogue");
+        // Of one that is refused, those faults are told, too.
+        fs::write(at("catalog/apis/v.toml"), "=").unwrap();
+        let (code, said) = reload(&configuration);
+        assert!(
+            code == Some(1) && said.contains(key) && said.contains("  apis/v.toml:1"),
+            "{code:?}: {said}"
+        );
+        fs::remove_file(at("catalog/apis/v.toml")).unwrap();
+        fs::write(at(key), kept).unwrap();
+        assert_eq!(reload(&configuration).0, Some(0));
+        assert_serves(&served);
+    }
+}
+
 #[test]
 fn a_private_key_that_others_can_read_is_used_with_a_warning_that_names_it() {
     let configuration = configuration();

@@ -153,6 +153,8 @@ pub struct LookReport {
     pub served: Arc<Served>,
     /// The newest request that this look answers, and with it those before; 0: none.
     pub answers: u64,
+    /// What is wrong with files of TLS, for whom it answers. What was read of them before stays in use.
+    pub tls_faults: Faults,
 }
 
 /// What there is to do about what a look has found.
@@ -236,7 +238,7 @@ impl Looker {
 
     /// Looks at the files of TLS, and at what has changed of the catalogue, for requests up to `answers`.
     fn look(&mut self, changed: Option<Changed>, answers: u64) -> Vec<LookReport> {
-        let is_tls_new = self.served.tls.look(UnixTime::now());
+        let is_tls_new = self.served.tls.look(UnixTime::now(), answers > 0);
         let of_catalogue = changed.and_then(|changed| self.look_at_catalogue(&changed, answers > 0));
         let is_published = matches!(of_catalogue, Some(ReloadOutcome::Catalogue(_)));
         let of_tls = (is_tls_new && !is_published).then(|| ReloadOutcome::Tls(self.served.setup()));
@@ -244,7 +246,10 @@ impl Looker {
             return Vec::new();
         }
         let served = Arc::new(self.served.clone());
-        let report = |outcome, answers| LookReport { outcome, served: Arc::clone(&served), answers };
+        let report = |outcome, answers| {
+            let faults = if answers > 0 { served.tls.faults() } else { Vec::new() };
+            LookReport { outcome, served: Arc::clone(&served), answers, tls_faults: faults.into() }
+        };
         let of_tls = of_tls.map(|outcome| report(outcome, 0));
         of_tls.into_iter().chain(of_catalogue.map(|outcome| report(outcome, answers))).collect()
     }

@@ -18,7 +18,7 @@ use crate::tls::listener::TlsListener;
 use crate::tls::setup::TlsSetup;
 use crate::tls::ticket_keys::TicketRing;
 use rustls::pki_types::UnixTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,8 +33,17 @@ pub struct TlsFiles {
     /// Read when a backend needs them first.
     system: Option<SystemAuthorities>,
     tickets: Option<TicketKeys>,
-    /// What the last look has said of files that cannot be used.
-    told: Vec<String>,
+    /// What is wrong with files that have changed and cannot be used. What was read of them before stays in use.
+    faults: BTreeMap<Owner, Vec<String>>,
+}
+
+/// Who has files of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner {
+    /// The listener at this place in the configuration.
+    Listener(usize),
+    /// The backend of this API.
+    Backend(Name),
 }
 
 /// The keys of clients' tickets, and since when the newest seals them.
@@ -61,7 +70,7 @@ impl TlsFiles {
             backends: BTreeMap::new(),
             system: None,
             tickets: None,
-            told: Vec::new(),
+            faults: BTreeMap::new(),
         };
         let mut faults = Vec::new();
         for listener in &config.listeners {
@@ -109,10 +118,13 @@ impl TlsFiles {
         if !faults.is_empty() {
             return Err(faults);
         }
+        self.faults.retain(|owner, _| !matches!(owner, Owner::Backend(name) if read.contains_key(name)));
         self.backends.extend(read);
         self.backends.retain(|name, _| {
             snapshot.served().iter().any(|api| api.name == *name && snapshot.may_dial_tls(api))
         });
+        let backends = &self.backends;
+        self.faults.retain(|owner, _| !matches!(owner, Owner::Backend(name) if !backends.contains_key(name)));
         Ok(())
     }
 
@@ -126,39 +138,48 @@ impl TlsFiles {
     }
 
     /// Looks at the files again, reads those that have changed, and turns the ticket keys when they are due. Gives whether
-    /// there is anything new to publish. What cannot be used is logged, and the old one stays.
-    pub fn look(&mut self, now: UnixTime) -> bool {
-        let (mut is_new, mut faults) = (false, Vec::new());
-        for listener in self.listeners.iter_mut().flatten().filter(|listener| listener.has_changed()) {
-            match listener.reload(now) {
-                Ok(()) => {
-                    tracing::info!("a listener's certificates were read anew");
-                    warn(listener.warnings());
-                    is_new = true;
-                }
-                Err(found) => faults.extend(found),
+    /// there is anything new to publish. What cannot be used is logged, and the old one stays ([`TlsFiles::faults`]).
+    ///
+    /// If somebody asked for it, what could not be used is read and logged again although it has not changed.
+    pub fn look(&mut self, now: UnixTime, was_asked: bool) -> bool {
+        let mut is_new = false;
+        let known = self.faults.clone();
+        let is_due = |owner: &Owner| was_asked && known.contains_key(owner);
+        for (number, listener) in self.listeners.iter_mut().enumerate() {
+            let (owner, Some(listener)) = (Owner::Listener(number), listener) else { continue };
+            if !listener.has_changed() && !is_due(&owner) {
+                continue;
             }
-        }
-        for backend in self.backends.values_mut().filter(|backend| backend.has_changed()) {
-            match backend.reload() {
-                Ok(()) => {
-                    warn(backend.warnings());
-                    is_new = true;
-                }
-                Err(found) => faults.extend(found),
+            let reloaded = listener.reload(now);
+            if reloaded.is_ok() {
+                tracing::info!("a listener's certificates were read anew");
+                warn(listener.warnings());
             }
+            is_new |= note(&mut self.faults, owner, reloaded);
         }
-        self.tell(&faults);
+        for (name, backend) in &mut self.backends {
+            let owner = Owner::Backend(name.clone());
+            if !backend.has_changed() && !is_due(&owner) {
+                continue;
+            }
+            let reloaded = backend.reload();
+            if reloaded.is_ok() {
+                warn(backend.warnings());
+            }
+            is_new |= note(&mut self.faults, owner, reloaded);
+        }
+        // A file that is looked at again and again is told once.
+        let is_known = |fault: &String| known.values().flatten().any(|known| known == fault);
+        for fault in self.faults().into_iter().filter(|fault| was_asked || !is_known(fault)) {
+            tracing::error!("{fault}: what was read before stays in use");
+        }
         is_new | self.turn_tickets(now)
     }
 
-    /// Logs what cannot be used. A file that is looked at again and again is told once.
-    fn tell(&mut self, faults: &[FileFault]) {
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        for fault in faults.iter().filter(|fault| !self.told.contains(fault)) {
-            tracing::error!("{fault}: what was read before stays in use");
-        }
-        self.told = faults;
+    /// What is wrong with files whose last state cannot be used, each fault once.
+    pub fn faults(&self) -> Vec<String> {
+        let faults: BTreeSet<_> = self.faults.values().flatten().cloned().collect();
+        faults.into_iter().collect()
     }
 
     fn turn_tickets(&mut self, now: UnixTime) -> bool {
@@ -193,6 +214,20 @@ impl TlsFiles {
             backends: snapshot.served().iter().filter_map(of_api).collect(),
         }
     }
+}
+
+/// Notes what is wrong with the files of `owner`, and gives whether they can be used.
+fn note(
+    faults: &mut BTreeMap<Owner, Vec<String>>,
+    owner: Owner,
+    reloaded: Result<(), Vec<FileFault>>,
+) -> bool {
+    let Err(found) = reloaded else {
+        faults.remove(&owner);
+        return true;
+    };
+    faults.insert(owner, found.iter().map(ToString::to_string).collect());
+    false
 }
 
 fn no_random_bytes(error: getrandom::Error) -> FileFault {

@@ -97,7 +97,7 @@ pub fn error_line(message: &str) -> String {
 /// The faults that are told before a reply.
 pub fn faults_of(reply: &Reply) -> &[String] {
     match reply {
-        Reply::ReloadRefused { faults, .. } => faults,
+        Reply::ReloadRefused { faults, .. } | Reply::TlsRefused { faults, .. } => faults,
         Reply::Status(status) => &status.catalogue.last.faults,
         Reply::Reloaded { .. }
         | Reply::NotReloaded(_)
@@ -122,6 +122,15 @@ pub fn result_line(command: Command, reply: &Reply) -> String {
                 "message": "the reload was refused; the previous catalogue stays served",
                 "revision": served.to_string(),
                 "refused_revision": revision.to_string(),
+                "fault_count": faults.len(),
+            }),
+        ),
+        Reply::TlsRefused { revision, is_new, faults } => (
+            "refused",
+            json!({
+                "message": "files of TLS have faults; what was read of them before stays in use",
+                "revision": revision.to_string(),
+                "published": is_new,
                 "fault_count": faults.len(),
             }),
         ),
