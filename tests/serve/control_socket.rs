@@ -544,7 +544,7 @@ fn a_socket_that_cannot_be_where_it_was_asked_for_is_an_error_with_its_remedy() 
     for (name, told) in [
         (
             "none/c.sock",
-            "/none (no such file or directory (os error 2)); set control.socket to a path in a folder that",
+            "/none/c.sock.lock (no such file or directory (os error 2)); set control.socket to a path in a folder that",
         ),
         ("ringgate.toml", "ringgate.toml is not a socket; remove it, or set control.socket to another path"),
         (
@@ -568,7 +568,7 @@ fn an_instance_serves_without_a_socket_that_nobody_asked_for_and_says_so() {
     command.env("RUNTIME_DIRECTORY", "/none/at/all").stderr(Stdio::piped());
     let served = Served::start_command(&configuration, command);
     let said = served.wait_until_said("serving without a control socket: ");
-    assert!(said.contains("/none/at/all (no such file or directory"), "{said}");
+    assert!(said.contains("/none/at/all/ringgate.sock.lock (no such file or directory"), "{said}");
     assert_eq!(status_of(&served, "/t"), "101");
 }
 

@@ -1,7 +1,8 @@
 //! The file of a control socket: where it is, taking it when an instance starts, removing it when it ends.
 //!
 //! The property to trust: two instances never have the same file, and none loses its own to another that starts. Whether somebody
-//! listens behind a file is asked, and the file replaced, under a lock of its folder (`flock`), which every start takes. A file that
+//! listens behind a file is asked, and the file replaced, under a lock (`flock`) of a file beside it, `<socket>.lock`, which every start
+//! takes. It is open to this user alone, so no other one can hold a start up, and it stays, so that all lock the same one. A file that
 //! nobody listens behind was left by a process that was killed, and is replaced; so is that of an instance that drains, which the
 //! next one may take over from.
 //!
@@ -11,16 +12,18 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Mode, fchmod, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock};
+use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::time::Instant;
 
 use super::super::command::Command;
 use super::super::files::store::beside;
@@ -37,11 +40,17 @@ const SERVICE_FOLDER: &str = "/run/ringgate";
 /// Connections that wait to be accepted. Over it, the next ones wait before they are connected.
 const BACKLOG: i32 = 128;
 
-/// How long a start waits for the instance behind a file to say how it is.
+/// How long a start waits in all for the instance behind a file to say how it is.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a start waits for the lock, which another one holds for [`PROBE_PATIENCE`] at most.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long is waited before something is tried again that no event tells of.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
 /// Bytes of the answer that a start reads of such an instance.
-const PROBE_BYTES_MAX: u64 = 64 * 1024;
+const PROBE_BYTES_MAX: usize = 64 * 1024;
 
 /// Where a control socket is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +132,12 @@ pub enum NoSocket {
     /// Something else has the name.
     #[error("{} is not a socket; remove it, or set control.socket to another path", .0.display())]
     Occupied(PathBuf),
+    /// Another process holds its lock.
+    #[error(
+        "{} is locked by another process for {} s, as by an instance that starts; try again, or end the process that has it open \
+         (fuser {})", .0.display(), .1, .0.display()
+    )]
+    Locked(PathBuf, u64),
     /// The system refused a step.
     #[error(
         "cannot {step} {} ({}); set control.socket to a path in a folder that this user can write to, or to \"\" for none",
@@ -143,7 +158,7 @@ impl NoSocket {
     pub fn is_of_the_place(&self) -> bool {
         match self {
             Self::PathTooLong(_) | Self::System { .. } => true,
-            Self::InUse(..) | Self::Occupied(_) => false,
+            Self::InUse(..) | Self::Occupied(_) | Self::Locked(..) => false,
         }
     }
 }
@@ -180,7 +195,7 @@ impl ClaimedSocket {
         if path.as_os_str().len() > PATH_BYTES_MAX {
             return Err(NoSocket::PathTooLong(path.to_owned()));
         }
-        let _lock = lock_folder_of(path)?;
+        let _lock = lock(path, LOCK_PATIENCE)?;
         let failed = |step| failed(step, path);
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -188,11 +203,11 @@ impl ClaimedSocket {
             Ok(metadata) if !metadata.file_type().is_socket() => {
                 return Err(NoSocket::Occupied(path.to_owned()));
             }
-            Ok(_) => match behind(path).map_err(failed("connect to"))? {
-                Behind::Nobody => fs::remove_file(path).map_err(failed("remove"))?,
+            Ok(_) => match behind(path, PROBE_PATIENCE).map_err(failed("connect to"))? {
+                Behind::Nobody => remove_if_there(path).map_err(failed("remove"))?,
                 Behind::Leaving => {
                     tracing::info!(path = %path.display(), "taking the control socket over from an instance that ends");
-                    fs::remove_file(path).map_err(failed("remove"))?;
+                    remove_if_there(path).map_err(failed("remove"))?;
                 }
                 Behind::Somebody(process) => return Err(NoSocket::InUse(path.to_owned(), process)),
             },
@@ -226,7 +241,7 @@ impl ClaimedSocket {
 
     /// Removes the file, unless it is another one's by now.
     fn remove(&self) -> io::Result<()> {
-        let _lock = lock_folder_of(&self.path).map_err(io::Error::other)?;
+        let _lock = lock(&self.path, LOCK_PATIENCE).map_err(io::Error::other)?;
         match fs::symlink_metadata(&self.path) {
             Ok(metadata) if identity(&metadata) == self.identity => fs::remove_file(&self.path),
             Ok(_) => Ok(()),
@@ -253,53 +268,109 @@ fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NoSocket
     move |error| NoSocket::System { step, path, error }
 }
 
-/// Keeps other instances from starting with a socket in the same folder, until it is dropped.
-fn lock_folder_of(path: &Path) -> Result<File, NoSocket> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = File::open(folder).map_err(failed("open the control socket's folder", folder))?;
+/// Removes a file that its owner may remove at the same time.
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Keeps other instances from taking or removing the socket at `path`, until it is dropped.
+fn lock(path: &Path, patience: Duration) -> Result<File, NoSocket> {
+    let mut locked = path.as_os_str().to_owned();
+    locked.push(".lock");
+    let locked = PathBuf::from(locked);
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags.cast_signed());
+    let file = options.open(&locked).map_err(failed("open the control socket's lock", &locked))?;
+    let deadline = Instant::now() + patience;
     loop {
-        match flock(&file, FlockOperation::LockExclusive) {
-            Err(rustix::io::Errno::INTR) => {}
-            locked => {
-                locked
-                    .map_err(io::Error::from)
-                    .map_err(failed("lock the control socket's folder", folder))?;
-                return Ok(file);
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::INTR) => {}
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => pause(),
+            Err(Errno::WOULDBLOCK) => return Err(NoSocket::Locked(locked, patience.as_secs())),
+            Err(error) => return Err(failed("lock", &locked)(error.into())),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "no event tells that a file is unlocked, or that a process has ended"
+)]
+fn pause() {
+    std::thread::sleep(RETRY_PAUSE);
+}
+
+/// Asks who listens behind a file, again and again if it ends without an answer, for `patience` in all.
+fn behind(path: &Path, patience: Duration) -> io::Result<Behind> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // A connect waits while the other one's queue is full.
+        socket.set_nonblocking(true)?;
+        match socket.connect(&SockAddr::unix(path)?) {
+            Ok(()) => {}
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) =>
+            {
+                return Ok(Behind::Nobody);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Behind::Somebody(None)),
+            Err(error) => return Err(error),
+        }
+        let process =
+            rustix::net::sockopt::socket_peercred(&socket).ok().map(|peer| peer.pid.as_raw_nonzero().get());
+        socket.set_nonblocking(false)?;
+        match state_of(UnixStream::from(OwnedFd::from(socket)), deadline) {
+            Ok(Some(state)) if matches!(state.as_str(), "draining" | "ending") => return Ok(Behind::Leaving),
+            Ok(_) => return Ok(Behind::Somebody(process)),
+            Err(_) if Instant::now() >= deadline => return Ok(Behind::Somebody(process)),
+            // It ends, and nobody is behind it soon; or it has given the connection to another one.
+            Err(_) => pause(),
+        }
+    }
+}
+
+/// The state that an instance says it has. `None`: it says something else.
+///
+/// # Errors
+/// It says nothing until the deadline, or the connection ends without an answer.
+fn state_of(mut stream: UnixStream, deadline: Instant) -> io::Result<Option<String>> {
+    let left = || Some(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+    stream.set_write_timeout(left())?;
+    // Who lets nobody in has said so, and closed.
+    let asked = stream.write_all(wire::request_line(Command::Status).as_bytes());
+    let (mut said, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let is_over = Instant::now() >= deadline;
+        if is_over {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(left())?;
+        let count = match stream.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        if count == 0 {
+            asked?;
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        said.extend_from_slice(&chunk[..count]);
+        while let Some(end) = said.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = said.drain(..=end).collect();
+            let Ok(line) = serde_json::from_slice::<serde_json::Value>(&line) else { return Ok(None) };
+            if !line["result"].is_null() {
+                return Ok(line["status"]["state"].as_str().map(str::to_owned));
             }
         }
-    }
-}
-
-/// Asks who listens behind a file.
-fn behind(path: &Path) -> io::Result<Behind> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // A connect waits while the other one's queue is full.
-    socket.set_nonblocking(true)?;
-    match socket.connect(&SockAddr::unix(path)?) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(Behind::Nobody),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Behind::Somebody(None)),
-        Err(error) => return Err(error),
-    }
-    let process =
-        rustix::net::sockopt::socket_peercred(&socket).ok().map(|peer| peer.pid.as_raw_nonzero().get());
-    socket.set_nonblocking(false)?;
-    let is_leaving = is_leaving(UnixStream::from(OwnedFd::from(socket))).unwrap_or(false);
-    Ok(if is_leaving { Behind::Leaving } else { Behind::Somebody(process) })
-}
-
-/// Whether an instance says of itself that it ends.
-fn is_leaving(mut stream: UnixStream) -> io::Result<bool> {
-    stream.set_read_timeout(Some(PROBE_PATIENCE))?;
-    stream.set_write_timeout(Some(PROBE_PATIENCE))?;
-    stream.write_all(wire::request_line(Command::Status).as_bytes())?;
-    for line in BufReader::new(stream.take(PROBE_BYTES_MAX)).lines() {
-        let Ok(line) = serde_json::from_str::<serde_json::Value>(&line?) else { return Ok(false) };
-        if !line["result"].is_null() {
-            return Ok(matches!(line["status"]["state"].as_str(), Some("draining" | "ending")));
+        if said.len() > PROBE_BYTES_MAX {
+            return Ok(None);
         }
     }
-    Ok(false)
 }
 
 #[cfg(test)]

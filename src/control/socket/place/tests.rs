@@ -1,7 +1,8 @@
 //! The file of a control socket: taken, replaced, refused, removed.
 
+use std::io::{BufRead as _, BufReader};
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
@@ -13,6 +14,16 @@ fn path_in(folder: &tempfile::TempDir, name: &str) -> PathBuf {
 fn stale(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
     assert!(UnixStream::connect(path).is_err());
+}
+
+const DRAINING: &[u8] = b"{\"fault\":\"x\"}\n{\"result\":\"done\",\"status\":{\"state\":\"draining\"}}\n";
+
+const SERVING: &[u8] = b"{\"result\":\"done\",\"status\":{\"state\":\"serving\"}}\n";
+
+/// Reads a request, and answers it. Who asked may be gone.
+fn answer(mut client: UnixStream, said: &[u8]) {
+    let _ = BufReader::new(client.try_clone().unwrap()).read_line(&mut String::new());
+    let _ = client.write_all(said);
 }
 
 fn mode(path: &Path) -> u32 {
@@ -49,7 +60,9 @@ fn is_open_to_its_owner_alone_whatever_the_umask_and_removed_at_the_end() {
     assert_eq!(mode(&path), 0o600);
     assert!(UnixStream::connect(&path).is_ok());
     drop(claimed);
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["c.sock.lock"]);
+    assert_eq!(mode(&path_in(&folder, "c.sock.lock")), 0o600);
 }
 
 #[test]
@@ -107,11 +120,7 @@ fn one_of_an_instance_that_drains_is_taken_over_and_not_removed_by_it() {
     let first = ClaimedSocket::claim(&path).unwrap();
     let listener = first.listener().unwrap();
     let draining = std::thread::spawn(move || {
-        let (mut client, _) = listener.accept().unwrap();
-        BufReader::new(client.try_clone().unwrap()).read_line(&mut String::new()).unwrap();
-        client
-            .write_all(b"{\"fault\":\"x\"}\n{\"result\":\"done\",\"status\":{\"state\":\"draining\"}}\n")
-            .unwrap();
+        answer(listener.accept().unwrap().0, DRAINING);
     });
     let second = ClaimedSocket::claim(&path).unwrap();
     draining.join().unwrap();
@@ -119,6 +128,91 @@ fn one_of_an_instance_that_drains_is_taken_over_and_not_removed_by_it() {
     assert!(UnixStream::connect(&path).is_ok(), "the second one's stays");
     drop(second);
     assert!(!path.exists());
+}
+
+#[test]
+fn one_whose_process_ends_while_it_is_asked_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path_in(&folder, "c.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let ending = std::thread::spawn(move || {
+        // One ends before it is asked, and one behind the request.
+        drop(listener.accept().unwrap());
+        answer(listener.accept().unwrap().0, b"");
+    });
+    let claimed = ClaimedSocket::claim(&path).unwrap();
+    ending.join().unwrap();
+    assert!(UnixStream::connect(claimed.path()).is_ok());
+}
+
+#[test]
+fn one_that_closes_a_connection_without_an_answer_is_asked_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for (said, is_leaving) in [(DRAINING, true), (SERVING, false)] {
+        let path = path_in(&folder, if is_leaving { "draining" } else { "serving" });
+        let listener = UnixListener::bind(&path).unwrap();
+        let asked = std::thread::spawn(move || {
+            drop(listener.accept().unwrap());
+            answer(listener.accept().unwrap().0, said);
+            listener
+        });
+        let behind = behind(&path, Duration::from_secs(60)).unwrap();
+        assert_eq!(matches!(behind, Behind::Leaving), is_leaving);
+        assert_eq!(matches!(behind, Behind::Somebody(Some(_))), !is_leaving);
+        drop(asked.join().unwrap());
+    }
+}
+
+#[test]
+fn one_that_never_ends_its_answer_or_always_closes_is_in_use_when_the_time_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let drip: fn(UnixStream) = |mut client| while client.write_all(b"{\"fault\":\"x\"}\n").is_ok() {};
+    for (name, talk) in [("drips", drip), ("closes", drop)] {
+        let path = path_in(&folder, name);
+        let listener = UnixListener::bind(&path).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    talk(listener.accept().unwrap().0);
+                }
+            });
+            let behind = behind(&path, Duration::from_millis(200)).unwrap();
+            is_over.store(true, Ordering::Relaxed);
+            drop(UnixStream::connect(&path));
+            assert!(matches!(behind, Behind::Somebody(Some(_))), "{name}");
+        });
+    }
+}
+
+#[test]
+fn a_lock_of_its_folder_holds_no_start_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = File::open(folder.path()).unwrap();
+    flock(&held, FlockOperation::LockExclusive).unwrap();
+    assert!(ClaimedSocket::claim(&path_in(&folder, "c.sock")).is_ok());
+}
+
+#[test]
+fn one_whose_lock_another_holds_is_told_and_never_waited_for_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path_in(&folder, "c.sock");
+    let held = lock(&path, LOCK_PATIENCE).unwrap();
+    let refused = ClaimedSocket::claim(&path).unwrap_err();
+    assert!(matches!(refused, NoSocket::Locked(..)) && !refused.is_of_the_place(), "{refused}");
+    assert!(refused.to_string().contains("/c.sock.lock is locked by another process for 3 s"), "{refused}");
+    assert!(!path.exists());
+    drop(held);
+    assert!(ClaimedSocket::claim(&path).is_ok());
+}
+
+#[test]
+fn a_link_in_the_place_of_its_lock_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("elsewhere", path_in(&folder, "c.sock.lock")).unwrap();
+    let refused = ClaimedSocket::claim(&path_in(&folder, "c.sock")).unwrap_err();
+    assert!(refused.to_string().starts_with("cannot open the control socket's lock /"), "{refused}");
+    assert!(!path_in(&folder, "elsewhere").exists());
 }
 
 #[test]
@@ -156,7 +250,7 @@ fn a_folder_that_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let refused = ClaimedSocket::claim(&path_in(&folder, "none/c.sock")).unwrap_err();
     let told = refused.to_string();
-    assert!(told.contains("/none (no such file or directory"), "{told}");
+    assert!(told.contains("/none/c.sock.lock (no such file or directory"), "{told}");
     assert!(told.contains("set control.socket to a path in a folder that this user can write to"), "{told}");
     assert!(refused.is_of_the_place());
 }
@@ -178,7 +272,9 @@ fn of_many_that_start_at_once_beside_a_stale_file_one_has_it() {
             let listener = claimed.listener().unwrap();
             listener.set_nonblocking(true).unwrap();
             while ended.load(Ordering::Relaxed) < STARTS {
-                drop(listener.accept());
+                if let Ok((client, _)) = listener.accept() {
+                    answer(client, SERVING);
+                }
                 std::thread::yield_now();
             }
             Some(claimed)
