@@ -87,10 +87,11 @@ struct Ready {
     cores: CorePlan,
     listeners: BoundListeners,
     status: Option<(TcpListener, Vec<String>)>,
-    socket: Option<ClaimedSocket>,
+    /// Where its control socket is to be, if nobody serves there.
+    socket: Option<SocketPlace>,
 }
 
-/// Reads the files, and takes addresses and the control socket. May take long, and may be dropped.
+/// Reads the files, takes addresses, and asks whether the control socket is free. May take long, and may be dropped.
 ///
 /// # Errors
 /// What is at fault, or not to be had.
@@ -104,7 +105,7 @@ async fn make_ready(file: Option<&Path>) -> Result<Ready> {
         }
     };
     let socket = match SocketPlace::of(file, config.control_socket.as_deref()) {
-        Some(place) => claim_socket(place).await?,
+        Some(place) => at_place(place, ClaimedSocket::check).await?.map(|(place, ())| place),
         None => None,
     };
     let workers = config.workers.map(|workers| workers as usize);
@@ -137,17 +138,19 @@ async fn read_in_time(file: PathBuf) -> Result<Start> {
     }
 }
 
-/// Makes the control socket. `None`: it cannot be where it is by default, which is told.
+/// Checks or makes the control socket, on a thread that may wait. `None`: it cannot be where it is by default, which is told.
 ///
 /// # Errors
 /// It cannot be where it was asked for, or is another instance's.
-async fn claim_socket(
-    SocketPlace { path, is_default }: SocketPlace,
-) -> Result<Option<ClaimedSocket>, NoSocket> {
-    let claimed = spawn_blocking(move || ClaimedSocket::claim(&path)).await;
-    match claimed.expect("a panic has ended the process") {
-        Ok(claimed) => Ok(Some(claimed)),
-        Err(error) if is_default && error.is_of_the_place() => {
+async fn at_place<T: Send + 'static>(
+    place: SocketPlace,
+    act: fn(&Path) -> Result<T, NoSocket>,
+) -> Result<Option<(SocketPlace, T)>, NoSocket> {
+    let path = place.path.clone();
+    let done = spawn_blocking(move || act(&path)).await;
+    match done.expect("a panic has ended the process") {
+        Ok(done) => Ok(Some((place, done))),
+        Err(error) if place.is_default && error.is_of_the_place() => {
             tracing::warn!("serving without a control socket: {error}");
             Ok(None)
         }
@@ -183,8 +186,13 @@ impl Ready {
             })
             .transpose()
             .context("cannot serve the status page")?;
-        let (socket, orders) = match socket {
-            Some(claimed) => {
+        // Last of all that can fail: a start that fails takes it from nobody.
+        let claimed = match socket {
+            Some(place) => at_place(place, ClaimedSocket::claim).await?,
+            None => None,
+        };
+        let (socket, orders) = match claimed {
+            Some((_, claimed)) => {
                 let started = ControlSocket::start(&control, claimed);
                 let (socket, orders) = started.context("cannot serve the control socket")?;
                 (Some(socket), Some(orders))

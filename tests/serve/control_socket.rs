@@ -530,6 +530,31 @@ fn the_next_instance_takes_the_socket_over_from_one_that_drains_and_keeps_it() {
 }
 
 #[test]
+fn a_start_that_fails_takes_no_socket_from_an_instance_that_drains() {
+    let backend = Backend::new();
+    let api = api_file("t", backend.address, "");
+    let configuration = Configuration::new(&with_drain(3600), &api);
+    let (mut first, pair) = draining_for_long(&configuration, &backend);
+    first.signal(Signal::TERM);
+    first.wait_until_said("draining");
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let in_use = with_drain(3600).replace("127.0.0.1:0", &holder.local_addr().unwrap().to_string());
+    let too_much = format!("{}[limits]\nconnections_max = 10000000\n", with_drain(3600));
+    let mut configuration = configuration;
+    for (instance, told) in [(in_use, "cannot listen on "), (too_much, "open files")] {
+        configuration = configuration.with_file("ringgate.toml", &instance);
+        let output = configuration.run_with_open_files(1000);
+        let said = failure(output);
+        assert!(said.contains(told), "{said}");
+        let status = &json(ctl(&configuration, &["status", "--json"]), 0)["status"];
+        assert_eq!((&status["pid"], &status["state"]), (&first.child.id().into(), &"draining".into()));
+    }
+    first.signal(Signal::TERM);
+    assert_eq!(wait_for_exit(&mut first.child).code(), Some(0));
+    drop(pair);
+}
+
+#[test]
 fn a_start_that_fails_leaves_no_socket_behind() {
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let instance = INSTANCE.replace("127.0.0.1:0", &holder.local_addr().unwrap().to_string());

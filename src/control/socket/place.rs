@@ -187,30 +187,29 @@ enum Behind {
 }
 
 impl ClaimedSocket {
+    /// Whether [`ClaimedSocket::claim`] would make a socket at `path`, as far as can be told before. It changes nothing there.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check(path: &Path) -> Result<(), NoSocket> {
+        check_length(path)?;
+        let _lock = lock(path, LOCK_PATIENCE)?;
+        replaceable(path).map(drop)
+    }
+
     /// Makes the socket at `path`, open to this user alone, and listens.
     ///
     /// # Errors
     /// Why it is not there.
     pub fn claim(path: &Path) -> Result<Self, NoSocket> {
-        if path.as_os_str().len() > PATH_BYTES_MAX {
-            return Err(NoSocket::PathTooLong(path.to_owned()));
-        }
+        check_length(path)?;
         let _lock = lock(path, LOCK_PATIENCE)?;
         let failed = |step| failed(step, path);
-        match fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("look at")(error)),
-            Ok(metadata) if !metadata.file_type().is_socket() => {
-                return Err(NoSocket::Occupied(path.to_owned()));
+        if let Some(behind) = replaceable(path)? {
+            if matches!(behind, Behind::Leaving) {
+                tracing::info!(path = %path.display(), "taking the control socket over from an instance that ends");
             }
-            Ok(_) => match behind(path, PROBE_PATIENCE).map_err(failed("connect to"))? {
-                Behind::Nobody => remove_if_there(path).map_err(failed("remove"))?,
-                Behind::Leaving => {
-                    tracing::info!(path = %path.display(), "taking the control socket over from an instance that ends");
-                    remove_if_there(path).map_err(failed("remove"))?;
-                }
-                Behind::Somebody(process) => return Err(NoSocket::InUse(path.to_owned(), process)),
-            },
+            remove_if_there(path).map_err(failed("remove"))?;
         }
         let make = || {
             let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -266,6 +265,29 @@ fn identity(metadata: &fs::Metadata) -> (u64, u64) {
 fn failed(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> NoSocket {
     let path = path.to_owned();
     move |error| NoSocket::System { step, path, error }
+}
+
+fn check_length(path: &Path) -> Result<(), NoSocket> {
+    if path.as_os_str().len() > PATH_BYTES_MAX {
+        return Err(NoSocket::PathTooLong(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// What is behind the socket at `path`, which may be replaced. `None`: there is none.
+///
+/// # Errors
+/// It may not.
+fn replaceable(path: &Path) -> Result<Option<Behind>, NoSocket> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("look at", path)(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => Err(NoSocket::Occupied(path.to_owned())),
+        Ok(_) => match behind(path, PROBE_PATIENCE).map_err(failed("connect to", path))? {
+            Behind::Somebody(process) => Err(NoSocket::InUse(path.to_owned(), process)),
+            behind => Ok(Some(behind)),
+        },
+    }
 }
 
 /// Removes a file that its owner may remove at the same time.
