@@ -285,7 +285,7 @@ fn replaceable(path: &Path) -> Result<Option<Behind>, NoSocket> {
         Ok(metadata) if !metadata.file_type().is_socket() => Err(NoSocket::Occupied(path.to_owned())),
         Ok(_) => match behind(path, PROBE_PATIENCE).map_err(failed("connect to", path))? {
             Behind::Somebody(process) => Err(NoSocket::InUse(path.to_owned(), process)),
-            behind => Ok(Some(behind)),
+            behind @ (Behind::Nobody | Behind::Leaving) => Ok(Some(behind)),
         },
     }
 }
