@@ -260,7 +260,7 @@ fn a_second_signal_cuts_sessions_that_the_drain_has_not_told_yet_with_close_1001
     let close = server_frame(0x88, &close_payload(1001, "drain"));
 
     served.signal(Signal::TERM);
-    served.wait_until_said("a second signal");
+    served.wait_until_said("a second SIGTERM");
     told.client.expect(&close);
     served.signal(Signal::TERM);
     assert_eq!(at_boundary.client.read_to_end(), (close, StreamEnd::Fin));
