@@ -62,7 +62,7 @@ impl<R: Ring> SessionHandle<'_, R> {
     }
 
     /// Ends the session at once, whatever is owed.
-    fn cut(&mut self, cause: Cause) {
+    pub(super) fn cut(&mut self, cause: Cause) {
         self.slot.session.cut(cause, self.engine.now, &mut self.engine.effects);
         self.apply_effects(PayloadOrigin::Nothing);
     }

@@ -185,7 +185,8 @@ impl<R: Ring> SessionHandle<'_, R> {
     pub(super) fn say_now(&mut self, leg: Leg, frame: &[u8]) -> Result<(), BrokenInvariant> {
         let sealed = self.seal_farewell(leg, frame)?;
         let carrier = &*self.carriers[leg as usize];
-        if carrier.takes_at_once() {
+        // A key that is used up has sealed nothing: there is no record, only the room for it.
+        if carrier.takes_at_once() && !self.key_exhausted[leg as usize] {
             self.engine.ring.send_now(&carrier.socket, &sealed);
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! A record layer with a bug of one's choice: a way to break a session from within, for tests.
 
 use crate::relay::record_layer::{RecordLayer, Records};
-use crate::tls::record::{HeldRecord, RecordFault, Step, Suite};
+use crate::tls::record::{Exhausted, HeldRecord, RecordFault, Step, Suite};
 
 /// A record layer that does not keep its word.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,8 @@ pub enum FaultyRecords {
     SealsLess,
     /// It announces less than there is to be sealed.
     AnnouncesNothing,
+    /// Its key has sealed all that it may.
+    IsExhausted,
     /// It panics.
     Panics,
 }
@@ -33,13 +35,17 @@ impl FaultyRecords {
                 *at = received.len() + 1;
                 Ok(Step::Hold)
             }
-            Self::SealsLess | Self::AnnouncesNothing => Ok(Step::Done),
+            Self::SealsLess | Self::AnnouncesNothing | Self::IsExhausted => Ok(Step::Done),
             Self::Panics => panic!("an invariant of everybody's"),
         }
     }
 
     pub(crate) fn held(self) -> HeldRecord {
         HeldRecord::new(Suite::ALL[0])
+    }
+
+    pub(crate) fn seal(self) -> Result<usize, Exhausted> {
+        if matches!(self, Self::IsExhausted) { Err(Exhausted) } else { Ok(1) }
     }
 
     pub(crate) fn sealed_bytes(self, content_bytes: usize) -> usize {

@@ -567,6 +567,16 @@ fn both_legs_of_a_broken_session_hear_close_1001_at_a_boundary_and_else_a_plain_
     }
 }
 
+/// What a leg whose key is used up hears, where a drain cuts the session: no bytes that are no record.
+#[test]
+fn a_leg_whose_key_is_used_up_is_told_nothing() {
+    let mut bench = Bench::new(Some(FaultyRecords::IsExhausted));
+    bench.work(|handle| handle.cut(Cause::Drain));
+    bench.turn_until("its end", |bench| bench.relay.sessions.len() == 1);
+    assert_eq!(bench.heard(VICTIM, DOWN), (vec![], true));
+    bench.check_neighbour();
+}
+
 #[test]
 fn a_report_says_what_the_session_did_and_nothing_that_was_said_on_it() {
     let mut bench = Bench::new(None);
