@@ -2,6 +2,7 @@
 //!
 //! Values only: `http1` makes them of bytes, and bytes of them. Policies and the catalogue know nothing of versions.
 
+pub mod answer;
 pub mod authority;
 pub mod date;
 pub mod fields;
@@ -14,6 +15,7 @@ pub mod status;
 pub mod target;
 pub mod token;
 
+pub use answer::Answer;
 pub use date::HttpDate;
 pub use fields::{Header, Headers, Occurrence};
 pub use method::Method;

@@ -127,13 +127,7 @@ impl<N: Network> Opening<N> {
                     why = answer.why,
                     "policies answered an opening"
                 );
-                let bytes = encode_answer(
-                    answer.response.status,
-                    answer.response.reason().as_bytes(),
-                    answer.response.fields.iter(),
-                    answer.response.body_text().as_bytes(),
-                    &self.front.date.now(),
-                );
+                let bytes = encode_answer(answer.response.answer(), &self.front.date.now());
                 send_last_answer(&self.socket, bytes.freeze()).await;
                 (answer.cause, self.phase)
             }

@@ -243,13 +243,7 @@ impl Trace {
             Yield::Respond(response) => {
                 let date = HttpDate::from_unix(UnixTime::now().as_secs());
                 let has_own_date = response.fields.get_all("Date").next().is_some();
-                let bytes = encode_answer(
-                    response.status,
-                    response.reason().as_bytes(),
-                    response.fields.iter(),
-                    response.body_text().as_bytes(),
-                    &date,
-                );
+                let bytes = encode_answer(response.answer(), &date);
                 let text = String::from_utf8_lossy(&bytes);
                 let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
                 let mut head = head.split("\r\n");

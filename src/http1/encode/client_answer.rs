@@ -8,7 +8,7 @@ use super::{fields_bytes, put_field};
 use crate::head::forwarding::visible_to_policies;
 use crate::head::forwarding::without_hop_by_hop;
 use crate::head::status::{error_body, reason_phrase};
-use crate::head::{Header, HttpDate, Method};
+use crate::head::{Answer, Header, HttpDate, Method};
 use crate::http1::response::ResponseHead;
 
 /// Encodes the client's 101 out of the backend's, which `websocket::opening::check_answer` has accepted.
@@ -31,10 +31,7 @@ pub fn encode_switching_protocols_of<'h>(
 
 /// Encodes an answer of a policy's making, head and body. The connection ends behind it.
 pub fn encode_answer<'h>(
-    status: u16,
-    reason: &[u8],
-    fields: impl Iterator<Item = Header<'h>> + Clone,
-    body: &[u8],
+    Answer { status, reason, fields, body }: Answer<'_, impl Iterator<Item = Header<'h>> + Clone>,
     date: &HttpDate,
 ) -> BytesMut {
     let fields = without_hop_by_hop(fields);
@@ -305,7 +302,10 @@ mod tests {
         let made = [
             encode_switching_protocols(&head("101", came), &date()),
             encode_passed_on_head(&head("403", came), PassedOnBody::NoBody, &date()),
-            encode_answer(403, b"No", head("403", came).headers().iter(), b"x", &date()),
+            encode_answer(
+                Answer { status: 403, reason: b"No", fields: head("403", came).headers().iter(), body: b"x" },
+                &date(),
+            ),
         ];
         for made in &made {
             assert!(text(made).contains(came) && !text(made).contains("Sun, 06"), "{}", text(made));

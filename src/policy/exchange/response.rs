@@ -2,6 +2,7 @@
 
 use super::fields::{ExistsAction, Fields};
 use crate::head::status::{error_body, reason_phrase};
+use crate::head::{Answer, Header};
 
 /// An answer: ringgate's, a policy's, or the backend's without its body.
 #[derive(Clone, Debug)]
@@ -64,11 +65,12 @@ impl Response {
         self.reason = reason.map(Into::into);
     }
 
-    /// The body that comes with it. A backend's is not here.
-    pub fn body_text(&self) -> &str {
-        match &self.body {
-            Body::Text(text) => text,
-            Body::Empty | Body::OfTheBackend(_) => "",
-        }
+    /// It as a version of HTTP writes it. A backend's body is not in it.
+    pub fn answer(&self) -> Answer<'_, impl Iterator<Item = Header<'_>> + Clone> {
+        let body = match &self.body {
+            Body::Text(text) => text.as_bytes(),
+            Body::Empty | Body::OfTheBackend(_) => b"",
+        };
+        Answer { status: self.status, reason: self.reason().as_bytes(), fields: self.fields.iter(), body }
     }
 }

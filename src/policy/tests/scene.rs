@@ -249,13 +249,7 @@ impl Scene {
                 format!("passed on: {} {}\n{fields}", response.status, response.reason())
             }
             Yield::Respond(response) => {
-                let answered = encode_answer(
-                    response.status,
-                    response.reason().as_bytes(),
-                    response.fields.iter(),
-                    response.body_text().as_bytes(),
-                    &HttpDate::from_unix(0),
-                );
+                let answered = encode_answer(response.answer(), &HttpDate::from_unix(0));
                 let answered = String::from_utf8(answered.to_vec()).expect("text").replace("\r\n", "\n");
                 // It has the date that it was given, as every answer.
                 let without_date = answered.replacen("Date: Thu, 01 Jan 1970 00:00:00 GMT\n", "", 1);
