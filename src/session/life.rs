@@ -210,6 +210,11 @@ impl Session {
         self.legs[leg as usize].scanner.take_largest()
     }
 
+    /// How many frames of `leg` began since this was last asked; 0 for an opaque session.
+    pub fn take_frames(&mut self, leg: Leg) -> u32 {
+        self.legs[leg as usize].scanner.take_frames()
+    }
+
     /// So many bytes of `leg`, at most [`Session::unseen_bytes`], are on their way to the other one: there is nothing to
     /// forward.
     ///

@@ -71,6 +71,8 @@ pub struct Scan {
     pub held: Held,
     /// How many bytes from this chunk's start go out.
     pub forward_bytes: usize,
+    /// Frames that began: their header was whole, and keeps the rules.
+    pub frames: u32,
     /// Why the scan stopped, if it did.
     pub stop: Option<ScanStop>,
 }
@@ -95,6 +97,8 @@ pub struct Scanner {
     kind: FrameKind,
     /// The largest payload that was declared since somebody asked.
     largest_bytes: u64,
+    /// Frames that began since somebody asked. It does not move to another process: it is about the present turn only.
+    frames: u32,
     close_code: Option<u16>,
     /// The message in progress: whether it is text, and the bytes its frames declared so far.
     message: Option<Message>,
@@ -130,6 +134,7 @@ impl Scanner {
             payload_left: 0,
             kind: FrameKind::Pong,
             largest_bytes: 0,
+            frames: 0,
             close_code: None,
             message: None,
             held: [0; HELD_BYTES_MAX + 1],
@@ -176,6 +181,11 @@ impl Scanner {
         core::mem::take(&mut self.largest_bytes)
     }
 
+    /// How many frames began since this was last asked.
+    pub fn take_frames(&mut self) -> u32 {
+        core::mem::take(&mut self.frames)
+    }
+
     /// What passed so far, by kind.
     pub fn tally(&self) -> &Tally {
         &self.tally
@@ -183,18 +193,25 @@ impl Scanner {
 
     /// Takes the next bytes of the stream. After a `stop`, the stream has no further meaning here.
     pub fn scan(&mut self, bytes: &[u8], rules: &FrameRules) -> Scan {
-        let mut scan = Scan { held: Held::default(), forward_bytes: 0, stop: None };
+        let frames_before = self.frames;
+        let mut scan = Scan { held: Held::default(), forward_bytes: 0, frames: 0, stop: None };
+        self.scan_into(bytes, rules, &mut scan);
+        scan.frames = self.frames.wrapping_sub(frames_before);
+        scan
+    }
+
+    fn scan_into(&mut self, bytes: &[u8], rules: &FrameRules, scan: &mut Scan) {
         if self.held_len > 0 {
             let earlier = self.held_len;
             match self.complete_held_header(bytes) {
-                None => return scan,
+                None => return,
                 Some(header) => {
                     let header_end = usize::from(self.held_len);
                     // The header is whole: from here on it is not held, whatever it is judged to be.
                     self.held_len = 0;
                     if let Err(fault) = self.begin_frame(&header, rules) {
                         scan.stop = Some(ScanStop::Fault(fault));
-                        return scan;
+                        return;
                     }
                     scan.held.bytes.copy_from_slice(&self.held[..HELD_BYTES_MAX]);
                     scan.held.len = earlier;
@@ -203,13 +220,12 @@ impl Scanner {
                     self.pass_payload((header_end - header.header_bytes) as u64);
                     if self.payload_left == 0 && self.kind == FrameKind::Close {
                         scan.stop = Some(ScanStop::Closed(self.close_code));
-                        return scan;
+                        return;
                     }
                 }
             }
         }
-        self.scan_whole(bytes, rules, &mut scan);
-        scan
+        self.scan_whole(bytes, rules, scan);
     }
 
     fn scan_whole(&mut self, bytes: &[u8], rules: &FrameRules, scan: &mut Scan) {
@@ -302,6 +318,7 @@ impl Scanner {
         self.payload_left = header.payload_bytes;
         self.largest_bytes = self.largest_bytes.max(header.payload_bytes);
         self.tally.count_frame(self.kind);
+        self.frames = self.frames.wrapping_add(1);
         Ok(())
     }
 
@@ -410,6 +427,22 @@ mod tests {
         let counted = FrameKind::ALL.map(|kind| (tally.frames(kind), tally.payload_bytes(kind)));
         assert_eq!(counted, [(1, 5), (0, 0), (1, 70_000), (2, 3), (1, 3), (1, 4), (1, 0)]);
         assert_eq!(tally.messages(), 2);
+    }
+
+    #[test]
+    fn counts_each_frame_once_and_in_the_scan_that_judged_its_header() {
+        let mut scanner = Scanner::new(Sender::Server);
+        let mut bytes = frame(0x81, b"ab", Sender::Server).repeat(3);
+        bytes.extend(frame(0x82, &[0; 200], Sender::Server));
+        let last_header = bytes.len() - 204;
+        let frames_of = |scanner: &mut Scanner, bytes: &[u8]| scanner.scan(bytes, &RULES).frames;
+        assert_eq!(frames_of(&mut scanner, &bytes[..last_header + 2]), 3, "a cut header is not judged");
+        assert_eq!(frames_of(&mut scanner, &bytes[last_header + 2..last_header + 9]), 1);
+        assert_eq!(frames_of(&mut scanner, &bytes[last_header + 9..]), 0, "payload begins no frame");
+        assert_eq!((scanner.take_frames(), scanner.take_frames()), (4, 0));
+        let refused = [frame(0x89, b"", Sender::Server), frame(0x80, b"", Sender::Server)].concat();
+        assert_eq!(frames_of(&mut scanner, &refused), 1, "a frame that breaks a rule does not begin");
+        assert_eq!(scanner.take_frames(), 1);
     }
 
     #[test]

@@ -14,6 +14,8 @@ impl Scanner {
             payload_left,
             kind,
             largest_bytes,
+            // What one turn has cost says nothing of the next one, which is in another process.
+            frames: _,
             close_code,
             message,
             held: _,
@@ -60,6 +62,7 @@ impl Scanner {
             payload_left,
             kind,
             largest_bytes,
+            frames: 0,
             close_code,
             message,
             held,
