@@ -56,6 +56,19 @@ const _: () = assert!(OWED_BYTES_LOW < OWED_BYTES_HIGH);
 /// the first lines of its buffer.
 pub const BUFFER_BYTES: usize = 64 * 1024;
 
+/// What a leg may cost in one turn of its relay before it is read behind all others, in KiB of bulk that take as long. 128 KiB: two
+/// full buffers, so that one large message is no greed.
+///
+/// Lowering it has legs change more often between two ways of being read. Raising it has everyone wait longer for one leg's burst.
+pub const TURN_SHARE_KIB: u32 = 128;
+
+/// What all greedy legs together may cost in one turn, in KiB of bulk that take as long. 256 KiB: about 0.1 ms, which is what a
+/// small message waits for them at most.
+pub const LINE_KIB_PER_TURN: u32 = 256;
+
+/// Least KiB that a greedy leg is read at once, whatever they cost.
+pub const RATION_KIB_LEAST: u32 = 4;
+
 /// Bytes in front of a received buffer, for the start of a header that an earlier buffer ended with.
 pub const BUFFER_HEADROOM_BYTES: usize = 64;
 

@@ -17,6 +17,7 @@ pub mod drain;
 mod effects;
 mod ending;
 mod engine;
+mod greedy;
 mod handle;
 mod lending;
 pub mod liveness;

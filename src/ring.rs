@@ -78,6 +78,13 @@ pub trait Ring {
     /// As [`Ring::receive`], but once, and at most so many bytes: one completion.
     fn receive_once(&mut self, socket: &Self::Socket, bytes_max: u32, token: Token);
 
+    /// Receives what `socket` has, at most so many bytes, into a free buffer: no operation, and none is in flight.
+    ///
+    /// # Errors
+    /// What a receive's completion would tell instead of bytes: 0 at the end of what is received, or a negated errno. EAGAIN: there
+    /// is nothing now. ENOBUFS: no buffer is free.
+    fn receive_now(&mut self, socket: &Self::Socket, bytes_max: usize) -> Result<Chunk, i32>;
+
     /// Waits until `socket` has bytes or an end to tell of: one completion, with a positive result and without bytes.
     fn await_bytes(&mut self, socket: &Self::Socket, token: Token);
 

@@ -9,7 +9,7 @@
 
 mod support;
 
-use ringgate::limits::UNREAD_PATIENCE_MS;
+use ringgate::limits::{LINE_KIB_PER_TURN, TURN_SHARE_KIB, UNREAD_PATIENCE_MS};
 use ringgate::relay::RelayLimits;
 use ringgate::session::{Cause, Leg, Phase, SessionLimits};
 use ringgate::tls::record::{Aead, DirectionState, LegRecords, Role, Step, Suite, Version};
@@ -26,6 +26,8 @@ const COPIES: RelayLimits = RelayLimits {
     zero_copy_bytes_min: None,
     splice_bytes_min: None,
     dead_peer_timeout_ms: None,
+    turn_share_kib: TURN_SHARE_KIB,
+    line_kib_per_turn: LINE_KIB_PER_TURN,
 };
 
 const ROOM: usize = 4096;

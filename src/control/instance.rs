@@ -175,6 +175,7 @@ impl Instance {
             zero_copy_bytes_min: config.limits.zero_copy_kib_min.map(|kib| (kib as usize) << 10),
             splice_bytes_min: Some(config.limits.splice_kib_min << 10).filter(|least| *least > 0),
             dead_peer_timeout_ms: config.limits.dead_peer_timeout().map(|timeout| timeout.as_millis() as u64),
+            ..RelayLimits::default()
         };
         // Every relay is there before the first front, which may give it a session.
         for _ in 0..workers {

@@ -113,6 +113,8 @@ worker_counters! {
     pub spliced_bytes: AtomicU64, Counter of "bytes";
     /// Receives that ran out of buffers and had to wait.
     pub parked: AtomicU64, Counter of "receives";
+    /// Times that a leg had more than its share of a turn, and was read behind all others from there on.
+    pub rationed: AtomicU64, Counter of "times";
     /// Invariants of single sessions that did not hold: a bug of ringgate's, for which those sessions were ended.
     pub broken_invariants: AtomicU64, Counter of "invariants";
     /// How openings and sessions ended: why, and how far they had got.

@@ -14,6 +14,7 @@ pub use at_rest::CarrierAtRest;
 pub use receiving::{ReceiveEvent, Receiving};
 pub use sending::{Fate, SendEvent, Sending, Way};
 
+use super::greedy::Share;
 use super::liveness::Watch;
 use super::record_layer::RecordLayer;
 use super::session_slot::SessionName;
@@ -103,6 +104,18 @@ pub enum Reading {
         /// It was waited for since then.
         is_awaited: bool,
     },
+    /// By plain calls, at the end of a turn, behind all others: it had more than its share of one.
+    Rationed {
+        /// What one call receives at most, in KiB.
+        ration_kib: u8,
+    },
+}
+
+impl Reading {
+    /// What is wanted now, and nothing else: there is no multishot receive.
+    pub fn is_multishot(self) -> bool {
+        self == Self::Whole
+    }
 }
 
 /// One connection.
@@ -140,6 +153,8 @@ pub struct Carrier<S> {
     pub holds_since: Moment,
     /// When something of it was read last.
     pub read_at: Moment,
+    /// What it had of the turn that it was read in last.
+    pub share: Share,
     /// What its bytes are wrapped in; absent where they are as the session has them.
     pub record_layer: Option<Box<RecordLayer>>,
 }
@@ -170,6 +185,7 @@ impl<S> Carrier<S> {
             queue: SendQueue::default(),
             holds_since: Moment::ZERO,
             read_at: Moment::ZERO,
+            share: Share::default(),
             record_layer,
         }
     }

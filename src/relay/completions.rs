@@ -58,7 +58,8 @@ impl<R: Ring> SessionHandle<'_, R> {
         if result >= 0 || carrier.receiving != Receiving::Cancelling {
             return;
         }
-        if self.slot.session.is_over() || self.slot.session.is_paused(leg) {
+        let is_rationed = matches!(carrier.reading, Reading::Rationed { .. });
+        if is_rationed || self.slot.session.is_over() || self.slot.session.is_paused(leg) {
             self.engine.cancel(carrier, Operation::Receive, Operation::CancelReceive);
         } else {
             let goes_on = carrier.receive_event(ReceiveEvent::CancelMissed);
@@ -78,16 +79,18 @@ impl<R: Ring> SessionHandle<'_, R> {
         let Completion { result, has_more, chunk, .. } = completion;
         let carrier = &mut *self.carriers[leg as usize];
         carrier.read_at = self.engine.now;
-        let is_whole = carrier.reading == Reading::Whole;
+        let is_head = matches!(carrier.reading, Reading::Heads { .. });
         let event = if has_more { ReceiveEvent::Completed } else { ReceiveEvent::CompletedLast };
         if !self.notes(leg, event) {
             chunk.into_iter().for_each(|chunk| self.engine.ring.pool().release(chunk));
             return;
         }
         if let Some(chunk) = chunk {
+            let bytes = chunk.len();
             self.on_bytes(leg, chunk);
             self.choose_reading(leg);
-            if self.carriers[leg as usize].reading != Reading::Whole {
+            self.charge(leg, bytes);
+            if !self.carriers[leg as usize].reading.is_multishot() {
                 self.stop_receiving(leg);
             }
         } else if result == -libc::ENOBUFS {
@@ -100,7 +103,7 @@ impl<R: Ring> SessionHandle<'_, R> {
             return;
         } else if result > 0 {
             // Only a wait for bytes completes without them, and only heads are waited for.
-            if is_whole {
+            if !is_head {
                 return self.break_off(BrokenInvariant::ReceivedWithoutBytes { from: leg, bytes: result });
             }
         } else if !is_to_be_repeated(result) {
@@ -115,7 +118,7 @@ impl<R: Ring> SessionHandle<'_, R> {
 
     /// Whether this can happen to a leg's receive. If not, the session is broken off.
     #[must_use]
-    fn notes(&mut self, leg: Leg, event: ReceiveEvent) -> bool {
+    pub(super) fn notes(&mut self, leg: Leg, event: ReceiveEvent) -> bool {
         let noted = self.carriers[leg as usize].receive_event(event);
         let is_noted = noted.is_ok();
         self.check(noted);
@@ -169,8 +172,7 @@ impl<R: Ring> SessionHandle<'_, R> {
             carrier.sending = carrier.sending.discarded();
             // Bytes may stand unread in the socket, a last message and a Close before a reset: then its receive reports
             // the end, behind them.
-            let is_read = carrier.receiving.is_in_flight() || carrier.receiving == Receiving::Parked;
-            if !is_of_the_connection(result) || !is_read || session.is_paused(leg) {
+            if !is_of_the_connection(result) || !carrier.receiving.is_read() || session.is_paused(leg) {
                 session.handle_gone(leg, how, self.engine.now, &mut self.engine.effects);
             }
         }
@@ -205,6 +207,6 @@ fn is_of_the_connection(result: i32) -> bool {
 }
 
 /// Whether a failed operation says nothing about the connection: it was cancelled, or interrupted.
-fn is_to_be_repeated(result: i32) -> bool {
+pub(super) fn is_to_be_repeated(result: i32) -> bool {
     matches!(-result, libc::ECANCELED | libc::EINTR | libc::EAGAIN)
 }

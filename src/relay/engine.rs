@@ -6,6 +6,7 @@
 
 use super::broken::BugReporter;
 use super::carrier::{Carrier, CarrierName};
+use super::greedy::Line;
 use super::liveness::Unread;
 use super::run::RelayLimits;
 use super::slow_readers::{Holders, SendWatch};
@@ -33,6 +34,8 @@ pub(super) struct Engine<R: Ring> {
     pub(super) wheel: Wheel,
     /// Receives that wait for buffers, oldest first.
     pub(super) parked: VecDeque<CarrierName>,
+    /// Legs that had more than their share of a turn, and are read behind all others.
+    pub(super) line: Line,
     /// Carriers that were not read.
     pub(super) unread: Unread,
     /// Sends that hold received buffers.
@@ -57,6 +60,7 @@ impl<R: Ring> Engine<R> {
             ready: Vec::new(),
             wheel: Wheel::new(now),
             parked: VecDeque::new(),
+            line: Line::default(),
             unread: Unread::default(),
             sends: SendWatch::default(),
             holders: Holders::default(),

@@ -95,18 +95,23 @@ impl<R: Ring> SessionHandle<'_, R> {
         if carrier.receiving == Receiving::Armed {
             return;
         }
-        let session = &self.slot.session;
-        // What is left in a broken connection's socket is little, and its end is to be heard of.
-        let is_wanted = !session.is_over() && (carrier.broken.is_some() || !session.is_paused(leg));
-        if carrier.receiving == Receiving::Unarmed && is_wanted {
+        if carrier.receiving == Receiving::Unarmed && self.is_to_be_read(leg) {
             self.receive(leg);
         }
         self.note_unread(leg);
     }
 
+    /// Whether what a leg sends is wanted now.
+    pub(super) fn is_to_be_read(&self, leg: Leg) -> bool {
+        let session = &self.slot.session;
+        // What is left in a broken connection's socket is little, and its end is to be heard of.
+        let is_broken = self.carriers[leg as usize].broken.is_some();
+        !session.is_over() && (is_broken || !session.is_paused(leg))
+    }
+
     /// What is to be spliced from `leg` may have waited for what was queued before it.
     pub(super) fn go_on_reading(&mut self, leg: Leg) {
-        if self.carriers[leg as usize].reading != Reading::Whole {
+        if matches!(self.carriers[leg as usize].reading, Reading::Heads { .. }) {
             self.arm_if_wanted(leg);
         }
     }

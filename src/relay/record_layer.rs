@@ -43,6 +43,8 @@ pub struct RecordLayer {
     pub is_input_discarded: bool,
     /// How long ago its keys were used.
     pub use_of_keys: UseOfKeys,
+    /// Records that were opened since somebody asked.
+    pub opened: u32,
 }
 
 /// What received records came to.
@@ -80,7 +82,14 @@ impl From<LegRecords> for Box<RecordLayer> {
 impl RecordLayer {
     /// A layer whose records are at the boundary between two.
     pub fn new(records: Records) -> Self {
-        Self { records, held: None, held_bytes: 0, is_input_discarded: false, use_of_keys: UseOfKeys::Recent }
+        Self {
+            records,
+            held: None,
+            held_bytes: 0,
+            is_input_discarded: false,
+            use_of_keys: UseOfKeys::Recent,
+            opened: 0,
+        }
     }
 
     /// From here on nothing that comes matters.
@@ -108,6 +117,7 @@ impl RecordLayer {
         let mut content = 0..0;
         let end = loop {
             let step = self.records.open(received, &mut at);
+            self.opened += 1;
             let opened = if let Ok(Step::Plaintext(range)) = &step { range.end.max(at) } else { at };
             if opened > received.len() {
                 break Some(EndOfInput::Beyond { opened, received: received.len() });

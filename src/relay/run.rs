@@ -13,7 +13,10 @@ use super::mailbox::Mailbox;
 use super::revocation::Revocation;
 use super::session_slot::{SessionName, SessionSlot};
 use super::slab::Slab;
-use crate::limits::{BACKLOG_MIB_MAX_DEFAULT, DEAD_PEER_TIMEOUT_S_DEFAULT, SPLICE_KIB_MIN_DEFAULT};
+use crate::limits::{
+    BACKLOG_MIB_MAX_DEFAULT, DEAD_PEER_TIMEOUT_S_DEFAULT, LINE_KIB_PER_TURN, SPLICE_KIB_MIN_DEFAULT,
+    TURN_SHARE_KIB,
+};
 use crate::observe::WorkerCounters;
 use crate::ring::{Chunk, Completion, Operation, Ring, RingError, Token};
 use crate::session::{BrokenInvariant, Leg};
@@ -37,6 +40,10 @@ pub struct RelayLimits {
     /// Milliseconds after which the kernel gives up a connection whose peer is silent or takes nothing, as the sockets were
     /// told. `None`: they were told of none.
     pub dead_peer_timeout_ms: Option<u64>,
+    /// What a leg may cost in one turn before it is read behind all others, in KiB of bulk that take as long.
+    pub turn_share_kib: u32,
+    /// What all these legs together may cost in one turn, in the same unit.
+    pub line_kib_per_turn: u32,
 }
 
 impl Default for RelayLimits {
@@ -46,6 +53,8 @@ impl Default for RelayLimits {
             zero_copy_bytes_min: None,
             splice_bytes_min: Some(SPLICE_KIB_MIN_DEFAULT << 10),
             dead_peer_timeout_ms: Some(DEAD_PEER_TIMEOUT_S_DEFAULT * 1_000),
+            turn_share_kib: TURN_SHARE_KIB,
+            line_kib_per_turn: LINE_KIB_PER_TURN,
         }
     }
 }
@@ -134,6 +143,7 @@ impl<R: Ring> Relay<R> {
         let wait_ms = self.wait_ms();
         self.engine.ring.turn(wait_ms, &mut completions)?;
         self.engine.now = self.engine.ring.now();
+        self.engine.line.begin_turn();
         for completion in completions.drain(..) {
             self.on_completion(completion);
         }
@@ -142,11 +152,12 @@ impl<R: Ring> Relay<R> {
         self.step_drain();
         self.step_revocation();
         self.take_back_late_sends();
-        self.end_largest_holders();
         self.start_sends();
         self.rearm_parked();
+        self.read_greedy();
+        self.end_largest_holders();
         self.watch_unread();
-        // What is spliced needs no buffer, and is to be sent at once.
+        // What greedy legs sent, and what is spliced, is to be sent at once.
         self.start_sends();
         self.free_idle_ciphers();
         self.publish_gauges();
@@ -162,6 +173,9 @@ impl<R: Ring> Relay<R> {
 
     fn wait_ms(&mut self) -> u64 {
         let engine = &mut self.engine;
+        if !engine.line.is_empty() {
+            return 0;
+        }
         let pool = engine.ring.pool();
         if !engine.parked.is_empty() && pool.lent_out() < pool.buffers() {
             // Those that were armed again may have nothing to say: the next ones do not wait for them.

@@ -17,6 +17,7 @@
 
 use super::carrier::{Carrier, Reading, ReceiveEvent, Way};
 use super::effects::PayloadOrigin;
+use super::greedy::RATION_KIB;
 use super::handle::SessionHandle;
 use super::session_slot::SessionSlot;
 use crate::observe::counters::add;
@@ -45,8 +46,10 @@ impl<R: Ring> SessionHandle<'_, R> {
         let is_large = self.slot.session.take_largest_frame(leg) >= least;
         let carrier = &mut *self.carriers[leg as usize];
         carrier.reading = match carrier.reading {
-            Reading::Whole if !is_large => return,
-            Reading::Whole => Reading::Heads { since_large: 0, fills: 0, is_awaited: false },
+            Reading::Whole | Reading::Rationed { .. } if !is_large => return,
+            Reading::Whole | Reading::Rationed { .. } => {
+                Reading::Heads { since_large: 0, fills: 0, is_awaited: false }
+            }
             Reading::Heads { since_large, .. } if !is_large && since_large >= SPLICE_PATIENCE => {
                 Reading::Whole
             }
@@ -62,15 +65,20 @@ impl<R: Ring> SessionHandle<'_, R> {
         if self.splices(leg) {
             return;
         }
+        self.ration_if_greedy(leg, RATION_KIB as u8);
+        let carrier = &mut *self.carriers[leg as usize];
+        if matches!(carrier.reading, Reading::Rationed { .. }) {
+            return self.line_up(leg);
+        }
         self.unwatch(leg);
         let carrier = &mut *self.carriers[leg as usize];
         let armed = carrier.receive_event(ReceiveEvent::Arm);
         let token = carrier.begin(Operation::Receive);
         match carrier.reading {
-            Reading::Whole => self.engine.ring.receive(&carrier.socket, token),
             Reading::Heads { .. } => {
                 self.engine.ring.receive_once(&carrier.socket, SPLICE_HEAD_BYTES, token);
             }
+            Reading::Whole | Reading::Rationed { .. } => self.engine.ring.receive(&carrier.socket, token),
         }
         self.check(armed);
     }

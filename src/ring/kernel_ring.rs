@@ -11,7 +11,9 @@ use super::pipe::{Pipe, Pipes};
 use super::send_queue::SendQueue;
 use super::token::{Operation, Token};
 use super::{Chunk, Completion, GivenBack, Ring, RingError};
-use crate::limits::{BUFFERS_PER_RELAY, RELAY_SUBMISSION_ENTRIES, SEND_PIECES_MAX};
+use crate::limits::{
+    BUFFER_BYTES, BUFFERS_PER_RELAY, RELAY_SUBMISSION_ENTRIES, SEND_PIECES_MAX, TURN_SHARE_KIB,
+};
 use crate::session::Moment;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use socket2::SockRef;
@@ -59,6 +61,7 @@ pub struct KernelRing {
     started: Instant,
     last_turn_completions: usize,
     has_min_wait: bool,
+    has_receive_caps: bool,
 }
 
 /// Sets up an empty ring with the flags that the relay needs, and so many entries in its submission queue.
@@ -111,9 +114,26 @@ impl KernelRing {
             started: now(),
             last_turn_completions: 0,
             has_min_wait,
+            has_receive_caps: false,
         };
+        ring.has_receive_caps = ring.caps_receives().map_err(at("probing receives"))?;
         ring.watch_wake_up();
         Ok(ring)
+    }
+
+    /// Whether multishot receives may be capped (Linux 6.17). Older kernels refuse the fields.
+    fn caps_receives(&mut self) -> std::io::Result<bool> {
+        let (inside, outside) = std::os::unix::net::UnixStream::pair()?;
+        drop(outside);
+        let inside = OwnedFd::from(inside);
+        // Only the answer of this one is awaited: it comes at once, be it that there are no buffers.
+        let receive = receive_multishot(&inside, true).user_data(Token::MAILBOX.to_bits());
+        if !self.submits(&receive) {
+            return Ok(false);
+        }
+        self.ring.submit_and_wait(1)?;
+        let answer = self.ring.completion().next();
+        Ok(answer.is_some_and(|answer| answer.result() != -libc::EINVAL))
     }
 
     fn watch_wake_up(&mut self) {
@@ -186,6 +206,29 @@ impl KernelRing {
     }
 }
 
+/// A receive until cancelled, or until it had as much as a leg may have of a turn, where the kernel can be told so (Linux 6.17).
+///
+/// There it lets other sockets go first after each buffer too: without that it goes on for 32 buffers.
+fn receive_multishot(socket: &OwnedFd, has_caps: bool) -> squeue::Entry {
+    let receive = opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), BUFFER_GROUP);
+    if !has_caps {
+        return receive.build();
+    }
+    let mut entry = receive.len(BUFFER_BYTES as u32).build();
+    set_optlen(&mut entry, TURN_SHARE_KIB * 1024);
+    entry
+}
+
+/// Sets an operation's field `optlen`, for which the crate has no name.
+#[expect(unsafe_code, reason = "writes a field of an entry by its place")]
+fn set_optlen(entry: &mut squeue::Entry, bytes: u32) {
+    /// Where the kernel has it in `struct io_uring_sqe`, which is part of its interface.
+    const OPTLEN_AT: usize = 44;
+    const _: () = assert!(size_of::<squeue::Entry>() == 64 && align_of::<squeue::Entry>() >= 4);
+    // SAFETY: an entry is that structure (`repr(C)`), and nothing but 64 bytes of integers, of which these are four.
+    unsafe { std::ptr::from_mut(entry).cast::<u8>().add(OPTLEN_AT).cast::<u32>().write(bytes) }
+}
+
 /// Sends what the socket takes at once of a block's pieces.
 #[expect(unsafe_code, reason = "a plain system call on pieces that are where the block says")]
 fn send_at_once(socket: &OwnedFd, block: &mut MessageBlock) -> i32 {
@@ -200,6 +243,19 @@ fn send_at_once(socket: &OwnedFd, block: &mut MessageBlock) -> i32 {
         }
     };
     if sent >= 0 { sent as i32 } else { -std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO) }
+}
+
+/// Receives what the socket has: bytes, 0 at its end, or a negated errno.
+#[expect(unsafe_code, reason = "a plain system call on a buffer of ours")]
+fn receive_at_once(socket: &OwnedFd, room: &mut [u8]) -> i32 {
+    // SAFETY: the call writes within `room`, and is over when it returns.
+    let received =
+        unsafe { libc::recv(socket.as_raw_fd(), room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT) };
+    if received >= 0 {
+        received as i32
+    } else {
+        -std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the relay's one clock")]
@@ -219,13 +275,27 @@ impl Ring for KernelRing {
     }
 
     fn receive(&mut self, socket: &OwnedFd, token: Token) {
-        self.push(opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), BUFFER_GROUP).build(), token);
+        let receive = receive_multishot(socket, self.has_receive_caps);
+        self.push(receive, token);
     }
 
     fn receive_once(&mut self, socket: &OwnedFd, bytes_max: u32, token: Token) {
         let receive = opcode::Recv::new(types::Fd(socket.as_raw_fd()), std::ptr::null_mut(), bytes_max)
             .buf_group(BUFFER_GROUP);
         self.push(receive.build().flags(squeue::Flags::BUFFER_SELECT), token);
+    }
+
+    fn receive_now(&mut self, socket: &OwnedFd, bytes_max: usize) -> Result<Chunk, i32> {
+        let mut chunk = self.pool.take_empty().ok_or(-libc::ENOBUFS)?;
+        let (buffer, range) = self.pool.room(&chunk);
+        let room = &mut buffer[range.start..range.start + bytes_max.min(BUFFER_BYTES)];
+        let received = receive_at_once(socket, room);
+        if received <= 0 {
+            self.pool.release(chunk);
+            return Err(received);
+        }
+        self.pool.place(&mut chunk, range.start..range.start + received as usize);
+        Ok(chunk)
     }
 
     fn await_bytes(&mut self, socket: &OwnedFd, token: Token) {
@@ -453,6 +523,70 @@ mod tests {
                 assert_eq!(result(Operation::Receive), Some(-libc::ECANCELED));
             }
         }
+    }
+
+    /// What one multishot receive brings of much more than that, and whether it goes on.
+    fn received(ring: &mut KernelRing, socket: &OwnedFd) -> (usize, bool) {
+        let token = Token::new(Operation::Receive, 7, 0);
+        ring.receive(socket, token);
+        let (mut bytes, mut goes_on) = (0, true);
+        while goes_on && bytes <= 4 * TURN_SHARE_KIB as usize * 1024 {
+            let mut completions = Vec::new();
+            ring.turn(1_000, &mut completions).unwrap();
+            assert!(!completions.is_empty(), "there is more to be received");
+            for completion in completions {
+                bytes += completion.result.max(0) as usize;
+                goes_on &= completion.has_more;
+                completion.chunk.into_iter().for_each(|chunk| ring.pool.release(chunk));
+            }
+        }
+        (bytes, goes_on)
+    }
+
+    #[test]
+    fn a_receive_ends_after_a_share_where_the_kernel_can_be_told_and_is_the_relays_to_end_elsewhere() {
+        let wake_up = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
+        let mut ring = KernelRing::with_buffers(wake_up, 64).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = OwnedFd::from(listener.accept().unwrap().0);
+        let flood = std::thread::spawn(move || while peer.write_all(&[0; 256 * 1024]).is_ok() {});
+        let share = TURN_SHARE_KIB as usize * 1024;
+        if ring.has_receive_caps {
+            assert_eq!(received(&mut ring, &socket), (share, false));
+            // As on Linux before 6.17.
+            ring.has_receive_caps = false;
+        }
+        let (bytes, goes_on) = received(&mut ring, &socket);
+        assert!(goes_on && bytes > 4 * share, "{bytes} bytes, and more to come: {goes_on}");
+        drop((socket, ring));
+        flood.join().unwrap();
+    }
+
+    #[test]
+    fn what_is_there_is_received_at_once_into_a_free_buffer_and_no_more_than_was_asked_for() {
+        let wake_up = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
+        let mut ring = KernelRing::with_buffers(wake_up, 1).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = OwnedFd::from(listener.accept().unwrap().0);
+        assert_eq!(ring.receive_now(&socket, 4).unwrap_err(), -libc::EAGAIN);
+        peer.write_all(b"abcdef").unwrap();
+        // Only then are the six bytes sure to be there.
+        let stream = TcpStream::from(socket.try_clone().unwrap());
+        while stream.peek(&mut [0; 6]).unwrap() < 6 {}
+        let chunk = ring.receive_now(&socket, 4).unwrap();
+        assert_eq!(ring.pool.bytes(&chunk), b"abcd");
+        assert_eq!(ring.receive_now(&socket, 4).unwrap_err(), -libc::ENOBUFS, "the only buffer is lent out");
+        ring.pool.release(chunk);
+        let chunk = ring.receive_now(&socket, 4).unwrap();
+        assert_eq!(ring.pool.bytes(&chunk), b"ef");
+        ring.pool.release(chunk);
+        peer.shutdown(Shutdown::Write).unwrap();
+        let ended = std::iter::repeat_with(|| ring.receive_now(&socket, 4).unwrap_err());
+        let mut ended = ended.skip_while(|result| *result == -libc::EAGAIN);
+        assert_eq!(ended.next(), Some(0), "the end of what is received");
+        assert_eq!(ring.pool.lent_out(), 0, "no buffer is kept where nothing came");
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn carriers(relay: &mut Relay<SimRing>) -> Vec<Carrier> {
             backlog_bytes: seen.carrier.heap_bytes(seen.pool),
             is_sending: queue.is_in_flight(),
             is_discarding: seen.carrier.sending.is_discarding(),
-            is_spliced: seen.carrier.reading != Reading::Whole,
+            is_spliced: matches!(seen.carrier.reading, Reading::Heads { .. }),
             pipe: seen.carrier.pipe.as_ref().map(|pipe| (pipe.number(), pipe.bytes())),
         });
     });
@@ -97,6 +97,8 @@ impl Simulation {
             pool.lent_out() < pool.buffers()
         };
         check_pipes(ring, &carriers);
+        check_shares(ring, &carriers, self.turn_share_kib);
+        check_line(ring, &carriers, &mut self.passed_over);
         for pair in carriers.chunks(2) {
             for (carrier, other) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
                 check_carrier(ring, carrier, other);
@@ -237,6 +239,47 @@ fn check_pipes(ring: &SimRing, carriers: &[Carrier]) {
     assert!(held.values().all(|bytes| *bytes > 0), "an empty pipe is kept");
 }
 
+/// Whoever had more than its share of a turn is not received like the others from there on.
+fn check_shares(ring: &SimRing, carriers: &[Carrier], share_kib: u32) {
+    for carrier in carriers {
+        let told = ring.told_bytes.get(&carrier.connection).copied().unwrap_or(0);
+        // One whose turn came in the same turn, and that had nothing more to say, is received again.
+        let is_served = ring.read_at_once.contains(&carrier.connection);
+        let is_greedy = told > share_kib as usize * 1024 && !is_served;
+        let is_greedy = is_greedy && !carrier.is_spliced && !carrier.is_over;
+        let id = carrier.connection;
+        assert!(
+            !is_greedy || carrier.receiving != Receiving::Armed,
+            "connection {id} had {told} bytes of a turn, of {share_kib} KiB, and is received like the others"
+        );
+    }
+}
+
+/// Greedy legs are read once a turn at most, and in turn: none is passed over again and again.
+fn check_line(ring: &mut SimRing, carriers: &[Carrier], passed_over: &mut BTreeMap<usize, usize>) {
+    let read: BTreeSet<_> = ring.read_at_once.iter().copied().collect();
+    assert_eq!(
+        read.len(),
+        ring.read_at_once.len(),
+        "a greedy leg is read once a turn: {:?}",
+        ring.read_at_once
+    );
+    let in_line = carriers.iter().filter(|carrier| carrier.receiving == Receiving::InLine);
+    let in_line: BTreeSet<_> =
+        in_line.filter(|carrier| !carrier.is_over).map(|carrier| carrier.connection).collect();
+    ring.has_line = !in_line.is_empty();
+    passed_over.retain(|id, _| in_line.contains(id) && !read.contains(id));
+    for id in in_line.difference(&read) {
+        let times = passed_over.entry(*id).or_default();
+        *times += read.len();
+        // All others may be before it, and be read again when a leg that is paused lets them.
+        assert!(
+            *times <= 3 * carriers.len(),
+            "connection {id} is in line, and was passed over {times} times"
+        );
+    }
+}
+
 /// The relay awaits exactly what is in flight.
 fn check_operations(ring: &SimRing, carriers: &[Carrier]) {
     let awaited: BTreeMap<_, _> = carriers.iter().map(|carrier| (carrier.user, carrier.in_flight)).collect();
@@ -341,8 +384,12 @@ fn check_half_closed(world: &World, number: usize) {
         // Under TLS it is said before the connection's own end.
         connection.is_end_told || connection.wrapped.as_ref().is_some_and(|wrapped| wrapped.has_closed)
     });
+    // Under TLS a leg has ended with its close_notify, which came before the end of its connection, and with other bytes.
+    let ended_before =
+        pair.iter().any(|connection| connection.wrapped.as_ref().is_some_and(|wrapped| wrapped.has_closed));
+    let silent_since = if ended_before { session.active_at } else { session.active_at.max(half_closed_at) };
     assert!(
-        have_both_ended || now >= session.active_at.max(half_closed_at) + session.limits.linger_ms,
+        have_both_ended || now >= silent_since + session.limits.linger_ms,
         "session {number} was half closed at {half_closed_at}, had bytes at {}, and is over at {now}: {:?}",
         session.active_at,
         session.limits

@@ -7,7 +7,7 @@ use super::operation::{Entry, InFlight, Kind, Lent, Posted, Sending};
 use super::ring::SimRing;
 use super::world::Fault;
 use ringgate::limits::{BUFFER_BYTES, SPLICE_PIPE_BYTES};
-use ringgate::ring::{GivenBack, Pipe, Token};
+use ringgate::ring::{Chunk, GivenBack, Pipe, Token};
 
 impl SimRing {
     fn post(&mut self, posted: Posted) {
@@ -148,7 +148,7 @@ impl SimRing {
     fn go_on(&mut self, token: u64) {
         let Some(operation) = self.in_flight.get(&token) else { return };
         match operation.kind {
-            Kind::Receive { once } => self.receive_on(token, once),
+            Kind::Receive { once, left } => self.receive_on(token, once, left),
             Kind::AwaitBytes | Kind::AwaitRoom | Kind::AwaitBreak => self.wait_on(token),
             Kind::Send(_) => self.send_on(token),
         }
@@ -187,7 +187,7 @@ impl SimRing {
         }
     }
 
-    fn receive_on(&mut self, token: u64, once: Option<usize>) {
+    fn receive_on(&mut self, token: u64, once: Option<usize>, mut left: Option<usize>) {
         let (connection, is_finishing) = {
             let operation = &self.in_flight[&token];
             (operation.connection, operation.is_finishing)
@@ -227,7 +227,7 @@ impl SimRing {
                 }
                 return self.complete(token, result, buffer);
             }
-            let mut bytes = unread.min(once.unwrap_or(BUFFER_BYTES));
+            let mut bytes = unread.min(once.unwrap_or(BUFFER_BYTES)).min(left.unwrap_or(BUFFER_BYTES));
             if self.draws(self.odds.short_receive) {
                 bytes = self.world.borrow_mut().rng.usize(1..=bytes);
             }
@@ -240,7 +240,15 @@ impl SimRing {
                 connection.endpoint.wake_writer(0);
             }
             self.note("receives", connection, bytes as i64);
-            if is_finishing || once.is_some() || self.draws(self.odds.receive_ends) {
+            if let Some(left) = &mut left {
+                *left -= bytes;
+            }
+            if let Some(InFlight { kind: Kind::Receive { left: kept, .. }, .. }) =
+                self.in_flight.get_mut(&token)
+            {
+                *kept = left;
+            }
+            if is_finishing || once.is_some() || left == Some(0) || self.draws(self.odds.receive_ends) {
                 return self.complete(token, bytes as i32, Some(index));
             }
             self.post(Posted {
@@ -258,6 +266,68 @@ impl SimRing {
                 return;
             }
         }
+    }
+
+    /// What has arrived goes into a free buffer, as far as there is room: no operation is in flight for it.
+    pub fn receive_at_once(&mut self, id: usize, bytes_max: usize) -> Result<Chunk, i32> {
+        let is_received = |operation: &InFlight| {
+            operation.connection == id && matches!(operation.kind, Kind::Receive { .. } | Kind::AwaitBytes)
+        };
+        assert!(!self.in_flight.values().any(is_received), "connection {id} is read twice at once");
+        assert!((1..=BUFFER_BYTES).contains(&bytes_max), "a buffer takes no {bytes_max} bytes");
+        self.read_at_once.push(id);
+        let mut chunk = self.pool.take_empty().ok_or(-libc::ENOBUFS)?;
+        let received = self.take_at_once(id, bytes_max);
+        match &received {
+            Ok(bytes) => {
+                let (buffer, range) = self.pool.room(&chunk);
+                buffer[range.start..range.start + bytes.len()].copy_from_slice(bytes);
+                self.pool.place(&mut chunk, range.start..range.start + bytes.len());
+                self.note("is read at once", id, bytes.len() as i64);
+                Ok(chunk)
+            }
+            Err(result) => {
+                self.pool.release(chunk);
+                self.note("is not read at once", id, i64::from(*result));
+                Err(*result)
+            }
+        }
+    }
+
+    fn take_at_once(&mut self, id: usize, bytes_max: usize) -> Result<Vec<u8>, i32> {
+        if self.draws(self.odds.receive_ends / 4) {
+            return Err(-libc::EINTR);
+        }
+        let fails = self.draws_permille(self.odds.fails);
+        let is_short = self.draws(self.odds.short_receive);
+        let mut world = self.world.borrow_mut();
+        let now = world.now;
+        assert!(!world.connections[id].is_closed, "connection {id} is read when closed");
+        if world.connections[id].is_held || !world.connections[id].is_readable() {
+            return Err(-libc::EAGAIN);
+        }
+        let unread = world.connections[id].unread();
+        if unread == 0 || fails {
+            let result = if fails { -libc::ENOMEM } else { world.connections[id].take_end() };
+            let connection = &mut world.connections[id];
+            connection.is_end_told = true;
+            if result < 0 {
+                connection.failed_at.get_or_insert(now);
+            }
+            world.sessions[id / 2].half_closed_at.get_or_insert(now);
+            return Err(result);
+        }
+        let mut bytes = unread.min(bytes_max);
+        if is_short {
+            bytes = world.rng.usize(1..=bytes);
+        }
+        let received = world.connections[id].receive(bytes);
+        world.connections[id].endpoint.wake_writer(0);
+        world.connections[id].heard_at = now;
+        let session = &mut world.sessions[id / 2];
+        session.active_at = now;
+        session.went_on |= session.half_closed_at.is_some_and(|at| now > at + session.limits.linger_ms);
+        Ok(received)
     }
 
     /// What has arrived goes into a pipe, as far as there is room.

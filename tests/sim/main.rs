@@ -52,6 +52,7 @@ fn every_promise_holds_after_every_turn() {
             sessions,
             taken_back,
             parked,
+            rationed,
             slow_readers,
             bytes,
             spliced,
@@ -64,6 +65,7 @@ fn every_promise_holds_after_every_turn() {
         total.sessions += sessions;
         total.taken_back += taken_back;
         total.parked += parked;
+        total.rationed += rationed;
         total.slow_readers += slow_readers;
         total.bytes += bytes;
         total.spliced += spliced;
@@ -76,6 +78,7 @@ fn every_promise_holds_after_every_turn() {
         let met = [
             total.taken_back,
             total.parked,
+            total.rationed,
             total.slow_readers,
             total.spliced,
             total.dead_peers,
@@ -133,6 +136,7 @@ fn notices_each_deliberate_fault() {
         (Fault::OverwritesASend, "changed while it was in flight"),
         (Fault::MixesAPipe, "what the other leg did not send"),
         (Fault::LosesACompletion, "is Armed"),
+        (Fault::RationsNobody, "is received like the others"),
     ] {
         assert!(is_noticed(fault, words), "{fault:?} is not noticed");
     }

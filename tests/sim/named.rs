@@ -5,7 +5,7 @@ use super::connection::Connection;
 use super::endpoint::{Answer, DEAF, EAGER, Endpoint, Habits, Leave};
 use super::records::Wrapped;
 use super::ring::Odds;
-use super::scenario::Scenario;
+use super::scenario::{SHARES_KIB, Scenario};
 use super::script::Script;
 use super::simulation::{Simulation, telling};
 use super::world::World;
@@ -60,6 +60,8 @@ fn one_session(habits: [Habits; 2], scripts: [Script; 2], early: usize, buffers:
         zero_copy_bytes_min: None,
         splice_bytes_min: None,
         dead_peer_timeout_ms: None,
+        shares_kib: SHARES_KIB,
+        receive_bytes_max: None,
         arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
     };
     Simulation::new(scenario, World::new(0, Rng::with_seed(0), None))
@@ -214,6 +216,8 @@ fn parked_receives_are_armed_in_turn_though_those_before_them_are_idle() {
         zero_copy_bytes_min: None,
         splice_bytes_min: None,
         dead_peer_timeout_ms: None,
+        shares_kib: SHARES_KIB,
+        receive_bytes_max: None,
         arrivals: vec![(0, Arrival::Session(Box::new(hog))), quiet(5), quiet(5), quiet(5)],
     };
     let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
@@ -295,6 +299,8 @@ fn a_record_that_drips_in_has_until_its_deadline_however_often_a_byte_comes() {
         zero_copy_bytes_min: None,
         splice_bytes_min: None,
         dead_peer_timeout_ms: None,
+        shares_kib: SHARES_KIB,
+        receive_bytes_max: None,
         arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
     };
     let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
@@ -332,6 +338,8 @@ fn what_a_half_closed_session_still_moves_goes_on_beyond_its_linger_time() {
             zero_copy_bytes_min: None,
             splice_bytes_min: None,
             dead_peer_timeout_ms: None,
+            shares_kib: SHARES_KIB,
+            receive_bytes_max: None,
             arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
         };
         let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
@@ -384,6 +392,8 @@ fn a_reset_of_a_leg_whose_receive_is_parked_is_heard_of() {
         zero_copy_bytes_min: None,
         splice_bytes_min: None,
         dead_peer_timeout_ms: None,
+        shares_kib: SHARES_KIB,
+        receive_bytes_max: None,
         arrivals: vec![
             (0, Arrival::Session(Box::new(hog))),
             quiet(5, messages(Leg::Upstream, &[100])),
@@ -471,6 +481,8 @@ fn vanished(leg: Leg, dead_peer_timeout_ms: Option<u64>, idle_timeout_ms: u64) -
         zero_copy_bytes_min: None,
         splice_bytes_min: None,
         dead_peer_timeout_ms,
+        shares_kib: SHARES_KIB,
+        receive_bytes_max: None,
         arrivals: vec![(0, Arrival::Session(Box::new(plan))), (0, Arrival::NoMore)],
     };
     let mut simulation = Simulation::new(scenario, World::new(0, Rng::with_seed(0), None));
@@ -527,6 +539,8 @@ fn sessions_of(scripts: &[Script]) -> Simulation {
         zero_copy_bytes_min: None,
         splice_bytes_min: None,
         dead_peer_timeout_ms: None,
+        shares_kib: SHARES_KIB,
+        receive_bytes_max: None,
         arrivals: arrivals.chain([(0, Arrival::NoMore)]).collect(),
     };
     Simulation::new(scenario, World::new(0, Rng::with_seed(0), None))

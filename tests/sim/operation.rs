@@ -9,6 +9,8 @@ pub enum Kind {
     /// A receive until cancelled, or once, of so many bytes at most.
     Receive {
         once: Option<usize>,
+        /// Bytes after which it ends by itself.
+        left: Option<usize>,
     },
     /// A wait for something to be received.
     AwaitBytes,

@@ -69,6 +69,14 @@ pub struct SimRing {
     /// The connection that each carrier stands for.
     names: BTreeMap<(u32, u32), usize>,
     pub arrivals: Arrivals,
+    /// The most bytes that one multishot receive brings.
+    pub receive_bytes_max: Option<usize>,
+    /// The connections that were read at once in this turn, in order.
+    pub read_at_once: Vec<usize>,
+    /// Bytes that the relay was told of in this turn, by connection.
+    pub told_bytes: BTreeMap<usize, usize>,
+    /// Greedy legs wait for their turn.
+    pub has_line: bool,
     /// Receives wait for buffers, and there are some.
     pub has_needless_wait: bool,
     /// What the relay is told in the next turn, before all else, though it cannot be.
@@ -109,6 +117,10 @@ impl SimRing {
             open: BTreeMap::new(),
             names: BTreeMap::new(),
             arrivals,
+            receive_bytes_max: None,
+            read_at_once: Vec::new(),
+            told_bytes: BTreeMap::new(),
+            has_line: false,
             has_needless_wait: false,
             forged: Vec::new(),
             overstates: None,
@@ -240,6 +252,7 @@ impl SimRing {
             session.went_on |= session.half_closed_at.is_some_and(|at| now > at + session.limits.linger_ms);
             if Token::from_bits(token).operation() == Operation::Receive {
                 world.connections[id].heard_at = now;
+                *self.told_bytes.entry(id).or_default() += result as usize;
             }
         }
         let chunk = buffer.and_then(|index| self.pool.take_received(index, result.max(0) as usize));
@@ -285,13 +298,18 @@ impl Ring for SimRing {
     fn receive(&mut self, socket: &SimSocket, token: Token) {
         assert_eq!(token.operation(), Operation::Receive);
         self.note("relay arms", socket.id, 0);
-        self.start(socket.id, token, Kind::Receive { once: None });
+        let left = self.receive_bytes_max;
+        self.start(socket.id, token, Kind::Receive { once: None, left });
     }
 
     fn receive_once(&mut self, socket: &SimSocket, bytes_max: u32, token: Token) {
         assert_eq!(token.operation(), Operation::Receive);
         self.note("relay arms once", socket.id, bytes_max.into());
-        self.start(socket.id, token, Kind::Receive { once: Some(bytes_max as usize) });
+        self.start(socket.id, token, Kind::Receive { once: Some(bytes_max as usize), left: None });
+    }
+
+    fn receive_now(&mut self, socket: &SimSocket, bytes_max: usize) -> Result<Chunk, i32> {
+        self.receive_at_once(socket.id, bytes_max)
     }
 
     fn await_bytes(&mut self, socket: &SimSocket, token: Token) {
@@ -511,6 +529,12 @@ impl Ring for SimRing {
 
     fn turn(&mut self, wait_ms: u64, completions: &mut Vec<Completion>) -> Result<(), RingError> {
         assert!(self.to_take_back.is_empty(), "the relay was told of a send and did not take it back");
+        assert!(
+            wait_ms == 0 || !self.has_line,
+            "the relay waits {wait_ms} ms, and greedy legs have their turn"
+        );
+        self.read_at_once.clear();
+        self.told_bytes.clear();
         let waits_long = wait_ms > 1 && self.has_needless_wait;
         assert!(!waits_long, "the relay waits {wait_ms} ms, and receives wait for buffers that are there");
         if self.is_dead {

@@ -7,6 +7,7 @@ use super::records::Wrapped;
 use super::ring::Odds;
 use super::script::{Script, Sizes};
 use fastrand::Rng;
+use ringgate::limits::{LINE_KIB_PER_TURN, TURN_SHARE_KIB};
 use ringgate::relay::RecordLayer;
 use ringgate::session::{Leg, SessionLimits};
 use ringgate::tls::record::Role;
@@ -22,8 +23,15 @@ pub struct Scenario {
     pub zero_copy_bytes_min: Option<usize>,
     pub splice_bytes_min: Option<u64>,
     pub dead_peer_timeout_ms: Option<u64>,
+    /// What a leg may have of a turn, and what all greedy ones may, in KiB.
+    pub shares_kib: [u32; 2],
+    /// The most bytes that one multishot receive brings: Linux 6.17 has it.
+    pub receive_bytes_max: Option<usize>,
     pub arrivals: Vec<(u64, Arrival)>,
 }
+
+/// What a leg may have of a turn, and what all greedy ones may, in KiB, as in production.
+pub const SHARES_KIB: [u32; 2] = [TURN_SHARE_KIB, LINE_KIB_PER_TURN];
 
 /// How much its sessions move.
 #[derive(Clone, Copy)]
@@ -89,6 +97,8 @@ impl Scenario {
             zero_copy_bytes_min: rng.bool().then(|| rng.usize(1..2_000)),
             splice_bytes_min: rng.bool().then(|| rng.u64(100..4_000)),
             dead_peer_timeout_ms: rng.bool().then(|| rng.u64(100..3_000)),
+            shares_kib: if rng.bool() { [rng.u32(1..6), rng.u32(1..8)] } else { SHARES_KIB },
+            receive_bytes_max: rng.bool().then(|| rng.usize(1_000..130_000)),
             arrivals,
         }
     }

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use ringgate::observe::WorkerCounters;
 use ringgate::relay::{BugReports, Mailbox, Relay, RelayLimits, bug_reports};
 use ringgate::session::{Cause, Phase};
+use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -23,6 +24,10 @@ pub struct Simulation {
     pub world: Shared,
     pub counters: Arc<WorkerCounters>,
     pub backlog_bytes_max: usize,
+    /// What a leg may have of a turn, in KiB.
+    pub turn_share_kib: u32,
+    /// How often each connection that is in line was passed over since it was read.
+    pub passed_over: BTreeMap<usize, usize>,
     /// What the relay reports of broken sessions.
     pub reports: BugReports,
 }
@@ -34,6 +39,8 @@ pub struct Summary {
     pub sessions: usize,
     pub taken_back: u64,
     pub parked: u64,
+    /// Times that a leg was greedy.
+    pub rationed: u64,
     pub slow_readers: u64,
     pub bytes: usize,
     pub spliced: u64,
@@ -55,18 +62,37 @@ impl Simulation {
             zero_copy_bytes_min,
             splice_bytes_min,
             dead_peer_timeout_ms,
+            shares_kib: [turn_share_kib, line_kib_per_turn],
+            receive_bytes_max,
             arrivals,
         } = scenario;
         let mailbox = Mailbox::new().expect("a descriptor is left");
         let arrivals = Arrivals::new(Arc::clone(&mailbox), arrivals);
-        let ring = SimRing::new(&world, odds, buffers, posted_max, arrivals);
+        let mut ring = SimRing::new(&world, odds, buffers, posted_max, arrivals);
+        ring.receive_bytes_max = receive_bytes_max;
         let counters = Arc::new(WorkerCounters::default());
-        let limits =
-            RelayLimits { backlog_bytes_max, zero_copy_bytes_min, splice_bytes_min, dead_peer_timeout_ms };
+        let limits = RelayLimits {
+            backlog_bytes_max,
+            zero_copy_bytes_min,
+            splice_bytes_min,
+            dead_peer_timeout_ms,
+            turn_share_kib,
+            line_kib_per_turn,
+        };
         world.borrow_mut().dead_peer_timeout_ms = dead_peer_timeout_ms;
+        let is_unfair = world.borrow_mut().takes_fault(Fault::RationsNobody);
+        let limits = if is_unfair { RelayLimits { turn_share_kib: u32::MAX, ..limits } } else { limits };
         let (reporter, reports) = bug_reports();
         let relay = Relay::new(ring, mailbox, Arc::clone(&counters), limits).reporting_to(reporter);
-        Self { relay: ManuallyDrop::new(relay), world, counters, backlog_bytes_max, reports }
+        Self {
+            relay: ManuallyDrop::new(relay),
+            world,
+            counters,
+            backlog_bytes_max,
+            turn_share_kib,
+            passed_over: BTreeMap::new(),
+            reports,
+        }
     }
 
     /// One turn, and all checks.
@@ -125,6 +151,7 @@ impl Simulation {
             sessions: world.sessions.len(),
             taken_back: count(&self.counters.sends_taken_back),
             parked: count(&self.counters.parked),
+            rationed: count(&self.counters.rationed),
             slow_readers: self.counters.terminations_of(Cause::SlowReader, Phase::Relay),
             bytes: world.connections.iter().map(|connection| connection.taken.len()).sum(),
             spliced: count(&self.counters.spliced_bytes),

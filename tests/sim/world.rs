@@ -34,6 +34,8 @@ pub enum Fault {
     MixesAPipe,
     /// The last completion of a receive is lost.
     LosesACompletion,
+    /// No leg is ever read behind the others, whatever it had.
+    RationsNobody,
 }
 
 /// A session as the test knows it.

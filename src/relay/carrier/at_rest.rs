@@ -84,6 +84,8 @@ impl<S> Carrier<S> {
             holds_since: _,
             // When it was read last counts from its arrival.
             read_at: _,
+            // Turns are those of one relay.
+            share: _,
             record_layer,
         } = self;
         if *in_flight > 0 || pipe.is_some() {
@@ -92,7 +94,8 @@ impl<S> Carrier<S> {
         writer.section("receive");
         writer.bool("has_ended", *receiving == Receiving::Over);
         let since_large = match reading {
-            Reading::Whole => None,
+            // Whoever is greedy shows it anew.
+            Reading::Whole | Reading::Rationed { .. } => None,
             // Its socket is filled from, and waited for, anew.
             Reading::Heads { since_large, fills: _, is_awaited: _ } => Some(*since_large),
         };
@@ -183,6 +186,8 @@ impl RecordLayer {
             is_input_discarded,
             // Its ciphers are made again.
             use_of_keys: _,
+            // It is of the turn that is under way.
+            opened: _,
         } = self;
         let exported = match records {
             Records::InProcess(records) => records.export(),
@@ -202,7 +207,7 @@ impl RecordLayer {
         let held = reader.option("has_held", |reader, _| HeldRecord::import_fields(reader, suite))?;
         let records = Records::InProcess(records);
         let use_of_keys = UseOfKeys::Recent;
-        Ok(Self { records, held, held_bytes: 0, is_input_discarded, use_of_keys })
+        Ok(Self { records, held, held_bytes: 0, is_input_discarded, use_of_keys, opened: 0 })
     }
 }
 

@@ -1,6 +1,12 @@
 //! What a carrier's receive does.
 //!
 //! ```text
+//!         line up, served
+//!  InLine ◄────► Unarmed
+//!    │ end
+//!    ▼
+//!   Over
+//!
 //!                 arm
 //!  ┌─► Unarmed ─────────► Armed ◄───── cancel missed ────┐
 //!  │    │  │  ▲            │  │                          │
@@ -26,6 +32,8 @@ pub enum Receiving {
     Cancelling,
     /// It ran out of buffers and waits for its turn.
     Parked,
+    /// It has had its share: it is read by plain calls, in its turn behind all others (`relay::greedy`).
+    InLine,
     /// The stream ended, or broke.
     Over,
 }
@@ -49,11 +57,15 @@ pub enum ReceiveEvent {
     CancelMissed,
     /// There are buffers again.
     BuffersBack,
+    /// It goes to the end of the line of greedy legs.
+    LineUp,
+    /// It was its turn, or it is not to be read for now.
+    Served,
 }
 
 impl ReceiveEvent {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Arm,
         Self::Completed,
         Self::CompletedLast,
@@ -62,12 +74,15 @@ impl ReceiveEvent {
         Self::Cancel,
         Self::CancelMissed,
         Self::BuffersBack,
+        Self::LineUp,
+        Self::Served,
     ];
 }
 
 impl Receiving {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Unarmed, Self::Armed, Self::Cancelling, Self::Parked, Self::Over];
+    pub const ALL: [Self; 6] =
+        [Self::Unarmed, Self::Armed, Self::Cancelling, Self::Parked, Self::InLine, Self::Over];
 
     /// What comes of it. `None`: this cannot be.
     #[must_use]
@@ -77,11 +92,16 @@ impl Receiving {
             (Self::Armed | Self::Cancelling, ReceiveEvent::Completed) => Some(self),
             (Self::Armed | Self::Cancelling, ReceiveEvent::CompletedLast) => Some(Self::Unarmed),
             (Self::Unarmed, ReceiveEvent::OutOfBuffers) => Some(Self::Parked),
-            (Self::Unarmed | Self::Parked, ReceiveEvent::End) => Some(Self::Over),
+            (Self::Unarmed | Self::Parked | Self::InLine, ReceiveEvent::End) => Some(Self::Over),
             (Self::Armed, ReceiveEvent::Cancel) => Some(Self::Cancelling),
             (Self::Cancelling, ReceiveEvent::CancelMissed) => Some(Self::Armed),
             (Self::Parked, ReceiveEvent::BuffersBack) => Some(Self::Unarmed),
-            (Self::Unarmed | Self::Armed | Self::Cancelling | Self::Parked | Self::Over, _) => None,
+            (Self::Unarmed, ReceiveEvent::LineUp) => Some(Self::InLine),
+            (Self::InLine, ReceiveEvent::Served) => Some(Self::Unarmed),
+            (
+                Self::Unarmed | Self::Armed | Self::Cancelling | Self::Parked | Self::InLine | Self::Over,
+                _,
+            ) => None,
         }
     }
 
@@ -89,6 +109,12 @@ impl Receiving {
     #[must_use]
     pub fn is_in_flight(self) -> bool {
         matches!(self, Self::Armed | Self::Cancelling)
+    }
+
+    /// Whether what comes will be read without anybody asking for it, and an end of it told.
+    #[must_use]
+    pub fn is_read(self) -> bool {
+        self.is_in_flight() || matches!(self, Self::Parked | Self::InLine)
     }
 
     /// Whether nobody hears what becomes of the connection, unless it is polled.
