@@ -1,16 +1,41 @@
 //! Time as the core knows it: handed in, never asked for.
 
 use crate::export::{ExportFault, FieldReader, FieldWriter};
+use core::num::NonZeroU64;
 
 /// A point in time: milliseconds since an origin that the shell chose. Only shells make one from a clock.
 ///
 /// A moment may be before the origin: what a session that came from another process knows of its past is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(i64);
+///
+/// It is milliseconds since the beginning of time, which is 2^63 - 1 of them before the origin. That is never 0, so that a moment
+/// that may be absent, of which a session has many, is no larger than one that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(NonZeroU64);
+
+// Every session has several.
+const _: () = assert!(size_of::<Option<Moment>>() == size_of::<u64>());
+
+/// The origin, as milliseconds since the beginning of time and one.
+const ORIGIN: u64 = 1 << 63;
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
 
 impl Moment {
     /// The origin.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self(NonZeroU64::MIN.saturating_add(ORIGIN - 1));
+
+    /// Milliseconds from the origin, negative before it.
+    fn signed(self) -> i64 {
+        (self.0.get() ^ ORIGIN) as i64
+    }
+
+    fn from_signed(millis: i64) -> Self {
+        Self(NonZeroU64::new(millis as u64 ^ ORIGIN).unwrap_or(NonZeroU64::MIN))
+    }
 
     /// So many milliseconds after the origin.
     pub fn from_millis(millis: u64) -> Self {
@@ -24,17 +49,17 @@ impl Moment {
 
     /// So many milliseconds later; the end of time at most.
     pub fn after_millis(self, millis: u64) -> Self {
-        Self(self.0.saturating_add_unsigned(millis))
+        Self(self.0.saturating_add(millis))
     }
 
     /// So many milliseconds earlier; the beginning of time at most.
     pub fn before_millis(self, millis: u64) -> Self {
-        Self(self.0.saturating_sub_unsigned(millis))
+        Self(NonZeroU64::new(self.0.get().saturating_sub(millis)).unwrap_or(NonZeroU64::MIN))
     }
 
     /// Milliseconds from `earlier` to this; 0 if `earlier` is later.
     pub fn millis_since(self, earlier: Self) -> u64 {
-        if earlier < self { self.0.abs_diff(earlier.0) } else { 0 }
+        self.0.get().saturating_sub(earlier.0.get())
     }
 
     /// Writes this moment as milliseconds from `now` to it, which are negative if it is past.
@@ -43,7 +68,7 @@ impl Moment {
     /// imported relative to `now` of the one that imports. Time stands still in between: whoever wants the journey to count adds its
     /// duration to the second one. All moments of one session have the same `now`, so what lies between them stays the same.
     pub fn export(self, writer: &mut FieldWriter, field: &'static str, now: Self) {
-        writer.i64(field, self.0.saturating_sub(now.0));
+        writer.i64(field, self.signed().saturating_sub(now.signed()));
     }
 
     /// Reads what [`Moment::export`] wrote. `now` is that of the importing process.
@@ -51,7 +76,7 @@ impl Moment {
     /// # Errors
     /// The export ends within it.
     pub fn import(reader: &mut FieldReader<'_>, field: &'static str, now: Self) -> Result<Self, ExportFault> {
-        Ok(Self(now.0.saturating_add(reader.i64(field)?)))
+        Ok(Self::from_signed(now.signed().saturating_add(reader.i64(field)?)))
     }
 }
 
@@ -61,7 +86,7 @@ mod tests {
     use crate::export::ExportKind;
 
     fn at(millis: i64) -> Moment {
-        Moment(millis)
+        Moment::from_signed(millis)
     }
 
     #[test]
@@ -82,8 +107,9 @@ mod tests {
         let end = Moment::ZERO.after_millis(u64::MAX);
         assert_eq!((end.after_millis(1), end), (end, at(i64::MAX)));
         let beginning = Moment::ZERO.before_millis(u64::MAX);
-        assert_eq!((beginning.before_millis(1), beginning), (beginning, at(i64::MIN)));
-        assert_eq!(end.millis_since(beginning), u64::MAX);
+        assert_eq!((beginning.before_millis(1), beginning), (beginning, at(-i64::MAX)));
+        assert_eq!(at(i64::MIN), beginning, "nothing is before the beginning");
+        assert_eq!(end.millis_since(beginning), u64::MAX - 1);
         assert_eq!((beginning.millis_since(end), beginning.as_millis()), (0, 0));
         // An end of time that is exported stays one where the clock is later.
         let mut writer = FieldWriter::new(ExportKind::Session);
@@ -91,6 +117,13 @@ mod tests {
         let bytes = writer.finish();
         let mut reader = FieldReader::new(ExportKind::Session, &bytes).expect("an export");
         assert_eq!(Moment::import(&mut reader, "moment", at(7)), Ok(end));
+    }
+
+    #[test]
+    fn moments_are_ordered_across_the_origin() {
+        let moments = [i64::MIN, -5, -1, 0, 1, 5, i64::MAX].map(at);
+        assert!(moments.is_sorted() && moments.windows(2).all(|pair| pair[0] != pair[1]));
+        assert_eq!((Moment::default(), Moment::from_millis(3)), (at(0), at(3)));
     }
 
     #[test]
