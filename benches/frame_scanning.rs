@@ -1,6 +1,7 @@
-//! What it costs to find the frames in what a client sends: the scanner alone, and a session that forwards them.
+//! What it costs to find the frames in what an endpoint sends: the scanner alone, and a session that forwards them.
 //!
-//! Payload is never touched, so the cost is by frame and by chunk; bytes per second say how far it is from mattering.
+//! Payload is never touched, so the cost is by frame and by chunk. Bytes per second say how far it is from mattering for large
+//! frames; for small ones it is what matters, and `frame_scanning/small` has it by frame, kind by kind.
 
 use std::hint::black_box;
 
@@ -19,21 +20,30 @@ const LIMITS: SessionLimits =
 /// What one receive brings at most.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// A client's frame, masked with zeros: the key's value does not matter to who does not unmask.
+/// Small frames in one chunk.
+const SMALL_FRAMES: usize = 900;
+
+/// A client's frame.
 fn frame(first: u8, payload_bytes: usize) -> Vec<u8> {
+    frame_of(Sender::Client, first, payload_bytes)
+}
+
+/// A frame; a client's is masked with zeros: the key's value does not matter to who does not unmask.
+fn frame_of(sender: Sender, first: u8, payload_bytes: usize) -> Vec<u8> {
+    let (mask_bit, key_bytes) = if sender == Sender::Client { (0x80, 4) } else { (0, 0) };
     let mut bytes = vec![first];
     match payload_bytes {
-        0..=125 => bytes.push(0x80 | payload_bytes as u8),
+        0..=125 => bytes.push(mask_bit | payload_bytes as u8),
         126..=65_535 => {
-            bytes.push(0xfe);
+            bytes.push(mask_bit | 126);
             bytes.extend_from_slice(&(payload_bytes as u16).to_be_bytes());
         }
         _ => {
-            bytes.push(0xff);
+            bytes.push(mask_bit | 127);
             bytes.extend_from_slice(&(payload_bytes as u64).to_be_bytes());
         }
     }
-    bytes.resize(bytes.len() + 4 + payload_bytes, 0);
+    bytes.resize(bytes.len() + key_bytes + payload_bytes, 0);
     bytes
 }
 
@@ -116,5 +126,46 @@ fn frame_scanning(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, frame_scanning);
+/// [`SMALL_FRAMES`] of each kind, which end between messages.
+fn small_frames(sender: Sender) -> [(&'static str, Vec<u8>); 6] {
+    let repeat = |first, payload_bytes| frame_of(sender, first, payload_bytes).repeat(SMALL_FRAMES);
+    let fragments = [
+        frame_of(sender, 0x02, 1),
+        frame_of(sender, 0x00, 1).repeat(SMALL_FRAMES - 2),
+        frame_of(sender, 0x80, 1),
+    ];
+    let mixed = [(0x81, 20), (0x89, 4), (0x01, 60), (0x8a, 0), (0x00, 0), (0x80, 125)];
+    let mixed = mixed.map(|(first, payload_bytes)| frame_of(sender, first, payload_bytes)).concat();
+    [
+        ("empty", repeat(0x82, 0)),
+        ("1_byte", repeat(0x82, 1)),
+        ("64_bytes", repeat(0x82, 64)),
+        ("pings", repeat(0x89, 4)),
+        ("fragments_of_1_byte", fragments.concat()),
+        ("mixed", mixed.repeat(SMALL_FRAMES / 6)),
+    ]
+}
+
+/// Nanoseconds a frame, kind by kind: the time of one run over [`SMALL_FRAMES`] is shown as frames per second too.
+fn small_frame_scanning(criterion: &mut Criterion) {
+    for (group_name, sender) in
+        [("frame_scanning/small/client", Sender::Client), ("frame_scanning/small/server", Sender::Server)]
+    {
+        let mut group = criterion.benchmark_group(group_name);
+        group.throughput(Throughput::Elements(SMALL_FRAMES as u64));
+        for (name, chunk) in small_frames(sender) {
+            group.bench_function(name, |bencher| {
+                let mut scanner = Scanner::new(sender);
+                bencher.iter(|| {
+                    let scan = scanner.scan(black_box(&chunk), &RULES);
+                    assert!(scan.forward_bytes == chunk.len() && scan.frames == SMALL_FRAMES as u32);
+                });
+                assert!(scanner.is_at_boundary());
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, frame_scanning, small_frame_scanning);
 criterion_main!(benches);

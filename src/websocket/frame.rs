@@ -11,10 +11,10 @@ pub const HEADER_BYTES_MAX: usize = 14;
 /// Largest payload of a control frame, in bytes (RFC 6455 §5.5).
 pub const CONTROL_PAYLOAD_BYTES_MAX: u64 = 125;
 
-const FIN: u8 = 0x80;
-const RESERVED: u8 = 0x70;
+pub(super) const FIN: u8 = 0x80;
+pub(super) const RESERVED: u8 = 0x70;
 const RESERVED_1: u8 = 0x40;
-const MASKED: u8 = 0x80;
+pub(super) const MASKED: u8 = 0x80;
 /// Two bytes of a Close payload that ringgate reads: its code.
 const CLOSE_CODE_BYTES: usize = 2;
 
@@ -45,7 +45,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    fn from_bits(bits: u8) -> Result<Self, FrameFault> {
+    pub(super) fn from_bits(bits: u8) -> Result<Self, FrameFault> {
         match bits {
             0x0 => Ok(Self::Continuation),
             0x1 => Ok(Self::Text),
@@ -54,6 +54,17 @@ impl Opcode {
             0x9 => Ok(Self::Ping),
             0xA => Ok(Self::Pong),
             unknown => Err(FrameFault::UnknownOpcode(unknown)),
+        }
+    }
+
+    /// The reserved bits that a frame of this opcode may have set.
+    pub(super) fn free_bits(self, reserved: ReservedBits) -> u8 {
+        match reserved {
+            ReservedBits::None => 0,
+            // RFC 7692 §6.1, §6.2: RSV1 marks a message as compressed, on its first frame only.
+            ReservedBits::MessageCompressed if matches!(self, Self::Text | Self::Binary) => RESERVED_1,
+            ReservedBits::MessageCompressed => 0,
+            ReservedBits::Any => RESERVED,
         }
     }
 
@@ -176,15 +187,7 @@ impl Header {
     /// The first rule, in the order of the header's bits, that the frame breaks.
     pub fn check(&self, sender: Sender, reserved: ReservedBits) -> Result<Opcode, FrameFault> {
         let opcode = Opcode::from_bits(self.first & 0x0f)?;
-        let set = self.first & RESERVED;
-        let allowed = match reserved {
-            ReservedBits::None => 0,
-            // RFC 7692 §6.1, §6.2: RSV1 marks a message as compressed, on its first frame only.
-            ReservedBits::MessageCompressed if matches!(opcode, Opcode::Text | Opcode::Binary) => RESERVED_1,
-            ReservedBits::MessageCompressed => 0,
-            ReservedBits::Any => RESERVED,
-        };
-        if set & !allowed != 0 {
+        if self.first & RESERVED & !opcode.free_bits(reserved) != 0 {
             return Err(FrameFault::ReservedBitSet);
         }
         match (sender, self.second & MASKED != 0) {

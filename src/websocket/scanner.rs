@@ -13,6 +13,7 @@
 //! Not here: what happens after a Close or a fault (`session`), and UTF-8, which stays with the endpoints.
 
 mod export;
+mod small_frames;
 
 use super::frame::{FrameFault, Header, Opcode, Parsed, Sender, parse_header};
 use super::reserved_bits::ReservedBits;
@@ -243,6 +244,9 @@ impl Scanner {
                     break;
                 }
             }
+            if small_frames::may_begin(&bytes[at..]) {
+                at += self.pass_small_frames(&bytes[at..], rules);
+            }
             if at == bytes.len() {
                 break;
             }
@@ -311,7 +315,7 @@ impl Scanner {
             Opcode::Ping => FrameKind::Ping,
             Opcode::Pong => FrameKind::Pong,
             Opcode::Continuation | Opcode::Text | Opcode::Binary => {
-                self.begin_data_frame(opcode, header, rules)?
+                self.begin_data_frame(opcode, header.is_final(), header.payload_bytes, rules)?
             }
         };
         self.close_code = header.close_code;
@@ -322,10 +326,13 @@ impl Scanner {
         Ok(())
     }
 
+    /// Judges a data frame by the frames before it and by the limits. On a fault, nothing has changed.
+    #[inline]
     fn begin_data_frame(
         &mut self,
         opcode: Opcode,
-        header: &Header,
+        is_final: bool,
+        payload_bytes: u64,
         rules: &FrameRules,
     ) -> Result<FrameKind, FrameFault> {
         // RFC 6455 §5.4: fragments of one message follow each other, and a continuation continues one.
@@ -335,15 +342,15 @@ impl Scanner {
             (_, Some(_)) => return Err(FrameFault::MessageInsideMessage),
             (opcode, None) => (opcode == Opcode::Text, 0),
         };
-        if header.payload_bytes > rules.frame_bytes_max {
-            return Err(FrameFault::FrameTooBig(header.payload_bytes));
+        if payload_bytes > rules.frame_bytes_max {
+            return Err(FrameFault::FrameTooBig(payload_bytes));
         }
-        let bytes = bytes_before.saturating_add(header.payload_bytes);
+        let bytes = bytes_before.saturating_add(payload_bytes);
         if bytes > rules.message_bytes_max {
             return Err(FrameFault::MessageTooBig(bytes));
         }
-        self.message = (!header.is_final()).then_some(Message { is_text, bytes });
-        Ok(match (is_text, header.is_final()) {
+        self.message = (!is_final).then_some(Message { is_text, bytes });
+        Ok(match (is_text, is_final) {
             (true, true) => FrameKind::Utf8Message,
             (true, false) => FrameKind::Utf8Fragment,
             (false, true) => FrameKind::BinaryMessage,

@@ -37,6 +37,11 @@ impl FrameKind {
         Self::Pong,
     ];
 
+    /// Whether it is a data frame that more frames of its message follow.
+    pub fn is_fragment(self) -> bool {
+        matches!(self, Self::BinaryFragment | Self::Utf8Fragment)
+    }
+
     /// The name as APIM's logs spell it.
     pub fn name(self) -> &'static str {
         match self {
@@ -80,6 +85,12 @@ impl Tally {
 
     pub(super) fn count_payload(&mut self, kind: FrameKind, bytes: u64) {
         self.payload_bytes[kind as usize] += bytes;
+    }
+
+    /// So many frames, whose payload has passed with their headers.
+    pub(super) fn count_frames(&mut self, kind: FrameKind, frames: u64, payload_bytes: u64) {
+        self.frames[kind as usize] += frames;
+        self.payload_bytes[kind as usize] += payload_bytes;
     }
 
     /// Writes all counts, kind by kind.
