@@ -254,6 +254,14 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_of_sessions_fills_what_the_allocator_gives_for_it() {
+        let chunk_bytes = CHUNK_SLOTS * size_of::<crate::relay::session_slot::SessionSlot>();
+        // The allocator has four sizes between a power of two and the next one.
+        let given = chunk_bytes.next_multiple_of(1 << (chunk_bytes.ilog2() - 2));
+        assert!((given - chunk_bytes) * 32 <= given, "{chunk_bytes} bytes are given {given}");
+    }
+
+    #[test]
     #[should_panic(expected = "what stands in a slot has the slot's generation")]
     fn nothing_stands_in_a_slot_under_the_name_of_another_user() {
         Slab::default().insert(|_| Content { generation: 7, number: 0 });

@@ -188,7 +188,7 @@ mod tests {
             forwarded,
             stop: stopped,
             frames,
-            tally: *scanner.tally(),
+            tally: scanner.tally().clone(),
             largest_bytes: scanner.take_largest(),
             is_at_boundary: scanner.is_at_boundary(),
             payload_left: scanner.payload_left(),

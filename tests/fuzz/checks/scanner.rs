@@ -54,5 +54,5 @@ fn scan(sender: Sender, rules: &FrameRules, pieces: &[&[u8]]) -> Outcome {
             break;
         }
     }
-    Outcome { forwarded, stop, tally: *scanner.tally(), is_at_boundary: scanner.is_at_boundary() }
+    Outcome { forwarded, stop, tally: scanner.tally().clone(), is_at_boundary: scanner.is_at_boundary() }
 }
