@@ -96,7 +96,7 @@ pub const SLOW_SEND_MS: u64 = 20;
 pub const SLOW_SEND_MS_IN_NEED: u64 = 1;
 
 /// Bytes of heap that one relay holds for readers that have fallen behind, all sessions together. Over it, the sessions
-/// that hold most are ended (`slow_reader`) until it is enough again.
+/// that hold most are ended (`slow_reader`) until at most 7/8 of it are held.
 pub const BACKLOG_MIB_MAX: Allowed = Allowed { least: 1, most: 65_536, unit: "MiB" };
 /// Default of [`BACKLOG_MIB_MAX`].
 pub const BACKLOG_MIB_MAX_DEFAULT: u64 = 64;

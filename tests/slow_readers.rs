@@ -183,6 +183,32 @@ fn any_number_of_stopped_readers_stay_within_the_limit_and_the_others_go_on() {
     relay.end();
 }
 
+/// What one stopped reader of [`each_end_over_the_limit_makes_room_for_an_eighth_of_it`] leaves to the relay, about.
+const LEFT_BYTES: usize = 100_000;
+
+#[test]
+fn each_end_over_the_limit_makes_room_for_an_eighth_of_it() {
+    let limit = 2 * MIB;
+    let relay = TestRelay::start(256, RelayLimits { backlog_bytes_max: limit, ..COPIES });
+    let ended = |relay: &TestRelay| relay.counters.terminations_of(Cause::SlowReader, Phase::Relay);
+    let mut stopped = Vec::new();
+    // Each of them holds much less than the eighth, so that one end alone would not make room for it.
+    while ended(&relay) == 0 {
+        let before = backlog(&relay);
+        assert!(before <= limit as u64);
+        let (client, mut backend) = relay.open(STRICT, Some(ROOM));
+        backend.send(&frame(LEFT_BYTES));
+        stopped.push((client, backend));
+        wait_until("a backlog, or an end", || backlog(&relay) > before || ended(&relay) > 0);
+    }
+    assert!(stopped.len() > 15, "{} readers are over the limit", stopped.len());
+    wait_until("the backlog of those that are left", || backlog(&relay) <= (limit - limit / 8) as u64);
+    assert!(ended(&relay) >= 2, "more than the one that is over the limit");
+    assert!(ended(&relay) <= 5, "no more than makes the room");
+    drop(stopped);
+    relay.end();
+}
+
 /// Both ends of a connection's records: the relay's, and its endpoint's.
 fn records(role: Role) -> [LegRecords; 2] {
     let suite = Suite { version: Version::Tls13, aead: Aead::Aes128Gcm };

@@ -16,6 +16,12 @@ use std::collections::VecDeque;
 /// Entries of the list of backlogs that are tolerated beyond the carriers there are, before it is tidied.
 const HOLDERS_SPARE: usize = 64;
 
+/// What is left of backlogs, all together, when sessions have been ended because there were more than `backlog_bytes_max`: 7/8 of
+/// that. The holders are sorted only once until another eighth has come, however many turns that takes.
+const fn backlog_bytes_kept(backlog_bytes_max: usize) -> usize {
+    backlog_bytes_max - backlog_bytes_max / 8
+}
+
 /// A send that holds received buffers, and when it began.
 #[derive(Clone, Copy, Debug)]
 struct Watched {
@@ -113,16 +119,18 @@ impl<R: Ring> Relay<R> {
         }
     }
 
-    /// Where readers that have fallen behind hold too much together, ends those that hold most.
+    /// Where readers that have fallen behind hold too much together, ends those that hold most, until what the others hold is
+    /// well below the limit.
     pub(super) fn end_largest_holders(&mut self) {
         let carriers = &mut self.carriers;
         let Engine { ring, holders, limits, .. } = &mut self.engine;
         let backlog_bytes_max = limits.backlog_bytes_max;
         let pool = ring.pool();
         if pool.backlog_bytes() > backlog_bytes_max {
+            let kept = backlog_bytes_kept(backlog_bytes_max);
             let held = |name: CarrierName| carriers.get_mut(name.0).map_or(0, |found| found.heap_bytes(pool));
             for (_, name) in holders.by_backlog(held) {
-                if self.engine.ring.pool().backlog_bytes() <= backlog_bytes_max {
+                if self.engine.ring.pool().backlog_bytes() <= kept {
                     break;
                 }
                 // The end of one session may be that of both its carriers.
@@ -169,6 +177,15 @@ mod tests {
         assert_eq!(late, Some((carrier(1), Moment::from_millis(10))));
         watch.forget_over(|carrier, _| carrier.0.index == 3);
         assert_eq!(watch.next_late(20), Some(Moment::from_millis(50)));
+    }
+
+    #[test]
+    fn an_eighth_of_the_limit_is_free_when_sessions_were_ended() {
+        for (limit, kept) in
+            [(0, 0), (7, 7), (8, 7), (1 << 20, 917_504), (usize::MAX, usize::MAX - usize::MAX / 8)]
+        {
+            assert_eq!(backlog_bytes_kept(limit), kept);
+        }
     }
 
     #[test]
