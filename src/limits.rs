@@ -28,8 +28,8 @@ pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
 /// Largest file of certificates, keys or authorities, in bytes. Over it: a fault that names the file.
 pub const TLS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Milliseconds after which records that were not used drop what can be made of their keys again (some 150 ns), or twice as
-/// many. Lowering it saves memory of sessions that say little; raising it saves that time where they say something now and then.
+/// Milliseconds after which records that were not used drop what can be made of their keys again (some 150 ns), or up to twice as
+/// many; they are looked at some at a time (`relay::key_rest`). Lowering it saves memory of sessions that say little; raising it saves that time where they say something now and then.
 pub const TLS_REST_MS: u64 = 2_000;
 
 /// Seconds after which the key that seals clients' tickets is followed by a new one: six hours.

@@ -19,6 +19,7 @@ mod ending;
 mod engine;
 mod greedy;
 mod handle;
+mod key_rest;
 mod lending;
 pub mod liveness;
 pub mod mailbox;

@@ -7,11 +7,12 @@
 use super::broken::BugReporter;
 use super::carrier::{Carrier, CarrierName};
 use super::greedy::Line;
+use super::key_rest::KeyRest;
 use super::liveness::Unread;
 use super::run::RelayLimits;
 use super::slow_readers::{Holders, SendWatch};
 use super::wheel::Wheel;
-use crate::limits::{SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED, TLS_REST_MS};
+use crate::limits::{SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED};
 use crate::observe::WorkerCounters;
 use crate::observe::entity_cells::Writer;
 use crate::ring::{Operation, Ring};
@@ -42,8 +43,8 @@ pub(super) struct Engine<R: Ring> {
     pub(super) sends: SendWatch,
     /// Carriers that may hold a backlog.
     pub(super) holders: Holders,
-    /// When records are looked at that may have nothing to do.
-    pub(super) idle_ciphers_at: Option<Moment>,
+    /// The walk that finds records which nobody uses.
+    pub(super) key_rest: KeyRest,
     pub(super) bug_reporter: Option<BugReporter>,
 }
 
@@ -64,7 +65,7 @@ impl<R: Ring> Engine<R> {
             unread: Unread::default(),
             sends: SendWatch::default(),
             holders: Holders::default(),
-            idle_ciphers_at: None,
+            key_rest: KeyRest::default(),
             bug_reporter: None,
         }
     }
@@ -127,6 +128,6 @@ impl<R: Ring> Engine<R> {
 
     /// Records were used: they are looked at when they may have nothing to do any more.
     pub(super) fn note_use_of_keys(&mut self) {
-        self.idle_ciphers_at = self.idle_ciphers_at.or(Some(self.now.after_millis(TLS_REST_MS)));
+        self.key_rest.note_use(self.now);
     }
 }

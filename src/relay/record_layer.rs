@@ -30,6 +30,16 @@ pub enum UseOfKeys {
     Dropped,
 }
 
+impl UseOfKeys {
+    /// After one more look.
+    pub(super) fn after_look(self) -> Self {
+        match self {
+            Self::Recent => Self::Past,
+            Self::Past | Self::Dropped => Self::Dropped,
+        }
+    }
+}
+
 /// The records around a carrier's bytes.
 #[derive(Debug)]
 pub struct RecordLayer {
@@ -108,6 +118,18 @@ impl RecordLayer {
         }
         self.held = Some(held);
         Ok((taken, Whole::NotYet))
+    }
+
+    /// A look at how long ago the keys were used: at the second one since then, what can be made of them again is dropped. Gives
+    /// whether there is something left to drop.
+    pub(super) fn rest_if_unused(&mut self) -> bool {
+        let before = self.use_of_keys;
+        self.use_of_keys = before.after_look();
+        let is_at_rest = self.use_of_keys == UseOfKeys::Dropped;
+        if is_at_rest && before != UseOfKeys::Dropped {
+            self.records.rest();
+        }
+        !is_at_rest
     }
 
     /// Opens records in place, and moves their contents together. What is cut at the end is held.

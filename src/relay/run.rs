@@ -159,7 +159,7 @@ impl<R: Ring> Relay<R> {
         self.watch_unread();
         // What greedy legs sent, and what is spliced, is to be sent at once.
         self.start_sends();
-        self.free_idle_ciphers();
+        self.step_key_rest();
         self.publish_gauges();
         Ok(())
     }
@@ -187,7 +187,7 @@ impl<R: Ring> Relay<R> {
         let late_at = engine.sends.next_late(patience_ms);
         let unread_at = engine.unread.next_due();
         let next =
-            [engine.wheel.next_expiry(), drain_at, revoke_at, late_at, unread_at, engine.idle_ciphers_at]
+            [engine.wheel.next_expiry(), drain_at, revoke_at, late_at, unread_at, engine.key_rest.next_at()]
                 .into_iter()
                 .flatten()
                 .min();

@@ -8,13 +8,12 @@
 //! What one receive brought leaves in as few records as it fits into, and at once: nothing waits for more. All that stands in
 //! a queue is sealed, so that falling behind, taking back and ending work on it as on any bytes.
 //!
-//! Not here: a carrier's record layer (`record_layer`), and the records themselves (`tls::record`).
+//! Not here: a carrier's record layer (`record_layer`), when it comes to rest (`key_rest`), and the records themselves
+//! (`tls::record`).
 
 use super::effects::PayloadOrigin;
 use super::handle::SessionHandle;
 use super::record_layer::{EndOfInput, RecordLayer, UseOfKeys, Whole};
-use super::run::Relay;
-use crate::limits::TLS_REST_MS;
 use crate::ring::{BufferPool, Chunk, Ring};
 use crate::session::{BrokenInvariant, Gone, Leg};
 use crate::tls::record::{Alert, Exhausted};
@@ -326,29 +325,6 @@ impl<R: Ring> SessionHandle<'_, R> {
                 self.end_by_fault(leg, Alert::InternalError);
             }
         }
-    }
-}
-
-impl<R: Ring> Relay<R> {
-    /// Lets records that nobody uses drop what can be made again: some hundred bytes a direction.
-    pub(super) fn free_idle_ciphers(&mut self) {
-        let engine = &mut self.engine;
-        if engine.idle_ciphers_at.is_none_or(|at| at > engine.now) {
-            return;
-        }
-        let mut is_any_in_use = false;
-        for layer in self.carriers.iter_mut().filter_map(|carrier| carrier.record_layer.as_mut()) {
-            layer.use_of_keys = match layer.use_of_keys {
-                UseOfKeys::Recent => UseOfKeys::Past,
-                UseOfKeys::Past => {
-                    layer.records.rest();
-                    UseOfKeys::Dropped
-                }
-                UseOfKeys::Dropped => UseOfKeys::Dropped,
-            };
-            is_any_in_use |= layer.use_of_keys != UseOfKeys::Dropped;
-        }
-        engine.idle_ciphers_at = is_any_in_use.then(|| engine.now.after_millis(TLS_REST_MS));
     }
 }
 

@@ -120,6 +120,11 @@ impl<T: InSlot> Slab<T> {
         self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).filter_map(Slot::content_mut)
     }
 
+    /// What is in a slot. `None`: it is free, or there is none.
+    pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.slot_mut(index)?.content_mut()
+    }
+
     /// Frees a slot. `None`: who had this name is gone.
     pub fn remove(&mut self, name: SlotName) -> Option<T> {
         let slot = self.slot_mut(name.index)?;
@@ -220,7 +225,11 @@ mod tests {
         for (number, name) in (0..).zip(&names) {
             assert_eq!(number_of(&mut slab, *name), Some(number));
         }
-        assert!(slab.iter_mut().map(|content| content.number).eq(0..1000));
+        let at_slots: Vec<_> =
+            (0..slab.slots()).map(|index| slab.at_mut(index).map(|at| at.number)).collect();
+        assert!(at_slots[..1000].iter().copied().eq((0..1000).map(Some)));
+        assert!(at_slots[1000..].iter().all(Option::is_none));
+        assert_eq!(slab.at_mut(slab.slots()), None);
         assert!(slab.slots() as usize >= slab.len());
         assert_eq!(slab.get_mut(SlotName { index: 1 << 20, generation: 0 }), None);
         assert_eq!(slab.name_at(slab.slots() - 1), None);
