@@ -11,7 +11,9 @@
 
 mod support;
 
-use ringgate::session::{Cause, Phase};
+use ringgate::limits::{OWED_BYTES_HIGH, UNSENT_BYTES_MAX};
+use ringgate::session::{Cause, Leg, Phase};
+use socket2::SockRef;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -297,6 +299,49 @@ fn a_publish_changes_an_apis_limit_and_its_sessions_go_on_counting() {
     drop((client, pairs));
     gateway.wait_for_rest();
     gateway.end();
+}
+
+/// What one side can write, on average, towards one that does not read: what is unsent ([`UNSENT_BYTES_MAX`]), what the relay holds
+/// ([`OWED_BYTES_HIGH`]), and up to 1.75 MiB that the kernel has received and nobody reads. Without a bound of what is unsent it is 3.6 to
+/// 5.9 MB.
+const TAKEN_BYTES_MAX: usize = UNSENT_BYTES_MAX as usize + OWED_BYTES_HIGH as usize + (7 << 18);
+
+/// Room of the endpoints' own sockets, so that what is written is ringgate's to hold.
+const ROOM: usize = 16 * 1024;
+
+#[test]
+fn either_side_is_held_soon_when_the_other_one_has_stopped_reading() {
+    const SESSIONS: usize = 8;
+    for by in Leg::BOTH {
+        for payload_bytes in [1_000, 65_536] {
+            let backend = Backend::with_room(ROOM);
+            let gateway = TestInstance::start(backend.address, "");
+            let frame = match by {
+                Leg::Downstream => client_frame(0x82, &vec![1; payload_bytes]),
+                Leg::Upstream => server_frame(0x82, &vec![1; payload_bytes]),
+            };
+            let mut taken = 0;
+            let mut pairs = Vec::new();
+            for _ in 0..SESSIONS {
+                let mut client = Raw::connect_with_room(gateway.address, ROOM);
+                client.send(request("/t", "").as_bytes());
+                let backend = backend.take_session();
+                assert!(client.read_head().starts_with("HTTP/1.1 101 "));
+                let mut pair = Pair { client, backend };
+                let sender = if by == Leg::Downstream { &mut pair.client } else { &mut pair.backend };
+                SockRef::from(&sender.stream).set_send_buffer_size(ROOM).unwrap();
+                taken += sender.flood(&frame, Duration::from_millis(500));
+                pairs.push(pair);
+            }
+            let average = taken / SESSIONS;
+            println!("by {}, frames of {payload_bytes}: {average} bytes", by.name());
+            assert!(average <= TAKEN_BYTES_MAX, "by {}: {average} bytes", by.name());
+            assert!(average >= OWED_BYTES_HIGH as usize / 2, "by {}: {average} bytes", by.name());
+            drop(pairs);
+            gateway.wait_for_rest();
+            gateway.end();
+        }
+    }
 }
 
 #[test]

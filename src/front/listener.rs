@@ -13,13 +13,13 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 
 use super::socket::{Socket, give_up_dead_peers};
-use crate::limits::LISTEN_BACKLOG;
+use crate::limits::{LISTEN_BACKLOG, UNSENT_BYTES_MAX};
 
 /// Binds and opens `workers` listeners (at least 1) on `address`.
 ///
 /// Port 0 lets the kernel choose one for the first; the others take the same ([`Socket::local_address`] tells). An IPv6
 /// listener takes no IPv4 connections. What is accepted inherits TCP_NODELAY from its listener, and what makes the kernel give
-/// up connections whose peer is silent for `dead_peer_timeout`.
+/// up connections whose peer is silent for `dead_peer_timeout`, and takes no more than [`UNSENT_BYTES_MAX`] unsent.
 ///
 /// # Errors
 /// `InvalidInput` for no workers; else the kernel's: address in use by another user or without SO_REUSEPORT, not of this
@@ -71,6 +71,7 @@ fn bind(address: SocketAddr) -> io::Result<socket2::Socket> {
     socket.set_reuse_port(true)?;
     // Linux copies it to what is accepted, which saves a call per connection.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
     if address.is_ipv6() {
         // Without it, "[::]" and "0.0.0.0" on the same port would collide or not depending on a sysctl.
         socket.set_only_v6(true)?;
@@ -99,11 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn accepted_sockets_inherit_nodelay_are_blocking_and_closed_on_exec() {
+    fn accepted_sockets_inherit_nodelay_and_the_bound_of_unsent_bytes_are_blocking_and_closed_on_exec() {
         let listener = bind_group(loopback(), 1, None).unwrap().remove(0);
         let _client = TcpStream::connect(listener.local_address().unwrap()).unwrap();
         let (accepted, _) = listener.take_queued_now().unwrap().expect("the client is in the queue");
         assert!(SockRef::from(&accepted).tcp_nodelay().unwrap());
+        assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), UNSENT_BYTES_MAX);
         assert!(!SockRef::from(&accepted).nonblocking().unwrap());
         assert_eq!(rustix::io::fcntl_getfd(&accepted).unwrap(), rustix::io::FdFlags::CLOEXEC);
     }

@@ -37,6 +37,7 @@ use self::operation::run;
 pub use self::operation::until;
 use self::peer_address::PeerAddress;
 use crate::head::Method;
+use crate::limits::UNSENT_BYTES_MAX;
 
 /// Bytes that are read of a connection that is turned away, without waiting, before it is closed.
 const TURNED_AWAY_READ_BYTES: usize = 4 * 1024;
@@ -62,7 +63,8 @@ pub enum HangUp {
 }
 
 impl Socket {
-    /// A socket to [`Socket::connect`] with, of the family of `to`, with TCP_NODELAY.
+    /// A socket to [`Socket::connect`] with, of the family of `to`, with TCP_NODELAY, that takes no more than
+    /// [`UNSENT_BYTES_MAX`] unsent.
     ///
     /// With a `source` it is bound to that address. The port is chosen at the connect (IP_BIND_ADDRESS_NO_PORT), so one
     /// source address serves as many connections as there are ports *per destination*.
@@ -78,6 +80,7 @@ impl Socket {
     ) -> io::Result<Socket> {
         let socket = socket2::Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)?;
         if let Some(timeout) = dead_peer_timeout {
             give_up_dead_peers(SockRef::from(&socket), timeout)?;
         }
