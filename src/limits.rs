@@ -56,7 +56,7 @@ const _: () = assert!(OWED_BYTES_LOW < OWED_BYTES_HIGH);
 ///
 /// The kernel alone bounds what is on its way (`net.ipv4.tcp_wmem`), so that long paths are filled. A reader that has stopped has
 /// little on its way: its socket holds about this much, and not what the kernel would let it, 4 MiB by default. Lowering it costs
-/// throughput of bulk over long paths: 3.6 % at 1 MiB, 20 % at 512 KiB (50 ms, 67 MB/s).
+/// throughput of bulk over long paths: 3.6 % at 1 MiB, 18 % at 512 KiB (50 ms, 67 MB/s).
 pub const UNSENT_BYTES_MAX: u32 = 1024 * 1024;
 
 /// Bytes that one received buffer holds. 64 KiB: bulk then moves in few large sends, and a small message touches only

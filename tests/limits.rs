@@ -301,10 +301,10 @@ fn a_publish_changes_an_apis_limit_and_its_sessions_go_on_counting() {
     gateway.end();
 }
 
-/// What one side can write, on average, towards one that does not read: what is unsent ([`UNSENT_BYTES_MAX`]), what the relay holds
-/// ([`OWED_BYTES_HIGH`]), and up to 1.75 MiB that the kernel has received and nobody reads. Without a bound of what is unsent it is 3.6 to
-/// 5.9 MB.
-const TAKEN_BYTES_MAX: usize = UNSENT_BYTES_MAX as usize + OWED_BYTES_HIGH as usize + (7 << 18);
+/// What one side can write towards one that does not read: what is unsent ([`UNSENT_BYTES_MAX`]), what the relay holds
+/// ([`OWED_BYTES_HIGH`]), and 1.25 MiB that the kernel has received and nobody reads. How much the last is, the kernel tunes by how fast it
+/// was read before: so it is asked of the session that could write least. Without a bound of what is unsent it is 3.5 to 5.9 MB.
+const TAKEN_BYTES_MAX: usize = UNSENT_BYTES_MAX as usize + OWED_BYTES_HIGH as usize + (5 << 18);
 
 /// Room of the endpoints' own sockets, so that what is written is ringgate's to hold.
 const ROOM: usize = 16 * 1024;
@@ -320,7 +320,7 @@ fn either_side_is_held_soon_when_the_other_one_has_stopped_reading() {
                 Leg::Downstream => client_frame(0x82, &vec![1; payload_bytes]),
                 Leg::Upstream => server_frame(0x82, &vec![1; payload_bytes]),
             };
-            let mut taken = 0;
+            let mut least = usize::MAX;
             let mut pairs = Vec::new();
             for _ in 0..SESSIONS {
                 let mut client = Raw::connect_with_room(gateway.address, ROOM);
@@ -330,13 +330,13 @@ fn either_side_is_held_soon_when_the_other_one_has_stopped_reading() {
                 let mut pair = Pair { client, backend };
                 let sender = if by == Leg::Downstream { &mut pair.client } else { &mut pair.backend };
                 SockRef::from(&sender.stream).set_send_buffer_size(ROOM).unwrap();
-                taken += sender.flood(&frame, Duration::from_millis(500));
+                least = least.min(sender.flood(&frame, Duration::from_millis(500)));
                 pairs.push(pair);
             }
-            let average = taken / SESSIONS;
-            println!("by {}, frames of {payload_bytes}: {average} bytes", by.name());
-            assert!(average <= TAKEN_BYTES_MAX, "by {}: {average} bytes", by.name());
-            assert!(average >= OWED_BYTES_HIGH as usize / 2, "by {}: {average} bytes", by.name());
+            let whose = format!("by {}, frames of {payload_bytes} bytes: {least} bytes", by.name());
+            println!("{whose}");
+            assert!(least <= TAKEN_BYTES_MAX, "{whose}");
+            assert!(least >= OWED_BYTES_HIGH as usize / 2, "{whose}");
             drop(pairs);
             gateway.wait_for_rest();
             gateway.end();

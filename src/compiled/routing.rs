@@ -692,7 +692,12 @@ mod tests {
             let normal = Reading(0).segments(&path.replace("%61", "a").replace("%62", "b").replace("%2e", ".").replace("%2E", "."));
             let normal = format!("/{}", normal.join("/"));
             let suffix = |routed: Option<Routed<'_>>| routed.map(|routed| routed.api.suffix.to_string());
-            prop_assert_eq!(suffix(routes.route(&normal, |_| None).unwrap_or(None)), suffix(reached), "{} is {}", path, normal);
+            let of_normal = routes.route(&normal, |_| None);
+            if of_normal.is_err() && normal.contains(';') {
+                // Written like this it names a revision, which there is not.
+                return Ok(());
+            }
+            prop_assert_eq!(suffix(of_normal.unwrap_or(None)), suffix(reached), "{} is {}", path, normal);
         }
     }
 }
