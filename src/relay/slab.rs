@@ -263,11 +263,15 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_of_sessions_fills_what_the_allocator_gives_for_it() {
-        let chunk_bytes = CHUNK_SLOTS * size_of::<crate::relay::session_slot::SessionSlot>();
-        // The allocator has four sizes between a power of two and the next one.
-        let given = chunk_bytes.next_multiple_of(1 << (chunk_bytes.ilog2() - 2));
-        assert!((given - chunk_bytes) * 32 <= given, "{chunk_bytes} bytes are given {given}");
+    fn a_chunk_of_slots_fills_what_the_allocator_gives_for_it() {
+        use crate::relay::carrier::Carrier;
+        use crate::relay::session_slot::SessionSlot;
+        for slot_bytes in [size_of::<SessionSlot>(), size_of::<Carrier<std::os::fd::OwnedFd>>()] {
+            let chunk_bytes = CHUNK_SLOTS * slot_bytes;
+            // The allocator has four sizes between a power of two and the next one.
+            let given = chunk_bytes.next_multiple_of(1 << (chunk_bytes.ilog2() - 2));
+            assert!((given - chunk_bytes) * 32 <= given, "{chunk_bytes} bytes are given {given}");
+        }
     }
 
     #[test]

@@ -7,12 +7,14 @@
 use crate::limits::{SPLICE_PIPE_BYTES, SPLICE_PIPES_PER_RELAY};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use std::num::NonZeroU16;
 use std::os::fd::OwnedFd;
 
 /// A pipe in use: one direction of one session. It goes back to its ring ([`super::Ring::return_pipe`]).
 #[derive(Debug)]
 pub struct Pipe {
-    number: u16,
+    /// Its number and one: never 0, so that a pipe that is not there, which every carrier has, takes no more room.
+    number_and_one: NonZeroU16,
     /// A pipe has room for far less than 4 GiB (`SPLICE_PIPE_BYTES`).
     bytes: u32,
 }
@@ -20,12 +22,12 @@ pub struct Pipe {
 impl Pipe {
     /// The empty pipe of that number.
     pub fn new(number: u16) -> Self {
-        Self { number, bytes: 0 }
+        Self { number_and_one: NonZeroU16::MIN.saturating_add(number), bytes: 0 }
     }
 
     /// Which of its ring's pipes it is.
     pub fn number(&self) -> u16 {
-        self.number
+        self.number_and_one.get() - 1
     }
 
     /// Bytes that are in it.
@@ -43,6 +45,8 @@ impl Pipe {
         self.bytes = self.bytes.saturating_sub(bytes as u32);
     }
 }
+
+const _: () = assert!(size_of::<Option<Pipe>>() == 8 && SPLICE_PIPES_PER_RELAY < u16::MAX as usize);
 
 /// Both ends of a pipe.
 #[derive(Debug)]
