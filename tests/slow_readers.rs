@@ -1,5 +1,5 @@
 //! Readers that stop reading: they hold heap under a limit, no buffer that others need, and nobody else feels them. What hides
-//! behind them is noticed.
+//! behind them is noticed. And senders that never stop: nobody waits for them.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,6 +13,11 @@ use ringgate::limits::{LINE_KIB_PER_TURN, TURN_SHARE_KIB, UNREAD_PATIENCE_MS};
 use ringgate::relay::RelayLimits;
 use ringgate::session::{Cause, Leg, Phase, SessionLimits};
 use ringgate::tls::record::{Aead, DirectionState, LegRecords, Role, Step, Suite, Version};
+use std::io::Read as _;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use support::frames::{client_frame, close_payload, server_frame};
 use support::raw::{Raw, StreamEnd};
@@ -41,7 +46,7 @@ fn frame(payload_bytes: usize) -> Vec<u8> {
 }
 
 /// Sends on a thread of its own, as far as the other side takes it.
-fn flood(backend: &Raw, bytes: Vec<u8>) -> std::thread::JoinHandle<bool> {
+fn flood(backend: &Raw, bytes: Vec<u8>) -> JoinHandle<bool> {
     let mut backend = backend.clone_handle();
     std::thread::spawn(move || backend.try_send(&bytes))
 }
@@ -267,6 +272,81 @@ fn a_slow_reader_is_reset_and_the_other_leg_ends_plainly() {
             drop((culprit, innocent));
             relay.end();
         }
+    }
+}
+
+/// What is to be sent next.
+type Bytes = Box<dyn FnMut() -> Vec<u8> + Send>;
+
+/// Sends what `next` gives, without pause, until its peer is gone; and reads and drops it at the other end.
+fn send_endlessly(sender: &Raw, sink: &Raw, mut next: Bytes) -> (Arc<AtomicUsize>, [JoinHandle<()>; 2]) {
+    let arrived = Arc::new(AtomicUsize::new(0));
+    let (mut sender, mut sink) = (sender.clone_handle(), sink.clone_handle());
+    let sends = std::thread::spawn(move || while sender.try_send(&next()) {});
+    let count = arrived.clone();
+    let reads = std::thread::spawn(move || {
+        let mut buffer = vec![0; 256 * 1024];
+        while let Ok(bytes @ 1..) = sink.stream.read(&mut buffer) {
+            count.fetch_add(bytes, Ordering::Relaxed);
+        }
+    });
+    (arrived, [sends, reads])
+}
+
+#[test]
+fn nobody_waits_for_a_sender_that_never_stops_whatever_it_sends() {
+    let [_, endpoint] = records(Role::Server);
+    let mut endpoint = Some(endpoint);
+    let message = client_frame(0x82, &[7; 64]);
+    let mut fragments = client_frame(0x00, &[7]).repeat(10_000);
+    fragments.splice(..0, client_frame(0x02, &[7]));
+    let mut is_begun = false;
+    let kinds: [(&str, bool, Bytes); 5] = [
+        ("empty frames", false, Box::new(|| client_frame(0x82, &[]).repeat(10_000))),
+        ("pings", false, Box::new(|| client_frame(0x89, &[]).repeat(10_000))),
+        (
+            "1-byte fragments of one message",
+            false,
+            Box::new(move || {
+                let first = client_frame(0x02, &[7]);
+                let all = std::mem::replace(&mut is_begun, true);
+                fragments[if all { first.len() } else { 0 }..].to_vec()
+            }),
+        ),
+        ("64 B messages", false, Box::new(|| client_frame(0x82, &[7; 64]).repeat(1_000))),
+        (
+            "records of one byte",
+            true,
+            Box::new(move || {
+                let bytes = message.iter().cycle().take(10 * message.len());
+                bytes.flat_map(|byte| sealed(&mut endpoint, &[*byte])).collect()
+            }),
+        ),
+    ];
+    for (what, is_wrapped, next) in kinds {
+        // More than one flood could have, if it could have all that there are.
+        let relay = TestRelay::start(32, RelayLimits::default());
+        let [of_relay, _] = records(Role::Server);
+        let inside = is_wrapped.then(|| of_relay.into());
+        let [greedy, sink] = relay.open_wrapped(STRICT, [None, None], [inside, None]);
+        let (mut client, mut backend) = relay.open(STRICT, None);
+        let (arrived, threads) = send_endlessly(&greedy, &sink, next);
+        wait_until("a greedy leg", || relay.count(|counters| &counters.rationed) > 0);
+
+        let (asks, answers) = (client_frame(0x81, b"ask"), server_frame(0x81, b"answer"));
+        let before = arrived.load(Ordering::Relaxed);
+        for _ in 0..200 {
+            client.send(&asks);
+            backend.expect(&asks);
+            backend.send(&answers);
+            client.expect(&answers);
+        }
+        wait_until("its own share for the greedy one", || arrived.load(Ordering::Relaxed) > before);
+        println!("{what}: {} bytes meanwhile", arrived.load(Ordering::Relaxed) - before);
+        greedy.stream.shutdown(Shutdown::Both).unwrap();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        drop((greedy, sink, client, backend));
+        relay.end();
     }
 }
 
