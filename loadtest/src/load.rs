@@ -94,7 +94,7 @@ pub fn run(plan: &Plan, plan_name: &str, target: &Target, seed: u64) -> Result<R
     let mut result =
         RunResult { plan: plan_name.to_owned(), target: target.name.clone(), seed, ..RunResult::default() };
     load.open_standing_sessions(plan, &mut result)?;
-    let greedy = plan.greedy.map(|greedy| Greedy::open(greedy, target.address)).transpose()?;
+    let greedy = plan.greedy.map(|greedy| Greedy::open(greedy, load.destination.clone())).transpose()?;
     load.start_arrivals(plan);
     load.run_for(plan.warmup_s)?;
 

@@ -208,6 +208,8 @@ pub enum Greed {
     SendByteFragments,
     /// Sends messages, one behind the other.
     SendMessages,
+    /// Sends messages of 64 bytes, each byte of which is a record of its own: under TLS.
+    SendByteRecords,
     /// Asks for a push, and never reads.
     StopReading,
 }
@@ -319,7 +321,11 @@ impl Plan {
             .as_ref()
             .is_some_and(|steady| steady.rate_per_s.is_some() && steady.at_once.is_none());
         ensure!(is_open_loop, "greedy sessions stand beside steady ones with rate_per_s and without at_once");
-        ensure!(self.tls.is_none(), "greedy sessions have no tls yet");
+        ensure!(self.tls != Some(Tls::Both), "greedy sessions have a backend without tls");
+        ensure!(
+            greedy.does != Greed::SendByteRecords || self.tls.is_some(),
+            "greedy.does = \"send_byte_records\" goes with tls"
+        );
         Ok(())
     }
 }
@@ -347,7 +353,8 @@ mod tests {
             ("echoes", &empty, ""),
             ("echoes", &empty, "[steady]\nsessions = 2\nsizes = [{ bytes = 64 }]\n"),
             ("echoes", &empty, &format!("{STEADY}at_once = 2\n")),
-            ("echoes", &empty, &format!("tls = \"clients\"\n{STEADY}")),
+            ("echoes", &empty, &format!("tls = \"both\"\n{STEADY}")),
+            ("echoes", "[greedy]\nsessions = 1\ndoes = \"send_byte_records\"\n", STEADY),
             ("echoes", "[greedy]\nsessions = 0\ndoes = \"send_empty_frames\"\n", STEADY),
             ("echoes", &format!("{empty}bytes = 0\n"), STEADY),
             ("echoes", &format!("{empty}bytes = 1\n"), STEADY),

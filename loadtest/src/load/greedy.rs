@@ -6,14 +6,17 @@
 //!
 //! Not here: what the backend does with it (`backend`), and what comes of the steady sessions (`load`).
 
+use super::client::Destination;
 use crate::machine::priority;
 use crate::plan;
 use crate::plan::Greed;
 use crate::poller::{Poller, Ready, now_ns};
+use crate::tls::channel::Channel;
+use crate::transport::{Buffers, Transport};
 use crate::wire::{client_frame, head_end, opening};
 use anyhow::{Context, Result, bail};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -26,6 +29,9 @@ pub const PATH: &str = "/greedy";
 /// Bytes that one write hands over at least. A sender that gathers its messages sends more of them than one that writes
 /// each by itself, and leaves the core to the backend.
 const WRITE_BYTES: usize = 64 * 1024;
+
+/// Records that one write makes where each has one byte: then the backend may have its turn.
+const BYTE_RECORDS: usize = 256;
 
 /// Longest wait for one opening handshake.
 const OPENING_PATIENCE: Duration = Duration::from_secs(10);
@@ -53,12 +59,12 @@ impl Greedy {
     ///
     /// # Errors
     /// Why they do not open.
-    pub(super) fn open(plan: plan::Greedy, target: SocketAddr) -> Result<Self> {
+    pub(super) fn open(plan: plan::Greedy, target: Destination) -> Result<Self> {
         let (begin, begun) = channel();
         let (opened, are_open) = channel();
         let is_over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&is_over);
-        let thread = std::thread::spawn(move || serve(plan, target, &opened, &begun, &ends));
+        let thread = std::thread::spawn(move || serve(plan, &target, &opened, &begun, &ends));
         let greedy = Self { begin, is_over, thread: Some(thread) };
         match are_open.recv() {
             Ok(()) => Ok(greedy),
@@ -96,16 +102,17 @@ impl Drop for Greedy {
 /// The thread: opens, waits for the word, and goes on until it is over.
 fn serve(
     plan: plan::Greedy,
-    target: SocketAddr,
+    target: &Destination,
     opened: &Sender<()>,
     begun: &Receiver<()>,
     is_over: &AtomicBool,
 ) -> Result<Flood> {
     priority::give_way().context("greedy sessions cannot give way")?;
     let frames = Frames::of(plan);
-    let opening = opening(&target.to_string(), &path(plan));
+    let opening = opening(&target.address.to_string(), &path(plan));
+    let mut buffers = Buffers::new(target.tls.is_some());
     let mut sessions = (0..plan.sessions)
-        .map(|_| Session::open(target, &opening).context("a greedy session did not open"))
+        .map(|_| Session::open(target, &opening, &mut buffers).context("a greedy session did not open"))
         .collect::<Result<Vec<_>>>()?;
     let _ = opened.send(());
     // The run failed before its window.
@@ -116,10 +123,13 @@ fn serve(
     for (key, session) in sessions.iter_mut().enumerate() {
         match plan.does {
             // It asks for its push, and never looks at its socket again.
-            Greed::StopReading => session.write(&frames)?,
-            Greed::SendEmptyFrames | Greed::SendByteFragments | Greed::SendMessages => {
-                session.stream.set_nonblocking(true)?;
-                poller.add(&session.stream, key as u64, true)?;
+            Greed::StopReading => session.write(&frames, &mut buffers)?,
+            Greed::SendEmptyFrames
+            | Greed::SendByteFragments
+            | Greed::SendMessages
+            | Greed::SendByteRecords => {
+                session.transport.stream().set_nonblocking(true)?;
+                poller.add(session.transport.stream(), key as u64, true)?;
             }
         }
     }
@@ -129,10 +139,10 @@ fn serve(
         for event in ready.drain(..) {
             let session = &mut sessions[event.key as usize];
             if event.is_readable {
-                session.drop_what_came()?;
+                session.drop_what_came(&mut buffers)?;
             }
             if event.is_writable {
-                session.write(&frames)?;
+                session.write(&frames, &mut buffers)?;
             }
         }
     }
@@ -146,7 +156,9 @@ fn serve(
 /// Where a greedy session goes.
 fn path(plan: plan::Greedy) -> String {
     match plan.does {
-        Greed::SendEmptyFrames | Greed::SendByteFragments | Greed::SendMessages => format!("{PATH}/sink"),
+        Greed::SendEmptyFrames | Greed::SendByteFragments | Greed::SendMessages | Greed::SendByteRecords => {
+            format!("{PATH}/sink")
+        }
         Greed::StopReading => format!("{PATH}/flood?bytes={}&asked=1", plan.bytes.unwrap_or_default()),
     }
 }
@@ -158,6 +170,8 @@ struct Frames {
     block: Vec<u8>,
     /// Bytes of one frame with its header.
     each: usize,
+    /// Writes of one byte each that are made at once; 1: one write, of all there is.
+    pieces: usize,
 }
 
 impl Frames {
@@ -167,65 +181,89 @@ impl Frames {
             // RFC 6455 §5.4: a fragment without FIN begins a message, and those with opcode 0 go on with it.
             Greed::SendByteFragments => (client_frame(0x02, &[0]), client_frame(0x00, &[0])),
             Greed::SendMessages => (Vec::new(), client_frame(0x82, &vec![0; plan.bytes.unwrap_or_default()])),
+            Greed::SendByteRecords => (Vec::new(), client_frame(0x82, &[0; 64])),
             // Any message is the sign to push.
             Greed::StopReading => (Vec::new(), client_frame(0x82, &[0])),
         };
         let copies = match plan.does {
             Greed::StopReading => 1,
-            Greed::SendEmptyFrames | Greed::SendByteFragments | Greed::SendMessages => {
-                WRITE_BYTES.div_ceil(frame.len())
-            }
+            Greed::SendEmptyFrames
+            | Greed::SendByteFragments
+            | Greed::SendMessages
+            | Greed::SendByteRecords => WRITE_BYTES.div_ceil(frame.len()),
         };
-        Self { first, block: frame.repeat(copies), each: frame.len() }
+        let pieces = if plan.does == Greed::SendByteRecords { BYTE_RECORDS } else { 1 };
+        Self { first, block: frame.repeat(copies), each: frame.len(), pieces }
     }
 }
 
 #[derive(Debug)]
 struct Session {
-    stream: TcpStream,
+    transport: Transport,
     /// Bytes that the socket took.
     bytes: u64,
 }
 
 impl Session {
-    fn open(target: SocketAddr, opening: &[u8]) -> Result<Self> {
-        let mut stream = TcpStream::connect_timeout(&target, OPENING_PATIENCE)?;
+    fn open(target: &Destination, opening: &[u8], buffers: &mut Buffers) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&target.address, OPENING_PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(OPENING_PATIENCE))?;
-        stream.write_all(opening)?;
+        let mut transport = match &target.tls {
+            None => Transport::plain(stream),
+            Some((config, keeps_tickets)) => Transport::tls(stream, Channel::client(config, *keeps_tickets)?),
+        };
+        let mut sent = 0;
+        while sent < opening.len() {
+            match transport.write(&opening[sent..], buffers) {
+                Ok(count) => sent += count,
+                // It has no key yet: what it waits for is the rest of the handshake.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if transport.read(buffers)?.is_over {
+                        bail!("no handshake");
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        transport.flush()?;
         let mut head = Vec::new();
-        let mut byte = [0; 1];
-        // One by one, so that nothing behind the head is taken: few sessions, and before the window.
+        // Nothing stands behind it before this session has sent something.
         while head_end(&head).is_none() {
-            stream.read_exact(&mut byte)?;
-            head.extend_from_slice(&byte);
+            let received = transport.read(buffers)?;
+            head.extend_from_slice(received.bytes);
+            if received.is_over {
+                bail!("it ended before it was open");
+            }
         }
         if !head.starts_with(b"HTTP/1.1 101 ") {
             bail!("refused: {}", String::from_utf8_lossy(&head).lines().next().unwrap_or_default());
         }
-        Ok(Self { stream, bytes: 0 })
+        Ok(Self { transport, bytes: 0 })
     }
 
-    /// Writes once, from where the last write ended to the end of the block.
-    fn write(&mut self, frames: &Frames) -> Result<()> {
+    /// Writes from where the last write ended to the end of the block: once, or byte by byte.
+    fn write(&mut self, frames: &Frames, buffers: &mut Buffers) -> Result<()> {
         let first = frames.first.len() as u64;
-        let rest = match self.bytes.checked_sub(first) {
-            None => &frames.first[self.bytes as usize..],
-            Some(behind) => &frames.block[(behind % frames.block.len() as u64) as usize..],
-        };
-        match self.stream.write(rest) {
-            Ok(count) => self.bytes += count as u64,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(error) => return Err(error).context("a greedy session ended by itself"),
+        for _ in 0..frames.pieces {
+            let rest = match self.bytes.checked_sub(first) {
+                None => &frames.first[self.bytes as usize..],
+                Some(behind) => &frames.block[(behind % frames.block.len() as u64) as usize..],
+            };
+            let piece = if frames.pieces > 1 { &rest[..1] } else { rest };
+            match self.transport.write(piece, buffers) {
+                Ok(count) => self.bytes += count as u64,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => break,
+                Err(error) => return Err(error).context("a greedy session ended by itself"),
+            }
         }
         Ok(())
     }
 
     /// A sink sends nothing. What comes is the proxy's, and an end is told apart from it.
-    fn drop_what_came(&mut self) -> Result<()> {
-        let mut buffer = [0; 4096];
-        match self.stream.read(&mut buffer) {
-            Ok(0) => bail!("a greedy session was ended by the proxy"),
+    fn drop_what_came(&mut self, buffers: &mut Buffers) -> Result<()> {
+        match self.transport.read(buffers) {
+            Ok(received) if received.is_over => bail!("a greedy session was ended by the proxy"),
             Ok(_) => Ok(()),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(()),
             Err(error) => Err(error).context("a greedy session broke"),
@@ -269,6 +307,8 @@ mod tests {
             assert!(messages.iter().all(|frame| *frame == (0x82, bytes as u64)));
             assert_eq!(frames.block.len() / frames.each, messages.len());
         }
+        let (messages, frames) = sent(plan(Greed::SendByteRecords, None));
+        assert!(messages.iter().all(|frame| *frame == (0x82, 64)) && frames.pieces > 1);
         assert_eq!(sent(plan(Greed::StopReading, Some(1_000))).0, [(0x82, 1)]);
     }
 }
