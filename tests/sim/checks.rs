@@ -488,7 +488,7 @@ fn check_limits(world: &World) {
         let Some(opened_at) = session.opened_at.filter(|_| !is_over) else { continue };
         let limits = &session.limits;
         let legs = [&world.connections[number * 2], &world.connections[number * 2 + 1]];
-        let signs_at = legs.map(|leg| leg.heard_at.max(leg.acknowledged_at));
+        let signs_at = legs.map(|leg| leg.heard_at.max(leg.acknowledged_at).max(leg.told_alive_at));
         // A half-closed session goes on for as long as bytes move, whoever takes them.
         let is_half_closed = session.half_closed_at.is_some();
         let sign_at = if is_half_closed { session.active_at } else { signs_at[0].max(signs_at[1]) };

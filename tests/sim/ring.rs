@@ -359,7 +359,10 @@ impl Ring for SimRing {
         // Of a live peer's probes one is answered in each half of the time-out.
         let most = world.dead_peer_timeout_ms.unwrap_or(1_000) / 2;
         let lately = world.rng.u64(..=most);
-        world.connections[socket.id].peer_state(lately, now)
+        let connection = &mut world.connections[socket.id];
+        let state = connection.peer_state(lately, now);
+        connection.told_alive_at = connection.told_alive_at.max(now - state.since_acknowledged_ms);
+        state
     }
 
     fn open_pipes(&mut self) {
