@@ -553,7 +553,10 @@ mod tests {
         let flood = std::thread::spawn(move || while peer.write_all(&[0; 256 * 1024]).is_ok() {});
         let share = TURN_SHARE_KIB as usize * 1024;
         if ring.has_receive_caps {
-            assert_eq!(received(&mut ring, &socket), (share, false));
+            let (bytes, goes_on) = received(&mut ring, &socket);
+            // The last of its buffers may hold more than was left of the share.
+            assert!((share..share + BUFFER_BYTES).contains(&bytes), "{bytes} bytes");
+            assert!(!goes_on);
             // As on Linux before 6.17.
             ring.has_receive_caps = false;
         }

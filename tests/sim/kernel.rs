@@ -227,7 +227,7 @@ impl SimRing {
                 }
                 return self.complete(token, result, buffer);
             }
-            let mut bytes = unread.min(once.unwrap_or(BUFFER_BYTES)).min(left.unwrap_or(BUFFER_BYTES));
+            let mut bytes = unread.min(once.unwrap_or(BUFFER_BYTES));
             if self.draws(self.odds.short_receive) {
                 bytes = self.world.borrow_mut().rng.usize(1..=bytes);
             }
@@ -241,7 +241,8 @@ impl SimRing {
             }
             self.note("receives", connection, bytes as i64);
             if let Some(left) = &mut left {
-                *left -= bytes;
+                // The last buffer may hold more than is left.
+                *left = left.saturating_sub(bytes);
             }
             if let Some(InFlight { kind: Kind::Receive { left: kept, .. }, .. }) =
                 self.in_flight.get_mut(&token)
