@@ -25,7 +25,7 @@ pub enum PathFault {
     MalformedEscape,
     /// One of them would be another API's, or empty, if its encoded reserved characters were decoded.
     EncodedReserved,
-    /// Dot segments behind the suffix lead out of it, or into that of another API.
+    /// Dot segments behind the suffix lead out of it, into that of another API, or to a revision.
     Climbs,
 }
 
