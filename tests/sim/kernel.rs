@@ -310,12 +310,10 @@ impl SimRing {
         let unread = world.connections[id].unread();
         if unread == 0 || fails {
             let result = if fails { -libc::ENOMEM } else { world.connections[id].take_end() };
-            let connection = &mut world.connections[id];
-            connection.is_end_told = true;
             if result < 0 {
-                connection.failed_at.get_or_insert(now);
+                world.connections[id].failed_at.get_or_insert(now);
             }
-            world.sessions[id / 2].half_closed_at.get_or_insert(now);
+            world.tell_end(id);
             return Err(result);
         }
         let mut bytes = unread.min(bytes_max);
@@ -325,9 +323,7 @@ impl SimRing {
         let received = world.connections[id].receive(bytes);
         world.connections[id].endpoint.wake_writer(0);
         world.connections[id].heard_at = now;
-        let session = &mut world.sessions[id / 2];
-        session.active_at = now;
-        session.went_on |= session.half_closed_at.is_some_and(|at| now > at + session.limits.linger_ms);
+        world.move_bytes(id);
         Ok(received)
     }
 

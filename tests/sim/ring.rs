@@ -238,8 +238,7 @@ impl SimRing {
                 connection.failed_at.get_or_insert(now);
             }
             if !is_send && !is_watch && (result == 0 || (is_failure && result != -libc::ENOBUFS)) {
-                connection.is_end_told = true;
-                world.sessions[id / 2].half_closed_at.get_or_insert(now);
+                world.tell_end(id);
             }
         }
         let id = self.names.get(&carrier_of(token)).copied();
@@ -247,9 +246,7 @@ impl SimRing {
         let moves_bytes = result > 0 && !is_wait && Token::from_bits(token).operation() != Operation::Mailbox;
         if let Some(id) = id.filter(|_| moves_bytes) {
             let now = world.now;
-            let session = &mut world.sessions[id / 2];
-            session.active_at = now;
-            session.went_on |= session.half_closed_at.is_some_and(|at| now > at + session.limits.linger_ms);
+            world.move_bytes(id);
             if Token::from_bits(token).operation() == Operation::Receive {
                 world.connections[id].heard_at = now;
                 *self.told_bytes.entry(id).or_default() += result as usize;

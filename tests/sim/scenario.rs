@@ -64,8 +64,8 @@ impl Scenario {
             Load::Bulk => rng.usize(1..=2),
         };
         let pace = match rng.u8(..12) {
-            0..7 => Pace::Fast,
-            7..10 => Pace::SomeSlow,
+            0..6 => Pace::Fast,
+            6..10 => Pace::SomeSlow,
             _ => Pace::Trickle,
         };
         let opens_within = if rng.bool() { 0 } else { rng.u64(..300) };

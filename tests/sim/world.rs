@@ -101,6 +101,23 @@ fn revocable_api() -> Arc<Places> {
 pub type Shared = Rc<RefCell<World>>;
 
 impl World {
+    /// The relay is told that a leg has ended what it sends, or broke.
+    pub fn tell_end(&mut self, id: usize) {
+        let connection = &mut self.connections[id];
+        connection.is_end_told = true;
+        // Under TLS its close_notify said so, which was the last that the relay had of it.
+        let is_closed = connection.wrapped.as_ref().is_some_and(|wrapped| wrapped.has_closed);
+        let since = if is_closed { connection.heard_at } else { self.now };
+        self.sessions[id / 2].half_closed_at.get_or_insert(since);
+    }
+
+    /// The relay is told of bytes that moved from or to a leg.
+    pub fn move_bytes(&mut self, id: usize) {
+        let session = &mut self.sessions[id / 2];
+        session.active_at = self.now;
+        session.went_on |= session.half_closed_at.is_some_and(|at| self.now > at + session.limits.linger_ms);
+    }
+
     pub fn new(seed: u64, rng: Rng, fault: Option<Fault>) -> Shared {
         Rc::new(RefCell::new(Self {
             seed,
