@@ -112,7 +112,7 @@ pub enum Reading {
 }
 
 impl Reading {
-    /// What is wanted now, and nothing else: there is no multishot receive.
+    /// Whether one receive brings all that comes, until it ends or is cancelled.
     pub fn is_multishot(self) -> bool {
         self == Self::Whole
     }

@@ -9,7 +9,7 @@ use super::effects::PayloadOrigin;
 use super::handle::SessionHandle;
 use super::run::Relay;
 use crate::observe::counters::add;
-use crate::ring::{Completion, Operation, Ring};
+use crate::ring::{Chunk, Completion, Operation, Ring};
 use crate::session::{BrokenInvariant, Gone, Leg};
 
 impl<R: Ring> Relay<R> {
@@ -87,8 +87,7 @@ impl<R: Ring> SessionHandle<'_, R> {
         }
         if let Some(chunk) = chunk {
             let bytes = chunk.len();
-            self.on_bytes(leg, chunk);
-            self.choose_reading(leg);
+            self.take_in(leg, chunk);
             self.charge(leg, bytes);
             if !self.carriers[leg as usize].reading.is_multishot() {
                 self.stop_receiving(leg);
@@ -107,13 +106,23 @@ impl<R: Ring> SessionHandle<'_, R> {
                 return self.break_off(BrokenInvariant::ReceivedWithoutBytes { from: leg, bytes: result });
             }
         } else if !is_to_be_repeated(result) {
-            if !self.notes(leg, ReceiveEvent::End) {
-                return;
-            }
+            self.received_no_more(leg, result);
+        }
+        self.arm_if_wanted(leg);
+    }
+
+    /// Received bytes go through the session, which says what is to be read next and how.
+    pub(super) fn take_in(&mut self, leg: Leg, chunk: Chunk) {
+        self.on_bytes(leg, chunk);
+        self.choose_reading(leg);
+    }
+
+    /// A receive said that a leg has ended what it sends (0), or how it broke.
+    pub(super) fn received_no_more(&mut self, leg: Leg, result: i32) {
+        if self.notes(leg, ReceiveEvent::End) {
             let how = if result == 0 { self.end_of_stream(leg) } else { self.how_it_broke(leg, -result) };
             self.is_gone(leg, how);
         }
-        self.arm_if_wanted(leg);
     }
 
     /// Whether this can happen to a leg's receive. If not, the session is broken off.

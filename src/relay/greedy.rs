@@ -15,12 +15,13 @@
 //! Shares and rations are costs, not bytes ([`cost`]): a ration of tiny frames has fewer bytes than one of bulk.
 //!
 //! The properties to trust: a turn does a bounded amount of work for greedy legs, however many there are. Each of them gets as
-//! much as the others. None of them holds a posted buffer, or anything else that the others wait for.
+//! much as the others. None of them takes a posted buffer, or one of the last quarter of all.
 //!
 //! Not here: rests of large frames, which are spliced (`splicing`), and legs that ran out of buffers (`Relay::rearm_parked`).
 
 use super::carrier::{Carrier, CarrierName, Reading, ReceiveEvent, Receiving};
 use super::completions::is_to_be_repeated;
+use super::engine::Engine;
 use super::handle::SessionHandle;
 use super::run::Relay;
 use crate::limits::{BUFFER_BYTES, LINE_KIB_PER_TURN, RATION_KIB_LEAST, TURN_SHARE_KIB};
@@ -109,6 +110,9 @@ impl<R: Ring> Relay<R> {
     pub(super) fn read_greedy(&mut self) {
         let mut left = u64::from(self.engine.limits.line_kib_per_turn) * 1024;
         for _ in 0..self.engine.line.waiting.len() {
+            if self.engine.keeps_buffers_back() {
+                break;
+            }
             let Some(name) = self.engine.line.waiting.pop_front() else { break };
             // A session that ended meanwhile may be gone.
             let cost = self.with_leg(name, |handle, leg| handle.read_ration(leg)).unwrap_or(0);
@@ -117,6 +121,16 @@ impl<R: Ring> Relay<R> {
                 break;
             }
         }
+    }
+}
+
+impl<R: Ring> Engine<R> {
+    /// Whether the last quarter of the buffers is in use, which is for all other legs: greedy ones wait until fewer are lent out.
+    ///
+    /// That is soon: a send that holds buffers is taken back after 1 ms then (`SLOW_SEND_MS_IN_NEED`).
+    pub(super) fn keeps_buffers_back(&mut self) -> bool {
+        let pool = self.ring.pool();
+        pool.lent_out() * 4 > pool.buffers() * 3
     }
 }
 
@@ -170,8 +184,7 @@ impl<R: Ring> SessionHandle<'_, R> {
             Ok(chunk) => {
                 let bytes = chunk.len();
                 carrier.read_at = self.engine.now;
-                self.on_bytes(leg, chunk);
-                self.choose_reading(leg);
+                self.take_in(leg, chunk);
                 spent = self.take_cost(leg, bytes);
                 let carrier = &mut *self.carriers[leg as usize];
                 if let Reading::Rationed { ration_kib: next } = &mut carrier.reading {
@@ -185,11 +198,7 @@ impl<R: Ring> SessionHandle<'_, R> {
             Err(result) if result == -libc::ENOBUFS || is_to_be_repeated(result) => carrier.satisfied(),
             Err(result) => {
                 carrier.read_at = self.engine.now;
-                if self.notes(leg, ReceiveEvent::End) {
-                    let how =
-                        if result == 0 { self.end_of_stream(leg) } else { self.how_it_broke(leg, -result) };
-                    self.is_gone(leg, how);
-                }
+                self.received_no_more(leg, result);
             }
         }
         self.arm_if_wanted(leg);

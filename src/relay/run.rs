@@ -173,7 +173,7 @@ impl<R: Ring> Relay<R> {
 
     fn wait_ms(&mut self) -> u64 {
         let engine = &mut self.engine;
-        if !engine.line.is_empty() {
+        if !engine.line.is_empty() && !engine.keeps_buffers_back() {
             return 0;
         }
         let pool = engine.ring.pool();
