@@ -8,6 +8,7 @@ use super::buffer_ring::{BUFFER_GROUP, BufferRing};
 use super::message_block::MessageBlock;
 use super::peer_state::PeerState;
 use super::pipe::{Pipe, Pipes};
+use super::probe::caps_receives;
 use super::send_queue::SendQueue;
 use super::token::{Operation, Token};
 use super::{Chunk, Completion, GivenBack, Ring, RingError};
@@ -99,10 +100,11 @@ impl KernelRing {
     /// As [`KernelRing::new`].
     pub fn with_entries(wake_up: OwnedFd, buffers: u16, submission_entries: u32) -> Result<Self, RingError> {
         let at = |operation| move |source| RingError { operation, source };
-        let ring = set_up(submission_entries).map_err(at("io_uring_setup"))?;
+        let mut ring = set_up(submission_entries).map_err(at("io_uring_setup"))?;
         let pool = BufferPool::new(buffers).map_err(at("mapping buffers"))?;
         let buffer_ring = BufferRing::register(&ring).map_err(at("registering the buffer ring"))?;
         let has_min_wait = ring.params().is_feature_min_timeout();
+        let has_receive_caps = caps_receives(&mut ring).map_err(at("probing receives"))?;
         let mut ring = Self {
             ring,
             overflow: VecDeque::new(),
@@ -114,26 +116,10 @@ impl KernelRing {
             started: now(),
             last_turn_completions: 0,
             has_min_wait,
-            has_receive_caps: false,
+            has_receive_caps,
         };
-        ring.has_receive_caps = ring.caps_receives().map_err(at("probing receives"))?;
         ring.watch_wake_up();
         Ok(ring)
-    }
-
-    /// Whether multishot receives may be capped (Linux 6.17). Older kernels refuse the fields.
-    fn caps_receives(&mut self) -> std::io::Result<bool> {
-        let (inside, outside) = std::os::unix::net::UnixStream::pair()?;
-        drop(outside);
-        let inside = OwnedFd::from(inside);
-        // Only the answer of this one is awaited: it comes at once, be it that there are no buffers.
-        let receive = receive_multishot(&inside, true).user_data(Token::MAILBOX.to_bits());
-        if !self.submits(&receive) {
-            return Ok(false);
-        }
-        self.ring.submit_and_wait(1)?;
-        let answer = self.ring.completion().next();
-        Ok(answer.is_some_and(|answer| answer.result() != -libc::EINVAL))
     }
 
     fn watch_wake_up(&mut self) {
@@ -209,7 +195,7 @@ impl KernelRing {
 /// A receive until cancelled, or until it had as much as a leg may have of a turn, where the kernel can be told so (Linux 6.17).
 ///
 /// There it lets other sockets go first after each buffer too: without that it goes on for 32 buffers.
-fn receive_multishot(socket: &OwnedFd, has_caps: bool) -> squeue::Entry {
+pub(super) fn receive_multishot(socket: &OwnedFd, has_caps: bool) -> squeue::Entry {
     let receive = opcode::RecvMulti::new(types::Fd(socket.as_raw_fd()), BUFFER_GROUP);
     if !has_caps {
         return receive.build();
@@ -471,6 +457,19 @@ mod tests {
     use std::io::Write as _;
     use std::net::{TcpListener, TcpStream};
 
+    /// A peer, and the socket that is connected to it.
+    fn connected() -> (TcpStream, OwnedFd) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (peer, OwnedFd::from(listener.accept().unwrap().0))
+    }
+
+    /// A ring with so many received buffers.
+    fn ring_of(buffers: u16) -> KernelRing {
+        let wake_up = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
+        KernelRing::with_buffers(wake_up, buffers).unwrap()
+    }
+
     /// The events that a poll for errors tells within a second, or none.
     fn events(ring: &mut KernelRing, socket: &OwnedFd) -> Option<i32> {
         let token = Token::new(Operation::Watch, 0, 0);
@@ -545,11 +544,8 @@ mod tests {
 
     #[test]
     fn a_receive_ends_after_a_share_where_the_kernel_can_be_told_and_is_the_relays_to_end_elsewhere() {
-        let wake_up = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
-        let mut ring = KernelRing::with_buffers(wake_up, 64).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let socket = OwnedFd::from(listener.accept().unwrap().0);
+        let mut ring = ring_of(64);
+        let (mut peer, socket) = connected();
         let flood = std::thread::spawn(move || while peer.write_all(&[0; 256 * 1024]).is_ok() {});
         let share = TURN_SHARE_KIB as usize * 1024;
         if ring.has_receive_caps {
@@ -568,11 +564,8 @@ mod tests {
 
     #[test]
     fn what_is_there_is_received_at_once_into_a_free_buffer_and_no_more_than_was_asked_for() {
-        let wake_up = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
-        let mut ring = KernelRing::with_buffers(wake_up, 1).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let socket = OwnedFd::from(listener.accept().unwrap().0);
+        let mut ring = ring_of(1);
+        let (mut peer, socket) = connected();
         assert_eq!(ring.receive_now(&socket, 4).unwrap_err(), -libc::EAGAIN);
         peer.write_all(b"abcdef").unwrap();
         // Only then are the six bytes sure to be there.
@@ -594,13 +587,11 @@ mod tests {
 
     #[test]
     fn a_poll_for_errors_tells_of_a_reset_and_in_passing_of_an_end_and_not_of_bytes() {
-        let wake_up = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
-        let mut ring = KernelRing::with_buffers(wake_up, 1).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut ring = ring_of(1);
         let pair = || {
-            let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (mut peer, socket) = connected();
             peer.write_all(b"unread").unwrap();
-            (peer, OwnedFd::from(listener.accept().unwrap().0))
+            (peer, socket)
         };
 
         let (ended, socket) = pair();

@@ -4,10 +4,11 @@
 //! the test. What is newer is used where the ring's feature bits offer it. Never decided by a version string.
 
 use super::buffer_ring::BufferRing;
-use super::kernel_ring::set_up;
+use super::kernel_ring::{receive_multishot, set_up};
 use crate::limits::RELAY_SUBMISSION_ENTRIES;
-use io_uring::{Probe, opcode};
+use io_uring::{IoUring, Probe, opcode};
 use std::io;
+use std::os::fd::OwnedFd;
 
 /// Why no relay can run here, and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +90,23 @@ pub fn probe() -> Result<(), ProbeError> {
     let buffer_ring =
         BufferRing::register(&ring).map_err(|_| ProbeError::TooOld { release, lacking: "buffer rings" })?;
     buffer_ring.close(&ring).map_err(ProbeError::Other)
+}
+
+/// Whether a multishot receive may be told when to let others go first, and when to end (Linux 6.17). Older kernels refuse the fields.
+///
+/// # Errors
+/// No descriptor is left for it, or the ring failed.
+#[expect(unsafe_code, reason = "queues an operation for the kernel")]
+pub(super) fn caps_receives(ring: &mut IoUring) -> io::Result<bool> {
+    let (inside, _) = std::os::unix::net::UnixStream::pair()?;
+    let inside = OwnedFd::from(inside);
+    // Its other end is gone: it is answered at once, whatever the kernel makes of the fields.
+    let receive = receive_multishot(&inside, true);
+    // SAFETY: no buffer is posted, so it writes to none; its socket outlives its only completion, which is awaited.
+    unsafe { ring.submission().push(&receive) }.map_err(io::Error::other)?;
+    ring.submit_and_wait(1)?;
+    let answer = ring.completion().next();
+    Ok(answer.is_some_and(|answer| answer.result() != -libc::EINVAL))
 }
 
 fn disabled_level() -> Option<u8> {
