@@ -9,7 +9,7 @@ use core::num::NonZeroU64;
 ///
 /// It is milliseconds since the beginning of time, which is 2^63 - 1 of them before the origin. That is never 0, so that a moment
 /// that may be absent, of which a session has many, is no larger than one that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(NonZeroU64);
 
 // Every session has several.
@@ -17,6 +17,13 @@ const _: () = assert!(size_of::<Option<Moment>>() == size_of::<u64>());
 
 /// The origin, as milliseconds since the beginning of time and one.
 const ORIGIN: u64 = 1 << 63;
+
+/// As milliseconds from the origin: so people read it in reports of bugs.
+impl core::fmt::Debug for Moment {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter.debug_tuple("Moment").field(&self.signed()).finish()
+    }
+}
 
 impl Default for Moment {
     fn default() -> Self {
@@ -124,6 +131,7 @@ mod tests {
         let moments = [i64::MIN, -5, -1, 0, 1, 5, i64::MAX].map(at);
         assert!(moments.is_sorted() && moments.windows(2).all(|pair| pair[0] != pair[1]));
         assert_eq!((Moment::default(), Moment::from_millis(3)), (at(0), at(3)));
+        assert_eq!(format!("{:?} {:?}", at(-5), at(3)), "Moment(-5) Moment(3)");
     }
 
     #[test]

@@ -485,9 +485,15 @@ fn check_limits(world: &World) {
         let Some(opened_at) = session.opened_at.filter(|_| !is_over) else { continue };
         let limits = &session.limits;
         let legs = [&world.connections[number * 2], &world.connections[number * 2 + 1]];
-        let signs_at = legs.map(|leg| leg.heard_at.max(leg.acknowledged_at).max(leg.told_alive_at));
+        let signs_at = legs.map(|leg| leg.heard_at.max(leg.acknowledged_at));
         // A half-closed session goes on for as long as bytes move, whoever takes them.
-        let is_half_closed = session.half_closed_at.is_some();
+        // A leg that ends when the session is being closed by ringgate changes nothing: its time is fixed.
+        let life_ends_at = limits.longest_life_ms.map(|life_ms| opened_at + life_ms);
+        let is_half_closed = session.half_closed_at.is_some_and(|at| {
+            let is_closing =
+                world.cuts_at.is_some() || world.revoked_by.is_some_and(|_| session.is_revocable);
+            !is_closing && life_ends_at.is_none_or(|ends_at| at < ends_at)
+        });
         let sign_at = if is_half_closed { session.active_at } else { signs_at[0].max(signs_at[1]) };
         let idle_until = sign_at + limits.idle_timeout_ms + limits.linger_ms;
         // Bytes that stand unacknowledged are idle too, whatever the other leg does; a look tells since when, about.
@@ -495,7 +501,7 @@ fn check_limits(world: &World) {
             let since = leg.stands_since.filter(|_| !is_half_closed)?.max(sign_at);
             Some(since + limits.idle_timeout_ms + limits.idle_timeout_ms / IDLE_LOOKS + limits.linger_ms)
         });
-        let life_until = limits.longest_life_ms.map(|life_ms| opened_at + life_ms + limits.linger_ms);
+        let life_until = life_ends_at.map(|ends_at| ends_at + limits.linger_ms);
         let cut_at = world.cuts_at.map(|at| at.max(opened_at));
         let revoked_by = world.revoked_by.filter(|_| session.is_revocable);
         let revoked_until = revoked_by.map(|by| by.max(opened_at) + limits.linger_ms);

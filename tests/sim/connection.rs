@@ -63,8 +63,6 @@ pub struct Connection {
     acknowledged: usize,
     /// When it last acknowledged some.
     pub acknowledged_at: u64,
-    /// Until when the relay was told that its system has answered: an answer to a probe counts too.
-    pub told_alive_at: u64,
     /// Since when some stand unacknowledged, and none was acknowledged.
     pub stands_since: Option<u64>,
     /// When the endpoint vanished: its system says nothing from then on.
@@ -101,7 +99,6 @@ impl Connection {
             sent: 0,
             acknowledged: 0,
             acknowledged_at: 0,
-            told_alive_at: 0,
             stands_since: None,
             vanished_at: None,
             broke: None,

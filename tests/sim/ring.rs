@@ -356,10 +356,7 @@ impl Ring for SimRing {
         // Of a live peer's probes one is answered in each half of the time-out.
         let most = world.dead_peer_timeout_ms.unwrap_or(1_000) / 2;
         let lately = world.rng.u64(..=most);
-        let connection = &mut world.connections[socket.id];
-        let state = connection.peer_state(lately, now);
-        connection.told_alive_at = connection.told_alive_at.max(now - state.since_acknowledged_ms);
-        state
+        world.connections[socket.id].peer_state(lately, now)
     }
 
     fn open_pipes(&mut self) {
