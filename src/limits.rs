@@ -28,8 +28,9 @@ pub const TLS_HANDSHAKE_BYTES_MAX: usize = 128 * 1024;
 /// Largest file of certificates, keys or authorities, in bytes. Over it: a fault that names the file.
 pub const TLS_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// Milliseconds after which records that were not used drop what can be made of their keys again (some 150 ns), or up to twice as
-/// many; they are looked at some at a time (`relay::key_rest`). Lowering it saves memory of sessions that say little; raising it saves that time where they say something now and then.
+/// Milliseconds without use, up to twice as many, after which a TLS leg frees the ciphers that can be made from its keys again (some
+/// 150 ns). `relay::key_rest` looks at some legs at a time. Lowering it saves memory of sessions that say little; raising it saves that time
+/// where they say something now and then.
 pub const TLS_REST_MS: u64 = 2_000;
 
 /// Seconds after which the key that seals clients' tickets is followed by a new one: six hours.
@@ -63,17 +64,18 @@ pub const UNSENT_BYTES_MAX: u32 = 1024 * 1024;
 /// the first lines of its buffer.
 pub const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a leg may cost in one turn of its relay before it is read behind all others, in KiB of bulk that take as long. 128 KiB: two
-/// full buffers, so that one large message is no greed.
+/// Cost of a leg in one turn of its relay, in KiB of bulk that take as long, above which it is read after all others. 128 KiB: two
+/// full buffers, so that one large message does not count as greedy.
 ///
-/// Lowering it has legs change more often between two ways of being read. Raising it has everyone wait longer for one leg's burst.
+/// With a lower value, legs change more often between the two ways of being read. With a higher one, all others wait longer for one
+/// leg's burst.
 pub const TURN_SHARE_KIB: u32 = 128;
 
-/// What all greedy legs together may cost in one turn, in KiB of bulk that take as long. 256 KiB: about 0.1 ms, which is what a
-/// small message waits for them at most.
+/// Cost of all greedy legs together in one turn, in KiB of bulk that take as long. 256 KiB: about 0.1 ms, the longest that a small
+/// message waits for them.
 pub const LINE_KIB_PER_TURN: u32 = 256;
 
-/// Least KiB that a greedy leg is read at once, whatever they cost.
+/// Smallest ration of a greedy leg in KiB, whatever it costs.
 pub const RATION_KIB_LEAST: u32 = 4;
 
 /// Bytes in front of a received buffer, for the start of a header that an earlier buffer ended with.

@@ -1,4 +1,4 @@
-//! Legs that send more than their share: they are read behind all others, a ration at a time.
+//! Legs that send without pause: the relay reads them after all others, one ration at a time.
 //!
 //! ```text
 //!  multishot receive ── had more than its share of one turn ──► cancelled ──► end of the line
@@ -7,15 +7,16 @@
 //!          └─────────────────────────────────────────────────── read a ration ─┴──────┘
 //! ```
 //!
-//! A multishot receive brings as much as there is, and takes posted buffers for it, which all legs have in common. So a leg
-//! that sends without pause would have them all, and the time of the worker with them. From [`TURN_SHARE_KIB`] in one turn on it
-//! has no receive. It is read by plain calls into free buffers, at the end of a turn, when all others had what was there for them.
-//! The line moves by [`LINE_KIB_PER_TURN`] a turn, each leg has one ration when it is its turn, and goes to the end again.
+//! A multishot receive brings everything that the socket has, and takes posted buffers for it, which all legs share. A leg that
+//! sends without pause would use up these buffers, and the worker's time. So a leg that costs more than [`TURN_SHARE_KIB`] in one
+//! turn loses its multishot receive. When all others have been served, at the end of each turn, the relay reads such legs by plain
+//! `recv` calls into free buffers. They wait in a line: each gets one ration and goes to the end again. All of them together get
+//! [`LINE_KIB_PER_TURN`] in a turn.
 //!
 //! Shares and rations are costs, not bytes ([`cost`]): a ration of tiny frames has fewer bytes than one of bulk.
 //!
-//! The properties to trust: a turn does a bounded amount of work for greedy legs, however many there are. Each of them gets as
-//! much as the others. None of them takes a posted buffer, or one of the last quarter of all.
+//! The properties to trust: a turn does a bounded amount of work for all legs in the line together. Each of them gets as much as
+//! the others. None of them takes a posted buffer, or one of the last quarter of all buffers.
 //!
 //! Not here: rests of large frames, which are spliced (`splicing`), and legs that ran out of buffers (`Relay::rearm_parked`).
 

@@ -40,9 +40,9 @@ pub struct RelayLimits {
     /// Milliseconds after which the kernel gives up a connection whose peer is silent or takes nothing, as the sockets were
     /// told. `None`: they were told of none.
     pub dead_peer_timeout_ms: Option<u64>,
-    /// What a leg may cost in one turn before it is read behind all others, in KiB of bulk that take as long.
+    /// Cost of a leg in one turn above which it is read after all others, in KiB of bulk that take as long.
     pub turn_share_kib: u32,
-    /// What all these legs together may cost in one turn, in the same unit.
+    /// Cost of all these legs together in one turn, in the same unit.
     pub line_kib_per_turn: u32,
 }
 
