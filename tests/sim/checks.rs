@@ -486,15 +486,18 @@ fn check_limits(world: &World) {
         let limits = &session.limits;
         let legs = [&world.connections[number * 2], &world.connections[number * 2 + 1]];
         let signs_at = legs.map(|leg| leg.heard_at.max(leg.acknowledged_at));
-        // A half-closed session goes on for as long as bytes move, whoever takes them.
-        // A leg that ends when the session is being closed by ringgate changes nothing: its time is fixed.
         let life_ends_at = limits.longest_life_ms.map(|life_ms| opened_at + life_ms);
-        let is_half_closed = session.half_closed_at.is_some_and(|at| {
-            let is_closing =
-                world.cuts_at.is_some() || world.revoked_by.is_some_and(|_| session.is_revocable);
-            !is_closing && life_ends_at.is_none_or(|ends_at| at < ends_at)
-        });
-        let sign_at = if is_half_closed { session.active_at } else { signs_at[0].max(signs_at[1]) };
+        // A half-closed session goes on for as long as bytes move, whoever takes them. A leg that ends while ringgate closes the
+        // session changes nothing: its time counts from before.
+        let is_half_closed = session.half_closed_at.is_some();
+        let may_be_closing = world.cuts_at.is_some()
+            || world.revoked_by.is_some_and(|_| session.is_revocable)
+            || life_ends_at.is_some_and(|ends_at| session.half_closed_at.is_some_and(|at| at >= ends_at));
+        let sign_at = match (is_half_closed, signs_at[0].max(signs_at[1])) {
+            (true, sign_at) if may_be_closing => sign_at.max(session.active_at),
+            (true, _) => session.active_at,
+            (false, sign_at) => sign_at,
+        };
         let idle_until = sign_at + limits.idle_timeout_ms + limits.linger_ms;
         // Bytes that stand unacknowledged are idle too, whatever the other leg does; a look tells since when, about.
         let stands_until = legs.iter().zip(signs_at).filter_map(|(leg, sign_at)| {
