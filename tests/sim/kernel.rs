@@ -276,6 +276,11 @@ impl SimRing {
         };
         assert!(!self.in_flight.values().any(is_received), "connection {id} is read twice at once");
         assert!((1..=BUFFER_BYTES).contains(&bytes_max), "a buffer takes no {bytes_max} bytes");
+        let (lent_out, buffers) = (self.pool.lent_out(), self.pool.buffers());
+        assert!(
+            lent_out * 4 <= buffers * 3,
+            "a greedy leg is read where {lent_out} of {buffers} buffers are in use"
+        );
         self.read_at_once.push(id);
         let mut chunk = self.pool.take_empty().ok_or(-libc::ENOBUFS)?;
         let received = self.take_at_once(id, bytes_max);
