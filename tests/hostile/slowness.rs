@@ -201,16 +201,18 @@ fn a_frame_that_drips_does_not_outlive_its_session() {
     });
 }
 
-/// A frame that is more than every buffer on its way holds.
-fn huge_frame() -> Vec<u8> {
-    server_frame(0x82, &(0..12_000_000u32).map(|n| (n % 251) as u8).collect::<Vec<_>>())
+/// Frames that are more together than every buffer on their way holds. Each is small enough to be copied: the rest of a larger one
+/// would stay in the socket that it came from, and hold nothing of the relay's.
+fn many_frames() -> Vec<u8> {
+    let payload: Vec<u8> = (0..20_000u32).map(|n| (n % 251) as u8).collect();
+    server_frame(0x82, &payload).repeat(600)
 }
 
 #[test]
 fn readers_that_stop_are_let_go_when_they_hold_too_much_and_the_others_lose_nothing() {
     const READERS: usize = 8;
     attacked("backlog_mib_max = 2", "linger_s = 1", |scene| {
-        let frame = huge_frame();
+        let frames = many_frames();
         let mut clients = Vec::new();
         let mut backends = Vec::new();
         for _ in 0..READERS {
@@ -222,8 +224,8 @@ fn readers_that_stop_are_let_go_when_they_hold_too_much_and_the_others_lose_noth
         }
         let cut = thread::scope(|scope| {
             for backend in &mut backends {
-                let frame = &frame;
-                scope.spawn(move || backend.try_send(frame));
+                let frames = &frames;
+                scope.spawn(move || backend.try_send(frames));
             }
             crate::support::wait_until("a reader that is let go", || {
                 scene.gateway.terminations(Cause::SlowReader, Phase::Relay) > 0
@@ -232,8 +234,8 @@ fn readers_that_stop_are_let_go_when_they_hold_too_much_and_the_others_lose_noth
                 let mut cut = 0;
                 for client in &mut clients {
                     let mut bytes = Vec::new();
-                    let is_whole = client.read_up_to(frame.len(), &mut bytes);
-                    assert!(frame.starts_with(&bytes), "{} bytes that are not the backend's", bytes.len());
+                    let is_whole = client.read_up_to(frames.len(), &mut bytes);
+                    assert!(frames.starts_with(&bytes), "{} bytes that are not the backend's", bytes.len());
                     cut += u64::from(!is_whole);
                 }
                 cut
@@ -242,6 +244,33 @@ fn readers_that_stop_are_let_go_when_they_hold_too_much_and_the_others_lose_noth
         assert!(cut < READERS as u64, "nobody was left");
         drop((clients, backends));
         scene.gateway.wait_for_terminations(Cause::SlowReader, Phase::Relay, cut);
+    });
+}
+
+#[test]
+fn readers_that_stop_within_a_large_frame_hold_too_little_to_be_let_go_and_get_all_of_it() {
+    const READERS: usize = 8;
+    attacked("backlog_mib_max = 2", "linger_s = 1", |scene| {
+        let payload: Vec<u8> = (0..12_000_000u32).map(|n| (n % 251) as u8).collect();
+        let frame = server_frame(0x82, &payload);
+        let mut pairs: Vec<_> =
+            (0..READERS).map(|_| Pair::open(scene.gateway.address, &scene.backend)).collect();
+        thread::scope(|scope| {
+            let mut clients = Vec::new();
+            for Pair { client, backend } in &mut pairs {
+                let frame = &frame;
+                scope.spawn(move || backend.try_send(frame));
+                clients.push(client);
+            }
+            // The last one is read when all others have stood still for as long as this takes.
+            for client in clients {
+                let mut bytes = Vec::new();
+                assert!(client.read_up_to(frame.len(), &mut bytes), "a reader was let go");
+                assert!(bytes == frame);
+            }
+        });
+        assert_eq!(scene.gateway.terminations(Cause::SlowReader, Phase::Relay), 0);
+        drop(pairs);
     });
 }
 
