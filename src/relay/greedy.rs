@@ -175,18 +175,22 @@ impl<R: Ring> SessionHandle<'_, R> {
         if carrier.receiving != Receiving::InLine || !self.notes(leg, ReceiveEvent::Served) {
             return 0;
         }
-        if !self.is_to_be_read(leg) {
-            return 0;
-        }
+        // One that is not to be read now leaves the line; it is looked at like all that are not read.
+        let spent = if self.is_to_be_read(leg) { self.receive_ration(leg, kib) } else { 0 };
+        self.arm_if_wanted(leg);
+        spent
+    }
+
+    /// Receives so many KiB at once, and settles how the leg is read from here on. Gives what that cost.
+    fn receive_ration(&mut self, leg: Leg, kib: u8) -> u64 {
         let asked = usize::from(kib) * 1024;
         let carrier = &mut *self.carriers[leg as usize];
-        let mut spent = RECEIVE_COST;
         match self.engine.ring.receive_now(&carrier.socket, asked) {
             Ok(chunk) => {
                 let bytes = chunk.len();
                 carrier.read_at = self.engine.now;
                 self.take_in(leg, chunk);
-                spent = self.take_cost(leg, bytes);
+                let spent = self.take_cost(leg, bytes);
                 let carrier = &mut *self.carriers[leg as usize];
                 if let Reading::Rationed { ration_kib: next } = &mut carrier.reading {
                     *next = ration_kib(bytes, spent);
@@ -194,6 +198,7 @@ impl<R: Ring> SessionHandle<'_, R> {
                         carrier.satisfied();
                     }
                 }
+                return spent;
             }
             // Without a free buffer it is as all others: it waits for a posted one.
             Err(result) if result == -libc::ENOBUFS || is_to_be_repeated(result) => carrier.satisfied(),
@@ -202,8 +207,7 @@ impl<R: Ring> SessionHandle<'_, R> {
                 self.received_no_more(leg, result);
             }
         }
-        self.arm_if_wanted(leg);
-        spent
+        RECEIVE_COST
     }
 }
 

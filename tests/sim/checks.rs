@@ -327,6 +327,8 @@ fn check_carrier(ring: &SimRing, carrier: &Carrier, other: &Carrier) {
     let waits_to_be_spliced = carrier.is_spliced && other.is_sending;
     let is_read = carrier.is_paused || carrier.receiving != Receiving::Unarmed || waits_to_be_spliced;
     assert!(is_read, "connection {id} is not read, and nobody will change that");
+    let is_looked_at = !carrier.receiving.is_unread() || carrier.watch != Watch::Off;
+    assert!(is_looked_at, "connection {id} is not read, and nobody would hear of a reset");
     let is_sent = carrier.queued_bytes == 0 || carrier.is_sending;
     assert!(is_sent, "{} bytes for connection {id} wait, and nobody sends them", carrier.queued_bytes);
     assert!(carrier.buffers.is_empty() || carrier.is_sending || !carrier.is_discarding);
