@@ -145,10 +145,25 @@ impl TestInstance {
 
     /// Waits until so many ended with a cause in a phase.
     pub fn wait_for_terminations(&self, cause: Cause, phase: Phase, count: u64) {
-        wait_until(&format!("{count} × {} in {}", cause.name(), phase.name()), || {
-            self.terminations(cause, phase) >= count
-        });
+        if !comes_true(|| self.terminations(cause, phase) >= count) {
+            let wanted = format!("{count} × {} in {}", cause.name(), phase.name());
+            panic!("{wanted}: not within {PATIENCE:?}; counted: {:?}", self.all_terminations());
+        }
         assert_eq!(self.terminations(cause, phase), count, "{} in {}", cause.name(), phase.name());
+    }
+
+    /// Every end that was counted, by cause and phase.
+    fn all_terminations(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for cause in Cause::ALL {
+            for phase in Phase::ALL {
+                match self.terminations(cause, phase) {
+                    0 => {}
+                    count => all.push(format!("{count} × {} in {}", cause.name(), phase.name())),
+                }
+            }
+        }
+        all
     }
 
     /// Waits until so many sessions were opened.
