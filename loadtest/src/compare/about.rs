@@ -23,7 +23,7 @@ pub struct About {
     pub proxy_core: usize,
     /// Clients and backend.
     pub load_core: usize,
-    /// `release`, or what else the measured binary is.
+    /// The cargo profile of the measured binary: `dist` for figures that are published.
     pub build: String,
     /// How.
     #[serde(default)]

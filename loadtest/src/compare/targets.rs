@@ -105,7 +105,7 @@ impl Targets {
                 let version = match (name.as_str(), self.build(name)) {
                     (_, Some(binary)) => output_of(binary, &["--version"], &[]).with_context(|| {
                         format!(
-                            "cannot run {} (cargo build --release --workspace builds it)",
+                            "cannot run {} (cargo build --profile dist --workspace builds it)",
                             binary.display()
                         )
                     })?,

@@ -48,9 +48,8 @@ pub fn page(comparison: &Comparison) -> String {
         kernel = escape(&about.kernel),
         rounds = comparison.rounds
     );
-    if about.build != "release" {
-        let build = escape(&about.build);
-        let _ = write!(out, "<p class=\"warn\">A {build} build was measured: its costs say nothing.</p>");
+    if let Some(warning) = build_warning(&about.build) {
+        let _ = write!(out, "<p class=\"warn\">{}</p>", code(&warning));
     }
     out.push_str(&summary::answer(&rows));
     let class = if floor.is_floor == Some(true) { "soft" } else { "warn" };
@@ -76,6 +75,15 @@ pub fn page(comparison: &Comparison) -> String {
     notes(&mut out, &rows);
     machine(&mut out, comparison);
     out + "</main></body></html>\n"
+}
+
+/// Why the figures of a build are not for others, if they are not.
+fn build_warning(build: &str) -> Option<String> {
+    match build {
+        "dist" => None,
+        "release" => Some("A release build was measured: it builds fast and is slower. Publish figures of `--profile dist`.".to_owned()),
+        _ => Some(format!("A {build} build was measured: its costs say nothing.")),
+    }
 }
 
 /// Words between backquotes as code.

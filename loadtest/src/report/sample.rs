@@ -16,7 +16,7 @@ pub(crate) fn empty(targets: &[&str], rounds: usize) -> Comparison {
         memory_mib: 7_900,
         proxy_core: 0,
         load_core: 1,
-        build: "release".to_owned(),
+        build: "dist".to_owned(),
         conditions: Conditions { kept_awake: true, real_time_load: true },
     };
     let targets = targets

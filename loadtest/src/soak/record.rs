@@ -57,7 +57,7 @@ pub struct Machine {
     pub cores: usize,
     /// MiB of memory.
     pub memory_mib: u64,
-    /// `release`, or what else the harness is.
+    /// The cargo profile of the harness.
     pub build: String,
 }
 
