@@ -71,8 +71,8 @@ pub const BUFFER_BYTES: usize = 64 * 1024;
 /// leg's burst.
 pub const TURN_SHARE_KIB: u32 = 128;
 
-/// Cost of all greedy legs together in one turn, in KiB of bulk that take as long. 256 KiB: about 0.1 ms, the longest that a small
-/// message waits for them.
+/// Cost of all greedy legs together in one turn, in KiB of bulk that take as long; and of all legs that found no posted buffer. 256 KiB:
+/// about 0.1 ms, the longest that a small message waits for either.
 pub const LINE_KIB_PER_TURN: u32 = 256;
 
 /// Smallest ration of a greedy leg in KiB, whatever it costs.

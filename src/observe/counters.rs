@@ -111,7 +111,7 @@ worker_counters! {
     pub zero_copy_copied: AtomicU64, Counter of "sends";
     /// Payload that went from socket to socket without being copied.
     pub spliced_bytes: AtomicU64, Counter of "bytes";
-    /// Receives that ran out of buffers and had to wait.
+    /// Receives that found no posted buffer, and whose legs had to wait for their turn.
     pub parked: AtomicU64, Counter of "receives";
     /// Times that a leg had more than its share of a turn, and was read behind all others from there on.
     pub rationed: AtomicU64, Counter of "times";

@@ -18,7 +18,10 @@
 //! The properties to trust: a turn does a bounded amount of work for all legs in the line together. Each of them gets as much as
 //! the others. None of them takes a posted buffer, or one of the last quarter of all buffers.
 //!
-//! Not here: rests of large frames, which are spliced (`splicing`), and legs that ran out of buffers (`Relay::rearm_parked`).
+//! A leg that found no posted buffer is read by one plain call too, in its turn: most have little to say, and are received like all
+//! others again. When hundreds begin to send at once, that keeps each of them from taking its share of a turn before it is known.
+//!
+//! Not here: rests of large frames, which are spliced (`splicing`).
 
 use super::carrier::{Carrier, CarrierName, Reading, ReceiveEvent, Receiving};
 use super::completions::is_to_be_repeated;
@@ -125,7 +128,32 @@ impl<R: Ring> Relay<R> {
     }
 }
 
+impl<R: Ring> Relay<R> {
+    /// Reads legs that found no posted buffer, the oldest first: each once, for as long as there is a free buffer and time.
+    pub(super) fn read_parked(&mut self) {
+        let waiting = self.engine.parked.len();
+        let most_kib = self.engine.limits.line_kib_per_turn;
+        let kib = (most_kib / waiting.max(1) as u32).clamp(RATION_KIB_LEAST, RATION_KIB) as u8;
+        let mut left = u64::from(most_kib) * 1024;
+        for _ in 0..waiting {
+            if left == 0 || !self.engine.has_free_buffer() {
+                break;
+            }
+            let Some(name) = self.engine.parked.pop_front() else { break };
+            // A session that ended meanwhile may be gone.
+            let cost = self.with_leg(name, |handle, leg| handle.read_parked(leg, kib)).unwrap_or(0);
+            left = left.saturating_sub(cost);
+        }
+    }
+}
+
 impl<R: Ring> Engine<R> {
+    /// Whether a buffer is not in use.
+    pub(super) fn has_free_buffer(&mut self) -> bool {
+        let pool = self.ring.pool();
+        pool.lent_out() < pool.buffers()
+    }
+
     /// Whether the last quarter of the buffers is in use, which is for all other legs: greedy ones wait until fewer are lent out.
     ///
     /// That is soon: a send that holds buffers is taken back after 1 ms then (`SLOW_SEND_MS_IN_NEED`).
@@ -177,6 +205,24 @@ impl<R: Ring> SessionHandle<'_, R> {
         }
         // One that is not to be read now leaves the line; it is looked at like all that are not read.
         let spent = if self.is_to_be_read(leg) { self.receive_ration(leg, kib) } else { 0 };
+        self.arm_if_wanted(leg);
+        spent
+    }
+
+    /// Reads a leg that found no posted buffer once: it is greedy from here on if that is not all it has. Gives what that cost.
+    fn read_parked(&mut self, leg: Leg, kib: u8) -> u64 {
+        let carrier = &mut *self.carriers[leg as usize];
+        // It may have broken meanwhile.
+        if carrier.receiving != Receiving::Parked || !self.notes(leg, ReceiveEvent::Served) {
+            return 0;
+        }
+        let mut spent = 0;
+        if self.carriers[leg as usize].reading.is_multishot() && self.is_to_be_read(leg) {
+            self.carriers[leg as usize].reading = Reading::Rationed { ration_kib: kib };
+            spent = self.receive_ration(leg, kib);
+            let is_greedy = matches!(self.carriers[leg as usize].reading, Reading::Rationed { .. });
+            add(&self.engine.counters.rationed, is_greedy.into());
+        }
         self.arm_if_wanted(leg);
         spent
     }

@@ -3,7 +3,7 @@
 //! Not here: what is done for a completion (`completions`), and for what a session wants (`effects`).
 
 use super::broken::BugReporter;
-use super::carrier::{Carrier, Fate, ReceiveEvent, Receiving, SendEvent, Sending, Way};
+use super::carrier::{Carrier, Fate, SendEvent, Sending, Way};
 use super::drain::Drain;
 use super::effects::PayloadOrigin;
 use super::engine::Engine;
@@ -153,8 +153,8 @@ impl<R: Ring> Relay<R> {
         self.step_revocation();
         self.take_back_late_sends();
         self.start_sends();
-        self.rearm_parked();
         self.read_greedy();
+        self.read_parked();
         self.end_largest_holders();
         self.watch_unread();
         // What greedy legs sent, and what is spliced, is to be sent at once.
@@ -176,10 +176,8 @@ impl<R: Ring> Relay<R> {
         if !engine.line.is_empty() && !engine.keeps_buffers_back() {
             return 0;
         }
-        let pool = engine.ring.pool();
-        if !engine.parked.is_empty() && pool.lent_out() < pool.buffers() {
-            // Those that were armed again may have nothing to say: the next ones do not wait for them.
-            return 1;
+        if !engine.parked.is_empty() && engine.has_free_buffer() {
+            return 0;
         }
         let drain_at = self.drain.as_ref().map(Drain::next_at);
         let revoke_at = self.revocation.as_ref().and_then(Revocation::next_at);
@@ -204,19 +202,6 @@ impl<R: Ring> Relay<R> {
             self.with_leg(name, |handle, leg| handle.start_send(leg));
         }
         self.engine.ready.clear();
-    }
-
-    /// Arms parked receives again, oldest first, as many as there are buffers for.
-    fn rearm_parked(&mut self) {
-        let pool = self.engine.ring.pool();
-        let mut buffers = pool.buffers() - pool.lent_out();
-        while buffers > 0
-            && let Some(name) = self.engine.parked.pop_front()
-        {
-            // A session that ended meanwhile may be gone.
-            let is_armed = self.with_leg(name, |handle, leg| handle.unpark(leg));
-            buffers -= usize::from(is_armed == Some(true));
-        }
     }
 
     /// Lets sessions whose time has come do what is due.
@@ -280,17 +265,5 @@ impl<R: Ring> SessionHandle<'_, R> {
         let sent = self.carriers[leg as usize].send_event(SendEvent::SentAtOnce);
         self.check(sent);
         self.is_sent(leg, Fate::Wanted, result);
-    }
-
-    /// Whether a receive that waited for buffers still does: it is armed again.
-    fn unpark(&mut self, leg: Leg) -> bool {
-        let carrier = &mut *self.carriers[leg as usize];
-        let is_parked = carrier.receiving == Receiving::Parked;
-        if is_parked {
-            let unparked = carrier.receive_event(ReceiveEvent::BuffersBack);
-            self.check(unparked);
-            self.arm_if_wanted(leg);
-        }
-        is_parked
     }
 }

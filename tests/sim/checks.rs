@@ -99,6 +99,7 @@ impl Simulation {
         check_pipes(ring, &carriers);
         check_shares(ring, &carriers, self.turn_share_kib);
         check_line(ring, &carriers, &mut self.passed_over);
+        check_calls(ring, self.line_kib_per_turn);
         for pair in carriers.chunks(2) {
             for (carrier, other) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
                 check_carrier(ring, carrier, other);
@@ -244,7 +245,8 @@ fn check_shares(ring: &SimRing, carriers: &[Carrier], share_kib: u32) {
     for carrier in carriers {
         let told = ring.told_bytes.get(&carrier.connection).copied().unwrap_or(0);
         // One whose turn came in the same turn, and that had nothing more to say, is received again.
-        let is_served = ring.read_at_once.contains(&carrier.connection);
+        let is_served =
+            ring.read_at_once.contains(&carrier.connection) || ring.read_parked.contains(&carrier.connection);
         let is_greedy = told > share_kib as usize * 1024 && !is_served;
         let is_greedy = is_greedy && !carrier.is_spliced && !carrier.is_over;
         let id = carrier.connection;
@@ -255,29 +257,43 @@ fn check_shares(ring: &SimRing, carriers: &[Carrier], share_kib: u32) {
     }
 }
 
-/// Greedy legs are read once a turn at most, and in turn: none is passed over again and again.
+/// Nobody is read by two plain calls in a turn, and those that wait for one are read in turn: none is passed over again and again.
 fn check_line(ring: &mut SimRing, carriers: &[Carrier], passed_over: &mut BTreeMap<usize, usize>) {
-    let read: BTreeSet<_> = ring.read_at_once.iter().copied().collect();
+    let waiting = |state| -> BTreeSet<usize> {
+        let waiting = carriers.iter().filter(|carrier| carrier.receiving == state && !carrier.is_over);
+        waiting.map(|carrier| carrier.connection).collect()
+    };
+    let (in_line, parked) = (waiting(Receiving::InLine), waiting(Receiving::Parked));
+    let read: BTreeSet<_> = ring.read_at_once.iter().chain(&ring.read_parked).copied().collect();
     assert_eq!(
         read.len(),
-        ring.read_at_once.len(),
-        "a greedy leg is read once a turn: {:?}",
-        ring.read_at_once
+        ring.read_at_once.len() + ring.read_parked.len(),
+        "a leg is read twice in a turn: {:?}, {:?}",
+        ring.read_at_once,
+        ring.read_parked
     );
-    let in_line = carriers.iter().filter(|carrier| carrier.receiving == Receiving::InLine);
-    let in_line: BTreeSet<_> =
-        in_line.filter(|carrier| !carrier.is_over).map(|carrier| carrier.connection).collect();
     // The last quarter of the buffers is not for them.
     ring.has_line = !in_line.is_empty() && ring.pool.lent_out() * 4 <= ring.pool.buffers() * 3;
-    passed_over.retain(|id, _| in_line.contains(id) && !read.contains(id));
-    for id in in_line.difference(&read) {
-        let times = passed_over.entry(*id).or_default();
-        *times += read.len();
-        // All others may be before it, and be read again when a leg that is paused lets them.
-        assert!(
-            *times <= 3 * carriers.len(),
-            "connection {id} is in line, and was passed over {times} times"
-        );
+    passed_over.retain(|id, _| in_line.contains(id) || parked.contains(id));
+    passed_over.retain(|id, _| !read.contains(id));
+    for (waiting, others) in [(&in_line, &ring.read_at_once), (&parked, &ring.read_parked)] {
+        for id in waiting.difference(&read) {
+            let times = passed_over.entry(*id).or_default();
+            *times += others.len();
+            // All others may be before it, and be read again when a leg that is paused lets them.
+            assert!(
+                *times <= 3 * carriers.len(),
+                "connection {id} waits for its turn, and was passed over {times} times"
+            );
+        }
+    }
+}
+
+/// A turn reads no more by plain calls than it has time for: the last call may go beyond that.
+fn check_calls(ring: &SimRing, line_kib: u32) {
+    for (bytes, whose) in ring.bytes_at_once.iter().zip(["greedy legs", "legs without a posted buffer"]) {
+        let most = line_kib as usize * 1024 + BUFFER_BYTES;
+        assert!(*bytes <= most, "{bytes} bytes of {whose} were read in a turn, of {line_kib} KiB");
     }
 }
 

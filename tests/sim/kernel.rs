@@ -277,11 +277,16 @@ impl SimRing {
         assert!(!self.in_flight.values().any(is_received), "connection {id} is read twice at once");
         assert!((1..=BUFFER_BYTES).contains(&bytes_max), "a buffer takes no {bytes_max} bytes");
         let (lent_out, buffers) = (self.pool.lent_out(), self.pool.buffers());
-        assert!(
-            lent_out * 4 <= buffers * 3,
-            "a greedy leg is read where {lent_out} of {buffers} buffers are in use"
-        );
-        self.read_at_once.push(id);
+        let is_parked = self.starved.remove(&id);
+        if is_parked {
+            self.read_parked.push(id);
+        } else {
+            assert!(
+                lent_out * 4 <= buffers * 3,
+                "a greedy leg is read where {lent_out} of {buffers} buffers are in use"
+            );
+            self.read_at_once.push(id);
+        }
         let mut chunk = self.pool.take_empty().ok_or(-libc::ENOBUFS)?;
         let received = self.take_at_once(id, bytes_max);
         match &received {
@@ -290,6 +295,7 @@ impl SimRing {
                 buffer[range.start..range.start + bytes.len()].copy_from_slice(bytes);
                 self.pool.place(&mut chunk, range.start..range.start + bytes.len());
                 self.note("is read at once", id, bytes.len() as i64);
+                self.bytes_at_once[usize::from(is_parked)] += bytes.len();
                 Ok(chunk)
             }
             Err(result) => {

@@ -13,7 +13,7 @@ use ringgate::ring::{
     BufferPool, Chunk, Completion, Operation, PeerState, Pipe, Ring, RingError, SendQueue, Token,
 };
 use ringgate::session::Moment;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
 
 /// How often things go otherwise than one would wish, in percent.
@@ -71,8 +71,14 @@ pub struct SimRing {
     pub arrivals: Arrivals,
     /// The most bytes that one multishot receive brings.
     pub receive_bytes_max: Option<usize>,
-    /// The connections that were read at once in this turn, in order.
+    /// The connections in line that were read at once in this turn, in order.
     pub read_at_once: Vec<usize>,
+    /// Those that were read at once in this turn because they had found no buffer, in order.
+    pub read_parked: Vec<usize>,
+    /// Bytes that were read at once in this turn: of connections in line, and of those that had found no buffer.
+    pub bytes_at_once: [usize; 2],
+    /// The connections whose last receive found no buffer.
+    pub starved: BTreeSet<usize>,
     /// Bytes that the relay was told of in this turn, by connection.
     pub told_bytes: BTreeMap<usize, usize>,
     /// Greedy legs wait for their turn.
@@ -119,6 +125,9 @@ impl SimRing {
             arrivals,
             receive_bytes_max: None,
             read_at_once: Vec::new(),
+            read_parked: Vec::new(),
+            bytes_at_once: [0, 0],
+            starved: BTreeSet::new(),
             told_bytes: BTreeMap::new(),
             has_line: false,
             has_needless_wait: false,
@@ -237,6 +246,9 @@ impl SimRing {
             if is_failure && result != -libc::ENOBUFS && !is_watch {
                 connection.failed_at.get_or_insert(now);
             }
+            if result == -libc::ENOBUFS && Token::from_bits(token).operation() == Operation::Receive {
+                self.starved.insert(id);
+            }
             if !is_send && !is_watch && (result == 0 || (is_failure && result != -libc::ENOBUFS)) {
                 world.tell_end(id);
             }
@@ -295,6 +307,7 @@ impl Ring for SimRing {
     fn receive(&mut self, socket: &SimSocket, token: Token) {
         assert_eq!(token.operation(), Operation::Receive);
         self.note("relay arms", socket.id, 0);
+        self.starved.remove(&socket.id);
         let left = self.receive_bytes_max;
         self.start(socket.id, token, Kind::Receive { once: None, left });
     }
@@ -302,6 +315,7 @@ impl Ring for SimRing {
     fn receive_once(&mut self, socket: &SimSocket, bytes_max: u32, token: Token) {
         assert_eq!(token.operation(), Operation::Receive);
         self.note("relay arms once", socket.id, bytes_max.into());
+        self.starved.remove(&socket.id);
         self.start(socket.id, token, Kind::Receive { once: Some(bytes_max as usize), left: None });
     }
 
@@ -531,8 +545,10 @@ impl Ring for SimRing {
             "the relay waits {wait_ms} ms, and greedy legs have their turn"
         );
         self.read_at_once.clear();
+        self.read_parked.clear();
+        self.bytes_at_once = [0, 0];
         self.told_bytes.clear();
-        let waits_long = wait_ms > 1 && self.has_needless_wait;
+        let waits_long = wait_ms > 0 && self.has_needless_wait;
         assert!(!waits_long, "the relay waits {wait_ms} ms, and receives wait for buffers that are there");
         if self.is_dead {
             let source = std::io::Error::from_raw_os_error(libc::EBADFD);

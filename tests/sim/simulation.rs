@@ -26,6 +26,7 @@ pub struct Simulation {
     pub backlog_bytes_max: usize,
     /// What a leg may have of a turn, in KiB.
     pub turn_share_kib: u32,
+    pub line_kib_per_turn: u32,
     /// How often each connection that is in line was passed over since it was read.
     pub passed_over: BTreeMap<usize, usize>,
     /// What the relay reports of broken sessions.
@@ -90,6 +91,7 @@ impl Simulation {
             counters,
             backlog_bytes_max,
             turn_share_kib,
+            line_kib_per_turn,
             passed_over: BTreeMap::new(),
             reports,
         }

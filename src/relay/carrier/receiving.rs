@@ -15,7 +15,7 @@
 //!  │    │ out of buffers  ▲                              │
 //!  │    ▼                 │                              │
 //!  │   Parked ── end ─────┘                              │
-//!  │    │ buffers are back                               │
+//!  │    │ served                                         │
 //!  └────┴───────────────────── last ─────────────────────┘
 //! ```
 //!
@@ -30,7 +30,7 @@ pub enum Receiving {
     Armed,
     /// It is being cancelled: its last completion is awaited.
     Cancelling,
-    /// It ran out of buffers and waits for its turn.
+    /// It found no posted buffer: it is read by a plain call in its turn (`relay::greedy`).
     Parked,
     /// It has had its share: it is read by plain calls, in its turn behind all others (`relay::greedy`).
     InLine,
@@ -55,17 +55,15 @@ pub enum ReceiveEvent {
     Cancel,
     /// The cancel found nothing, and it is wanted again.
     CancelMissed,
-    /// There are buffers again.
-    BuffersBack,
     /// It goes to the end of the line of greedy legs.
     LineUp,
-    /// It was its turn, or it is not to be read for now.
+    /// It is its turn: it is read by a plain call, or not to be read for now.
     Served,
 }
 
 impl ReceiveEvent {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::Arm,
         Self::Completed,
         Self::CompletedLast,
@@ -73,7 +71,6 @@ impl ReceiveEvent {
         Self::End,
         Self::Cancel,
         Self::CancelMissed,
-        Self::BuffersBack,
         Self::LineUp,
         Self::Served,
     ];
@@ -95,9 +92,8 @@ impl Receiving {
             (Self::Unarmed | Self::Parked | Self::InLine, ReceiveEvent::End) => Some(Self::Over),
             (Self::Armed, ReceiveEvent::Cancel) => Some(Self::Cancelling),
             (Self::Cancelling, ReceiveEvent::CancelMissed) => Some(Self::Armed),
-            (Self::Parked, ReceiveEvent::BuffersBack) => Some(Self::Unarmed),
             (Self::Unarmed, ReceiveEvent::LineUp) => Some(Self::InLine),
-            (Self::InLine, ReceiveEvent::Served) => Some(Self::Unarmed),
+            (Self::InLine | Self::Parked, ReceiveEvent::Served) => Some(Self::Unarmed),
             (
                 Self::Unarmed | Self::Armed | Self::Cancelling | Self::Parked | Self::InLine | Self::Over,
                 _,
