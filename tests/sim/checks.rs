@@ -508,7 +508,9 @@ fn check_limits(world: &World) {
         // A half-closed session goes on for as long as bytes move, whoever takes them. A leg that ends while ringgate closes the
         // session changes nothing: its time counts from before.
         let is_half_closed = session.half_closed_at.is_some();
+        let idle_at = signs_at[0].max(signs_at[1]) + limits.idle_timeout_ms;
         let may_be_closing = world.cuts_at.is_some()
+            || session.half_closed_at.is_some_and(|at| at >= idle_at)
             || world.revoked_by.is_some_and(|_| session.is_revocable)
             || life_ends_at.is_some_and(|ends_at| session.half_closed_at.is_some_and(|at| at >= ends_at));
         let sign_at = match (is_half_closed, signs_at[0].max(signs_at[1])) {
@@ -534,7 +536,11 @@ fn check_limits(world: &World) {
             ("its revocation", revoked_until),
         ] {
             let is_late = until.is_some_and(|until| world.now > until + OVERTIME_MS);
-            assert!(!is_late, "session {number} lives on, beyond {limit}: {until:?}, now {}", world.now);
+            assert!(
+                !is_late,
+                "session {number} lives on, beyond {limit}: {until:?}, now {}; {session:?}",
+                world.now
+            );
         }
     }
 }
