@@ -513,12 +513,14 @@ fn check_limits(world: &World) {
             || session.half_closed_at.is_some_and(|at| at >= idle_at)
             || world.revoked_by.is_some_and(|_| session.is_revocable)
             || life_ends_at.is_some_and(|ends_at| session.half_closed_at.is_some_and(|at| at >= ends_at));
-        let sign_at = match (is_half_closed, signs_at[0].max(signs_at[1])) {
-            (true, sign_at) if may_be_closing => sign_at.max(session.active_at),
-            (true, _) => session.active_at,
-            (false, sign_at) => sign_at,
+        let sign_at = signs_at[0].max(signs_at[1]);
+        let silent_at = match session.half_closed_at {
+            None => sign_at + limits.idle_timeout_ms,
+            Some(_) if may_be_closing => sign_at.max(session.active_at) + limits.idle_timeout_ms,
+            // What endpoints acknowledge kept it alive until then, and does no longer.
+            Some(half_closed_at) => half_closed_at.max(session.active_at + limits.idle_timeout_ms),
         };
-        let idle_until = sign_at + limits.idle_timeout_ms + limits.linger_ms;
+        let idle_until = silent_at + limits.linger_ms;
         // Bytes that stand unacknowledged are idle too, whatever the other leg does; a look tells since when, about.
         let stands_until = legs.iter().zip(signs_at).filter_map(|(leg, sign_at)| {
             let since = leg.stands_since.filter(|_| !is_half_closed)?.max(sign_at);

@@ -231,6 +231,9 @@ impl SimRing {
             self.given_back.push_back(sending);
             how
         });
+        // A send that was to lend its bytes and failed before it began is made again as one that copies, unless its connection is over.
+        let is_copied_instead =
+            result == -libc::ENOMEM && !has_more && sent.as_ref().is_some_and(|sending| sending.lends);
         if let Some(sending) = sent {
             self.to_take_back.push_back((if is_wait { result.min(0) } else { result }, sending));
         }
@@ -243,7 +246,7 @@ impl SimRing {
             let is_watch = Token::from_bits(token).operation() == Operation::Watch;
             let is_failure = result < 0 && ![libc::ECANCELED, libc::EINTR].contains(&-result);
             // A poll for errors tells of none by failing: it is armed again.
-            if is_failure && result != -libc::ENOBUFS && !is_watch {
+            if is_failure && result != -libc::ENOBUFS && !is_watch && !is_copied_instead {
                 connection.failed_at.get_or_insert(now);
             }
             if result == -libc::ENOBUFS && Token::from_bits(token).operation() == Operation::Receive {

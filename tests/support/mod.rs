@@ -34,8 +34,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// Longest that a test waits for something that is to happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest that a test waits for something that is to happen: 20 s, or what `RINGGATE_TEST_PATIENCE_S` said when the test was built.
+/// An emulated machine needs more.
+pub const PATIENCE: Duration = Duration::from_secs(match option_env!("RINGGATE_TEST_PATIENCE_S") {
+    None => 20,
+    Some(seconds) => match u64::from_str_radix(seconds, 10) {
+        Ok(seconds) => seconds,
+        Err(_) => panic!("RINGGATE_TEST_PATIENCE_S is not a number of seconds"),
+    },
+});
 
 /// Waits until `condition` holds; panics with `what` if it does not in time.
 ///
