@@ -184,7 +184,7 @@ fn policies_that_do_not_apply_are_told_at_each_publish_and_refused_where_they_st
     let own = in_catalog(&configuration, "policies/apis/t.xml");
     fs::create_dir_all(own.parent().unwrap()).unwrap();
     change(&served, told, || fs::write(&own, "<policies/>").unwrap());
-    let fault = "policies/apis/t.xml:1:20: <cors>: allowed is a policy that applies to onHandshake";
+    let fault = "policies/apis/t.xml:1:20: <cors>; remove it: it does not apply to an opening handshake";
     change(&served, fault, || fs::write(&own, global).unwrap());
     assert_eq!(status(served.address, "/t", ""), 101);
 }

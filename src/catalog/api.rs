@@ -8,7 +8,7 @@
 use core::net::IpAddr;
 
 use super::backend_url::BackendUrl;
-use super::fault::Fault;
+use super::fault::{Fault, Remedy};
 use super::fields::Fields;
 use super::name::Name;
 use super::parsed::{Asks, Parsed, parse_entity};
@@ -223,7 +223,12 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
     let version_set = fields.take_text("version_set", Name::parse);
     let version = fields.take_text("version", Version::parse);
     if !fields.has("version_set") {
-        fields.object("version", "a version beside version_set, which is missing");
+        fields.object(
+            "version",
+            Remedy::act(
+                "version_set is missing: name the version set that the version belongs to, or remove version",
+            ),
+        );
     }
     let on_revoke = fields.take_text("on_revoke", OnRevoke::parse);
     let revision = fields.take_integer("revision", &limits::REVISION);
@@ -249,7 +254,10 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
     let frames = take_frames(&mut fields);
     let tls = fields.take_table("tls").map(take_backend_tls);
     match &backend {
-        Some(backend) if !backend.is_tls => fields.object("tls", "nothing beside a ws:// url"),
+        Some(backend) if !backend.is_tls => fields.object(
+            "tls",
+            Remedy::act("it has no effect beside a ws:// url: write wss:// there, or remove tls"),
+        ),
         Some(_) | None => {}
     }
     fields.finish();
@@ -310,7 +318,7 @@ fn take_frames(fields: &mut Fields<'_>) -> Option<FrameMode> {
     // Who does not look at frames cannot know how large they are.
     if frames == Some(FrameMode::Opaque) && (fields.has("frame_bytes_max") || fields.has("message_bytes_max"))
     {
-        fields.object("frames", "\"strict\" beside frame_bytes_max or message_bytes_max");
+        fields.object("frames", Remedy::act("opaque frames are not looked at, so their size cannot be limited: remove frame_bytes_max and message_bytes_max, or set frames to \"strict\""));
     }
     frames
 }
@@ -321,7 +329,7 @@ fn parse_source_address(text: &str) -> Result<IpAddr, String> {
     address
         .map(|address| address.to_canonical())
         .filter(|address| !address.is_unspecified() && !address.is_multicast())
-        .ok_or_else(|| "an ip address of this host, like 10.0.0.5 or fd00::5".to_owned())
+        .ok_or_else(|| "an address of this host, like 10.0.0.5 or fd00::5".to_owned())
 }
 
 #[cfg(test)]
@@ -493,7 +501,8 @@ mod tests {
     fn what_has_no_default_must_be_there() {
         let faults = parse("").expect_err("nothing is there");
         let keys: Vec<_> = faults.iter().map(|fault| fault.split(": ").nth(1).unwrap_or_default()).collect();
-        assert_eq!(keys, ["display_name is missing", "url is missing", "suffix is missing"]);
+        let missing = keys.iter().filter_map(|key| key.split_once(" is missing; ")).map(|(key, _)| key);
+        assert_eq!(missing.collect::<Vec<_>>(), ["display_name", "url", "suffix"]);
     }
 
     #[test]
@@ -521,11 +530,12 @@ mod tests {
 
     #[test]
     fn opaque_frames_cannot_be_bounded() {
-        let allowed = "allowed is \"strict\" beside frame_bytes_max or message_bytes_max";
+        let act = "opaque frames are not looked at, so their size cannot be limited: remove frame_bytes_max and \
+                   message_bytes_max, or set frames to \"strict\"";
         for key in ["frame_bytes_max", "message_bytes_max"] {
             assert_eq!(
                 least_and(&format!("{key} = 1\nframes = \"opaque\"")),
-                Err(vec![format!("apis/chat.toml:5: frames = \"opaque\": {allowed}")])
+                Err(vec![format!("apis/chat.toml:5: frames = \"opaque\"; {act}")])
             );
             assert!(least_and(&format!("{key} = 1\nframes = \"strict\"")).is_ok());
         }
@@ -542,7 +552,9 @@ mod tests {
         assert_eq!(keys, ["tls.pin", "tls.name"]);
         assert_eq!(
             api("ws://h", "{}").expect_err("nothing to be secured"),
-            ["apis/chat.toml:4: tls = a table: allowed is nothing beside a ws:// url"]
+            [
+                "apis/chat.toml:4: tls = a table; it has no effect beside a ws:// url: write wss:// there, or remove tls"
+            ]
         );
     }
 

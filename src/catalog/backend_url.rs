@@ -9,6 +9,7 @@
 use core::fmt::{self, Write as _};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::fault::Remedy;
 use super::suffix::is_path_byte;
 use crate::limits::BACKEND_URL_CHARS_MAX;
 
@@ -57,21 +58,23 @@ impl BackendUrl {
     ///
     /// # Errors
     /// What is allowed, in words.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Remedy> {
         if text.chars().count() > BACKEND_URL_CHARS_MAX {
-            return Err(format!("at most {BACKEND_URL_CHARS_MAX} characters"));
+            return Err(format!("at most {BACKEND_URL_CHARS_MAX} characters").into());
         }
         let (is_tls, after_scheme) = after_scheme(text)?;
         let default_port = if is_tls { WSS_PORT } else { WS_PORT };
         if after_scheme.contains('?') {
-            return Err("a url without a query: that of the client's request is passed on".to_owned());
+            return Err(Remedy::act("remove the query: the backend gets that of the client's request"));
         }
         if after_scheme.contains('#') {
-            return Err("a url without a fragment".to_owned());
+            return Err(Remedy::act("remove the fragment (#…): it is never sent"));
         }
         let (authority, path) = after_scheme.split_at(after_scheme.find('/').unwrap_or(after_scheme.len()));
         if authority.contains('@') {
-            return Err("a url without user information".to_owned());
+            return Err(Remedy::act(
+                "remove the user information before @: set the Authorization header with a policy",
+            ));
         }
         let (host, port) = split_port(authority, default_port)?;
         let host = parse_host(host)?;
@@ -91,7 +94,7 @@ impl BackendUrl {
 
     /// What may be a backend's URL, in words.
     pub fn allowed() -> &'static str {
-        "ws://host[:port][/path]"
+        "ws://host[:port][/path] or wss://host[:port][/path]"
     }
 
     /// The backend at an address, at its root.
@@ -102,18 +105,18 @@ impl BackendUrl {
     }
 }
 
-fn after_scheme(text: &str) -> Result<(bool, &str), String> {
+fn after_scheme(text: &str) -> Result<(bool, &str), Remedy> {
     let (scheme, after) = text.split_once(':').unwrap_or(("", text));
     // RFC 3986 §3.1: schemes are the same in any case.
     let is_tls = match scheme.to_ascii_lowercase().as_str() {
         "ws" => false,
         "wss" => true,
         "ws+unix" => {
-            return Err("a ws:// url: ws+unix is reserved and not supported by this version".to_owned());
+            return Err(Remedy::act("ws+unix is not supported by this version: use ws:// or wss://"));
         }
-        _ => return Err(BackendUrl::allowed().to_owned()),
+        _ => return Err(BackendUrl::allowed().into()),
     };
-    let after = after.strip_prefix("//").ok_or_else(|| BackendUrl::allowed().to_owned())?;
+    let after = after.strip_prefix("//").ok_or_else(|| Remedy::from(BackendUrl::allowed()))?;
     Ok((is_tls, after))
 }
 
@@ -165,7 +168,7 @@ fn is_label(label: &str) -> bool {
 
 fn check_path(path: &str) -> Result<(), String> {
     if !is_path(path.as_bytes()) {
-        return Err("a path of url path characters, others percent-encoded".to_owned());
+        return Err("a path of url path characters, with others percent-encoded".to_owned());
     }
     let is_dot_segment =
         |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
@@ -243,7 +246,7 @@ mod tests {
             ("http://chat", "ws://"),
             ("wss:chat", "ws://"),
             ("wsss://chat", "ws://"),
-            ("ws+unix:/run/chat.sock", "reserved"),
+            ("ws+unix:/run/chat.sock", "not supported"),
             ("ws://h/a?b", "query"),
             ("ws://h?", "query"),
             ("ws://h/#", "fragment"),
@@ -283,7 +286,7 @@ mod tests {
             (&long_name, "host"),
         ] {
             let allowed = BackendUrl::parse(url).expect_err(url);
-            assert!(allowed.contains(word), "{url}: {allowed}");
+            assert!(allowed.text().contains(word), "{url}: {allowed:?}");
         }
     }
 

@@ -23,8 +23,68 @@ pub struct Fault {
     pub key: String,
     /// The value as it was given, [`Fault::MISSING`], [`Fault::UNKNOWN`], or what is the matter with the file.
     pub value: String,
-    /// What may stand there: it completes the sentence "allowed is …".
-    pub allowed: String,
+    /// What to do about it.
+    pub remedy: Remedy,
+}
+
+/// What to do about a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Write a value like this. It completes the sentence "allowed is …".
+    Allowed(String),
+    /// Do this, where no value is meant. It is a sentence of its own.
+    Act(String),
+}
+
+impl Remedy {
+    /// One of these names, the nearest to what was `given` suggested if one is near.
+    pub fn one_of(names: &[&str], given: &str) -> Self {
+        let suggestion = match nearest(names, given) {
+            Some(near) => format!("; did you mean {near}?"),
+            None => String::new(),
+        };
+        Self::Allowed(format!("one of {}{suggestion}", names.join(", ")))
+    }
+
+    /// An instruction.
+    pub fn act(text: impl Into<String>) -> Self {
+        Self::Act(text.into())
+    }
+
+    /// Its text, without "allowed is".
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Allowed(text) | Self::Act(text) => text,
+        }
+    }
+
+    /// The same with its text replaced by what `edit` makes of it.
+    #[must_use]
+    pub fn map(self, edit: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Allowed(text) => Self::Allowed(edit(text)),
+            Self::Act(text) => Self::Act(edit(text)),
+        }
+    }
+}
+
+impl From<String> for Remedy {
+    fn from(allowed: String) -> Self {
+        Self::Allowed(allowed)
+    }
+}
+
+impl From<&str> for Remedy {
+    fn from(allowed: &str) -> Self {
+        Self::Allowed(allowed.to_owned())
+    }
+}
+
+/// The name that is nearest to what was `given`, if one is near enough to have been meant.
+pub(crate) fn nearest<'n>(names: &[&'n str], given: &str) -> Option<&'n str> {
+    let distance = |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &given.to_lowercase());
+    let near = names.iter().map(|name| (distance(name), *name)).min_by_key(|(distance, _)| *distance);
+    near.filter(|(distance, _)| *distance <= 1.max(given.chars().count() / 4)).map(|(_, name)| name)
 }
 
 impl Fault {
@@ -37,15 +97,15 @@ impl Fault {
     /// What stands where a secret would.
     pub const MASKED: &'static str = "***";
 
-    /// A fault about a whole file: it cannot be read, or it is not TOML.
-    pub fn of_file(file: &str, line: Option<usize>, matter: &str, allowed: &str) -> Self {
+    /// A fault about a whole file: it cannot be read, or it is not TOML. `act` says what to do.
+    pub fn of_file(file: &str, line: Option<usize>, matter: &str, act: &str) -> Self {
         Self {
             file: file.to_owned(),
             line,
             column: None,
             key: String::new(),
             value: shown(matter),
-            allowed: allowed.to_owned(),
+            remedy: Remedy::act(act),
         }
     }
 }
@@ -62,10 +122,15 @@ impl fmt::Display for Fault {
         formatter.write_str(": ")?;
         match (self.key.as_str(), self.value.as_str()) {
             ("", matter) => formatter.write_str(matter)?,
-            (key, absent @ (Self::MISSING | Self::UNKNOWN)) => write!(formatter, "{key} is {absent}")?,
+            (key, Self::MISSING) => write!(formatter, "{key} is missing")?,
+            (key, Self::UNKNOWN) => write!(formatter, "{key} is not known")?,
             (key, value) => write!(formatter, "{key} = {value}")?,
         }
-        write!(formatter, ": allowed is {}", self.allowed)
+        match &self.remedy {
+            Remedy::Allowed(text) if self.value == Self::MISSING => write!(formatter, "; set it to {text}"),
+            Remedy::Allowed(text) => write!(formatter, ": allowed is {text}"),
+            Remedy::Act(text) => write!(formatter, "; {text}"),
+        }
     }
 }
 
@@ -114,7 +179,7 @@ mod tests {
             column: None,
             key: key.to_owned(),
             value: value.to_owned(),
-            allowed: "1 to 86400 seconds".to_owned(),
+            remedy: "1 to 86400 seconds".into(),
         }
     }
 
@@ -126,18 +191,35 @@ mod tests {
         );
         assert_eq!(
             fault("idle_timeout_s", Fault::MISSING).to_string(),
-            "apis/chat.toml:4: idle_timeout_s is missing: allowed is 1 to 86400 seconds"
+            "apis/chat.toml:4: idle_timeout_s is missing; set it to 1 to 86400 seconds"
         );
         assert_eq!(
-            Fault::of_file("apis/chat.toml", None, "cannot be read", "a file").to_string(),
-            "apis/chat.toml: cannot be read: allowed is a file"
+            Fault::of_file("apis/chat.toml", None, "cannot be read", "make it readable").to_string(),
+            "apis/chat.toml: cannot be read; make it readable"
         );
+    }
+
+    #[test]
+    fn suggests_the_nearest_name_only_where_one_is_near() {
+        let names = ["active", "cancelled", "suspended"];
+        for (given, near) in [
+            ("Active", Some("active")),
+            ("canceled", Some("cancelled")),
+            ("supsended", Some("suspended")),
+            ("off", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(&names, given), near, "{given}");
+        }
+        let told = Remedy::one_of(&names, "canceled");
+        assert_eq!(told.text(), "one of active, cancelled, suspended; did you mean cancelled?");
+        assert_eq!(Remedy::one_of(&names, "off").text(), "one of active, cancelled, suspended");
     }
 
     #[test]
     fn stays_on_one_line_whatever_the_file_is_called() {
         let fault = Fault::of_file("apis/a\nb.toml", None, "not\nutf-8", "text");
-        assert_eq!(fault.to_string(), "apis/a\\nb.toml: not\\nutf-8: allowed is text");
+        assert_eq!(fault.to_string(), "apis/a\\nb.toml: not\\nutf-8; text");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use core::cell::RefCell;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, shown};
+use super::fault::{Fault, Remedy, nearest, shown};
 use super::name::Name;
 use super::reference::{Entity, Reference};
 use super::timestamp::Timestamp;
@@ -32,7 +32,12 @@ impl<'t> Document<'t> {
             Err(error) => {
                 let line = error.span().map(|span| line_at(text, span.start));
                 let matter = format!("not toml ({})", error.message());
-                Err(vec![Fault::of_file(file, line, &matter, "a toml document")])
+                Err(vec![Fault::of_file(
+                    file,
+                    line,
+                    &matter,
+                    "correct the syntax; until then nothing else in the file is checked",
+                )])
             }
         }
     }
@@ -84,14 +89,14 @@ impl<'d> Fields<'d> {
         let given = self.given(key)?;
         let range = range_text(allowed);
         let Some(integer) = given.get_ref().as_integer() else {
-            self.fault(key, given, &format!("a whole number, {range}"));
+            self.fault(key, given, format!("a whole number without quotes, {range}"));
             return None;
         };
         let value = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
         let value =
             value.and_then(|value| u64::try_from(value).ok()).filter(|value| allowed.contains(*value));
         if value.is_none() {
-            self.fault(key, given, &range);
+            self.fault(key, given, range);
         }
         value
     }
@@ -107,21 +112,21 @@ impl<'d> Fields<'d> {
     }
 
     /// Text that `parse` accepts. Its error says what is allowed.
-    pub(crate) fn take_text<T>(
+    pub(crate) fn take_text<T, R: Into<Remedy>>(
         &mut self,
         key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
+        parse: impl FnOnce(&str) -> Result<T, R>,
     ) -> Option<T> {
         let given = self.given(key)?;
         self.parse_text(key, given, parse)
     }
 
     /// As [`Fields::take_text`], and the key must be there; `allowed` is what its absence is answered with.
-    pub(crate) fn take_required_text<T>(
+    pub(crate) fn take_required_text<T, R: Into<Remedy>>(
         &mut self,
         key: &'static str,
         allowed: &str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
+        parse: impl FnOnce(&str) -> Result<T, R>,
     ) -> Option<T> {
         if !self.table.contains_key(key) {
             self.known.push(key);
@@ -142,7 +147,7 @@ impl<'d> Fields<'d> {
             Some(text) => parse(text),
             None => Err("text in quotes".to_owned()),
         };
-        parsed.map_err(|allowed| self.fault_of(key, given, Fault::MASKED.to_owned(), &allowed)).ok()
+        parsed.map_err(|allowed| self.fault_of(key, given, Fault::MASKED.to_owned(), allowed)).ok()
     }
 
     /// As [`Fields::take_secret_text`], and the key must be there.
@@ -187,24 +192,33 @@ impl<'d> Fields<'d> {
     }
 
     /// A list of `least` to `most` different texts that `parse` accepts. Each element has its own fault.
-    pub(crate) fn take_texts<T: PartialEq>(
+    pub(crate) fn take_texts<T: PartialEq, R: Into<Remedy>>(
         &mut self,
         key: &'static str,
         (least, most): (usize, usize),
-        parse: impl Fn(&str) -> Result<T, String>,
+        parse: impl Fn(&str) -> Result<T, R>,
     ) -> Option<Vec<T>> {
         let given = self.given(key)?;
-        let allowed = format!("a list of {least} to {most} texts, each once");
         let Some(array) = given.get_ref().as_array().filter(|array| (least..=most).contains(&array.len()))
         else {
-            self.fault(key, given, &allowed);
+            self.fault(
+                key,
+                given,
+                format!("a list of {least} to {most} texts in brackets, like [\"one\", \"two\"]"),
+            );
             return None;
         };
         let mut values = Vec::with_capacity(array.len());
         for (index, element) in array.iter().enumerate() {
             let key = format!("{key}[{index}]");
             match self.parse_text(&key, element, &parse) {
-                Some(value) if values.contains(&value) => self.fault(&key, element, &allowed),
+                Some(value) if values.contains(&value) => {
+                    self.fault(
+                        &key,
+                        element,
+                        Remedy::act("it stands in the list already; remove one of the two"),
+                    );
+                }
                 Some(value) => values.push(value),
                 None => {}
             }
@@ -217,7 +231,7 @@ impl<'d> Fields<'d> {
         let given = self.given(key)?;
         let inner = self.inner(key, given);
         if inner.is_none() {
-            self.fault(key, given, "a table");
+            self.fault(key, given, format!("a table, written [{}{key}]", self.prefix));
         }
         inner
     }
@@ -231,7 +245,11 @@ impl<'d> Fields<'d> {
         let given = self.given(key)?;
         let Some(array) = given.get_ref().as_array().filter(|array| (least..=most).contains(&array.len()))
         else {
-            self.fault(key, given, &format!("{least} to {most} tables"));
+            self.fault(
+                key,
+                given,
+                format!("{least} to {most} tables, each written [[{}{key}]]", self.prefix),
+            );
             return None;
         };
         let mut tables = Vec::with_capacity(array.len());
@@ -239,7 +257,7 @@ impl<'d> Fields<'d> {
             let key = format!("{key}[{index}]");
             match self.inner(&key, element) {
                 Some(inner) => tables.push(inner),
-                None => self.fault(&key, element, "a table"),
+                None => self.fault(&key, element, "a table in braces, like { key = \"value\" }"),
             }
         }
         Some(tables)
@@ -256,12 +274,19 @@ impl<'d> Fields<'d> {
         for (key, given) in self.table {
             let name = key.get_ref().as_ref();
             if !is_name(name) {
-                self.fault_of(&shown(name), key, "not a name".to_owned(), allowed);
+                let matter = format!("{} cannot be a name here", shown(&format!("\"{name}\"")));
+                self.record(Fault::of_file(
+                    self.document.file,
+                    Some(self.line_of(key.span().start)),
+                    &matter,
+                    allowed,
+                ));
             } else if let Some(inner) = self.inner(name, given) {
                 tables.push((name, inner));
             } else {
                 // What was given may be a secret in the wrong shape.
-                self.fault_of(name, given, Fault::MASKED.to_owned(), "a table");
+                let act = format!("a named value is a table: write [{name}], and value = \"…\" in it");
+                self.fault_of(name, given, Fault::MASKED.to_owned(), Remedy::Act(act));
             }
         }
         tables
@@ -285,14 +310,14 @@ impl<'d> Fields<'d> {
     }
 
     /// Records that `key`, which was taken, cannot stand beside the others. Does nothing if it is not there.
-    pub(crate) fn object(&self, key: &'static str, allowed: &str) {
+    pub(crate) fn object(&self, key: &'static str, allowed: impl Into<Remedy>) {
         if let Some(given) = self.table.get(key) {
             self.fault(key, given, allowed);
         }
     }
 
     /// As [`Fields::object`], and what was given is not shown.
-    pub(crate) fn object_masked(&self, key: &'static str, allowed: &str) {
+    pub(crate) fn object_masked(&self, key: &'static str, allowed: impl Into<Remedy>) {
         if let Some(given) = self.table.get(key) {
             self.fault_of(key, given, Fault::MASKED.to_owned(), allowed);
         }
@@ -304,13 +329,16 @@ impl<'d> Fields<'d> {
             if self.known.contains(&key.get_ref().as_ref()) {
                 continue;
             }
+            let near = nearest(&self.known, key.get_ref());
+            let suggestion = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+            let known = format!("{suggestion}the keys here are {}", self.known.join(", "));
             self.record(Fault {
                 file: self.document.file.to_owned(),
                 line: Some(self.line_of(key.span().start)),
                 column: None,
                 key: format!("{}{}", self.prefix, shown(key.get_ref())),
                 value: Fault::UNKNOWN.to_owned(),
-                allowed: format!("one of the keys {}", self.known.join(", ")),
+                remedy: Remedy::Act(known),
             });
         }
     }
@@ -320,17 +348,17 @@ impl<'d> Fields<'d> {
         self.table.get(key)
     }
 
-    fn parse_text<T>(
+    fn parse_text<T, R: Into<Remedy>>(
         &self,
         key: &str,
         given: &Spanned<DeValue<'_>>,
-        parse: impl FnOnce(&str) -> Result<T, String>,
+        parse: impl FnOnce(&str) -> Result<T, R>,
     ) -> Option<T> {
         let parsed = match given.get_ref().as_str() {
-            Some(text) => parse(text),
-            None => Err("text in quotes".to_owned()),
+            Some(text) => parse(text).map_err(Into::into),
+            None => Err(Remedy::from("text in quotes")),
         };
-        parsed.map_err(|allowed| self.fault(key, given, &allowed)).ok()
+        parsed.map_err(|remedy| self.fault(key, given, remedy)).ok()
     }
 
     fn inner(&self, key: &str, given: &'d Spanned<DeValue<'d>>) -> Option<Fields<'d>> {
@@ -350,28 +378,28 @@ impl<'d> Fields<'d> {
             column: None,
             key: format!("{}{key}", self.prefix),
             value: Fault::MISSING.to_owned(),
-            allowed: allowed.to_owned(),
+            remedy: allowed.into(),
         });
     }
 
-    fn fault(&self, key: &str, given: &Spanned<DeValue<'_>>, allowed: &str) {
+    fn fault(&self, key: &str, given: &Spanned<DeValue<'_>>, remedy: impl Into<Remedy>) {
         let value = if given.get_ref().is_table() {
             "a table".to_owned()
         } else {
             shown(self.document.text.get(given.span()).unwrap_or_default())
         };
-        self.fault_of(key, given, value, allowed);
+        self.fault_of(key, given, value, remedy);
     }
 
     /// A fault at `given` that shows `value` in its place.
-    fn fault_of<T>(&self, key: &str, given: &Spanned<T>, value: String, allowed: &str) {
+    fn fault_of<T>(&self, key: &str, given: &Spanned<T>, value: String, remedy: impl Into<Remedy>) {
         self.record(Fault {
             file: self.document.file.to_owned(),
             line: Some(self.line_of(given.span().start)),
             column: None,
             key: format!("{}{key}", self.prefix),
             value,
-            allowed: allowed.to_owned(),
+            remedy: remedy.into(),
         });
     }
 
@@ -443,7 +471,7 @@ mod tests {
             });
             assert_eq!(
                 faults,
-                [format!("a.toml:1: n = {given}: allowed is a whole number, 1 to 60 seconds")]
+                [format!("a.toml:1: n = {given}: allowed is a whole number without quotes, 1 to 60 seconds")]
             );
         }
     }
@@ -460,9 +488,9 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "a.toml:2: secrt is unknown: allowed is one of the keys n, t",
-                "a.toml:6: t.y is unknown: allowed is one of the keys x",
-                "a.toml:7: other is unknown: allowed is one of the keys n, t",
+                "a.toml:2: secrt is not known; the keys here are n, t",
+                "a.toml:6: t.y is not known; did you mean x? the keys here are x",
+                "a.toml:7: other is not known; the keys here are n, t",
             ]
         );
     }
@@ -470,24 +498,24 @@ mod tests {
     #[test]
     fn records_every_fault_in_the_order_of_lines() {
         let faults = faults_of("a = 0\nb = 1\nc = [\"x\", 3, \"x\"]\n[[t]]\n", |fields| {
-            fields.take_texts("c", (1, 3), |text| Ok(text.to_owned()));
+            fields.take_texts("c", (1, 3), |text| Ok::<_, String>(text.to_owned()));
             fields.take_boolean("b");
-            fields.take_required_text("d", "a text", |text| Ok(text.to_owned()));
+            fields.take_required_text("d", "a text", |text| Ok::<_, String>(text.to_owned()));
             fields.take_integer("a", &SECONDS);
             for mut table in fields.take_tables("t", (1, 1)).expect("t is a list of tables") {
-                table.take_required_text("e", "a text", |text| Ok(text.to_owned()));
+                table.take_required_text("e", "a text", |text| Ok::<_, String>(text.to_owned()));
                 table.finish();
             }
         });
         assert_eq!(
             faults,
             [
-                "a.toml: d is missing: allowed is a text",
+                "a.toml: d is missing; set it to a text",
                 "a.toml:1: a = 0: allowed is 1 to 60 seconds",
                 "a.toml:2: b = 1: allowed is true or false",
                 "a.toml:3: c[1] = 3: allowed is text in quotes",
-                "a.toml:3: c[2] = \"x\": allowed is a list of 1 to 3 texts, each once",
-                "a.toml:4: t[0].e is missing: allowed is a text",
+                "a.toml:3: c[2] = \"x\"; it stands in the list already; remove one of the two",
+                "a.toml:4: t[0].e is missing; set it to a text",
             ]
         );
     }
@@ -495,21 +523,30 @@ mod tests {
     #[test]
     fn bounds_lists_and_wants_tables_where_tables_belong() {
         let take = |fields: &mut Fields<'_>| {
-            fields.take_texts("c", (1, 2), |text| Ok(text.to_owned()));
+            fields.take_texts("c", (1, 2), |text| Ok::<_, String>(text.to_owned()));
             fields.take_tables("t", (1, 1));
             fields.take_table("u");
         };
-        let allowed = "allowed is a list of 1 to 2 texts, each once";
+        let allowed = "allowed is a list of 1 to 2 texts in brackets, like [\"one\", \"two\"]";
         assert_eq!(faults_of("c = []", take), [format!("a.toml:1: c = []: {allowed}")]);
         assert_eq!(
             faults_of("c = [\"a\", \"b\", \"c\"]", take),
             [format!("a.toml:1: c = [\"a\", \"b\", \"c\"]: {allowed}")]
         );
         assert_eq!(faults_of("c = \"a\"", take), [format!("a.toml:1: c = \"a\": {allowed}")]);
-        assert_eq!(faults_of("t = [1]", take), ["a.toml:1: t[0] = 1: allowed is a table"]);
-        assert_eq!(faults_of("t = []", take), ["a.toml:1: t = []: allowed is 1 to 1 tables"]);
-        assert_eq!(faults_of("[t]", take), ["a.toml:1: t = a table: allowed is 1 to 1 tables"]);
-        assert_eq!(faults_of("u = 1", take), ["a.toml:1: u = 1: allowed is a table"]);
+        assert_eq!(
+            faults_of("t = [1]", take),
+            ["a.toml:1: t[0] = 1: allowed is a table in braces, like { key = \"value\" }"]
+        );
+        assert_eq!(
+            faults_of("t = []", take),
+            ["a.toml:1: t = []: allowed is 1 to 1 tables, each written [[t]]"]
+        );
+        assert_eq!(
+            faults_of("[t]", take),
+            ["a.toml:1: t = a table: allowed is 1 to 1 tables, each written [[t]]"]
+        );
+        assert_eq!(faults_of("u = 1", take), ["a.toml:1: u = 1: allowed is a table, written [u]"]);
         assert_eq!(faults_of("[[u]]", take).len(), 1);
     }
 }

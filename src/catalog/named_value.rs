@@ -77,11 +77,11 @@ fn is_name(text: &str) -> bool {
 }
 
 fn allowed_name() -> String {
-    format!("names of 1 to {} ascii letters, digits, '-', '.' and '_'", NAMED_VALUE_NAME_CHARS_MAX)
+    format!("use 1 to {} ascii letters, digits, '-', '.' and '_'", NAMED_VALUE_NAME_CHARS_MAX)
 }
 
 fn allowed_value() -> String {
-    format!("1 to {} characters, not all of them white space", NAMED_VALUE_CHARS_MAX)
+    format!("a text of 1 to {} characters, not all of them white space", NAMED_VALUE_CHARS_MAX)
 }
 
 #[cfg(test)]

@@ -42,8 +42,8 @@ pub(super) fn parse_entity<T>(
     let mut asks = Asks::default();
     let name = Name::parse(name).map_err(|allowed| {
         let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
-        let allowed = format!("{allowed}, then .{extension}");
-        Fault::of_file(file, None, &format!("not the name of {what}"), &allowed)
+        let act = format!("rename the file: allowed is {allowed}, then .{extension}");
+        Fault::of_file(file, None, &format!("its name cannot be that of {what}"), &act)
     });
     let value = match Document::parse(file, text) {
         Ok(document) => {

@@ -18,6 +18,9 @@ use super::name::Name;
 use super::reference::Entity;
 use crate::limits::POLICY_DOCUMENT_BYTES_MAX;
 
+/// What is wrong with a document that nothing would run.
+const NO_PLACE: &str = "no policy document is read from here";
+
 /// Every policy document and fragment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyDocuments {
@@ -38,18 +41,30 @@ impl PolicyDocuments {
         for (path, place, text) in files.all_in("policies") {
             let (Some(place), Ok(text)) = (place.strip_suffix(".xml"), text) else { continue };
             if text.len() > POLICY_DOCUMENT_BYTES_MAX {
-                let allowed = format!("at most {POLICY_DOCUMENT_BYTES_MAX} bytes");
-                faults.push(Fault::of_file(path, None, "too large", &allowed));
+                let matter = format!(
+                    "has {} bytes, and a policy document may have {POLICY_DOCUMENT_BYTES_MAX}",
+                    text.len()
+                );
+                faults.push(Fault::of_file(path, None, &matter, "move parts of it into fragments"));
                 continue;
             }
-            if let Err(fault) = documents.put(path, place, text, files) {
+            if let Err(fault) = documents.put(path, place, text, files, faults) {
                 faults.push(fault);
             }
         }
         documents
     }
 
-    fn put(&mut self, path: &str, place: &str, text: &Arc<str>, files: &CatalogFiles) -> Result<(), Fault> {
+    /// Keeps a document by its place. One whose owner is not there is a fault and kept all the same, so that what is wrong
+    /// in it is told as well.
+    fn put(
+        &mut self,
+        path: &str,
+        place: &str,
+        text: &Arc<str>,
+        files: &CatalogFiles,
+        faults: &mut Vec<Fault>,
+    ) -> Result<(), Fault> {
         if place == "global" {
             self.global = Some(Arc::clone(text));
             return Ok(());
@@ -57,30 +72,34 @@ impl PolicyDocuments {
         let (owner, documents) = match place.split_once('/') {
             Some(("apis", below)) if below.contains('/') => {
                 let (api, _) = below.split_once('/').unwrap_or((below, ""));
-                let allowed = format!(
-                    "policies/apis/{api}.xml, which is for onHandshake: WebSocket APIs have neither a scope of the API nor other operations"
+                let act = format!(
+                    "move it to policies/apis/{api}.xml, the document of onHandshake: a WebSocket API has no other operation and \
+                     no document of its own beside it"
                 );
-                return Err(Fault::of_file(path, None, "not the place of a policy document", &allowed));
+                return Err(Fault::of_file(path, None, NO_PLACE, &act));
             }
             Some(("products", _)) => (Some(Entity::Product), &mut self.of_products),
             Some(("apis", _)) => (Some(Entity::Api), &mut self.of_apis),
             Some(("fragments", _)) => (None, &mut self.fragments),
             // A document that is never run would be a rule that is never kept.
             Some(_) | None => {
-                let allowed =
-                    "global.xml, products/<name>.xml, apis/<name>.xml or fragments/<name>.xml in policies";
-                return Err(Fault::of_file(path, None, "not the place of a policy document", allowed));
+                let act = "move it to policies/global.xml, policies/products/<name>.xml, policies/apis/<name>.xml or \
+                           policies/fragments/<name>.xml";
+                return Err(Fault::of_file(path, None, NO_PLACE, act));
             }
         };
         let name = place.split_once('/').map_or(place, |(_, name)| name);
         let name = Name::parse(name).map_err(|allowed| {
-            Fault::of_file(path, None, "not the name of a policy document", &format!("{allowed}, then .xml"))
+            let act = format!("rename the file: allowed is {allowed}, then .xml");
+            Fault::of_file(path, None, "its name cannot be that of a policy document", &act)
         })?;
         if let Some(owner) = owner {
             let file = format!("{}/{name}.toml", owner.folder());
             if !files.has(&file) {
-                let allowed = format!("that of an entity that is there, and there is no {file}");
-                return Err(Fault::of_file(path, None, "a policy document without its owner", &allowed));
+                let what = if owner == Entity::Product { "product" } else { "api" };
+                let matter = format!("belongs to {what} {name}, and there is no {file}");
+                let act = format!("add {file}, or rename or remove this document");
+                faults.push(Fault::of_file(path, None, &matter, &act));
             }
         }
         documents.insert(name, Arc::clone(text));
@@ -141,9 +160,9 @@ mod tests {
     fn there_is_no_scope_of_an_api_and_no_other_operation() {
         for path in ["policies/apis/chat/policy.xml", "policies/apis/chat/operations/send.xml"] {
             let (_, faults) = take(&["apis/chat.toml", path]);
-            let allowed = "allowed is policies/apis/chat.xml, which is for onHandshake: WebSocket APIs have neither a scope of \
-                           the API nor other operations";
-            assert_eq!(faults, [format!("{path}: not the place of a policy document: {allowed}")]);
+            let act = "move it to policies/apis/chat.xml, the document of onHandshake: a WebSocket API has no other operation \
+                       and no document of its own beside it";
+            assert_eq!(faults, [format!("{path}: {NO_PLACE}; {act}")]);
         }
     }
 

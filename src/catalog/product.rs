@@ -6,7 +6,7 @@
 //! Not here: approval, terms and the limit of subscriptions are kept for whoever makes subscriptions; no key is judged
 //! by them.
 
-use super::fault::Fault;
+use super::fault::{Fault, Remedy};
 use super::fields::{Document, Fields};
 use super::name::Name;
 use super::parsed::{Parsed, parse_entity};
@@ -88,9 +88,9 @@ fn take_product(mut fields: Fields<'_>, name: Option<Name>) -> Option<Product> {
     if !subscription_required {
         // Azure API Management takes neither where there is nothing to subscribe to.
         if approval_required == Some(true) {
-            fields.object("approval_required", "true only beside subscription_required = true");
+            fields.object("approval_required", Remedy::act("nobody subscribes to a product with subscription_required = false: remove it, or set subscription_required to true"));
         }
-        fields.object("subscriptions_limit", "a number only beside subscription_required = true");
+        fields.object("subscriptions_limit", Remedy::act("nobody subscribes to a product with subscription_required = false: remove it, or set subscription_required to true"));
     }
     fields.finish();
     Some(Product {

@@ -12,7 +12,7 @@ pub(super) fn parse_display_name(text: &str, chars_max: usize) -> Result<String,
 
 /// What may be a display name, in words.
 pub(super) fn display_name_allowed(chars_max: usize) -> String {
-    format!("1 to {chars_max} characters in one line")
+    format!("a text of 1 to {chars_max} characters in one line")
 }
 
 /// Text of any lines, at most `chars_max` characters.
@@ -23,6 +23,6 @@ pub(super) fn parse_description(text: &str, chars_max: usize) -> Result<String, 
     if text.chars().count() <= chars_max {
         Ok(text.to_owned())
     } else {
-        Err(format!("at most {chars_max} characters"))
+        Err(format!("a text of at most {chars_max} characters"))
     }
 }

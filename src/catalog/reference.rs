@@ -4,7 +4,7 @@
 //!
 //! Not here: which keys refer to what (each entity's own module).
 
-use super::fault::Fault;
+use super::fault::{Fault, Remedy, nearest};
 use super::name::Name;
 
 /// What can be referred to.
@@ -59,20 +59,27 @@ impl Reference {
     }
 
     /// The fault of `file` where what it refers to is not there.
-    pub fn dangling(&self, file: &str) -> Fault {
-        let allowed = format!("{} of this catalogue, and there is no {}", self.to.word(), self.path());
-        self.fault(file, allowed)
+    pub fn dangling<'n>(&self, file: &str, known: impl Iterator<Item = &'n str>) -> Fault {
+        let known: Vec<&str> = known.collect();
+        let near = nearest(&known, self.name.as_str());
+        let suggestion = near.map(|near| format!("did you mean \"{near}\"? otherwise ")).unwrap_or_default();
+        let remedy = format!(
+            "there is no {}; {suggestion}name {} that is there, or add that file",
+            self.path(),
+            self.to.word()
+        );
+        self.fault(file, Remedy::Act(remedy))
     }
 
     /// A fault at this place of `file`.
-    pub fn fault(&self, file: &str, allowed: String) -> Fault {
+    pub fn fault(&self, file: &str, remedy: Remedy) -> Fault {
         Fault {
             file: file.to_owned(),
             line: self.line,
             column: None,
             key: self.key.clone(),
             value: format!("\"{}\"", self.given),
-            allowed,
+            remedy,
         }
     }
 }

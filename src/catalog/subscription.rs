@@ -6,7 +6,7 @@
 //!
 //! Not here: which key belongs to which subscription (`compiled::snapshot`), the decision that follows (`compiled::access`).
 
-use super::fault::Fault;
+use super::fault::{Fault, Remedy};
 use super::fields::Fields;
 use super::name::Name;
 use super::parsed::{Asks, Parsed, parse_entity};
@@ -137,9 +137,9 @@ impl SubscriptionState {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Remedy> {
         let state = Self::ALL.into_iter().find(|state| state.name() == text);
-        state.ok_or_else(|| format!("one of {}", Self::ALL.map(Self::name).join(", ")))
+        state.ok_or_else(|| Remedy::one_of(&Self::ALL.map(Self::name), text))
     }
 }
 
@@ -180,7 +180,7 @@ fn take_subscription(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks
     if let Some(start) = start_date {
         for (key, end) in [("end_date", end_date), ("expiration_date", expiration_date)] {
             if end.is_some_and(|end| end <= start) {
-                fields.object(key, "a moment after start_date");
+                fields.object(key, Remedy::act("it has to be after start_date: change one of the two"));
             }
         }
     }
@@ -192,7 +192,11 @@ fn take_subscription(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks
     for slot in [KeySlot::Primary, KeySlot::Secondary] {
         // What lets a client in is the hash; a sealed key alone would look like one that is valid.
         if !fields.has(slot.hash_field()) {
-            fields.object_masked(slot.sealed_field(), &format!("a sealed key beside {}", slot.hash_field()));
+            let act = format!(
+                "{} is missing: add the hash of the same key, or remove the sealed key",
+                slot.hash_field()
+            );
+            fields.object_masked(slot.sealed_field(), Remedy::Act(act));
         }
     }
     let connections_max = fields.take_integer("connections_max", &limits::CONNECTIONS_MAX);
@@ -296,7 +300,7 @@ mod tests {
         assert_eq!(
             faults.expect_err("no hash"),
             [
-                "subscriptions/acme.toml:4: secondary_key_sealed = ***: allowed is a sealed key beside secondary_key_hash"
+                "subscriptions/acme.toml:4: secondary_key_sealed = ***; secondary_key_hash is missing: add the hash of the same key, or remove the sealed key"
             ]
         );
         assert!(

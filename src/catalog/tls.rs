@@ -4,6 +4,7 @@
 //!
 //! Not here: what is in the files (`tls::certificates`).
 
+use super::fault::Remedy;
 use super::fields::Fields;
 
 /// Most certificates of one listener.
@@ -82,13 +83,13 @@ pub(crate) fn take_listener_tls(mut fields: Fields<'_>) -> Option<ListenerTls> {
     });
     match client_auth {
         Some(ClientAuth::Optional | ClientAuth::Required) if !has_authority => {
-            fields.object("client_auth", "\"none\" without client_ca");
+            fields.object("client_auth", Remedy::act("client_ca is missing: name the file of the authorities of clients, or set client_auth to \"none\""));
         }
         Some(ClientAuth::Optional | ClientAuth::Required) => {}
         // Who names authorities wants them to count for something.
-        Some(ClientAuth::None) => fields.object("client_ca", "nothing beside client_auth = \"none\""),
+        Some(ClientAuth::None) => fields.object("client_ca", Remedy::act("it has no effect beside client_auth = \"none\": remove it, or set client_auth to \"optional\" or \"required\"")),
         None if fields.has("client_auth") => {}
-        None => fields.object("client_ca", "a file beside client_auth = \"optional\" or \"required\""),
+        None => fields.object("client_ca", Remedy::act("client_auth is missing: set it to \"optional\" or \"required\", or remove client_ca")),
     }
     fields.finish();
     Some(ListenerTls {
@@ -106,7 +107,7 @@ pub(super) fn take_backend_tls(mut fields: Fields<'_>) -> BackendTls {
         pin: fields.take_text("pin", parse_pin),
     };
     if fields.has("ca") && fields.has("pin") {
-        fields.object("ca", "nothing beside pin, which is for one certificate whoever issued it");
+        fields.object("ca", Remedy::act("it has no effect beside pin, which trusts one certificate whoever issued it: remove one of the two"));
     }
     fields.finish();
     tls
@@ -120,8 +121,9 @@ fn take_certificates(fields: &mut Fields<'_>) -> Option<Vec<CertificateFiles>> {
 }
 
 fn take_certificate(mut fields: Fields<'_>) -> Option<CertificateFiles> {
-    let chain = fields.take_required_text("chain", "the file of a chain in pem", parse_file_name);
-    let key = fields.take_required_text("key", "the file of a private key in pem", parse_file_name);
+    let chain =
+        fields.take_required_text("chain", "the file of the certificate chain (pem)", parse_file_name);
+    let key = fields.take_required_text("key", "the file of the private key (pem)", parse_file_name);
     fields.finish();
     Some(CertificateFiles { chain: chain?, key: key? })
 }
@@ -137,8 +139,10 @@ fn parse_file_name(text: &str) -> Result<String, String> {
 
 /// 64 hexadecimal digits, with or without colons between the bytes, as `openssl x509 -fingerprint -sha256` shows them.
 fn parse_pin(text: &str) -> Result<[u8; 32], String> {
-    let allowed =
-        || "the sha-256 of a certificate: 64 hexadecimal digits, colons between bytes or not".to_owned();
+    let allowed = || {
+        "the sha-256 of a certificate: 64 hexadecimal digits, with or without colons between the bytes"
+            .to_owned()
+    };
     let pairs: Vec<&str> = if text.contains(':') {
         text.split(':').collect()
     } else {
@@ -207,11 +211,11 @@ mod tests {
     fn says_what_is_wrong_with_a_listener() {
         let certificates = "a list of tables like { chain = \"chain.pem\", key = \"key.pem\" }";
         for (text, fault) in [
-            ("", format!("1: tls.certificates is missing: allowed is {certificates}")),
-            ("certificates = []", "2: tls.certificates = []: allowed is 1 to 256 tables".to_owned()),
+            ("", format!("1: tls.certificates is missing; set it to {certificates}")),
+            ("certificates = []", "2: tls.certificates = []: allowed is 1 to 256 tables, each written [[tls.certificates]]".to_owned()),
             (
                 "certificates = [{ chain = \"c\" }]",
-                "2: tls.certificates[0].key is missing: allowed is the file of a private key in pem".to_owned(),
+                "2: tls.certificates[0].key is missing; set it to the file of the private key (pem)".to_owned(),
             ),
             (
                 "certificates = [{ chain = \"\", key = \"k\" }]",
@@ -223,16 +227,16 @@ mod tests {
             ),
             (
                 &format!("{LEAST}client_auth = \"required\""),
-                "3: tls.client_auth = \"required\": allowed is \"none\" without client_ca".to_owned(),
+                "3: tls.client_auth = \"required\"; client_ca is missing: name the file of the authorities of clients, or set client_auth to \"none\"".to_owned(),
             ),
             (
                 &format!("{LEAST}client_ca = \"f\""),
-                "3: tls.client_ca = \"f\": allowed is a file beside client_auth = \"optional\" or \"required\""
+                "3: tls.client_ca = \"f\"; client_auth is missing: set it to \"optional\" or \"required\", or remove client_ca"
                     .to_owned(),
             ),
             (
                 &format!("{LEAST}client_ca = \"f\"\nclient_auth = \"none\""),
-                "3: tls.client_ca = \"f\": allowed is nothing beside client_auth = \"none\"".to_owned(),
+                "3: tls.client_ca = \"f\"; it has no effect beside client_auth = \"none\": remove it, or set client_auth to \"optional\" or \"required\"".to_owned(),
             ),
             (
                 &format!("{LEAST}min_version = \"1.1\""),
@@ -240,7 +244,7 @@ mod tests {
             ),
             (
                 &format!("{LEAST}cert = \"f\""),
-                "3: tls.cert is unknown: allowed is one of the keys certificates, client_ca, client_auth, min_version"
+                "3: tls.cert is not known; the keys here are certificates, client_ca, client_auth, min_version"
                     .to_owned(),
             ),
         ] {
@@ -283,7 +287,7 @@ mod tests {
         let faults = backend(&text).expect_err("both");
         assert!(
             faults.len() == 1
-                && faults[0].starts_with("a.toml:2: tls.ca = \"f\": allowed is nothing beside pin")
+                && faults[0].starts_with("a.toml:2: tls.ca = \"f\"; it has no effect beside pin")
         );
     }
 }

@@ -13,7 +13,7 @@
 
 use core::fmt;
 
-use super::fault::Fault;
+use super::fault::{Fault, Remedy};
 use super::fields::Fields;
 use super::name::Name;
 use super::parsed::{Parsed, parse_entity};
@@ -117,17 +117,17 @@ fn take_version_set(mut fields: Fields<'_>, name: Option<Name>) -> Option<Versio
     let scheme = match scheme.as_deref() {
         Some("Header") => {
             fields.require("version_header_name", &HeaderName::allowed());
-            fields.object("version_query_name", "nothing beside this versioning_scheme");
+            fields.object("version_query_name", unused());
             header.map(VersionScheme::Header)
         }
         Some("Query") => {
             fields.require("version_query_name", &QueryName::allowed());
-            fields.object("version_header_name", "nothing beside this versioning_scheme");
+            fields.object("version_header_name", unused());
             query.map(VersionScheme::Query)
         }
         Some(_) => {
-            fields.object("version_header_name", "nothing beside this versioning_scheme");
-            fields.object("version_query_name", "nothing beside this versioning_scheme");
+            fields.object("version_header_name", unused());
+            fields.object("version_query_name", unused());
             Some(VersionScheme::Segment)
         }
         None => None,
@@ -139,6 +139,11 @@ fn take_version_set(mut fields: Fields<'_>, name: Option<Name>) -> Option<Versio
         description: description.unwrap_or_default(),
         scheme: scheme?,
     })
+}
+
+/// What to do about the name of a place that the scheme does not look at.
+fn unused() -> Remedy {
+    Remedy::act("it has no effect with this versioning_scheme: remove it, or change the scheme")
 }
 
 #[cfg(test)]

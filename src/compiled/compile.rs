@@ -6,13 +6,13 @@
 //!
 //! Not here: where the files come from (`control::files::store`), what stands in one of them (each entity's own module).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::snapshot::{Entities, Snapshot};
 use super::suffixes::shared_suffixes;
 use crate::catalog::api::{Api, read_api};
-use crate::catalog::fault::Fault;
+use crate::catalog::fault::{Fault, Remedy};
 use crate::catalog::files::CatalogFiles;
 use crate::catalog::gateway::{Gateway, read_gateway};
 use crate::catalog::name::Name;
@@ -116,8 +116,12 @@ impl Compiler {
             let mut open = named.filter(|named| is_open(&named.name));
             let Some(first) = open.next() else { continue };
             faults.extend(open.map(|second| {
-                let allowed = format!("at most one open product, and {} is one already", first.name);
-                second.fault(path, allowed)
+                let act = format!(
+                    "product {} is open too (subscription_required = false), and an api may be in one open product only: \
+                     take it out of one of the two",
+                    first.name
+                );
+                second.fault(path, Remedy::Act(act))
             }));
         }
     }
@@ -135,7 +139,9 @@ impl Compiler {
                     column: None,
                     key: (*key).to_owned(),
                     value: Fault::MASKED.to_owned(),
-                    allowed: format!("the hash of a key that stands nowhere else, and {holder} has this one"),
+                    remedy: Remedy::Act(format!(
+                        "{holder} has the same key: make another one (ringgate subscription new-key)"
+                    )),
                 });
             }
         }
@@ -191,15 +197,17 @@ fn read<T>(
 fn check_references<T>(kept: &ParsedFiles<T>, names: &FileNames<'_>, faults: &mut Vec<Fault>) {
     for (path, (_, parsed)) in kept {
         let dangling = parsed.asks.references.iter().filter(|reference| !names.has(reference));
-        faults.extend(dangling.map(|reference| reference.dangling(path)));
+        faults.extend(
+            dangling.map(|reference| reference.dangling(path, names.of_kind(reference.to).iter().copied())),
+        );
     }
 }
 
 /// The names of the files that can be referred to, whether they are at fault or not.
 struct FileNames<'f> {
-    apis: HashSet<&'f str>,
-    products: HashSet<&'f str>,
-    version_sets: HashSet<&'f str>,
+    apis: BTreeSet<&'f str>,
+    products: BTreeSet<&'f str>,
+    version_sets: BTreeSet<&'f str>,
 }
 
 impl<'f> FileNames<'f> {
@@ -209,12 +217,15 @@ impl<'f> FileNames<'f> {
     }
 
     fn has(&self, reference: &Reference) -> bool {
-        let names = match reference.to {
+        self.of_kind(reference.to).contains(reference.name.as_str())
+    }
+
+    fn of_kind(&self, entity: Entity) -> &BTreeSet<&'f str> {
+        match entity {
             Entity::Api => &self.apis,
             Entity::Product => &self.products,
             Entity::VersionSet => &self.version_sets,
-        };
-        names.contains(reference.name.as_str())
+        }
     }
 }
 
@@ -268,14 +279,10 @@ mod tests {
                 ("subscriptions/b.toml", "display_name = \"B\"\nscope = \"/apis/echo\""),
             ]),
             [
-                "apis/chat.toml:4: products[0] = \"gone\": allowed is a product of this catalogue, and there is no \
-                 products/gone.toml",
-                "apis/chat.toml:5: version_set = \"lost\": allowed is a version set of this catalogue, and there is no \
-                 version-sets/lost.toml",
-                "subscriptions/a.toml:2: scope = \"/products/gone\": allowed is a product of this catalogue, and there is no \
-                 products/gone.toml",
-                "subscriptions/b.toml:2: scope = \"/apis/echo\": allowed is an api of this catalogue, and there is no \
-                 apis/echo.toml",
+                "apis/chat.toml:4: products[0] = \"gone\"; there is no products/gone.toml; name a product that is there, or add that file",
+                "apis/chat.toml:5: version_set = \"lost\"; there is no version-sets/lost.toml; name a version set that is there, or add that file",
+                "subscriptions/a.toml:2: scope = \"/products/gone\"; there is no products/gone.toml; name a product that is there, or add that file",
+                "subscriptions/b.toml:2: scope = \"/apis/echo\"; there is no apis/echo.toml; name an api that is there, or add that file",
             ]
         );
     }
@@ -298,7 +305,7 @@ mod tests {
                 ("products/two.toml", OPEN),
             ]),
             [
-                "apis/chat.toml:4: products[2] = \"two\": allowed is at most one open product, and one is one already"
+                "apis/chat.toml:4: products[2] = \"two\"; product one is open too (subscription_required = false), and an api may be in one open product only: take it out of one of the two"
             ]
         );
     }
@@ -309,7 +316,7 @@ mod tests {
         let text = format!("display_name = \"A\"\nscope = \"/apis\"\nsecondary_key_hash = \"{hash}\"");
         let faults = faults(&[("subscriptions/a.toml", &text), ("subscriptions/b.toml", &text)]);
         assert_eq!(faults.len(), 1);
-        assert!(faults[0].starts_with("subscriptions/b.toml:3: secondary_key_hash = ***: "), "{faults:?}");
+        assert!(faults[0].starts_with("subscriptions/b.toml:3: secondary_key_hash = ***; "), "{faults:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::catalog::fault::Fault;
+use crate::catalog::fault::{Fault, Remedy};
 use crate::catalog::name::Name;
 use crate::catalog::suffix::{Suffix, SuffixClaim};
 use crate::catalog::version_set::{Version, VersionScheme};
@@ -62,7 +62,9 @@ pub fn shared_suffixes<'c>(
                 column: None,
                 key: "suffix".to_owned(),
                 value: format!("\"{path}\""),
-                allowed: format!("a suffix that no other api has{what}, and {holder} has this one"),
+                remedy: Remedy::Act(format!(
+                    "{holder} has the same suffix{what}: choose another one, or put both into a version set"
+                )),
             });
         };
         match holders.get_mut(&path) {
@@ -112,10 +114,10 @@ mod tests {
     #[test]
     fn each_later_claim_of_a_suffix_is_a_fault_that_names_both_files() {
         let plain = |suffix| claim(suffix, None, None);
-        let allowed = "allowed is a suffix that no other api has, and a has this one";
+        let act = "a has the same suffix: choose another one, or put both into a version set";
         assert_eq!(
             faults_of(&[plain("x"), plain("X"), plain("x"), plain("x"), plain("")]),
-            [format!("c:3: suffix = \"x\": {allowed}"), format!("d:3: suffix = \"x\": {allowed}")]
+            [format!("c:3: suffix = \"x\"; {act}"), format!("d:3: suffix = \"x\"; {act}")]
         );
     }
 
@@ -123,10 +125,11 @@ mod tests {
     fn versions_of_one_set_may_share_a_suffix_each_once() {
         let chat = |version| claim("chat", Some("header"), version);
         assert_eq!(faults_of(&[chat(None), chat(Some("v1")), chat(Some("v2"))]), [""; 0]);
-        let allowed = "allowed is a suffix that no other api has in the same version, and b has this one";
+        let act =
+            "b has the same suffix in the same version: choose another one, or put both into a version set";
         assert_eq!(
             faults_of(&[chat(None), chat(Some("v1")), chat(Some("v1"))]),
-            [format!("c:3: suffix = \"chat\": {allowed}")]
+            [format!("c:3: suffix = \"chat\"; {act}")]
         );
         assert_eq!(faults_of(&[chat(None), claim("chat", None, None)]).len(), 1);
         assert_eq!(faults_of(&[claim("chat", None, None), chat(Some("v1"))]).len(), 1);
@@ -136,10 +139,10 @@ mod tests {
     fn a_version_in_a_segment_is_part_of_the_path() {
         let chat = |version| claim("chat", Some("segment"), version);
         assert_eq!(faults_of(&[chat(None), chat(Some("v1")), chat(Some("v2"))]), [""; 0]);
-        let allowed = "allowed is a suffix that no other api has, and a has this one";
+        let act = "a has the same suffix: choose another one, or put both into a version set";
         assert_eq!(
             faults_of(&[chat(Some("v1")), claim("chat/v1", None, None)]),
-            [format!("b:3: suffix = \"chat/v1\": {allowed}")]
+            [format!("b:3: suffix = \"chat/v1\"; {act}")]
         );
         assert_eq!(faults_of(&[claim("", Some("segment"), Some("v1")), claim("v1", None, None)]).len(), 1);
     }

@@ -9,7 +9,7 @@ use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
 use super::tier::{TierUnits, parse_tier};
-use crate::catalog::fault::Fault;
+use crate::catalog::fault::{Fault, Remedy};
 use crate::catalog::fields::{Document, Fields};
 use crate::catalog::name::Name;
 use crate::catalog::network::{Network, TRUSTED_NETWORKS_MAX};
@@ -331,9 +331,9 @@ fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
     for mut table in fields.take_tables("listeners", (1, LISTENERS_MAX))? {
         let allowed = "an address with its port, like 127.0.0.1:8080 or [::1]:8080";
         let address = table.take_required_text("address", allowed, |text| {
-            let address: SocketAddr = text.parse().map_err(|_| allowed.to_owned())?;
+            let address: SocketAddr = text.parse().map_err(|_| Remedy::from(allowed))?;
             if listeners.iter().any(|listener| listener.address == address) {
-                return Err("an address that no other listener has".to_owned());
+                return Err(Remedy::act("another listener has this address: change one of the two"));
             }
             Ok(address)
         });
@@ -350,7 +350,7 @@ fn take_status(mut fields: Fields<'_>) -> Option<StatusConfig> {
     let allowed = if beyond_loopback {
         "an address with its port, like 127.0.0.1:9900"
     } else {
-        "a loopback address with its port, like 127.0.0.1:9900; beyond_loopback = true allows others"
+        "a loopback address with its port, like 127.0.0.1:9900; set beyond_loopback = true for another one"
     };
     let address = fields.take_required_text("address", allowed, |text| {
         let address: Option<SocketAddr> = text.parse().ok();
@@ -412,7 +412,7 @@ fn take_dead_peer_timeout(fields: &mut Fields<'_>) -> Option<u64> {
         let least = limits::DEAD_PEER_TIMEOUT_S_LEAST;
         fields.object(
             "dead_peer_timeout_s",
-            &format!("0, which switches it off, or {least} to {} {}", allowed.most, allowed.unit),
+            format!("0, which switches it off, or {least} to {} {}", allowed.most, allowed.unit),
         );
     }
     Some(seconds)
@@ -423,7 +423,7 @@ fn take_tier(fields: &mut Fields<'_>) -> Option<TierUnits> {
     // How many units there may be is known with their tier only.
     let units = fields.take_integer("units", tier.map_or(&limits::UNITS, |tier| &tier.units));
     if units.is_some() && !fields.has("tier") {
-        fields.object("units", "a number beside limits.tier, which is missing");
+        fields.object("units", Remedy::act("limits.tier is missing: name the tier, or remove units"));
     }
     Some(TierUnits { tier: tier?, units: units.unwrap_or(limits::UNITS_DEFAULT) })
 }
@@ -578,14 +578,17 @@ mod tests {
     fn units_need_a_tier_that_has_as_many() {
         let names = "developer, basic, standard, premium, basic-v2, standard-v2, premium-v2";
         for (text, fault) in [
-            ("units = 2", "2: limits.units = 2: allowed is a number beside limits.tier, which is missing"),
+            ("units = 2", "2: limits.units = 2; limits.tier is missing: name the tier, or remove units"),
             ("units = 0", "2: limits.units = 0: allowed is 1 to 31 units"),
             ("tier = \"basic\"\nunits = 3", "3: limits.units = 3: allowed is 1 to 2 units of tier basic"),
-            ("tier = \"Basic\"", &format!("2: limits.tier = \"Basic\": allowed is {names}")),
+            (
+                "tier = \"Basic\"",
+                &format!("2: limits.tier = \"Basic\": allowed is one of {names}; did you mean basic?"),
+            ),
             (
                 "tier = \"consumption\"\nunits = 1",
                 &format!(
-                    "2: limits.tier = \"consumption\": allowed is {names}; WebSocket APIs are not available in \
+                    "2: limits.tier = \"consumption\": allowed is one of {names}; WebSocket APIs are not available in \
                      tier consumption"
                 ),
             ),
@@ -636,8 +639,7 @@ mod tests {
         assert_eq!(
             parse(twice),
             Err(vec![
-                "ringgate.toml:4: listeners[1].address = \"[0:0::1]:1\": allowed is an address that no other \
-                 listener has"
+                "ringgate.toml:4: listeners[1].address = \"[0:0::1]:1\"; another listener has this address: change one of the two"
                     .to_owned()
             ])
         );
@@ -702,7 +704,7 @@ mod tests {
             faults.expect_err("two faults"),
             [
                 format!("ringgate.toml:2: limits.trusted_networks[1] = \"10.0.0.1/8\": allowed is {}", Network::ALLOWED),
-                "ringgate.toml:2: limits.trusted_networks[3] = \"::1/128\": allowed is a list of 0 to 64 texts, each once"
+                "ringgate.toml:2: limits.trusted_networks[3] = \"::1/128\"; it stands in the list already; remove one of the two"
                     .to_owned(),
             ]
         );

@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use crate::catalog::fault::Remedy;
 use crate::limits::{TIERS, TierPreset};
 
 /// Most sessions that a tier gives, whatever its units: Azure API Management's cap on one instance.
@@ -36,12 +37,14 @@ impl fmt::Display for TierUnits {
 ///
 /// # Errors
 /// What is allowed, and why, if it is a tier that has no WebSocket APIs.
-pub fn parse_tier(name: &str) -> Result<&'static TierPreset, String> {
+pub fn parse_tier(name: &str) -> Result<&'static TierPreset, Remedy> {
     TIERS.iter().find(|tier| tier.name == name).ok_or_else(|| {
-        let names = TIERS.map(|tier| tier.name).join(", ");
+        let remedy = Remedy::one_of(&TIERS.map(|tier| tier.name), name);
         match name {
-            "consumption" => format!("{names}; WebSocket APIs are not available in tier consumption"),
-            _ => names,
+            "consumption" => {
+                remedy.map(|names| format!("{names}; WebSocket APIs are not available in tier consumption"))
+            }
+            _ => remedy,
         }
     })
 }
@@ -94,10 +97,14 @@ mod tests {
 
     #[test]
     fn says_why_consumption_is_none() {
-        let allowed = parse_tier("consumption").expect_err("it has no WebSocket APIs");
+        let allowed = parse_tier("consumption").expect_err("it has no WebSocket APIs").text().to_owned();
         assert!(allowed.ends_with("WebSocket APIs are not available in tier consumption"), "{allowed}");
         for other in ["", "Basic", "basicv2", "isolated"] {
-            assert_eq!(parse_tier(other).expect_err(other).split(", ").count(), TIERS.len(), "{other}");
+            assert_eq!(
+                parse_tier(other).expect_err(other).text().split(", ").count(),
+                TIERS.len(),
+                "{other}"
+            );
         }
     }
 

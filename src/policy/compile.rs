@@ -60,16 +60,19 @@ pub(crate) fn compile_document(
     let mut own = Vec::new();
     let mut compiling = Compiling::new(file, source, scope, TABLE, references, &mut own, notes);
     if root.name != "policies" {
-        compiling.refuse_element(&root, "policies");
+        compiling.refuse_element(&root, "the outermost element of a policy document is <policies>");
     }
     for child in &root.children {
         let section = Section::ALL.into_iter().find(|section| section.name() == child.name);
         let Some(section) = section else {
-            compiling.refuse_element(child, "inbound, backend, outbound and on-error, where policies stand");
+            compiling.refuse_element(
+                child,
+                "in <policies> stand the sections inbound, backend, outbound and on-error: move it into one",
+            );
             continue;
         };
         if compiled.sections[section as usize].is_some() {
-            compiling.refuse_element(child, "once");
+            compiling.refuse_element(child, "each section may stand once: join the two");
         }
         compiled.sections[section as usize] = Some(section_of(&mut compiling, child, section));
     }
@@ -87,14 +90,14 @@ pub(crate) fn compile_document(
 fn section_of(compiling: &mut Compiling<'_>, element: &Element, section: Section) -> Vec<Part> {
     compiling.check_section(element);
     if section == Section::Backend && element.children.len() > 1 {
-        compiling.refuse_element(&element.children[1], "one policy in backend, and no more");
+        compiling.refuse_element(&element.children[1], "backend may hold one policy: remove the others");
     }
     let mut parts = Vec::new();
     let mut has_base = false;
     compiling.section(element, section, |steps, is_at_base| {
         parts.extend(steps.into_iter().map(|step| Part::Step(Arc::new(step))));
         if is_at_base && has_base {
-            return Err("once in a section");
+            return Err("<base/> may stand once in a section: remove one of them");
         }
         if is_at_base {
             has_base = true;
@@ -110,11 +113,11 @@ pub(crate) fn read_fragment(file: String, source: &Arc<str>, faults: &mut Vec<Fa
     let root = match document::parse(source) {
         Ok(root) if root.name == "fragment" => Some(root),
         Ok(root) => {
-            let allowed = "fragment";
+            let act = "the outermost element of a fragment is <fragment>".to_owned();
             faults.push(fault_of(
                 &file,
                 source,
-                NoDocument { at: root.at, matter: format!("<{}>", root.name), allowed: allowed.to_owned() },
+                NoDocument { at: root.at, matter: format!("<{}>", root.name), act },
             ));
             None
         }
@@ -128,7 +131,7 @@ pub(crate) fn read_fragment(file: String, source: &Arc<str>, faults: &mut Vec<Fa
 
 fn fault_of(file: &str, source: &str, refused: NoDocument) -> Fault {
     let place = Place::within(source, refused.at);
-    let mut fault = Fault::of_file(file, Some(place.line), &refused.matter, &refused.allowed);
+    let mut fault = Fault::of_file(file, Some(place.line), &refused.matter, &refused.act);
     fault.column = Some(place.column);
     fault
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::contract::{Action, Condition, Scope, Step, StepPlace};
 use crate::catalog::Name;
-use crate::catalog::fault::{Fault, shown};
+use crate::catalog::fault::{Fault, Remedy, nearest, shown};
 use crate::catalog::named_value::NamedValues;
 use crate::limits::POLICY_FAULTS_MAX;
 use crate::limits::POLICY_PATTERNS_MAX;
@@ -125,7 +125,12 @@ impl<'d> Compiling<'d> {
     pub(crate) fn check_section(&mut self, element: &Element) {
         for attribute in &element.attributes {
             let key = format!("{} {}", element.name, attribute.name);
-            self.refuse(attribute.at, key, Fault::UNKNOWN, "no attribute");
+            self.refuse(
+                attribute.at,
+                key,
+                Fault::UNKNOWN,
+                Remedy::act("a section has no attributes: remove it"),
+            );
         }
         self.refuse_text(element);
     }
@@ -144,11 +149,11 @@ impl<'d> Compiling<'d> {
                 return false;
             }
             if !child.attributes.is_empty() || !child.children.is_empty() {
-                compiling.refuse_element(child, "<base/>, without attributes and children");
+                compiling.refuse_element(child, "write it as <base/>, without attributes and children");
             }
             let steps = core::mem::take(&mut compiling.steps);
-            if let Err(allowed) = put(steps, true) {
-                compiling.refuse_element(child, allowed);
+            if let Err(act) = put(steps, true) {
+                compiling.refuse_element(child, act);
             }
             true
         });
@@ -210,18 +215,20 @@ impl<'d> Compiling<'d> {
             return;
         }
         if element.name == "base" {
-            return self.refuse_element(element, "directly in a section of a document");
+            return self.refuse_element(
+                element,
+                "move it: it stands directly in a section of a document, in no other element",
+            );
         }
         let Some(row) = (self.table.row)(&element.name) else {
-            let allowed = (self.table.suggestion)(&element.name, self.place.section);
-            return self.refuse_element(element, &allowed);
+            let act = (self.table.suggestion)(&element.name, self.place.section);
+            return self.refuse_element(element, &act);
         };
         match row.support {
             Support::NotOnHandshake if self.place.scope == Scope::Operation => {
                 return self.refuse_element(
                     element,
-                    "a policy that applies to onHandshake; this one is for other requests, and is skipped where it is \
-                     inherited from global or product scope",
+                    "remove it: it does not apply to an opening handshake (at global and product scope it is skipped)",
                 );
             }
             Support::NotOnHandshake => {
@@ -230,7 +237,7 @@ impl<'d> Compiling<'d> {
             Support::NotYet => {
                 return self.refuse_element(
                     element,
-                    "a policy that ringgate has; this one of Azure API Management it does not have yet",
+                    "remove it: ringgate does not have this policy of Azure API Management yet",
                 );
             }
             Support::Leaf(_) | Support::Nested(_) => {}
@@ -253,7 +260,10 @@ impl<'d> Compiling<'d> {
                     }
                     // A guard that is left out in silence would let everybody in.
                     None if self.faults.len() == faults => {
-                        self.refuse_element(element, "what compiles, and this does not");
+                        self.refuse_element(
+                            element,
+                            "it cannot be compiled, which is a bug of ringgate: please report it",
+                        );
                     }
                     None => {}
                 }
@@ -273,12 +283,15 @@ impl<'d> Compiling<'d> {
     fn check_where(&mut self, element: &Element, row: &PolicyRow) -> bool {
         if !row.sections.contains(&self.place.section) {
             let names: Vec<&str> = row.sections.iter().map(|section| section.name()).collect();
-            self.refuse_element(element, &format!("in {}", names.join(", ")));
+            self.refuse_element(element, &format!("move it: it may stand in {} only", names.join(", ")));
             return false;
         }
         if !row.scopes.contains(&self.place.scope) {
             let names: Vec<&str> = row.scopes.iter().map(|scope| scope.name()).collect();
-            self.refuse_element(element, &format!("in documents of the scopes {}", names.join(", ")));
+            self.refuse_element(
+                element,
+                &format!("move it: it may stand in documents of the scopes {} only", names.join(", ")),
+            );
             return false;
         }
         true
@@ -290,7 +303,7 @@ impl<'d> Compiling<'d> {
         let is_full = self.counted > POLICY_STEPS_MAX;
         if is_full && !core::mem::replace(&mut self.is_full, true) {
             let allowed = format!(
-                "at most {POLICY_STEPS_MAX} policies and steps in a section, those of fragments included"
+                "a section may have at most {POLICY_STEPS_MAX} policies and steps, those of fragments included"
             );
             self.refuse_element(element, &allowed);
         }
@@ -301,8 +314,9 @@ impl<'d> Compiling<'d> {
     pub(crate) fn include(&mut self, element: &Element, fragment: &'d Fragment) {
         let Some(root) = &fragment.root else { return };
         if self.fragments_nested == POLICY_FRAGMENTS_NESTED_MAX {
-            let allowed =
-                format!("fragments that include one another at most {POLICY_FRAGMENTS_NESTED_MAX} deep");
+            let allowed = format!(
+                "fragments may include one another at most {POLICY_FRAGMENTS_NESTED_MAX} deep: does one include itself?"
+            );
             return self.refuse_element(element, &allowed);
         }
         let outer = (self.file, self.source);
@@ -322,7 +336,7 @@ impl<'d> Compiling<'d> {
     pub(crate) fn once(&mut self, element: &Element) {
         let policy = self.place.policy;
         if self.met.contains(&policy) {
-            self.refuse_element(element, "once in a document");
+            self.refuse_element(element, "it may stand once in a document: remove one of them");
         }
         self.met.push(policy);
     }
@@ -391,7 +405,10 @@ impl<'d> Compiling<'d> {
             None => {
                 let value = T::parse("");
                 if value.is_none() {
-                    self.refuse_element(element, T::ALLOWED);
+                    self.refuse_element(
+                        element,
+                        &format!("write its value into it: allowed is {}", T::ALLOWED),
+                    );
                 }
                 value.map(|value| Setting::Fixed(value, "".into()))
             }
@@ -455,14 +472,14 @@ impl<'d> Compiling<'d> {
                     given.source_of(0),
                     key.to_owned(),
                     &shown(&shown_text),
-                    &format!("{}{or}", T::ALLOWED),
+                    format!("{}{or}", T::ALLOWED),
                 );
             }
             return value.map(|value| Setting::Fixed(value, shown_text));
         }
         if !takes_expression {
-            let allowed = format!("{}, and no expression", T::ALLOWED);
-            self.refuse(given.source_of(0), key.to_owned(), &shown(&shown_text), &allowed);
+            let allowed = format!("{}; an expression is not", T::ALLOWED);
+            self.refuse(given.source_of(0), key.to_owned(), &shown(&shown_text), allowed);
             return None;
         }
         let expression = self.expression(given, key, T::WANTED)?;
@@ -476,19 +493,19 @@ impl<'d> Compiling<'d> {
         if self.patterns > POLICY_PATTERNS_MAX {
             // It was told, and nothing more is looked at.
             self.values_bytes_left = None;
-            let allowed = format!(
-                "at most {POLICY_PATTERNS_MAX} regular expressions in a document, those of fragments included"
+            let act = format!(
+                "a document may have at most {POLICY_PATTERNS_MAX} regular expressions, those of fragments included"
             );
-            self.refuse(given.source_of(0), key.to_owned(), &shown(&given.shown()), &allowed);
+            self.refuse(given.source_of(0), key.to_owned(), &shown(&given.shown()), Remedy::Act(act));
             return None;
         }
         match Expression::compile(text, wanted, self.place.section) {
             Ok(expression) => Some(expression),
             Err(faults) => {
                 for fault in faults {
-                    let allowed = format!("an expression that compiles: {}", given.told(&fault.message));
+                    let act = format!("correct the expression: {}", given.told(&fault.message));
                     let at = given.source_of(fault.position.offset);
-                    self.refuse(at, key.to_owned(), &shown(&given.shown()), &allowed);
+                    self.refuse(at, key.to_owned(), &shown(&given.shown()), Remedy::Act(act));
                 }
                 None
             }
@@ -510,16 +527,27 @@ impl<'d> Compiling<'d> {
             }
             Err(Unsubstituted::Unknown { name, at }) => {
                 let key = format!("{{{{{name}}}}}");
-                self.refuse(at, key, Fault::UNKNOWN, "the name of a named value of this catalogue");
+                let known: Vec<&str> = self.references.named_values.keys().map(AsRef::as_ref).collect();
+                let near = nearest(&known, &name);
+                let suggestion =
+                    near.map(|near| format!("did you mean {{{{{near}}}}}? ")).unwrap_or_default();
+                let act = format!("{suggestion}add [{name}] with its value to named-values.toml");
+                self.refuse(at, key, Fault::UNKNOWN, Remedy::Act(act));
                 None
             }
             Err(Unsubstituted::TooLong) => {
                 self.values_bytes_left = None;
-                let allowed = format!(
-                    "values of at most {} MiB in a document, named values put in, and those of fragments wherever they are included",
+                let act = format!(
+                    "the values of a document may have at most {} MiB together, with named values put in and those of \
+                     fragments counted wherever they are included",
                     POLICY_VALUES_BYTES_MAX / 1024 / 1024
                 );
-                self.refuse(given.source_of(0), String::new(), "a value", &allowed);
+                self.refuse(
+                    given.source_of(0),
+                    String::new(),
+                    "too much text up to this value",
+                    Remedy::Act(act),
+                );
                 None
             }
         }
@@ -533,24 +561,30 @@ impl<'d> Compiling<'d> {
                 continue;
             }
             let names: Vec<&str> = shape.attributes.iter().map(|row| row.name).collect();
-            let allowed = if names.is_empty() { "no attribute".to_owned() } else { names.join(", ") };
-            self.refuse(
-                attribute.at,
-                format!("{} {}", element.name, attribute.name),
-                Fault::UNKNOWN,
-                &allowed,
-            );
+            let act = match nearest(&names, &attribute.name) {
+                _ if names.is_empty() => format!("{} has no attributes: remove it", element.name),
+                Some(near) => format!("did you mean {near}? the attributes here are {}", names.join(", ")),
+                None => format!("the attributes here are {}", names.join(", ")),
+            };
+            let key = format!("{} {}", element.name, attribute.name);
+            self.refuse(attribute.at, key, Fault::UNKNOWN, Remedy::Act(act));
         }
         for row in shape.attributes.iter().filter(|row| row.is_required) {
             if element.attribute(row.name).is_none() {
-                self.refuse_missing(element, row.name, "an attribute that has to be there");
+                self.refuse_missing(element, row.name, "add this attribute");
             }
         }
         if !shape.holds_policies {
             for child in element.children.iter().filter(|child| shape.child(&child.name).is_none()) {
                 let names: Vec<&str> = shape.children.iter().map(|child| child.name).collect();
-                let allowed = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-                self.refuse_element(child, &format!("{allowed} in {}", element.name));
+                let act = match nearest(&names, &child.name) {
+                    _ if names.is_empty() => format!("nothing may stand in {}: remove it", element.name),
+                    Some(near) => {
+                        format!("did you mean {near}? in {} may stand {}", element.name, names.join(", "))
+                    }
+                    None => format!("in {} may stand {}", element.name, names.join(", ")),
+                };
+                self.refuse_element(child, &act);
             }
         }
         if !shape.holds_text {
@@ -561,7 +595,8 @@ impl<'d> Compiling<'d> {
     fn refuse_text(&mut self, element: &Element) {
         if let Some(text) = &element.text {
             let at = text.source_of(0);
-            self.refuse(at, element.name.clone(), &shown(&text.shown()), "elements, and no text");
+            let act = Remedy::act("no text may stand here, only elements: remove it");
+            self.refuse(at, element.name.clone(), &shown(&text.shown()), act);
         }
     }
 
@@ -575,23 +610,23 @@ impl<'d> Compiling<'d> {
         }
     }
 
-    /// A fault about an element.
-    pub(crate) fn refuse_element(&mut self, element: &Element, allowed: &str) {
-        self.refuse(element.at, String::new(), &format!("<{}>", element.name), allowed);
+    /// A fault about an element, and what to do about it.
+    pub(crate) fn refuse_element(&mut self, element: &Element, act: &str) {
+        self.refuse(element.at, String::new(), &format!("<{}>", element.name), Remedy::act(act));
     }
 
-    /// A fault about what is missing in an element.
-    pub(crate) fn refuse_missing(&mut self, element: &Element, name: &str, allowed: &str) {
-        self.refuse(element.at, format!("{} {name}", element.name), Fault::MISSING, allowed);
+    /// A fault about what is missing in an element, and what to do about it.
+    pub(crate) fn refuse_missing(&mut self, element: &Element, name: &str, act: &str) {
+        self.refuse(element.at, format!("{} {name}", element.name), Fault::MISSING, Remedy::act(act));
     }
 
-    /// A fault about the value of an attribute that is there.
-    pub(crate) fn refuse_value(&mut self, element: &Element, name: &str, allowed: &str) {
+    /// A fault about the value of an attribute that is there: what value is allowed, or what to do.
+    pub(crate) fn refuse_value(&mut self, element: &Element, name: &str, allowed: impl Into<Remedy>) {
         let Some(given) = self.given(element, name) else { return };
         self.refuse(given.source_of(0), format!("{} {name}", element.name), &shown(&given.shown()), allowed);
     }
 
-    fn refuse(&mut self, at: usize, key: String, value: &str, allowed: &str) {
+    fn refuse(&mut self, at: usize, key: String, value: &str, remedy: impl Into<Remedy>) {
         if self.faults.len() >= POLICY_FAULTS_FOUND_MAX {
             return;
         }
@@ -602,7 +637,7 @@ impl<'d> Compiling<'d> {
             column: Some(place.column),
             key,
             value: masked(value.to_owned(), &self.secrets),
-            allowed: masked(allowed.to_owned(), &self.secrets),
+            remedy: remedy.into().map(|text| masked(text, &self.secrets)),
         });
     }
 }

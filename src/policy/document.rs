@@ -62,21 +62,21 @@ pub(crate) struct NoDocument {
     pub(crate) at: usize,
     /// What is wrong.
     pub(crate) matter: String,
-    /// What may stand there.
-    pub(crate) allowed: String,
+    /// What to do about it.
+    pub(crate) act: String,
 }
 
 impl NoDocument {
-    fn new(at: usize, matter: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self { at, matter: matter.into(), allowed: allowed.into() }
+    fn new(at: usize, matter: impl Into<String>, act: impl Into<String>) -> Self {
+        Self { at, matter: matter.into(), act: act.into() }
     }
 }
 
 /// Reads a document.
 pub(crate) fn parse(source: &str) -> Result<Element, NoDocument> {
     if source.len() > POLICY_DOCUMENT_BYTES_MAX {
-        let allowed = format!("at most {POLICY_DOCUMENT_BYTES_MAX} bytes");
-        return Err(NoDocument::new(0, "too large", allowed));
+        let act = format!("a policy document may have at most {POLICY_DOCUMENT_BYTES_MAX} bytes");
+        return Err(NoDocument::new(0, "too large", act));
     }
     // A byte order mark is no part of the document; the places behind it stay.
     let masked = mask(source)?;
@@ -84,10 +84,11 @@ pub(crate) fn parse(source: &str) -> Result<Element, NoDocument> {
         ParsingOptions { allow_dtd: false, nodes_limit: POLICY_NODES_MAX, ..ParsingOptions::default() };
     let document = Document::parse_with_options(&masked, options).map_err(|error| {
         if matches!(error, roxmltree::Error::NodesLimitReached) {
-            let allowed = format!("at most {POLICY_NODES_MAX} elements, texts and comments");
-            return NoDocument::new(0, "too many elements", allowed);
+            let act = format!("a document may have at most {POLICY_NODES_MAX} elements, texts and comments");
+            return NoDocument::new(0, "too many elements", act);
         }
-        NoDocument::new(offset_of(&masked, error.pos()), without_place(&error.to_string()), "well-formed xml")
+        let matter = format!("not well-formed xml ({})", without_place(&error.to_string()));
+        NoDocument::new(offset_of(&masked, error.pos()), matter, "correct the syntax")
     })?;
     // Only the nodes on the way down are open, and `mask` has bounded how many these are.
     read_element(source, document.root_element())
@@ -109,7 +110,11 @@ fn read_element(source: &str, node: Node<'_, '_>) -> Result<Element, NoDocument>
         .filter(|child| child.text().is_some_and(|text| child.is_text() && !text.trim().is_empty()));
     let text: Option<NodeId> = texts.next().map(|text| text.id());
     if let Some(second) = texts.next() {
-        return Err(NoDocument::new(second.range().start, "text in several pieces", "one piece of text"));
+        return Err(NoDocument::new(
+            second.range().start,
+            "text in several pieces",
+            "keep it together: no element may stand inside it",
+        ));
     }
     for child in node.children() {
         if child.is_element() {
@@ -126,7 +131,11 @@ fn read_element(source: &str, node: Node<'_, '_>) -> Result<Element, NoDocument>
 fn local_name(name: &str, namespace: Option<&str>, at: usize) -> Result<String, NoDocument> {
     match namespace {
         None => Ok(name.to_owned()),
-        Some(_) => Err(NoDocument::new(at, "a name of a namespace", "a name without a prefix")),
+        Some(_) => Err(NoDocument::new(
+            at,
+            "a name of an xml namespace",
+            "policies have no namespaces: remove prefix and xmlns",
+        )),
     }
 }
 

@@ -7,6 +7,7 @@
 
 use super::compiling::row::{AttributeRow, PolicyRow, Shape, Support, optional, required};
 use super::contract::Scope;
+use crate::catalog::fault::nearest;
 use crate::policy::expression::Section;
 use crate::policy::policies::{
     authentication_basic, check_header, choose, forward_request, include_fragment, ip_filter,
@@ -361,7 +362,7 @@ pub(crate) fn policy_row(name: &str) -> Option<&'static PolicyRow> {
     }
 }
 
-/// What may stand in `section` where `unknown` does: the nearest name first, if one is near.
+/// What to do about an `unknown` policy in `section`: the nearest name, if one is near, and all that may stand there.
 pub(crate) fn suggestion(unknown: &str, section: Section) -> String {
     let mut names: Vec<&str> = POLICIES
         .iter()
@@ -370,10 +371,8 @@ pub(crate) fn suggestion(unknown: &str, section: Section) -> String {
         .chain(["base"])
         .collect();
     names.sort_unstable();
-    let nearest = names.iter().min_by_key(|name| strsim::damerau_levenshtein(name, unknown));
-    let near = nearest.filter(|name| strsim::damerau_levenshtein(name, unknown) <= 1.max(unknown.len() / 4));
-    let near = near.map(|name| format!("{name}, perhaps; or any of ")).unwrap_or_default();
-    format!("{near}{}", names.join(", "))
+    let near = nearest(&names, unknown).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+    format!("{near}in {} may stand {}", section.name(), names.join(", "))
 }
 
 const fn row(shape: Shape, sections: &'static [Section], support: Support) -> PolicyRow {

@@ -27,7 +27,7 @@ const KEY_FILE_BYTES_MAX: u64 = 256;
 const FOR_OTHERS: u32 = 0o077;
 
 /// What the file must be, in the words of a fault.
-const ALLOWED: &str = "a regular file that this user, and nobody else, can read (chmod 600)";
+const ALLOWED: &str = "it has to be a regular file that this user, and nobody else, can read (chmod 600)";
 
 /// Reads the secret. `None`: there is no such file.
 ///
@@ -45,7 +45,12 @@ pub fn read(path: &Path) -> Result<Option<KeySecret>, Fault> {
         return Err(fault(&format!("open to others (mode {:03o})", read.mode & 0o777), ALLOWED));
     }
     let text = str::from_utf8(&read.bytes).unwrap_or("");
-    KeySecret::parse(text).map(Some).map_err(|allowed| fault("not a secret", &allowed))
+    KeySecret::parse(text).map(Some).map_err(|allowed| {
+        fault(
+            "holds no secret",
+            &format!("it has to hold {allowed}, as ringgate wrote them: restore it from a copy"),
+        )
+    })
 }
 
 /// Reads the secret that a catalogue's keys were hashed under, which must be there.
@@ -53,8 +58,9 @@ pub fn read(path: &Path) -> Result<Option<KeySecret>, Fault> {
 /// # Errors
 /// As [`read`]; there is no such file.
 pub fn read_needed(path: &Path) -> Result<KeySecret, Fault> {
-    let allowed = "the file of the secret that the catalogue's keys were hashed under";
-    read(path)?.ok_or_else(|| Fault::of_file(&path.display().to_string(), None, "not there", allowed))
+    let act = "the catalogue's keys were hashed under the secret in it: copy it here, or make new keys \
+               (ringgate subscription new-key)";
+    read(path)?.ok_or_else(|| Fault::of_file(&path.display().to_string(), None, "is not there", act))
 }
 
 /// The snapshot, which knows keys then: under the secret in the file at `path`, which has to be there if any subscription has
@@ -91,11 +97,11 @@ pub fn read_or_make(path: &Path) -> Result<KeySecret, Fault> {
             &path.display().to_string(),
             None,
             &matter,
-            "a file in a folder that this user can write to",
+            "let this user write to its folder, or set keys.file to another place",
         )
     })?;
     let missing =
-        || Fault::of_file(&path.display().to_string(), None, "gone as soon as it was made", ALLOWED);
+        || Fault::of_file(&path.display().to_string(), None, "was removed as soon as it was made", ALLOWED);
     // Another process may have been faster: what is there counts.
     read(path)?.ok_or_else(missing)
 }
@@ -175,7 +181,8 @@ mod tests {
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("a mode");
         assert!(read(&path).is_ok());
-        for (contents, matter) in [("s3cret", "not a secret"), (&"0".repeat(300), "is larger than 256 bytes")]
+        for (contents, matter) in
+            [("s3cret", "holds no secret"), (&"0".repeat(300), "is larger than 256 bytes")]
         {
             let path = folder.path().join("other.key");
             fs::write(&path, contents).expect("a file");
@@ -195,7 +202,7 @@ mod tests {
     fn one_that_is_needed_is_not_made() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("ringgate.key");
-        assert!(read_needed(&path).expect_err("none").to_string().contains("not there"));
+        assert!(read_needed(&path).expect_err("none").to_string().contains("is not there"));
         read_or_make(&path).expect("a secret");
         assert!(read_needed(&path).is_ok());
     }

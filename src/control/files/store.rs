@@ -25,17 +25,18 @@ use crate::process::files::watchdog::attempt;
 use crate::process::files::{Unreadable, read_small, reason};
 
 /// Folders of entities. The first must be there.
-const ENTITY_FOLDERS: [&str; 5] = ["apis", "gateways", "products", "subscriptions", "version-sets"];
+pub(super) const ENTITY_FOLDERS: [&str; 5] =
+    ["apis", "gateways", "products", "subscriptions", "version-sets"];
 
 /// The folder of policy documents, with one folder for each scope in it. What stands deeper has no place there, and is read so
 /// that it can be refused: a document that is never run would be a rule that is never kept.
-const POLICY_FOLDER: &str = "policies";
+pub(super) const POLICY_FOLDER: &str = "policies";
 
 /// How deep below that folder documents are looked for: as deep as `apis/chat/operations/send`.
 const POLICY_FOLDER_DEPTH_MAX: usize = 4;
 
 /// What a file must be to be read, in the words of a fault.
-const READABLE_FILE: &str = "a regular file that this user can read";
+const READABLE_FILE: &str = "it has to be a regular file that this user can read";
 
 /// What an instance needs to start.
 #[derive(Debug)]
@@ -175,7 +176,8 @@ fn policy_folders(catalog: &Path) -> Vec<String> {
 
 /// The fault of a file that is larger than what is read.
 pub(super) fn too_large(file: &str) -> Fault {
-    Fault::of_file(file, None, "too large", &format!("at most {CONFIG_FILE_BYTES_MAX} bytes"))
+    let matter = format!("is larger than {CONFIG_FILE_BYTES_MAX} bytes");
+    Fault::of_file(file, None, &matter, "split it, or remove what does not belong into it")
 }
 
 /// Reads the files of a folder that have an extension. Only the first folder of entities has to be there.
@@ -190,7 +192,8 @@ fn read_folder(catalog: &Path, folder: &str, extension: &str, files: &mut Catalo
         Err(error) if error.kind() == io::ErrorKind::NotFound && folder != ENTITY_FOLDERS[0] => {}
         Err(error) => {
             let matter = format!("folder {} cannot be read ({})", path.display(), reason(&error));
-            let fault = Fault::of_file(folder, None, &matter, "a folder that this user can read");
+            let fault =
+                Fault::of_file(folder, None, &matter, "create it, or let this user read it (chmod, chown)");
             files.insert_unreadable(folder, fault);
         }
     }
@@ -257,7 +260,7 @@ pub(crate) fn read_text(path: &Path, file: &str) -> Result<String, Fault> {
     String::from_utf8(std::mem::take(&mut *read.bytes)).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
-        Fault::of_file(file, Some(line), "not utf-8", "text in utf-8")
+        Fault::of_file(file, Some(line), "is not utf-8 text", "save it in utf-8")
     })
 }
 
@@ -316,7 +319,7 @@ mod tests {
         let faults = load_in(&folder).expect_err("it has no place");
         assert_eq!(faults.len(), 2, "{faults:?}");
         for (fault, place) in faults.iter().zip(["operations/send/", ""]) {
-            let start = format!("policies/apis/echo/{place}policy.xml: not the place of a policy document");
+            let start = format!("policies/apis/echo/{place}policy.xml: no policy document is read from here");
             assert!(fault.starts_with(&start), "{faults:?}");
         }
     }
@@ -373,14 +376,14 @@ mod tests {
         let faults = load_in(&folder).expect_err("all of them");
         let starts = [
             "ringgate.toml:1: workers = 0",
-            "apis/a.toml:1: not utf-8",
-            "apis/b.toml:4: not utf-8",
-            "apis/c.toml: too large",
+            "apis/a.toml:1: is not utf-8 text",
+            "apis/b.toml:4: is not utf-8 text",
+            "apis/c.toml: is larger than 1048576 bytes",
             "apis/e.toml:1: linger_s = 0",
-            "apis/e.toml:4: suffix = \"echo\": allowed is a suffix that no other api has, and apis/d.toml",
+            "apis/e.toml:4: suffix = \"echo\"; apis/d.toml has the same suffix",
             "apis/e.toml:5: frames = 1",
             "apis/f.toml: is a folder and not a regular file",
-            "apis/g\u{fffd}.toml: not the name of an api",
+            "apis/g\u{fffd}.toml: its name cannot be that of an api",
         ];
         assert_eq!(faults.len(), starts.len(), "{faults:#?}");
         for (fault, start) in faults.iter().zip(starts) {

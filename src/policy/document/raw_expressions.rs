@@ -40,7 +40,11 @@ impl Scan<'_> {
             } else if rest.starts_with("<?") {
                 self.skip_past("?>");
             } else if rest.starts_with("<!") {
-                return Err(NoDocument::new(self.at, "a document type", "elements alone"));
+                return Err(NoDocument::new(
+                    self.at,
+                    "a document type",
+                    "remove it: it is not allowed in a policy document",
+                ));
             } else if rest.starts_with("</") {
                 self.depth = self.depth.saturating_sub(1);
                 self.skip_past(">");
@@ -72,8 +76,8 @@ impl Scan<'_> {
             if byte != b'>' {
                 attributes += 1;
                 if attributes > POLICY_ATTRIBUTES_MAX {
-                    let allowed = format!("at most {POLICY_ATTRIBUTES_MAX} attributes of an element");
-                    return Err(NoDocument::new(start, "too many attributes", allowed));
+                    let act = format!("an element may have at most {POLICY_ATTRIBUTES_MAX} attributes");
+                    return Err(NoDocument::new(start, "too many attributes", act));
                 }
                 self.value(byte)?;
                 continue;
@@ -82,8 +86,8 @@ impl Scan<'_> {
                 self.depth += 1;
             }
             if self.depth > POLICY_DEPTH_MAX {
-                let allowed = format!("at most {POLICY_DEPTH_MAX} elements in one another");
-                return Err(NoDocument::new(start, "too deep", allowed));
+                let act = format!("elements may stand in one another at most {POLICY_DEPTH_MAX} deep");
+                return Err(NoDocument::new(start, "too deep", act));
             }
             return Ok(());
         }
@@ -113,7 +117,7 @@ impl Scan<'_> {
         let length = match plain_or_raw(plain) {
             Reading::Plain(_) => plain.len(),
             Reading::Raw => expression_length(rest).ok_or_else(|| {
-                NoDocument::new(self.at, "an expression that is not closed", "@( and ), or @{ and }")
+                NoDocument::new(self.at, "an expression that is not closed", "close @( with ) and @{ with }")
             })?,
         };
         let masked = &mut self.masked[self.at..self.at + length];

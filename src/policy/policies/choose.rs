@@ -17,7 +17,7 @@ use crate::policy::document::Element;
 
 pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
     if !element.children.iter().any(|child| child.name == "when") {
-        compiling.refuse_missing(element, "when", "one when or more");
+        compiling.refuse_missing(element, "when", "add a <when> with its condition");
     }
     let last = element.children.last().map(|child| child.at);
     // The skips at the ends of branches go behind the last one, whose end is not known yet.
@@ -30,7 +30,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
                 .map(|condition| compiling.push(Action::Unless { condition, skip: 0 })),
             _ if is_last => None,
             _ => {
-                compiling.refuse_element(child, "once, behind every when");
+                compiling.refuse_element(child, "it may stand once, behind every <when>: move or remove it");
                 None
             }
         };

@@ -332,7 +332,7 @@ fn named(compiling: &mut Compiling<'_>, element: &Element) -> Option<Named> {
     let id: Option<Text> = compiling.fixed(element, "id");
     let name: Option<Text> = compiling.fixed(element, "name");
     if element.attribute("id").is_none() && element.attribute("name").is_none() {
-        compiling.refuse_missing(element, "name", "a name or an id");
+        compiling.refuse_missing(element, "name", "add a name or an id");
     }
     id.map(Named::Id).or(name.map(Named::Name))
 }

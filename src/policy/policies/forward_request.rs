@@ -2,6 +2,7 @@
 //!
 //! A handshake has no body to buffer, is HTTP/1.1, and follows no redirect: what attributes say of these changes nothing.
 
+use crate::catalog::fault::Remedy;
 use crate::limits::ANSWER_TIMEOUT_MS;
 use crate::policy::compiling::Compiling;
 use crate::policy::contract::{Action, Forward, Policy, Running, StepOutcome};
@@ -73,7 +74,11 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
     let seconds = compiling.setting(element, "timeout").map(Timeout::Seconds);
     let milliseconds = compiling.setting(element, "timeout-ms").map(Timeout::Milliseconds);
     if element.attribute("timeout").is_some() && element.attribute("timeout-ms").is_some() {
-        compiling.refuse_value(element, "timeout-ms", "either timeout or timeout-ms");
+        compiling.refuse_value(
+            element,
+            "timeout-ms",
+            Remedy::act("timeout is given too: remove one of the two"),
+        );
     }
     let _: Option<Seconds> = compiling.fixed(element, "continue-timeout");
     if compiling.fixed(element, "http-version") == Some(HttpVersion::Two) {

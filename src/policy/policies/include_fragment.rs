@@ -1,5 +1,6 @@
 //! `include-fragment`: the policies of a fragment, in its place.
 
+use crate::catalog::fault::Remedy;
 use crate::policy::compiling::Compiling;
 use crate::policy::document::Element;
 use crate::policy::expression::Text;
@@ -11,7 +12,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
         None => compiling.refuse_value(
             element,
             "fragment-id",
-            &format!("a fragment of this catalogue, and there is no policies/fragments/{id}.xml"),
+            Remedy::Act(format!("there is no policies/fragments/{id}.xml: add it, or name another fragment")),
         ),
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
     let (mut fixed, mut evaluated, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     let mut is_whole = true;
     if element.children.is_empty() {
-        compiling.refuse_missing(element, "address", "one address or address-range, or more");
+        compiling.refuse_missing(element, "address", "add an <address> or an <address-range>");
     }
     compiling.each_child(element, |compiling, child| {
         if child.name == "address" {
@@ -67,7 +67,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
         match AddressRange::between(*from, *to) {
             Ok(range) => fixed.push(range),
             Err(fault) => {
-                compiling.refuse_element(child, &format!("from and to that make a range: {fault}"));
+                compiling.refuse_element(child, &format!("from and to do not make a range: {fault}"));
                 is_whole = false;
             }
         }

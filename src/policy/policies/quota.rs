@@ -40,7 +40,7 @@ fn check(compiling: &mut Compiling<'_>, element: &Element) {
         let _: Option<Setting<Calls>> = compiling.setting(element, "bandwidth");
         compiling.note(element, "bandwidth is not counted: policies see the opening handshake alone");
     } else if !has_calls {
-        compiling.refuse_missing(element, "calls", "calls, bandwidth, or both");
+        compiling.refuse_missing(element, "calls", "add calls, bandwidth, or both");
     }
 }
 

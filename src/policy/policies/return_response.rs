@@ -2,6 +2,7 @@
 
 use super::set_header::SetHeader;
 use super::set_status::SetStatus;
+use crate::catalog::fault::Remedy;
 use crate::limits::POLICY_TEXT_BYTES_MAX;
 use crate::policy::compiling::Compiling;
 use crate::policy::contract::Running;
@@ -20,9 +21,9 @@ struct ReturnResponse {
 
 pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
     if element.attribute("response-variable-name").is_some() {
-        let allowed =
-            "set-status, set-header and set-body in it: nothing puts a response into a variable yet";
-        compiling.refuse_value(element, "response-variable-name", allowed);
+        let act =
+            "no policy puts a response into a variable yet: put set-status, set-header and set-body into it";
+        compiling.refuse_value(element, "response-variable-name", Remedy::act(act));
     }
     let (mut status, mut headers, mut body) = (None, Vec::new(), None);
     compiling.each_child(element, |compiling, child| match child.name.as_str() {
@@ -30,7 +31,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
         name => {
             let first = element.children.iter().find(|other| other.name == name);
             if first.is_some_and(|first| first.at != child.at) {
-                compiling.refuse_element(child, "once");
+                compiling.refuse_element(child, "it may stand once in return-response: remove one of them");
             }
             match name {
                 "set-status" => status = SetStatus::compile(compiling, child),

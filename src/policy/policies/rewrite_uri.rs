@@ -26,7 +26,11 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
         if template.contains("@(") || template.contains("@{") {
             compiling.refuse_value(element, "template", "a path, or one expression and nothing around it");
         } else if template.contains(['{', '}']) {
-            compiling.refuse_value(element, "template", "a path without {parameters}: onHandshake has none");
+            compiling.refuse_value(
+                element,
+                "template",
+                "a path without {parameters}, which onHandshake does not have",
+            );
         } else if leaves_suffix(&path) {
             compiling.refuse_value(
                 element,

@@ -1,6 +1,7 @@
 //! `set-backend-service`: sends the session to another backend, whose URL takes the place of the API's.
 
 use crate::catalog::BackendUrl;
+use crate::catalog::fault::Remedy;
 use crate::policy::compiling::Compiling;
 use crate::policy::contract::Running;
 use crate::policy::contract::{Policy, StepOutcome};
@@ -33,9 +34,13 @@ impl Literal for BackendUrl {
 pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Option<Box<dyn Policy>> {
     let url = compiling.setting(element, "base-url");
     if element.attribute("backend-id").is_some() {
-        compiling.refuse_value(element, "backend-id", "base-url: ringgate has no backends by id yet");
+        compiling.refuse_value(
+            element,
+            "backend-id",
+            Remedy::act("ringgate has no backends by id yet: use base-url"),
+        );
     } else if element.attribute("base-url").is_none() {
-        compiling.refuse_missing(element, "base-url", "an attribute that has to be there");
+        compiling.refuse_missing(element, "base-url", "add this attribute");
     }
     Some(Box::new(SetBackendService { url: url? }))
 }

@@ -47,7 +47,7 @@ impl SetHeader {
             "a value without line ends and control characters",
         );
         if element.children.is_empty() && fixed_action.is_some_and(|action| action != ExistsAction::Delete) {
-            compiling.refuse_missing(element, "value", "a value, unless exists-action is delete");
+            compiling.refuse_missing(element, "value", "add a <value>, or set exists-action to delete");
         }
         Some(Self { name: name?, action: action?, values: values? })
     }

@@ -26,7 +26,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
     let is_delete =
         action.as_ref().and_then(Setting::fixed).is_none_or(|action| *action == ExistsAction::Delete);
     if element.children.is_empty() && !is_delete {
-        compiling.refuse_missing(element, "value", "a value, unless exists-action is delete");
+        compiling.refuse_missing(element, "value", "add a <value>, or set exists-action to delete");
     }
     Some(Box::new(SetQueryParameter { name: name?, action: action?, values: values? }))
 }

@@ -35,7 +35,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
     let severity = compiling.fixed(element, "severity");
     let (mut message, mut metadata) = (None, Vec::new());
     if !element.children.iter().any(|child| child.name == "message") {
-        compiling.refuse_missing(element, "message", "a message");
+        compiling.refuse_missing(element, "message", "add a <message> with the text to log");
     }
     compiling.each_child(element, |compiling, child| match child.name.as_str() {
         "message" => message = compiling.text(child),

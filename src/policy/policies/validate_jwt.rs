@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use super::counting::Calls;
+use crate::catalog::fault::Remedy;
 use crate::policy::compiling::Compiling;
 use crate::policy::contract::Running;
 use crate::policy::contract::{Policy, StepOutcome};
@@ -157,7 +158,7 @@ fn bounded<T>(
     match keys {
         Ok(keys) => Some(Arc::new(keys)),
         Err(fault) => {
-            compiling.refuse_element(element, &format!("fewer keys: {fault}"));
+            compiling.refuse_element(element, &format!("give it fewer keys: {fault}"));
             None
         }
     }
@@ -166,15 +167,14 @@ fn bounded<T>(
 /// One of the places that a token can come from, and `protocol-prefix` alone or beside it.
 fn check_sources(compiling: &mut Compiling<'_>, element: &Element) {
     const SOURCES: [&str; 3] = ["header-name", "query-parameter-name", "token-value"];
-    const ALLOWED: &str =
-        "one of header-name, query-parameter-name and token-value; protocol-prefix beside it or alone";
+    const ACT: &str = "give one of header-name, query-parameter-name and token-value; protocol-prefix may stand beside it, or alone";
     let given: Vec<&str> = SOURCES.into_iter().filter(|name| element.attribute(name).is_some()).collect();
     match given[..] {
         [] if element.attribute("protocol-prefix").is_none() => {
-            compiling.refuse_missing(element, "header-name", ALLOWED);
+            compiling.refuse_missing(element, "header-name", ACT);
         }
         [] | [_] => {}
-        [_, second, ..] => compiling.refuse_value(element, second, ALLOWED),
+        [_, second, ..] => compiling.refuse_value(element, second, Remedy::act(ACT)),
     }
 }
 
@@ -196,7 +196,7 @@ impl Children {
             "openid-config" => self.refuse(
                 compiling,
                 element,
-                "keys in issuer-signing-keys: ringgate does not fetch keys yet",
+                "ringgate does not fetch keys yet: put the keys into issuer-signing-keys",
             ),
             "decryption-keys" => {
                 compiling.each_child(element, |compiling, key| match decryption_key_of(compiling, key) {
@@ -237,7 +237,7 @@ impl Children {
 fn texts(compiling: &mut Compiling<'_>, element: &Element, into: &mut Vec<Setting<Text>>) -> bool {
     let mut is_whole = true;
     if element.children.is_empty() {
-        compiling.refuse_element(element, "at least one in it, or nothing of the kind");
+        compiling.refuse_element(element, "it is empty: put a value into it, or remove it");
         return false;
     }
     compiling.each_child(element, |compiling, child| match compiling.text(child) {
@@ -256,12 +256,12 @@ fn key_of(compiling: &mut Compiling<'_>, element: &Element) -> Option<Key> {
         (Some(n), Some(e)) => Key::of_modulus(&n, &e),
         (None, None) => Key::of_text(&key_text(compiling, element)?),
         (_, _) => {
-            compiling.refuse_element(element, "n and e together, or the text of a key");
+            compiling.refuse_element(element, "give both n and e, or the text of a key");
             return None;
         }
     };
-    let allowed = "n and e, Base64 of a secret, or a certificate or a public key in PEM or Base64";
-    let key = read(compiling, element, key, allowed)?;
+    let act = "give n and e, a secret in Base64, or a certificate or a public key in PEM or Base64";
+    let key = read(compiling, element, key, act)?;
     Some(id.iter().fold(key, |key, id| key.with_id(id)))
 }
 
@@ -269,8 +269,12 @@ fn decryption_key_of(compiling: &mut Compiling<'_>, element: &Element) -> Option
     let id: Option<Text> = compiling.fixed(element, "id");
     refuse_certificate_id(compiling, element, "a private key")?;
     let key = DecryptionKey::of_text(&key_text(compiling, element)?);
-    let key =
-        read(compiling, element, key, "Base64 of a secret, or a private RSA key (PKCS #8) in PEM or Base64")?;
+    let key = read(
+        compiling,
+        element,
+        key,
+        "give a secret in Base64, or a private RSA key (PKCS #8) in PEM or Base64",
+    )?;
     Some(id.iter().fold(key, |key, id| key.with_id(id)))
 }
 
@@ -278,8 +282,8 @@ fn refuse_certificate_id(compiling: &mut Compiling<'_>, element: &Element, inste
     if element.attribute("certificate-id").is_none() {
         return Some(());
     }
-    let allowed = format!("{instead} as the text of key: ringgate has no certificates by id yet");
-    compiling.refuse_value(element, "certificate-id", &allowed);
+    let act = format!("ringgate has no certificates by id yet: write {instead} as the text of the key");
+    compiling.refuse_value(element, "certificate-id", Remedy::Act(act));
     None
 }
 
@@ -288,7 +292,7 @@ fn key_text(compiling: &mut Compiling<'_>, element: &Element) -> Option<Text> {
     let text: Setting<Text> = compiling.text(element)?;
     let fixed = text.fixed().cloned();
     if fixed.is_none() {
-        compiling.refuse_element(element, "a key that is no expression");
+        compiling.refuse_element(element, "write the key itself: an expression is not allowed here");
     }
     fixed
 }
@@ -298,9 +302,9 @@ fn read<K>(
     compiling: &mut Compiling<'_>,
     element: &Element,
     key: Result<K, TokenKeyFault>,
-    allowed: &str,
+    act: &str,
 ) -> Option<K> {
-    key.map_err(|fault| compiling.refuse_element(element, &format!("{allowed}; this is {fault}"))).ok()
+    key.map_err(|fault| compiling.refuse_element(element, &format!("{act}; this is {fault}"))).ok()
 }
 
 impl Policy for ValidateJwt {

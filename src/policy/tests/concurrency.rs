@@ -76,8 +76,8 @@ fn refuses_what_it_cannot_count_by() {
         ("max-count=\"1\"", "limit-concurrency key"),
         ("key=\"a\" max-count=\"0\"", "a number from 1 to"),
         ("key=\"a\" max-count=\"-1\"", "a number from 1 to"),
-        ("key=\"a\" max-count=\"@(1)\"", "and no expression"),
-        ("key=\"@(1 + )\" max-count=\"1\"", "an expression that compiles"),
+        ("key=\"a\" max-count=\"@(1)\"", "an expression is not"),
+        ("key=\"@(1 + )\" max-count=\"1\"", "correct the expression"),
     ] {
         let faults = Scene::inbound(&format!("<limit-concurrency {attributes}/>")).faults();
         assert_eq!(faults.len(), 1, "{attributes}: {faults:?}");

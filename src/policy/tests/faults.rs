@@ -14,20 +14,17 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
     for (policies, expected) in [
         (
             "<set-headr name=\"X\"/>",
-            "27: <set-headr>: allowed is set-header, perhaps; or any of authentication-basic, base, ",
+            "27: <set-headr>; did you mean set-header? in inbound may stand authentication-basic, base, ",
         ),
-        ("<forward-request/>", "27: <forward-request>: allowed is in backend"),
-        (
-            "<set-variable name=\"x\"/>",
-            "27: set-variable value is missing: allowed is an attribute that has to be there",
-        ),
+        ("<forward-request/>", "27: <forward-request>; move it: it may stand in backend only"),
+        ("<set-variable name=\"x\"/>", "27: set-variable value is missing; add this attribute"),
         (
             "<set-variable name=\"x\" valeu=\"1\" value=\"\"/>",
-            "50: set-variable valeu is unknown: allowed is name, value",
+            "50: set-variable valeu is not known; did you mean value? the attributes here are name, value",
         ),
         (
             "<set-variable name=\"@(1)\" value=\"\"/>",
-            "47: set-variable name = @(1): allowed is text, and no expression",
+            "47: set-variable name = @(1): allowed is text; an expression is not",
         ),
         (
             "<set-status code=\"600\"/>",
@@ -47,7 +44,7 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
         ),
         (
             "<set-header name=\"X\"/>",
-            "27: set-header value is missing: allowed is a value, unless exists-action is delete",
+            "27: set-header value is missing; add a <value>, or set exists-action to delete",
         ),
         (
             "<set-header name=\"X\" exists-action=\"add\"><value>x</value></set-header>",
@@ -59,12 +56,12 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
         ),
         (
             "<set-header name=\"X\"><valu>x</valu><value>y</value></set-header>",
-            "48: <valu>: allowed is value in set-header",
+            "48: <valu>; did you mean value? in set-header may stand value",
         ),
-        ("<choose><otherwise/></choose>", "27: choose when is missing: allowed is one when or more"),
+        ("<choose><otherwise/></choose>", "27: choose when is missing; add a <when> with its condition"),
         (
             "<choose><otherwise/><when condition=\"@(true)\"/></choose>",
-            "35: <otherwise>: allowed is once, behind every when",
+            "35: <otherwise>; it may stand once, behind every <when>: move or remove it",
         ),
         (
             "<choose><when condition=\"true\"/></choose>",
@@ -72,7 +69,7 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
         ),
         (
             "<choose><when condition=\"@(1 + x)\"/></choose>",
-            "58: when condition = @(1 + x): allowed is an expression that compiles: ",
+            "58: when condition = @(1 + x); correct the expression: ",
         ),
         (
             "<set-backend-service base-url=\"ftp://h\"/>",
@@ -80,15 +77,15 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
         ),
         (
             "<include-fragment fragment-id=\"gone\"/>",
-            "58: include-fragment fragment-id = gone: allowed is a fragment of this catalogue, and there is no policies/fragments/gone.xml",
+            "58: include-fragment fragment-id = gone; there is no policies/fragments/gone.xml: add it, or name another fragment",
         ),
         (
             "<set-variable name=\"x\" value=\"{{gone}}\"/>",
-            "57: {{gone}} is unknown: allowed is the name of a named value of this catalogue",
+            "57: {{gone}} is not known; add [gone] with its value to named-values.toml",
         ),
         (
             "<rewrite-uri template=\"/a/{b}\"/>",
-            "50: rewrite-uri template = /a/{b}: allowed is a path without {parameters}: onHandshake has none",
+            "50: rewrite-uri template = /a/{b}: allowed is a path without {parameters}, which onHandshake does not have",
         ),
         (
             "<rewrite-uri template=\"/a/@(context.Api.Id)\"/>",
@@ -100,24 +97,24 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
         ),
         (
             "<retry condition=\"@(true)\"/>",
-            "27: <retry>: allowed is a policy that ringgate has; this one of Azure API Management it does not have yet",
+            "27: <retry>; remove it: ringgate does not have this policy of Azure API Management yet",
         ),
-        ("<cors/>", "27: <cors>: allowed is a policy that applies to onHandshake; "),
+        ("<cors/>", "27: <cors>; remove it: it does not apply to an opening handshake "),
         (
             "<return-response><set-method>GET</set-method></return-response>",
-            "44: <set-method>: allowed is set-status, set-header, set-body in return-response",
+            "44: <set-method>; in return-response may stand set-status, set-header, set-body",
         ),
         (
             "<return-response><set-status code=\"400\"/><set-status code=\"401\"/></return-response>",
-            "68: <set-status>: allowed is once",
+            "68: <set-status>; it may stand once in return-response: remove one of them",
         ),
-        ("<trace source=\"x\"/>", "27: trace message is missing: allowed is a message"),
-        ("<base/>", "27: <base>: allowed is once in a section"),
+        ("<trace source=\"x\"/>", "27: trace message is missing; add a <message>"),
+        ("<base/>", "27: <base>; <base/> may stand once in a section: remove one of them"),
         (
             "<choose><when condition=\"@(true)\"><base/></when></choose>",
-            "61: <base>: allowed is directly in a section",
+            "61: <base>; move it: it stands directly in a section",
         ),
-        ("text", "27: inbound = text: allowed is elements, and no text"),
+        ("text", "27: inbound = text; no text may stand here, only elements: remove it"),
     ] {
         let fault = fault(policies);
         assert!(fault.starts_with(expected), "{policies}\n{fault}\n{expected}");
@@ -170,7 +167,7 @@ fn a_fragment_that_includes_itself_or_too_much_is_a_fault() {
     assert_eq!(
         itself.faults(),
         [
-            "policies/fragments/f.xml:1:11: <include-fragment>: allowed is fragments that include one another at most 5 deep"
+            "policies/fragments/f.xml:1:11: <include-fragment>; fragments may include one another at most 5 deep: does one include itself?"
         ]
     );
     let much = Scene::inbound(&include.repeat(5)).file(
@@ -180,9 +177,8 @@ fn a_fragment_that_includes_itself_or_too_much_is_a_fault() {
     let faults = much.faults();
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(
-        faults[0].ends_with(
-            "allowed is at most 2000 policies and steps in a section, those of fragments included"
-        ),
+        faults[0]
+            .ends_with("a section may have at most 2000 policies and steps, those of fragments included"),
         "{faults:?}"
     );
 }
@@ -200,7 +196,9 @@ fn short_names_of_long_texts_and_fragments_that_are_included_often_come_to_a_bou
         let faults = scene.faults();
         assert_eq!(faults.len(), 1, "{faults:?}");
         assert!(
-            faults[0].contains(": a value: allowed is values of at most 4 MiB in a document"),
+            faults[0].contains(
+                ": too much text up to this value; the values of a document may have at most 4 MiB together"
+            ),
             "{faults:?}"
         );
     }
@@ -279,12 +277,12 @@ fn attributes_of_azure_api_management_that_are_not_here_are_named() {
     for (policy, told) in [
         (
             "<set-backend-service backend-id=\"b\"/>",
-            "set-backend-service backend-id = b: allowed is base-url: ringgate has no backends by id yet",
+            "set-backend-service backend-id = b; ringgate has no backends by id yet: use base-url",
         ),
         (
             "<return-response response-variable-name=\"r\"/>",
-            "return-response response-variable-name = r: allowed is set-status, set-header and set-body in it: \
-             nothing puts a response into a variable yet",
+            "return-response response-variable-name = r; no policy puts a response into a variable yet: \
+             put set-status, set-header and set-body into it",
         ),
     ] {
         let faults = Scene::inbound(policy).faults();

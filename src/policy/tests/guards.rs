@@ -278,20 +278,23 @@ fn bandwidth_is_taken_and_that_it_is_not_counted_is_said() {
 #[test]
 fn what_is_wrong_with_a_guard_is_told_at_publish() {
     for (policy, told) in [
-        ("<ip-filter action=\"allow\"/>", "one address or address-range, or more"),
+        ("<ip-filter action=\"allow\"/>", "address is missing; add an <address> or an <address-range>"),
         ("<ip-filter action=\"deny\"><address>::1</address></ip-filter>", "allow or forbid"),
         (
             "<ip-filter action=\"allow\"><address>10.0.0.0/8</address></ip-filter>",
             "10.0.0.0/8: allowed is an address such as 192.0.2.1 or 2001:db8::1; a network is written as an address-range",
         ),
-        ("<ip-filter action=\"allow\"><address/></ip-filter>", "<address>: allowed is an address"),
+        (
+            "<ip-filter action=\"allow\"><address/></ip-filter>",
+            "<address>; write its value into it: allowed is an address",
+        ),
         (
             "<ip-filter action=\"allow\"><address>19\n2.0.2.1</address></ip-filter>",
             "address = 19\\n2.0.2.1: allowed is an address",
         ),
         (
             "<ip-filter action=\"allow\"><address-range from=\"10.0.0.1\" to=\"@(context.Request.IpAddress)\"/></ip-filter>",
-            "no expression",
+            "an expression is not",
         ),
         (
             "<ip-filter action=\"allow\"><address-range from=\"10.0.0.1\" to=\"::1\"/></ip-filter>",
@@ -302,7 +305,7 @@ fn what_is_wrong_with_a_guard_is_told_at_publish() {
             "does not go down",
         ),
         ("<rate-limit calls=\"1\" renewal-period=\"301\"/>", "1 to 300"),
-        ("<rate-limit calls=\"@(1)\" renewal-period=\"3\"/>", "no expression"),
+        ("<rate-limit calls=\"@(1)\" renewal-period=\"3\"/>", "an expression is not"),
         (
             "<rate-limit calls=\"1\" renewal-period=\"3\"/><rate-limit calls=\"1\" renewal-period=\"3\"/>",
             "once in a document",

@@ -311,13 +311,13 @@ fn what_is_wrong_with_a_policy_for_tokens_is_told_at_publish() {
         ),
         (
             "<validate-jwt header-name=\"A\"><issuer-signing-keys><key n=\"AQAB\"/></issuer-signing-keys></validate-jwt>",
-            "n and e together",
+            "give both n and e",
         ),
         (
             "<validate-jwt header-name=\"A\"><issuer-signing-keys><key>@(\"x\")</key></issuer-signing-keys></validate-jwt>",
-            "no expression",
+            "an expression is not allowed here",
         ),
-        ("<validate-jwt header-name=\"A\"><audiences/></validate-jwt>", "at least one"),
+        ("<validate-jwt header-name=\"A\"><audiences/></validate-jwt>", "it is empty"),
         (&*format!("<validate-jwt header-name=\"A\">{}</validate-jwt>", key.repeat(17)), "more than 16 keys"),
         (
             "<validate-jwt header-name=\"A\"><required-claims><claim name=\"a\" match=\"some\"/></required-claims></validate-jwt>",
