@@ -39,11 +39,17 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Name every fault of an instance file and its catalogue, or say what would be open
+    /// Name every fault of an instance's files, for which serve would not start, or say what would be open
     Check {
         /// The instance file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Check the host too: open files, locked memory, threads, io_uring, addresses
+        #[arg(long)]
+        host: bool,
+        /// Check the host with the limits that systemd gives this unit, instead of those of this process
+        #[arg(long, value_name = "NAME", requires = "host")]
+        unit: Option<String>,
     },
     /// Tell a running instance what to do: exit code 0 if it was done, 1 if it was refused, 2 if it was not asked
     Ctl(CtlArguments),
@@ -63,7 +69,9 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Serve { config } => serve::run(config.as_deref()),
-            Command::Check { config } => check::run(&config),
+            Command::Check { config, host, unit } => {
+                check::run(&config, host.then_some(check::Host { unit: unit.as_deref() }))
+            }
             Command::Ctl(arguments) => arguments.run(),
             Command::Catalogue(command) => command.run(),
             Command::Policy(command) => command.run(),
@@ -89,6 +97,8 @@ mod tests {
         assert!(Cli::try_parse_from(["ringgate", "serve", "--config", "a"]).is_ok());
         assert!(Cli::try_parse_from(["ringgate", "check", "--config", "a"]).is_ok());
         assert!(Cli::try_parse_from(["ringgate", "check"]).is_err());
+        assert!(Cli::try_parse_from(["ringgate", "check", "--config", "a", "--host", "--unit", "u"]).is_ok());
+        assert!(Cli::try_parse_from(["ringgate", "check", "--config", "a", "--unit", "u"]).is_err());
         for command in ["check", "show", "export"] {
             assert!(Cli::try_parse_from(["ringgate", "catalogue", command, "--config", "a"]).is_ok());
         }

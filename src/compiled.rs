@@ -5,6 +5,7 @@
 //! Not here: what stands in one file (`catalog`, `policy`), reading files and giving a snapshot to the workers (`control`).
 
 pub mod access;
+pub mod changes;
 pub mod compile;
 pub mod export;
 pub mod given_version;
@@ -12,6 +13,7 @@ pub mod path_segment;
 mod routing;
 pub mod snapshot;
 pub mod suffixes;
+pub mod useless;
 
 pub use compile::compile;
 pub use path_segment::PathFault;

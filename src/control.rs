@@ -7,6 +7,7 @@ pub mod binding;
 mod bug_log;
 pub mod command;
 pub mod files;
+pub mod host;
 pub mod instance;
 pub mod publisher;
 pub mod serving;

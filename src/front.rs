@@ -34,7 +34,7 @@ pub mod upstream_fault;
 mod tests;
 
 use run::{Front, OpeningGuard};
-pub use run::{FrontParts, Published, run_front};
+pub use run::{FrontParts, Published, front_ring_bytes, run_front};
 
 /// Bytes of the future that an opening is, whatever it waits for.
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod backlog;
 pub mod buffer_pool;
 mod buffer_ring;
 pub mod kernel_ring;
+pub mod locked_memory;
 pub mod message_block;
 pub mod peer_state;
 pub mod pipe;
@@ -19,7 +20,7 @@ pub mod send_queue;
 pub mod token;
 
 pub use buffer_pool::{BufferPool, Chunk};
-pub use kernel_ring::KernelRing;
+pub use kernel_ring::{KernelRing, relay_ring_bytes};
 pub use peer_state::PeerState;
 pub use pipe::Pipe;
 pub use send_queue::SendQueue;

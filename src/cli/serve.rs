@@ -10,6 +10,7 @@ use crate::config::InstanceConfig;
 use crate::control::binding::{BoundListeners, bind_for_service};
 use crate::control::files::looker::{InstanceFiles, Served, Start};
 use crate::control::files::store;
+use crate::control::host::{HostFacts, HostLacks, HostNeeds, judge};
 use crate::control::instance::{Instance, InstanceParts};
 use crate::control::publisher::Publisher;
 use crate::control::serving::{Doors, Serving};
@@ -21,7 +22,7 @@ use crate::process::cores::{CorePlan, usable_cores};
 use crate::process::fatal::end_process_on_panic;
 use crate::process::files::watchdog::Watchdog;
 use crate::process::log;
-use crate::process::open_files::{open_files_max, raise_open_files};
+use crate::process::open_files::raise_open_files;
 use crate::services::echo::EchoBackend;
 use crate::services::runtime::ServicesRuntime;
 use crate::services::status_page::StatusPage;
@@ -96,7 +97,7 @@ struct Ready {
 /// # Errors
 /// What is at fault, or not to be had.
 async fn make_ready(file: Option<&Path>) -> Result<Ready> {
-    let (Start { config, files, served }, echo) = match file {
+    let (Start { config, files, served, warnings }, echo) = match file {
         Some(file) => (read_in_time(file.to_owned()).await?, None),
         None => {
             let echo = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
@@ -110,6 +111,14 @@ async fn make_ready(file: Option<&Path>) -> Result<Ready> {
     };
     let workers = config.workers.map(|workers| workers as usize);
     let cores = CorePlan::of(&usable_cores().context("cannot tell the cores of this process")?, workers);
+    warn(&warnings);
+    let other_open_files = if echo.is_some() { echo_connections_max()? } else { 0 };
+    let needs = HostNeeds::of(&config, cores.of_workers().len(), other_open_files);
+    let judgement = judge(spawn_blocking(HostFacts::of_this_process).await?, &needs);
+    warn(&judgement.warnings);
+    if !judgement.faults.is_empty() {
+        return Err(HostLacks(judgement.faults).into());
+    }
     let status = match &config.status {
         Some(status) => Some((bind_for_service(status.address).await?, status.hosts.clone())),
         None => None,
@@ -138,6 +147,11 @@ async fn read_in_time(file: PathBuf) -> Result<Start> {
     }
 }
 
+/// What is said where an instance serves without a control socket because it cannot be where it is by default.
+pub fn no_socket(why: &NoSocket) -> String {
+    format!("serving without a control socket: {why}")
+}
+
 /// Checks or makes the control socket, on a thread that may wait. `None`: it cannot be where it is by default, which is told.
 ///
 /// # Errors
@@ -151,7 +165,7 @@ async fn at_place<T: Send + 'static>(
     match done.expect("a panic has ended the process") {
         Ok(done) => Ok(Some((place, done))),
         Err(error) if place.is_default && error.is_of_the_place() => {
-            tracing::warn!("serving without a control socket: {error}");
+            tracing::warn!("{}", no_socket(&error));
             Ok(None)
         }
         Err(error) => Err(error),
@@ -174,7 +188,7 @@ impl Ready {
         let services = services.context("cannot start the thread of the services")?;
         let echo = echo.map(|listener| start_echo(services.handle(), listener)).transpose();
         let echo = echo.context("cannot start the built-in echo backend")?;
-        let other_open_files = if echo.is_some() { echo_connections_max() } else { 0 };
+        let other_open_files = if echo.is_some() { echo_connections_max()? } else { 0 };
         let (snapshot, tls, revision) = (served.snapshot.clone(), served.setup(), served.revision);
         let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files };
         let (of_start, for_start) = (config.clone(), control.clone());
@@ -221,13 +235,22 @@ async fn report_on_request(mut requests: ReportRequests, observed: Observed) {
 }
 
 fn start_echo(services: &Handle, listener: TcpListener) -> std::io::Result<EchoBackend> {
-    raise_open_files()?;
-    EchoBackend::start(services, listener, echo_connections_max() as usize)
+    EchoBackend::start(services, listener, echo_connections_max()? as usize)
 }
 
 /// The built-in backend takes one open file for each session, whose gateway takes two: it gets a third of what there is.
-fn echo_connections_max() -> u64 {
-    open_files_max().saturating_sub(open_files_reserve(1)) / 3
+///
+/// # Errors
+/// The kernel's: the limit cannot be raised.
+fn echo_connections_max() -> std::io::Result<u64> {
+    Ok(raise_open_files()?.saturating_sub(open_files_reserve(1)) / 3)
+}
+
+/// Logs what is legal and useless.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// One line for each API that is served: its suffix and its backend.

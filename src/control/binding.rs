@@ -45,7 +45,7 @@ impl BoundListeners {
         let dead_peer_timeout = config.limits.dead_peer_timeout();
         let mut of_workers: Vec<Vec<Socket>> = (0..workers).map(|_| Vec::new()).collect();
         for listener in &config.listeners {
-            let failed = |source| StartError::Listen { address: listener.address, source };
+            let failed = |error| StartError::listen(listener.address, error);
             let bind = || bind_group(listener.address, workers, dead_peer_timeout);
             let group = bind_patiently(listener.address, bind).await.map_err(failed)?;
             let bound = group.first().map_or(Ok(listener.address), Socket::local_address).map_err(failed)?;
@@ -67,7 +67,7 @@ impl BoundListeners {
 /// Outside a tokio runtime with its time enabled.
 pub async fn bind_for_service(address: SocketAddr) -> Result<TcpListener, StartError> {
     let bound = bind_patiently(address, || TcpListener::bind(address)).await;
-    bound.map_err(|source| StartError::Listen { address, source })
+    bound.map_err(|error| StartError::listen(address, error))
 }
 
 /// Calls `bind` until it succeeds, as long as all that is wrong is that `address` is in use, for a second at most.

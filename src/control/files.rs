@@ -5,6 +5,7 @@
 //!
 //! Not here: giving the workers what was found (`control::publisher`), what the files mean (`catalog`, `tls`).
 
+pub mod ignored;
 pub mod key_file;
 pub mod looker;
 pub mod store;

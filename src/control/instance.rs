@@ -19,15 +19,16 @@ use crate::compiled::Snapshot;
 use crate::config::{InstanceConfig, SessionsFrom};
 use crate::control::binding::BoundListeners;
 use crate::control::bug_log::log_bugs;
+use crate::control::host::{NoRingMemory, holder_of};
 use crate::front::{FrontParts, Published};
 use crate::limits::open_files_reserve;
 use crate::observe::publishes::Publishes;
 use crate::observe::{Counters, LabelRegistry};
 use crate::process::cores::CorePlan;
+use crate::process::files::reason;
 use crate::process::open_files::{RequestedRoom, TooManySessions, fit, raise_open_files};
 use crate::relay::{Mailbox, Message, RelayLimits, Relays, bug_reports};
 use crate::ring::RingError;
-use crate::ring::probe::{ProbeError, probe};
 use crate::shared_counts::budgets::Budgets;
 use crate::telemetry::Observed;
 use crate::tls::setup::TlsSetup;
@@ -50,37 +51,62 @@ const REVOCATION_SPREAD_MS_MAX: u64 = 30_000;
 /// Why an instance did not start. Each names the remedy where there is one.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The kernel cannot run a relay.
-    #[error(transparent)]
-    Kernel(#[from] ProbeError),
     /// Too few open files for the sessions.
     #[error(transparent)]
     OpenFiles(#[from] TooManySessions),
     /// A listener cannot be bound.
-    #[error("cannot listen on {address}: {source}; {}", listen_remedy(.source))]
+    #[error("cannot listen on {address}: {}; {}", reason(.error), listen_remedy(.error, .holder))]
     Listen {
         /// Where.
         address: SocketAddr,
         /// What the kernel said.
-        source: io::Error,
+        error: io::Error,
+        /// The process that listens there, if that is known.
+        holder: Option<i32>,
     },
     /// A relay's ring cannot be set up although the probe could.
     #[error(transparent)]
-    Ring(#[from] RingError),
+    Ring(RingError),
+    /// The kernel gives no memory for a ring.
+    #[error(transparent)]
+    RingMemory(#[from] NoRingMemory),
     /// Something that the host is to give.
     #[error("cannot start: {0}")]
     Host(#[from] io::Error),
 }
 
-fn listen_remedy(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EADDRINUSE) => "stop what listens there, or choose another address",
-        Some(libc::EACCES) => {
+impl StartError {
+    /// That of an address that cannot be listened on.
+    pub fn listen(address: SocketAddr, error: io::Error) -> Self {
+        let is_held = error.kind() == io::ErrorKind::AddrInUse;
+        let holder = is_held.then(|| holder_of(address)).flatten();
+        Self::Listen { address, error, holder }
+    }
+}
+
+impl From<RingError> for StartError {
+    fn from(error: RingError) -> Self {
+        if NoRingMemory::is_told_by(&error.source) {
+            Self::RingMemory(NoRingMemory)
+        } else {
+            Self::Ring(error)
+        }
+    }
+}
+
+fn listen_remedy(error: &io::Error, holder: &Option<i32>) -> String {
+    let remedy = match (error.raw_os_error(), holder) {
+        (Some(libc::EADDRINUSE), Some(process)) => {
+            return format!("stop what listens there (process {process}), or choose another address");
+        }
+        (Some(libc::EADDRINUSE), None) => "stop what listens there, or choose another address",
+        (Some(libc::EACCES), _) => {
             "give the process CAP_NET_BIND_SERVICE, or choose a port above net.ipv4.ip_unprivileged_port_start"
         }
-        Some(libc::EADDRNOTAVAIL) => "choose an address of this host",
+        (Some(libc::EADDRNOTAVAIL), _) => "choose an address of this host",
         _ => "check the address",
-    }
+    };
+    remedy.to_owned()
 }
 
 /// Most subscriptions whose end has come that are revoked in one call, some 100 ns each. Those that are left wait for the next.
@@ -137,7 +163,6 @@ impl Instance {
         control: &Handle,
     ) -> Result<Self, StartError> {
         let InstanceParts { cores, listeners, snapshot, tls, other_open_files } = parts;
-        probe()?;
         let workers = cores.of_workers().len();
         let open_files = raise_open_files()?;
         let reserve = open_files_reserve(workers) + other_open_files;

@@ -63,6 +63,8 @@ struct LookerLine {
 #[derive(Debug)]
 struct Preparing {
     preparation: Preparation,
+    /// What is new in it, in words.
+    changed: String,
     /// The newest request that it answers.
     answers: u64,
     /// What those are told of files of TLS.
@@ -128,9 +130,9 @@ impl Publisher {
         tokio::task::spawn_blocking(move || drop(before));
         let revision = self.served.revision;
         match outcome {
-            ReloadOutcome::Catalogue(tls) => {
+            ReloadOutcome::Catalogue(tls, changed) => {
                 let preparation = instance.prepare(Arc::clone(&self.served.snapshot), tls);
-                self.preparing = Some(Preparing { preparation, answers, tls_faults });
+                self.preparing = Some(Preparing { preparation, changed, answers, tls_faults });
             }
             ReloadOutcome::Refused(refused, faults) => {
                 let told = faults.iter().take(FAULTS_TOLD_MAX).cloned().collect();
@@ -166,7 +168,9 @@ impl Publisher {
     fn commit(&mut self, prepared: Prepared, instance: &mut Instance, now: Timestamp) {
         instance.commit(prepared);
         let (revision, apis) = (self.served.revision, self.served.snapshot.served().len());
-        tracing::info!(%revision, apis, "published the catalogue");
+        let preparing = self.preparing.take();
+        let changed = preparing.as_ref().map(|preparing| preparing.changed.as_str()).unwrap_or_default();
+        tracing::info!(%revision, apis, "published the catalogue: {changed}");
         instance.publishes().note(LastPublish {
             at: now,
             revision,
@@ -174,7 +178,7 @@ impl Publisher {
             fault_count: 0,
             faults: Vec::new(),
         });
-        if let Some(Preparing { answers, tls_faults, .. }) = self.preparing.take() {
+        if let Some(Preparing { answers, tls_faults, .. }) = preparing {
             self.reply_served(answers, &tls_faults, true);
         }
     }

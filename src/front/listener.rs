@@ -33,7 +33,7 @@ pub fn bind_group(
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "a listener needs at least one worker"));
     }
     if address.port() != 0 {
-        refuse_shared_port(address)?;
+        check_free(address, true)?;
     }
     let first = bind(address)?;
     let shared = first.local_addr()?.as_socket().unwrap_or(address);
@@ -50,15 +50,18 @@ pub fn bind_group(
     Ok(bound.into_iter().map(|socket| Socket::from(OwnedFd::from(socket))).collect())
 }
 
-/// Fails with `AddrInUse` if another process listens on the address.
+/// Fails with `AddrInUse` if another process listens on the address; listens on nothing itself.
 ///
 /// SO_REUSEPORT lets two instances of the same user share a port without a word, and a second one that was started by
 /// mistake would take half of the connections. A bind without it is refused, and is given up at once.
-fn refuse_shared_port(address: SocketAddr) -> io::Result<()> {
+///
+/// # Errors
+/// The kernel's, as of [`bind_group`].
+pub fn check_free(address: SocketAddr, is_only_v6: bool) -> io::Result<()> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(is_only_v6)?;
     }
     socket.bind(&SockAddr::from(address))
 }

@@ -20,6 +20,7 @@ use crate::observe::entity_cells::Writer;
 use crate::observe::labels::{PublishedLabels, SessionLabels};
 use crate::policy::slot::Slot;
 use crate::relay::{NewSession, Relays};
+use crate::ring::locked_memory::ring_bytes;
 use crate::session::{Cause, Phase};
 use crate::shared_counts::Shed;
 use crate::shared_counts::budgets::{Budgets, OpeningPlaces};
@@ -279,6 +280,11 @@ impl<N: Network> Front<N> {
             self.opening_ended.notified().await;
         }
     }
+}
+
+/// Locked memory, in bytes, that the ring of a front takes where the kernel counts it.
+pub const fn front_ring_bytes() -> u64 {
+    ring_bytes(FRONT_SUBMISSION_ENTRIES, 2 * FRONT_SUBMISSION_ENTRIES)
 }
 
 /// Runs a front on the calling thread until the drain is begun and its last opening is over.

@@ -35,6 +35,11 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(open_files_max())
 }
 
+/// How many files the process may have open once [`raise_open_files`] is called: the hard limit.
+pub fn open_files_hard() -> u64 {
+    getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)
+}
+
 /// How many files the process may have open: the soft limit.
 pub fn open_files_max() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)

@@ -20,7 +20,8 @@ const POSTED_BYTES_EXPECTED: usize = 512 * 1024;
 /// The one buffer group of a relay's ring.
 pub(super) const BUFFER_GROUP: u16 = 0;
 
-const REGION_BYTES: usize = BUFFERS_POSTED as usize * size_of::<BufRingEntry>();
+/// Bytes of the memory that the kernel takes posted buffers from.
+pub(super) const REGION_BYTES: usize = BUFFERS_POSTED as usize * size_of::<BufRingEntry>();
 const MASK: u16 = BUFFERS_POSTED - 1;
 
 pub(super) struct BufferRing {

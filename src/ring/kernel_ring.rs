@@ -4,7 +4,8 @@
 //! asked once at the start (`probe`).
 
 use super::buffer_pool::BufferPool;
-use super::buffer_ring::{BUFFER_GROUP, BufferRing};
+use super::buffer_ring::{BUFFER_GROUP, BufferRing, REGION_BYTES};
+use super::locked_memory::{in_pages, ring_bytes};
 use super::message_block::MessageBlock;
 use super::peer_state::PeerState;
 use super::pipe::{Pipe, Pipes};
@@ -63,6 +64,11 @@ pub struct KernelRing {
     last_turn_completions: usize,
     has_min_wait: bool,
     has_receive_caps: bool,
+}
+
+/// Locked memory, in bytes, that the ring of a relay takes with its buffer ring where the kernel counts it.
+pub const fn relay_ring_bytes() -> u64 {
+    ring_bytes(RELAY_SUBMISSION_ENTRIES, RELAY_COMPLETION_ENTRIES) + in_pages(REGION_BYTES as u64)
 }
 
 /// Sets up an empty ring with the flags that the relay needs, and so many entries in its submission queue.

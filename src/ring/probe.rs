@@ -92,6 +92,11 @@ pub fn probe() -> Result<(), ProbeError> {
     buffer_ring.close(&ring).map_err(ProbeError::Other)
 }
 
+/// Whether the kernel counts a ring's memory as locked by this process. To be asked while the process may lock none.
+pub fn ring_memory_is_counted() -> bool {
+    set_up(RELAY_SUBMISSION_ENTRIES).is_err_and(|error| error.raw_os_error() == Some(libc::ENOMEM))
+}
+
 /// Whether a multishot receive may be told when to let others go first, and when to end (Linux 6.17). Older kernels refuse the fields.
 ///
 /// # Errors

@@ -23,13 +23,17 @@ use rustls::pki_types::UnixTime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::ignored::ignored_files;
 use super::key_file;
 use super::store::{self, Loaded, read_again, read_catalog};
 use super::tls_files::TlsFiles;
 use super::watch::{CatalogWatch, Changed};
+use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{CatalogFiles, Fault, Name, Revision};
 use crate::compiled::Snapshot;
+use crate::compiled::changes::changes;
 use crate::compiled::compile::Compiler;
+use crate::compiled::useless::useless;
 use crate::config::InstanceConfig;
 use crate::tls::files::FileFault;
 use crate::tls::setup::TlsSetup;
@@ -66,21 +70,28 @@ pub struct Start {
     pub files: Option<InstanceFiles>,
     /// What they say.
     pub served: Arc<Served>,
+    /// What is legal in them and useless, a line each.
+    pub warnings: Vec<String>,
 }
 
-/// Why an instance cannot start: everything that is wrong with its files.
+/// Why an instance cannot start: everything that is wrong with its files, in the words of `check`.
 #[derive(Debug, thiserror::Error)]
-pub enum NoStart {
+#[error("cannot start, the configuration is at fault{}", lines(.0))]
+pub struct NoStart(pub Vec<StartFault>);
+
+/// Something that is wrong with the files of an instance.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
     /// With its configuration.
-    #[error("the configuration is not correct{}", lines(.0))]
-    Configuration(Vec<Fault>),
-    /// With the files of TLS that it names.
-    #[error("the files of certificates cannot be used{}", lines(.0))]
-    Tls(Vec<FileFault>),
+    #[error("{0}")]
+    Configuration(Fault),
+    /// With a file of TLS that it names.
+    #[error(transparent)]
+    Tls(#[from] FileFault),
 }
 
 /// Each on a line of its own.
-fn lines(faults: &[impl ToString]) -> String {
+pub fn lines(faults: &[impl ToString]) -> String {
     faults.iter().map(|fault| format!("\n  {}", fault.to_string())).collect()
 }
 
@@ -90,7 +101,9 @@ impl Start {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn read(config: &Path, now: UnixTime) -> Result<Self, NoStart> {
-        let loaded = store::load(config).map_err(NoStart::Configuration)?;
+        let loaded = store::load(config);
+        let loaded =
+            loaded.map_err(|faults| NoStart(faults.into_iter().map(StartFault::Configuration).collect()))?;
         let files = InstanceFiles::of(config, &loaded.config);
         let folder = config.parent().unwrap_or(Path::new(""));
         Self::of(loaded, Some(files), folder, now)
@@ -111,13 +124,28 @@ impl Start {
         now: UnixTime,
     ) -> Result<Self, NoStart> {
         let Loaded { config, mut snapshot, revision } = loaded;
+        let mut faults = Vec::new();
         if let Some(files) = &files {
-            let keys = key_file::with_keys(snapshot, &files.key_file);
-            snapshot = keys.map_err(|fault| NoStart::Configuration(vec![fault]))?;
+            match key_file::hasher_of(&snapshot, &files.key_file) {
+                Ok(Some(hasher)) => snapshot = snapshot.with_key_hasher(hasher),
+                Ok(None) => {}
+                Err(fault) => faults.push(StartFault::Configuration(fault)),
+            }
         }
-        let tls = TlsFiles::load(&config, &snapshot, folder, now).map_err(NoStart::Tls)?;
-        let served = Served { snapshot: Arc::new(snapshot), revision, tls, refused: None };
-        Ok(Self { config, files, served: Arc::new(served) })
+        // What is wrong with the secret does not hide what is wrong with certificates.
+        match TlsFiles::load(&config, &snapshot, folder, now) {
+            Ok(tls) if faults.is_empty() => {
+                let mut warnings =
+                    files.as_ref().map(|files| ignored_files(&files.catalog)).unwrap_or_default();
+                warnings.extend(useless(&snapshot, &config, Timestamp::from_unix(now.as_secs())));
+                let served = Served { snapshot: Arc::new(snapshot), revision, tls, refused: None };
+                Ok(Self { config, files, served: Arc::new(served), warnings })
+            }
+            loaded => {
+                faults.extend(loaded.err().into_iter().flatten().map(StartFault::Tls));
+                Err(NoStart(faults))
+            }
+        }
     }
 }
 
@@ -160,8 +188,8 @@ pub struct LookReport {
 /// What there is to do about what a look has found.
 #[derive(Debug)]
 pub enum ReloadOutcome {
-    /// Another catalogue is to be published.
-    Catalogue(TlsSetup),
+    /// Another catalogue is to be published, which differs from the one before by this.
+    Catalogue(TlsSetup, String),
     /// The same catalogue is, with other certificates or ticket keys.
     Tls(TlsSetup),
     /// The catalogue of this revision is at fault.
@@ -240,7 +268,7 @@ impl Looker {
     fn look(&mut self, changed: Option<Changed>, answers: u64) -> Vec<LookReport> {
         let is_tls_new = self.served.tls.look(UnixTime::now(), answers > 0);
         let of_catalogue = changed.and_then(|changed| self.look_at_catalogue(&changed, answers > 0));
-        let is_published = matches!(of_catalogue, Some(ReloadOutcome::Catalogue(_)));
+        let is_published = matches!(of_catalogue, Some(ReloadOutcome::Catalogue(..)));
         let of_tls = (is_tls_new && !is_published).then(|| ReloadOutcome::Tls(self.served.setup()));
         if of_tls.is_none() && of_catalogue.is_none() {
             return Vec::new();
@@ -288,10 +316,14 @@ impl Looker {
         };
         match taken {
             Ok(snapshot) => {
+                let changed = match changes(&self.served.snapshot, &snapshot) {
+                    none if none.is_empty() => "nothing that is served".to_owned(),
+                    some => some,
+                };
                 self.served.snapshot = Arc::new(snapshot);
                 self.served.revision = revision;
                 self.served.refused = None;
-                Some(ReloadOutcome::Catalogue(self.served.setup()))
+                Some(ReloadOutcome::Catalogue(self.served.setup(), changed))
             }
             Err(faults) => {
                 let refused = Some((revision, faults));

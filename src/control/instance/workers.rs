@@ -8,6 +8,7 @@ use std::thread;
 use tokio::sync::mpsc;
 
 use super::StartError;
+use crate::control::host::NoRingMemory;
 use crate::front::{FrontParts, run_front};
 use crate::observe::WorkerCounters;
 use crate::process::cores::{CoreIndex, pin_current_thread};
@@ -83,7 +84,13 @@ impl WorkerThreads {
             if let Err(error) = give_way() {
                 tracing::warn!(%error, "a front does not give way to its relay");
             }
-            run_front(parts).map_err(|error| format!("a front cannot run: {error}"))
+            run_front(parts).map_err(|error| {
+                if NoRingMemory::is_told_by(&error) {
+                    NoRingMemory.to_string()
+                } else {
+                    format!("a front cannot run: {error}")
+                }
+            })
         };
         self.spawn(format!("front-{index}"), run)
     }

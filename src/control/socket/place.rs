@@ -20,7 +20,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, fchmod, flock};
+use rustix::fs::{Access, FlockOperation, Mode, OFlags, fchmod, flock};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::time::Instant;
@@ -48,6 +48,9 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long is waited before something is tried again that no event tells of.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// The step that fails where the socket's folder is not there or not open to this user.
+const OPEN_LOCK: &str = "open the control socket's lock";
 
 /// Bytes of the answer that a start reads of such an instance.
 const PROBE_BYTES_MAX: usize = 64 * 1024;
@@ -197,6 +200,25 @@ impl ClaimedSocket {
         replaceable(path).map(drop)
     }
 
+    /// As [`ClaimedSocket::check`], without a lock, so that it leaves no file of its own behind: a check may be run by another user.
+    ///
+    /// # Errors
+    /// Why there would be no socket.
+    pub fn look(path: &Path) -> Result<(), NoSocket> {
+        check_length(path)?;
+        let locked = lock_of(path);
+        // The lock is opened first, so what is wrong with its folder is told of it.
+        let is_usable = match fs::symlink_metadata(&locked) {
+            Ok(_) => rustix::fs::access(&locked, Access::READ_OK | Access::WRITE_OK),
+            Err(_) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                rustix::fs::access(folder.unwrap_or(Path::new(".")), Access::WRITE_OK | Access::EXEC_OK)
+            }
+        };
+        is_usable.map_err(|error| failed(OPEN_LOCK, &locked)(error.into()))?;
+        replaceable(path).map(drop)
+    }
+
     /// Makes the socket at `path`, open to this user alone, and listens.
     ///
     /// # Errors
@@ -298,15 +320,20 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Keeps other instances from taking or removing the socket at `path`, until it is dropped.
-fn lock(path: &Path, patience: Duration) -> Result<File, NoSocket> {
+/// The file that is locked while the socket at `path` is taken or removed.
+fn lock_of(path: &Path) -> PathBuf {
     let mut locked = path.as_os_str().to_owned();
     locked.push(".lock");
-    let locked = PathBuf::from(locked);
+    PathBuf::from(locked)
+}
+
+/// Keeps other instances from taking or removing the socket at `path`, until it is dropped.
+fn lock(path: &Path, patience: Duration) -> Result<File, NoSocket> {
+    let locked = lock_of(path);
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags.cast_signed());
-    let file = options.open(&locked).map_err(failed("open the control socket's lock", &locked))?;
+    let file = options.open(&locked).map_err(failed(OPEN_LOCK, &locked))?;
     let deadline = Instant::now() + patience;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
