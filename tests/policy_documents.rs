@@ -226,3 +226,165 @@ fn what_cannot_be_traced_is_said() {
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &[][..]));
     }
 }
+
+/// A copy of the catalogue without fault.
+fn copy_of_good() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/policies/good");
+    let copied = Command::new("cp").arg("-r").arg(good).arg(folder.path().join("catalog")).status().unwrap();
+    assert!(copied.success());
+    folder
+}
+
+fn write(folder: &Path, path: &str, text: &str) -> String {
+    let path = folder.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_draft_beside_a_catalogue_finds_its_named_values() {
+    let folder = copy_of_good();
+    write(folder.path(), "catalog/named-values.toml", "[tenant]\nvalue = \"blue\"\n");
+    let text = "<policies><inbound><set-variable name=\"x\" value=\"{{tenant}}\"/></inbound></policies>";
+    for place in ["draft.xml", "catalog/draft.xml", "catalog/drafts/draft.xml"] {
+        let path = write(folder.path(), place, text);
+        let output = policy(&["check", &path]);
+        assert!(!stderr_of(&output).contains("{{tenant}}"), "{place}: {}", stderr_of(&output));
+    }
+    let unknown = write(folder.path(), "draft.xml", &text.replace("tenant", "tenat"));
+    let told = stderr_of(&policy(&["check", &unknown]));
+    assert!(told.contains("{{tenat}} is not known; did you mean {{tenant}}?"), "{told}");
+}
+
+fn stderr_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_document_without_its_owner_is_told_with_all_else_that_is_wrong_in_it() {
+    let folder = copy_of_good();
+    let text = "<policies><inbound><a/><set-status code=\"1\"/></inbound></policies>";
+    let path = write(folder.path(), "catalog/policies/apis/gone.xml", text);
+    let told = stderr_of(&policy(&["check", &path]));
+    for part in [
+        "belongs to api gone, and there is no apis/gone.toml; ",
+        ":1:20: <a> is not known here; ",
+        "set-status code = 1: allowed",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(told.ends_with("3 faults\n"), "{told}");
+}
+
+#[test]
+fn a_trace_ends_with_1_where_the_client_gets_another_status_than_expected() {
+    let document = "tests/golden/policies/good/policies/apis/guarded.xml";
+    let trace = |expect: &str| policy(&["trace", document, "--no-times", EVE, "--expect", expect]);
+    let (right, wrong) = (trace("401"), trace("101"));
+    assert_eq!((right.status.code(), stderr_of(&right)), (Some(0), String::new()));
+    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(stderr_of(&wrong), "expected status 101, and the client gets 401\n");
+    assert_eq!(right.stdout, wrong.stdout);
+}
+
+#[test]
+fn a_trace_for_programs_is_one_document_of_a_stable_shape() {
+    let document = "tests/golden/policies/good/policies/apis/guarded.xml";
+    let output = policy(&["trace", document, "--no-times", EVE, "--json"]);
+    let shown = said(&output);
+    let (_, signature) = EVE.rsplit_once('.').unwrap();
+    assert!(!shown.contains(signature));
+    let trace: serde_json::Value = serde_json::from_str(shown).unwrap();
+    let keys: Vec<&str> = trace.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["left_out", "path", "status", "steps", "version"]);
+    assert_golden("policies/guarded-guest.json", shown);
+}
+
+#[test]
+fn faults_of_files_that_a_handshake_does_not_need_do_not_stop_its_trace() {
+    let folder = copy_of_good();
+    write(folder.path(), "catalog/apis/realtime.toml", "display_name = ");
+    write(
+        folder.path(),
+        "catalog/policies/apis/authorized.xml",
+        "<policies><inbound><a/></inbound></policies>",
+    );
+    let document = folder.path().join("catalog/policies/apis/forwarded.xml").display().to_string();
+    let output = policy(&["trace", &document, "--no-times", "--header=X-Bucket: 7"]);
+    let shown = said(&output);
+    let left_out: Vec<&str> = shown.lines().filter(|line| line.starts_with("left out, at fault: ")).collect();
+    assert_eq!(left_out.len(), 2, "{shown}");
+    assert!(shown.contains("client gets the backend's 101"), "{shown}");
+    // What it needs does.
+    write(folder.path(), "catalog/apis/forwarded.toml", "display_name = ");
+    let output = policy(&["trace", &document]);
+    assert!(
+        output.status.code() == Some(1) && stderr_of(&output).contains("apis/forwarded.toml:1: "),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn with_an_instance_file_listener_scheme_and_key_are_judged_as_the_instance_would() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = copy_of_good();
+    let (secret, at) = ("0".repeat(64), folder.path());
+    let key_file = write(at, "ringgate.key", &secret);
+    fs::set_permissions(key_file, fs::Permissions::from_mode(0o600)).unwrap();
+    let hash = ringgate::catalog::key_secret::KeySecret::parse(&secret)
+        .unwrap()
+        .hasher()
+        .text_of(b"0123456789abcdef");
+    let subscription =
+        format!("display_name = \"A\"\nscope = \"/apis/forwarded\"\nprimary_key_hash = \"{hash}\"\n");
+    write(at, "catalog/subscriptions/ann.toml", &subscription);
+    let api =
+        "display_name = \"F\"\nurl = \"ws://backend.example\"\nsuffix = \"forwarded\"\nschemes = [\"wss\"]\n";
+    write(at, "catalog/apis/forwarded.toml", api);
+    let tls = "tls = { certificates = [{ chain = \"c\", key = \"k\" }] }\n";
+    let listener = |port: u16, lines: &str| format!("[[listeners]]\naddress = \"127.0.0.1:{port}\"\n{lines}");
+    let config = write(at, "ringgate.toml", &(listener(8080, "") + &listener(8443, tls)));
+    let document = at.join("catalog/policies/apis/forwarded.xml").display().to_string();
+    let trace = |arguments: &[&str]| {
+        let mut all = vec!["trace", &document, "--config", &config, "--no-times", "--header=X-Bucket: 7"];
+        all.extend(arguments);
+        let output = policy(&all);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr_of(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (arguments, told) in [
+        (
+            &["--header=Ocp-Apim-Subscription-Key: 0123456789abcdef", "--expect=101"][..],
+            &[
+                "listener: wss://127.0.0.1:8443",
+                "scheme: wss",
+                "subscription key: valid, of subscription ann",
+            ][..],
+        ),
+        (&["--expect=401"], &["subscription key: none is given, and one is needed"]),
+        (
+            &["--header=Ocp-Apim-Subscription-Key: wrong-wrong", "--expect=401"],
+            &["subscription key: opens nothing here, or nothing now", "on-error"],
+        ),
+        (&["--subscription=ann", "--expect=101"], &["taken for one of subscription ann, which is named"]),
+        (
+            &["--url=ws://gateway.example/forwarded", "--expect=404"],
+            &[
+                "listener: ws://127.0.0.1:8080",
+                "answer: 404, because api forwarded is not served under this scheme",
+            ],
+        ),
+    ] {
+        let shown = trace(arguments);
+        for part in told {
+            assert!(shown.contains(part), "{arguments:?}: {part}\n{shown}");
+        }
+        assert!(!shown.contains("0123456789abcdef") && !shown.contains("wrong-wrong"), "{shown}");
+    }
+    write(at, "ringgate.toml", &listener(8443, tls));
+    let url = "--url=ws://gateway.example/forwarded";
+    let output = policy(&["trace", &document, "--config", &config, url]);
+    assert!(stderr_of(&output).starts_with("no listener of this instance takes ws; "), "{output:?}");
+}

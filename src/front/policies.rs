@@ -13,7 +13,7 @@ use crate::head::RequestHead;
 use crate::head::forwarding::visible_to_policies;
 use crate::limits::POLICY_TEXT_BYTES_MAX;
 use crate::policy::contract::{Forward, PolicyHost, Severity};
-use crate::policy::exchange::{self, EvaluationTime, Exchange, Fields, Response};
+use crate::policy::exchange::{self, EvaluationTime, Exchange, Fields, LastError, Response};
 use crate::policy::expression::{Certificate, DateTime, ExpressionHost, Guid, TICKS_PER_SECOND, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::guards::Guards;
@@ -196,9 +196,7 @@ fn answer_of(turn: Yield, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
         }
     };
     // Not its message, which may quote what a client sent: a document that wants that in the log says so.
-    let why = exchange.last_error.as_ref().map_or_else(String::new, |error| {
-        format!("{} in {} of {}: {}", error.path, error.section, error.scope, error.reason)
-    });
+    let why = exchange.last_error.as_ref().map(LastError::place_and_reason).unwrap_or_default();
     PolicyAnswer { response, cause, why }
 }
 

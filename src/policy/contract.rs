@@ -109,6 +109,17 @@ pub enum Severity {
     Error,
 }
 
+impl Severity {
+    /// Its name in documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Verbose => "verbose",
+            Self::Information => "information",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// A policy's view of the run.
 pub struct Running<'r> {
     /// The handshake.

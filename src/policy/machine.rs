@@ -166,7 +166,7 @@ impl Machine {
                 Ok(StepOutcome::Next | StepOutcome::Skip(0)) => outside.ended(step, exchange, None),
                 Ok(StepOutcome::Skip(steps)) => {
                     self.next += steps;
-                    outside.ended(step, exchange, Some("skips"));
+                    outside.ended(step, exchange, Some("steps are skipped"));
                 }
                 Ok(StepOutcome::Respond(response)) => {
                     outside.ended(step, exchange, Some("responds"));
@@ -179,7 +179,7 @@ impl Machine {
                 }
                 Ok(StepOutcome::Dial(forward)) => {
                     self.has_dialled = true;
-                    outside.ended(step, exchange, Some("dials"));
+                    outside.ended(step, exchange, Some("the backend is dialled"));
                     return Stopped::AtDial(forward);
                 }
                 Err(failure) => {

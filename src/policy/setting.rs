@@ -149,6 +149,16 @@ impl<T: Literal> Setting<T> {
 }
 
 /// How an optional setting is shown.
+/// The settings of a list, each as it is shown, with commas between them.
+pub(crate) fn shown_list<T>(settings: &[Setting<T>]) -> String {
+    settings.iter().map(Setting::shown).collect::<Vec<_>>().join(", ")
+}
+
+/// The same behind a colon; nothing if there are none.
+pub(crate) fn shown_behind_colon<T>(settings: &[Setting<T>]) -> String {
+    if settings.is_empty() { String::new() } else { format!(": {}", shown_list(settings)) }
+}
+
 pub(crate) fn shown_or<'s, T>(setting: Option<&'s Setting<T>>, absent: &'s str) -> &'s str {
     setting.map_or(absent, Setting::shown)
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! …/policies/apis/chat.xml        its own catalogue, the folder above `policies`; it stands where it stands
 //! --config FILE                   that instance's catalogue
-//! anything else                   one made-up API, in one made-up product
+//! in or beside a catalogue        that catalogue, with one made-up API, in one made-up product
+//! anything else                   the made-up ones alone
 //! ```
 //!
 //! A document that has no place in a catalogue is that of the API that is named, or of a made-up one; one that begins with
@@ -16,6 +17,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::catalog::named_value::NAMED_VALUES_FILE;
 use crate::catalog::{CatalogFiles, Fault, Name};
 use crate::compiled::{Snapshot, compile};
+use crate::config::instance::ListenerConfig;
 use crate::config::instance::catalog_folder;
 use crate::config::parse_instance;
 use crate::control::files::store;
@@ -28,6 +30,9 @@ const MADE_UP_API: &str = "display_name = \"Document\"\nurl = \"ws://backend.exa
 
 const MADE_UP_PRODUCT: &str = "display_name = \"Document\"\n";
 
+/// How many folders above that of a document are looked at for a catalogue that it lies in.
+const FOLDERS_ABOVE_MAX: usize = 4;
+
 /// A document in its catalogue.
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -37,6 +42,16 @@ pub(super) struct Stage {
     /// The document as it was named on the command line.
     shown: String,
     gateway: Option<Name>,
+    /// The instance whose catalogue it is. `None`: it is not known.
+    pub(super) instance: Option<Instance>,
+}
+
+/// What is known of the instance that serves a catalogue.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub(super) listeners: Vec<ListenerConfig>,
+    /// The file of its secret.
+    pub(super) key_file: PathBuf,
 }
 
 impl Stage {
@@ -48,10 +63,13 @@ impl Stage {
         let shown = file.display().to_string();
         let text = store::read_text(file, &shown).map_err(|fault| vec![fault])?;
         let own = place_in_catalogue(file);
-        let (mut files, gateway) = match (config, &own) {
+        let (mut files, gateway, instance) = match (config, &own) {
             (Some(config), _) => catalogue_of(config)?,
-            (None, Some((catalogue, _))) => (store::read_catalog(catalogue), None),
-            (None, None) => (CatalogFiles::default(), None),
+            (None, Some((catalogue, _))) => (store::read_catalog(catalogue), None, None),
+            (None, None) => {
+                let near = catalogue_near(file).map(|catalogue| store::read_catalog(&catalogue));
+                (near.unwrap_or_default(), None, None)
+            }
         };
         let place = match (api, own) {
             (Some(api), _) => format!("policies/apis/{api}.xml"),
@@ -60,7 +78,7 @@ impl Stage {
             (None, None) => format!("policies/apis/{MADE_UP}.xml"),
         };
         files.insert(&place, text);
-        let mut stage = Self { files, place, shown, gateway };
+        let mut stage = Self { files, place, shown, gateway, instance };
         if !stage.has_owner() {
             stage.make_up();
         }
@@ -87,6 +105,39 @@ impl Stage {
     /// The compiled catalogue, or every fault of it, by the catalogue's own names of its files.
     pub(super) fn compile(&self) -> Result<Snapshot, Vec<Fault>> {
         compile(&self.files, self.gateway.as_ref().map(Name::as_str))
+    }
+
+    /// As [`Stage::compile`], where files that are at fault and not needed are left out. Gives their faults too.
+    ///
+    /// # Errors
+    /// The faults of what is needed, and of what was left out, which may be why.
+    pub(super) fn compile_without_faulty(
+        &mut self,
+        is_needed: impl Fn(&Self, &Fault) -> bool,
+    ) -> Result<(Snapshot, Vec<Fault>), Vec<Fault>> {
+        let mut left_out = Vec::new();
+        loop {
+            let faults = match self.compile() {
+                Ok(snapshot) => return Ok((snapshot, left_out)),
+                Err(faults) => faults,
+            };
+            if faults.iter().any(|fault| is_needed(self, fault)) {
+                return Err(faults
+                    .into_iter()
+                    .filter(|fault| is_needed(self, fault))
+                    .chain(left_out)
+                    .collect());
+            }
+            let is_less =
+                faults.iter().fold(false, |is_less, fault| self.files.remove(&fault.file) || is_less);
+            if !is_less {
+                return Err(faults);
+            }
+            // What is at fault only because something was left out is no news.
+            if left_out.is_empty() {
+                left_out = faults;
+            }
+        }
     }
 
     /// Whether a fault is one of the document, or of what it may refer to.
@@ -122,12 +173,26 @@ impl Stage {
 }
 
 /// The files of the catalogue that an instance file names, and the instance's gateway.
-fn catalogue_of(config: &Path) -> Result<(CatalogFiles, Option<Name>), Vec<Fault>> {
+fn catalogue_of(config: &Path) -> Result<(CatalogFiles, Option<Name>, Option<Instance>), Vec<Fault>> {
     let shown = config.display().to_string();
     let text = store::read_text(config, &shown).map_err(|fault| vec![fault])?;
     let instance = parse_instance(&shown, &text)?;
     let folder = catalog_folder(&text).unwrap_or(instance.catalog);
-    Ok((store::read_catalog(&store::beside(config, &folder)), instance.gateway))
+    let key_file = store::beside(config, &instance.keys.file);
+    let known = Instance { listeners: instance.listeners, key_file };
+    Ok((store::read_catalog(&store::beside(config, &folder)), instance.gateway, Some(known)))
+}
+
+/// The catalogue that a file lies in, or beside, without being one of its documents. A catalogue is a folder with the folder `apis`.
+fn catalogue_near(file: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(file).ok()?;
+    let folder = absolute.parent()?;
+    let is_catalogue = |folder: &Path| folder.join("apis").is_dir();
+    let beside = [folder.to_owned(), folder.join("catalog")];
+    beside
+        .into_iter()
+        .chain(folder.ancestors().skip(1).take(FOLDERS_ABOVE_MAX).map(Path::to_owned))
+        .find(|folder| is_catalogue(folder))
 }
 
 /// The catalogue that a file lies in, and its path there; `None` for a file that is none of a catalogue's documents.
@@ -172,6 +237,20 @@ mod tests {
         for text in ["", "<policies/>", "<!-- <fragment/> -->", "<!-- <fragment/>", "fragment"] {
             assert!(!is_fragment(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_catalogue_is_found_around_and_beside_a_document_that_is_none_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        for path in ["catalog/apis", "catalog/drafts/new", "other"] {
+            std::fs::create_dir_all(root.join(path)).expect("a folder");
+        }
+        let near = |path: &str| catalogue_near(&root.join(path));
+        for path in ["a.xml", "catalog/a.xml", "catalog/drafts/a.xml", "catalog/drafts/new/a.xml"] {
+            assert_eq!(near(path), Some(root.join("catalog")), "{path}");
+        }
+        assert_eq!(near("other/a.xml"), None);
     }
 
     #[test]

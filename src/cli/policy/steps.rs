@@ -39,6 +39,8 @@ pub(super) struct Steps {
     begun: Instant,
     /// What all steps took.
     took: Duration,
+    /// The steps so far, for programs.
+    pub(super) records: Vec<serde_json::Value>,
 }
 
 impl Steps {
@@ -55,6 +57,7 @@ impl Steps {
             said: Vec::new(),
             begun: Instant::now(),
             took: Duration::ZERO,
+            records: Vec::new(),
         }
     }
 
@@ -142,7 +145,7 @@ impl PolicyHost for Steps {
     }
 
     fn log(&mut self, severity: Severity, source: &str, message: &str) {
-        self.said.push(format!("log {severity:?} {source}: {message}"));
+        self.said.push(format!("log {} {source}: {message}", severity.name()));
     }
 
     fn evaluated(&mut self, shown: &str, value: &Value) {
@@ -171,12 +174,21 @@ impl PolicyHost for Steps {
         let time = if self.is_timed { format!("  ({})", micros(took)) } else { String::new() };
         self.line(2, &format!("{step}{time}"));
         let before = core::mem::take(&mut self.before);
-        for line in core::mem::take(&mut self.said) {
-            self.line(4, &line);
-        }
-        for (sign, line) in differences(&before, &after) {
-            self.line(4, &format!("{sign} {line}"));
-        }
+        let said = core::mem::take(&mut self.said);
+        let changes: Vec<String> =
+            differences(&before, &after).iter().map(|(sign, line)| format!("{sign} {line}")).collect();
+        let masked = |lines: &[String]| {
+            lines.iter().map(|line| self.masks.masked(line.trim_end())).collect::<Vec<_>>()
+        };
+        let record = serde_json::json!({
+            "section": step.section().name(),
+            "step": self.masks.masked(&step.to_string()),
+            "said": masked(&said),
+            "changes": masked(&changes),
+            "outcome": how.map(|how| self.masks.masked(how)),
+        });
+        self.records.push(record);
+        said.iter().chain(&changes).for_each(|line| self.line(4, line));
         if let Some(how) = how {
             self.line(4, &format!("=> {how}"));
         }

@@ -1,7 +1,9 @@
 //! `ringgate policy trace`: one made-up handshake, judged and changed step by step by a document in its catalogue.
 //!
-//! Nothing is opened, resolved or dialled: what the backend answers is made up too. Whether a key is right is not asked; the
-//! subscription is the one that is named.
+//! Nothing is opened, resolved or dialled: what the backend answers is made up too. With an instance file, listener and
+//! subscription key are judged as the instance would; without, the subscription is the one that is named.
+//!
+//! Files of the catalogue that are at fault, and that the handshake does not need, are left out, which is told.
 //!
 //! Not here: how a step is written down (`steps`), where a document stands (`stage`).
 
@@ -19,18 +21,22 @@ use super::masks::Masks;
 use super::stage::{MADE_UP, Stage};
 use super::steps::Steps;
 use crate::catalog::access::Access;
+use crate::catalog::given_key::GivenKey;
 use crate::catalog::product::Product;
 use crate::catalog::subscription::{Scope, Subscription};
+use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, Fault};
 use crate::compiled::Snapshot;
+use crate::compiled::access::SubscriptionKeyFault;
 use crate::compiled::given_version::given_version;
+use crate::control::files::key_file;
 use crate::head::{Header, HttpDate, RequestHead, Target};
 use crate::http1::encode::encode_answer;
 use crate::policy::exchange::fields::is_owned;
 use crate::policy::exchange::{EvaluationTime, Exchange, ExchangeParts, Fields, Response};
 use crate::policy::expression::{DateTime, Guid, TimeSpan};
 use crate::policy::failure::Failure;
-use crate::policy::machine::{Yield, start};
+use crate::policy::machine::{Yield, start, start_refused};
 
 /// Which document, and what handshake.
 #[derive(Debug, clap::Args)]
@@ -67,6 +73,54 @@ pub struct Trace {
     /// Leave the times out, so that two traces can be compared
     #[arg(long)]
     no_times: bool,
+    /// The status that the client has to get: exit code 0 if it does, 1 if not
+    #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(100..=599))]
+    expect: Option<u16>,
+    /// Write the trace as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// A trace that has come to its end.
+struct Traced {
+    text: String,
+    json: serde_json::Value,
+    /// What the client gets.
+    status: u16,
+}
+
+/// The way of a handshake up to its policies: what was asked at each station, and what came of it.
+#[derive(Default)]
+struct Way(Vec<(&'static str, String)>);
+
+impl Way {
+    fn add(&mut self, station: &'static str, what: impl Into<String>) {
+        self.0.push((station, what.into()));
+    }
+
+    fn write(&self, steps: &mut Steps) {
+        for (station, what) in &self.0 {
+            steps.line(0, &format!("{station}: {what}"));
+        }
+    }
+}
+
+/// Whether an API is served on listeners with TLS, or without.
+fn is_served(api: &Api, is_tls: bool) -> bool {
+    if is_tls { api.schemes.wss } else { api.schemes.ws }
+}
+
+/// The scheme that a client would use: one that the API and a listener have.
+fn default_scheme(stage: &Stage, api: &Api) -> &'static str {
+    let has_listener = |is_tls| match &stage.instance {
+        Some(instance) => instance.listeners.iter().any(|listener| listener.tls.is_some() == is_tls),
+        None => true,
+    };
+    if is_served(api, true) && has_listener(true) && !(is_served(api, false) && has_listener(false)) {
+        "wss"
+    } else {
+        "ws"
+    }
 }
 
 /// What the made-up backend does.
@@ -92,26 +146,50 @@ impl BackendAnswer {
 impl Trace {
     /// Traces.
     pub(super) fn run(&self) -> ExitCode {
-        match self.trace() {
-            Ok(text) => {
-                let _ = io::stdout().write_all(text.as_bytes());
-                ExitCode::SUCCESS
-            }
+        let traced = match self.trace() {
+            Ok(traced) => traced,
             Err(text) => {
                 let _ = io::stderr().write_all(text.as_bytes());
+                return ExitCode::FAILURE;
+            }
+        };
+        let shown = if self.json { format!("{:#}\n", traced.json) } else { traced.text };
+        let _ = io::stdout().write_all(shown.as_bytes());
+        match self.expect {
+            Some(expected) if expected != traced.status => {
+                let told = format!("expected status {expected}, and the client gets {}\n", traced.status);
+                let _ = io::stderr().write_all(told.as_bytes());
                 ExitCode::FAILURE
             }
+            Some(_) | None => ExitCode::SUCCESS,
         }
     }
 
-    fn trace(&self) -> Result<String, String> {
-        let stage = self.stage().map_err(|faults| lines(&faults))?;
-        let snapshot = stage.compile().map_err(|faults| lines(&stage.told(faults)))?;
-        let api = self.api_of(&stage, &snapshot)?;
-        let subscription = self.subscription_of(&snapshot)?;
-        let product = self.product_of(&stage, &snapshot, subscription)?;
-        let access = Access { subscription, product };
-        self.run_through(&snapshot, api, &access)
+    fn trace(&self) -> Result<Traced, String> {
+        let mut stage = self.stage().map_err(|faults| lines(&faults))?;
+        let compiled = stage.compile_without_faulty(|stage, fault| self.needs(stage, fault));
+        let (mut snapshot, left_out) = compiled.map_err(|faults| lines(&stage.told(faults)))?;
+        if let Some(instance) = &stage.instance {
+            let hasher =
+                key_file::hasher_of(&snapshot, &instance.key_file).map_err(|fault| lines(&[fault]))?;
+            snapshot = hasher.into_iter().fold(snapshot, Snapshot::with_key_hasher);
+        }
+        let left_out: Vec<String> = stage.told(left_out).iter().map(ToString::to_string).collect();
+        let mut traced = self.run_through(&stage, &snapshot)?;
+        let told: String = left_out.iter().map(|fault| format!("left out, at fault: {fault}\n")).collect();
+        traced.text.insert_str(0, &told);
+        traced.json["left_out"] = left_out.into();
+        Ok(traced)
+    }
+
+    /// Whether the handshake needs a file that is at fault.
+    fn needs(&self, stage: &Stage, fault: &Fault) -> bool {
+        let (api, product) = stage.owners();
+        let api = self.api.as_deref().or(api).map(|name| format!("apis/{name}.toml"));
+        let product = self.product.as_deref().or(product).map(|name| format!("products/{name}.toml"));
+        let subscription = self.subscription.as_deref().map(|name| format!("subscriptions/{name}.toml"));
+        let files = [Some(stage.place.clone()), api, product, subscription];
+        files.into_iter().flatten().any(|file| file == fault.file)
     }
 
     fn stage(&self) -> Result<Stage, Vec<Fault>> {
@@ -167,18 +245,29 @@ impl Trace {
         found.map(Some).ok_or_else(|| format!("there is no product {wanted}\n"))
     }
 
-    fn run_through(
-        &self,
-        snapshot: &Snapshot,
-        api: &Arc<Api>,
-        access: &Access<'_>,
-    ) -> Result<String, String> {
+    fn run_through(&self, stage: &Stage, snapshot: &Snapshot) -> Result<Traced, String> {
+        let api = self.api_of(stage, snapshot)?;
         let api_path = snapshot.path_of(api);
-        let url = Url::parse(self.url.as_deref(), &api_path)?;
+        let url = Url::parse(self.url.as_deref(), default_scheme(stage, api), &api_path)?;
         let request = self.request(&url)?;
         let Target::Origin { path, query } = request.target() else {
             return Err(format!("{}: not a path\n", url.target));
         };
+        let mut way = Way::default();
+        way.add("listener", self.listener_of(stage, &url)?);
+        way.add("scheme", if url.is_tls { "wss" } else { "ws" });
+        way.add("host", url.host.as_str());
+        let mut masks = Masks::default();
+        let secrets = snapshot.entities().named_values.values().filter(|value| value.is_secret);
+        secrets.for_each(|value| masks.add(&value.value));
+        let given = GivenKey::find(&api.key_names, request.headers(), query);
+        if let GivenKey::Key(key) = &given {
+            masks.add(&String::from_utf8_lossy(key));
+        }
+        masks.add_credentials(request.headers().iter());
+        let mut steps = Steps::new(masks, !self.no_times);
+        steps.line(0, &format!("client {}: GET {} HTTP/1.1", self.client, url.target));
+        write_fields(&mut steps, request.headers().iter());
         let refused = |fault| format!("{}: the handshake is refused with 400: {fault}\n", url.target);
         let asked_version = |scheme: &_| given_version(scheme, request.headers(), query);
         let routed = snapshot.route_version(path, asked_version).map_err(refused)?;
@@ -190,34 +279,56 @@ impl Trace {
         let Some(rest) = rest else {
             return Err(format!("{}: not a path of api {}, which is at /{api_path}\n", url.target, api.name));
         };
+        way.add("api", format!("{} at /{api_path}", api.name));
+        // Without its instance file it is not known which schemes the listeners have.
+        if stage.instance.is_some() && !is_served(api, url.is_tls) {
+            way.add(
+                "answer",
+                format!("404, because api {} is not served under this scheme (schemes)", api.name),
+            );
+            way.write(&mut steps);
+            return Ok(self.ended(steps, &way, 404));
+        }
+        way.add("operation", "onHandshake");
+        let (access, key) = self.access(stage, snapshot, api, &given)?;
+        way.add("subscription key", key);
+        let judged = access.unwrap_or_default();
+        let named = |name: Option<&crate::catalog::Name>| name.map_or("none".to_owned(), ToString::to_string);
+        way.add("subscription", named(judged.subscription.map(|one| &one.name)));
+        way.add("product", named(judged.product.map(|one| &one.name)));
         let now = UnixTime::now().as_secs();
         let now = i64::try_from(now).ok().and_then(DateTime::from_unix_seconds).unwrap_or(DateTime::MIN);
         let mut exchange = Exchange::new(&ExchangeParts {
             request: &request,
-            scheme: url.scheme,
+            scheme: url.scheme(),
             rest,
             api,
             api_path: &api_path,
-            access,
+            access: &judged,
             client: self.client,
             certificate: None,
             gateway: "",
             request_id: Guid::from_random(1),
             timestamp: now,
         });
-        let mut masks = Masks::default();
-        masks.add(exchange.key());
-        let secrets = snapshot.entities().named_values.values().filter(|value| value.is_secret);
-        secrets.for_each(|value| masks.add(&value.value));
-        masks.add_credentials(request.headers().iter());
-        let mut steps = Steps::new(masks, !self.no_times);
-        steps.line(0, &format!("client {}: GET {} HTTP/1.1", self.client, url.target));
-        write_fields(&mut steps, request.headers().iter());
-        let Some(pipeline) = snapshot.policies_of(api, access) else {
-            return Err("no document applies to this handshake\n".to_owned());
-        };
+        steps.masks.add(exchange.key());
+        way.write(&mut steps);
         let moment = EvaluationTime { now, elapsed: TimeSpan(0) };
-        let mut turn = start(pipeline, &mut exchange, moment, &mut steps);
+        let pipeline = match (snapshot.policies_of(api, &judged), access) {
+            (Some(pipeline), _) => pipeline,
+            (None, Err(fault)) => {
+                steps.line(0, &format!("client gets 401 {}", fault.message()));
+                return Ok(self.ended(steps, &way, 401));
+            }
+            (None, Ok(_)) => return Err("no document applies to this handshake\n".to_owned()),
+        };
+        let mut turn = match access {
+            Ok(_) => start(pipeline, &mut exchange, moment, &mut steps),
+            Err(fault) => {
+                let failure = Failure::of_key(fault == SubscriptionKeyFault::Missing, 401, fault.message());
+                start_refused(pipeline, failure, &mut exchange, moment, &mut steps)
+            }
+        };
         if let Yield::Dial(dialling) = turn {
             steps.line(0, &format!("backend {}: GET {} HTTP/1.1", exchange.backend(), exchange.target()));
             // The handshake's own fields are written anew for the backend.
@@ -233,35 +344,107 @@ impl Trace {
             turn = dialling.resume(came, &mut exchange, moment, &mut steps);
         }
         steps.finish();
-        match turn {
+        let status = match turn {
             Yield::PassOn => {
                 let Some(response) = &exchange.response else { return Err("no answer\n".to_owned()) };
                 steps
                     .line(0, &format!("client gets the backend's {} {}", response.status, response.reason()));
                 write_fields(&mut steps, response.fields.iter());
+                response.status
             }
             Yield::Respond(response) => {
-                let date = HttpDate::from_unix(UnixTime::now().as_secs());
-                let has_own_date = response.fields.get_all("Date").next().is_some();
-                let bytes = encode_answer(response.answer(), &date);
-                let text = String::from_utf8_lossy(&bytes);
-                let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-                let mut head = head.split("\r\n");
-                steps.line(0, &format!("client gets {}", head.next().unwrap_or_default()));
-                for line in head {
-                    let (name, value) = line.split_once(": ").unwrap_or((line, ""));
-                    if self.no_times && name == "Date" && !has_own_date {
-                        continue;
-                    }
-                    write_fields(&mut steps, std::iter::once(Header { name, value: value.as_bytes() }));
-                }
-                if !body.is_empty() {
-                    steps.line(2, body);
-                }
+                self.write_answer(&mut steps, &response);
+                response.status
             }
             Yield::Dial(_) => return Err("the backend is dialled twice\n".to_owned()),
+        };
+        Ok(self.ended(steps, &way, status))
+    }
+
+    /// The trace that was written down.
+    fn ended(&self, mut steps: Steps, way: &Way, status: u16) -> Traced {
+        let path: serde_json::Map<String, serde_json::Value> = way
+            .0
+            .iter()
+            .map(|(station, what)| (station.replace(' ', "_"), steps.masks.masked(what).into()))
+            .collect();
+        let json = serde_json::json!({
+            "version": 1,
+            "path": path,
+            "steps": core::mem::take(&mut steps.records),
+            "status": status,
+        });
+        Traced { text: steps.text, json, status }
+    }
+
+    /// Writes down an answer that is not the backend's.
+    fn write_answer(&self, steps: &mut Steps, response: &Response) {
+        let date = HttpDate::from_unix(UnixTime::now().as_secs());
+        let has_own_date = response.fields.get_all("Date").next().is_some();
+        let bytes = encode_answer(response.answer(), &date);
+        let text = String::from_utf8_lossy(&bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let mut head = head.split("\r\n");
+        steps.line(0, &format!("client gets {}", head.next().unwrap_or_default()));
+        for line in head {
+            let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+            if self.no_times && name == "Date" && !has_own_date {
+                continue;
+            }
+            write_fields(steps, std::iter::once(Header { name, value: value.as_bytes() }));
         }
-        Ok(steps.text)
+        if !body.is_empty() {
+            steps.line(2, body);
+        }
+    }
+
+    /// The listener that the client connects to.
+    fn listener_of(&self, stage: &Stage, url: &Url) -> Result<String, String> {
+        let Some(instance) = &stage.instance else {
+            return Ok("not looked at: no instance file is given (--config)".to_owned());
+        };
+        let found = instance.listeners.iter().find(|listener| listener.tls.is_some() == url.is_tls);
+        found.map(|listener| format!("{}://{}", listener.scheme(), listener.address)).ok_or_else(|| {
+            let scheme = if url.is_tls { "wss" } else { "ws" };
+            format!(
+                "no listener of this instance takes {scheme}; give another --url, or add such a listener\n"
+            )
+        })
+    }
+
+    /// Whether the client is let in and in whose context, and what is said of its key.
+    #[expect(clippy::type_complexity, reason = "a verdict, and the words for it")]
+    fn access<'s>(
+        &self,
+        stage: &Stage,
+        snapshot: &'s Snapshot,
+        api: &Api,
+        given: &GivenKey<'_>,
+    ) -> Result<(Result<Access<'s>, SubscriptionKeyFault>, String), String> {
+        let subscription = self.subscription_of(snapshot)?;
+        let product = self.product_of(stage, snapshot, subscription)?;
+        if let Some(subscription) = subscription {
+            let told = format!("taken for one of subscription {}, which is named", subscription.name);
+            return Ok((Ok(Access { subscription: Some(subscription), product }), told));
+        }
+        if product.is_some() || stage.instance.is_none() {
+            let why = if product.is_some() {
+                "the product is given"
+            } else {
+                "no instance file is given (--config)"
+            };
+            return Ok((Ok(Access { subscription: None, product }), format!("not checked: {why}")));
+        }
+        let access = snapshot.access(api, given, Timestamp::from_unix(UnixTime::now().as_secs()));
+        let told = match (&access, given) {
+            (Ok(Access { subscription: Some(subscription), .. }), _) => {
+                format!("valid, of subscription {}", subscription.name)
+            }
+            (Ok(_), _) => "none is given, and none is needed".to_owned(),
+            (Err(SubscriptionKeyFault::Missing), _) => "none is given, and one is needed".to_owned(),
+            (Err(SubscriptionKeyFault::Invalid), _) => "opens nothing here, or nothing now".to_owned(),
+        };
+        Ok((access, told))
     }
 
     /// The head of the client's request.
@@ -318,23 +501,29 @@ fn write_fields<'h>(steps: &mut Steps, fields: impl Iterator<Item = Header<'h>>)
 
 /// What the client asks for.
 struct Url {
-    scheme: &'static str,
+    is_tls: bool,
     host: String,
     target: String,
 }
 
 impl Url {
-    fn parse(given: Option<&str>, api_path: &str) -> Result<Self, String> {
-        let made_up = format!("ws://gateway.example/{api_path}");
+    /// The scheme of the request, as fields of HTTP have it.
+    fn scheme(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
+
+    /// What is given, or the path of the API under `scheme`.
+    fn parse(given: Option<&str>, scheme: &str, api_path: &str) -> Result<Self, String> {
+        let made_up = format!("{scheme}://gateway.example/{api_path}");
         let given = given.unwrap_or(&made_up);
-        let (scheme, rest) = match given.split_once("://") {
-            Some(("ws" | "http", rest)) => ("http", rest),
-            Some(("wss" | "https", rest)) => ("https", rest),
+        let (is_tls, rest) = match given.split_once("://") {
+            Some(("ws" | "http", rest)) => (false, rest),
+            Some(("wss" | "https", rest)) => (true, rest),
             Some(_) | None => return Err(format!("{given}: allowed is ws://host/path or wss://host/path\n")),
         };
         let host_end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (host, target) = rest.split_at(host_end);
         let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-        Ok(Self { scheme, host: host.to_owned(), target })
+        Ok(Self { is_tls, host: host.to_owned(), target })
     }
 }

@@ -83,14 +83,20 @@ impl fmt::Display for Step {
         }
         let what = match &self.action {
             Action::Run(policy) => policy.describe(),
-            Action::Unless { condition, skip } => format!("unless {} skip {skip}", condition.shown),
-            Action::Skip(skip) => format!("skip {skip}"),
+            Action::Unless { condition, skip } => {
+                format!("skips {skip} step{} unless {}", plural(*skip), condition.shown)
+            }
+            Action::Skip(skip) => format!("skips {skip} step{}", plural(*skip)),
         };
         let what = masked(what, &self.place.secrets);
         formatter.write_str(":")?;
         // An expression may stand on several lines of a document; a step stands on one.
         what.lines().try_for_each(|line| write!(formatter, " {}", line.trim()))
     }
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// What a step does.

@@ -9,7 +9,7 @@ use crate::policy::document::Element;
 use crate::policy::exchange::fields::is_name;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::setting::{Setting, Status};
+use crate::policy::setting::{Setting, Status, shown_list};
 
 struct CheckHeader {
     name: Setting<Text>,
@@ -64,14 +64,16 @@ impl Policy for CheckHeader {
     }
 
     fn describe(&self) -> String {
-        let values: Vec<&str> = self.values.iter().map(Setting::shown).collect();
-        format!(
-            "{} one of {values:?}, case ignored: {}, else {} {:?}",
-            self.name.shown(),
-            self.ignores_case.shown(),
-            self.status.shown(),
-            self.message.shown()
-        )
+        let wanted = if self.values.is_empty() {
+            "has to be there".to_owned()
+        } else {
+            format!(
+                "has to be one of {} (ignore-case: {})",
+                shown_list(&self.values),
+                self.ignores_case.shown()
+            )
+        };
+        format!("{} {wanted}, else {} {}", self.name.shown(), self.status.shown(), self.message.shown())
     }
 }
 

@@ -64,6 +64,7 @@ impl Policy for ReturnResponse {
     fn describe(&self) -> String {
         let status = self.status.as_ref().map_or("200".to_owned(), SetStatus::describe);
         let headers: Vec<String> = self.headers.iter().map(SetHeader::describe).collect();
-        format!("{status}, headers {headers:?}, body {}", shown_or(self.body.as_ref(), "empty"))
+        let headers = if headers.is_empty() { "none".to_owned() } else { headers.join("; ") };
+        format!("{status}, headers: {headers}, body: {}", shown_or(self.body.as_ref(), "empty"))
     }
 }

@@ -8,7 +8,7 @@ use crate::policy::exchange::Response;
 use crate::policy::exchange::fields::{ExistsAction, FieldFault, Fields, is_name, is_owned, is_value};
 use crate::policy::expression::{Section, Text};
 use crate::policy::failure::Failure;
-use crate::policy::setting::Setting;
+use crate::policy::setting::{Setting, shown_behind_colon};
 
 /// The policy, and the child of `return-response`.
 pub(crate) struct SetHeader {
@@ -83,7 +83,6 @@ impl Policy for SetHeader {
     }
 
     fn describe(&self) -> String {
-        let values: Vec<&str> = self.values.iter().map(Setting::shown).collect();
-        format!("{} {} {values:?}", self.action.shown(), self.name.shown())
+        format!("{} {}{}", self.action.shown(), self.name.shown(), shown_behind_colon(&self.values))
     }
 }

@@ -8,7 +8,7 @@ use crate::policy::exchange::fields::ExistsAction;
 use crate::policy::exchange::query::changed;
 use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
-use crate::policy::setting::Setting;
+use crate::policy::setting::{Setting, shown_behind_colon};
 
 struct SetQueryParameter {
     name: Setting<Text>,
@@ -45,7 +45,6 @@ impl Policy for SetQueryParameter {
     }
 
     fn describe(&self) -> String {
-        let values: Vec<&str> = self.values.iter().map(Setting::shown).collect();
-        format!("{} {} {values:?}", self.action.shown(), self.name.shown())
+        format!("{} {}{}", self.action.shown(), self.name.shown(), shown_behind_colon(&self.values))
     }
 }

@@ -67,9 +67,9 @@ impl Policy for Trace {
     }
 
     fn describe(&self) -> String {
-        let metadata: Vec<String> =
-            self.metadata.iter().map(|(name, value)| format!("{name}={}", value.shown())).collect();
-        format!("{:?} {} {} {metadata:?}", self.severity, self.source, self.message.shown())
+        let metadata: String =
+            self.metadata.iter().map(|(name, value)| format!(", {name}={}", value.shown())).collect();
+        format!("{} from {}: {}{metadata}", self.severity.name(), self.source, self.message.shown())
     }
 }
 

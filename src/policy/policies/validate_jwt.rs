@@ -20,7 +20,7 @@ use crate::policy::exchange::{Exchange, query};
 use crate::policy::expression::{TICKS_PER_SECOND, Text, Value, Wanted};
 use crate::policy::failure::Failure;
 use crate::policy::jwt::Jwt;
-use crate::policy::setting::{Literal, Setting, Status, shown_or};
+use crate::policy::setting::{Literal, Setting, Status, shown_list, shown_or};
 use crate::policy::token::carrier::{token_of_header, token_of_protocols};
 use crate::policy::token::{
     DecryptionKey, DecryptionKeys, Key, Keys, Matched, RequiredClaim, TokenFault, TokenKeyFault, TokenRules,
@@ -334,14 +334,18 @@ impl Policy for ValidateJwt {
             Some(TokenSource::Value(value)) => format!("value {}", value.shown()),
             None => String::new(),
         };
-        let list =
-            |settings: &[Setting<Text>]| settings.iter().map(Setting::shown).collect::<Vec<_>>().join(" ");
+        let list = |settings: &[Setting<Text>]| match shown_list(settings) {
+            none if none.is_empty() => "any".to_owned(),
+            some => some,
+        };
         let claims: Vec<String> = self.rules.required_claims.iter().map(Claim::describe).collect();
+        let claims = if claims.is_empty() { "any".to_owned() } else { claims.join("; ") };
         format!(
-            "from {source} protocol {} scheme {}, {:?}, {:?}, expiration time required: {}, signature required: {}, \
-             clock skew {} s, audiences [{}], issuers [{}], claims {claims:?}, else {} {:?}, into {}",
-            shown_or(self.protocol_prefix.as_ref(), "-"),
-            shown_or(self.required_scheme.as_ref(), "-"),
+            "token from {source}, subprotocol prefix: {}, scheme: {}, keys: {}, decryption keys: {}, expiration time required: \
+             {}, signature required: {}, clock skew: {} s, audiences: {}, issuers: {}, claims: {claims}, else {} {}, into \
+             variable: {}",
+            shown_or(self.protocol_prefix.as_ref(), "none"),
+            shown_or(self.required_scheme.as_ref(), "any"),
             self.rules.keys,
             self.rules.decryption_keys,
             self.rules.requires_expiration_time.shown(),
@@ -350,8 +354,8 @@ impl Policy for ValidateJwt {
             list(&self.rules.audiences),
             list(&self.rules.issuers),
             self.status.shown(),
-            shown_or(self.message.as_ref(), "as it is"),
-            self.output_variable.as_deref().unwrap_or("-"),
+            shown_or(self.message.as_ref(), "(what is wrong with it)"),
+            self.output_variable.as_deref().unwrap_or("none"),
         )
     }
 }
@@ -486,8 +490,9 @@ fn values(settings: &[Setting<Text>], running: &mut Running<'_>) -> Result<Vec<T
 
 impl Claim {
     fn describe(&self) -> String {
-        let values: Vec<&str> = self.values.iter().map(Setting::shown).collect();
-        let separator = shown_or(self.separator.as_ref(), "");
-        format!("{} {} of {values:?} separator {separator:?}", self.name.shown(), self.matched.shown())
+        let separator =
+            self.separator.as_ref().map(|separator| format!(" (separated by {})", separator.shown()));
+        let separator = separator.unwrap_or_default();
+        format!("{} {} of {}{separator}", self.name.shown(), self.matched.shown(), shown_list(&self.values))
     }
 }

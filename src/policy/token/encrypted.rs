@@ -235,6 +235,17 @@ pub(super) fn is_encrypted(token: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct DecryptionKeys(Vec<DecryptionKey>);
 
+impl fmt::Display for DecryptionKeys {
+    /// Their kinds and their ids; nothing of the keys themselves.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return formatter.write_str("none");
+        }
+        let shown: Vec<String> = self.0.iter().map(|key| format!("{key:?}")).collect();
+        formatter.write_str(&shown.join(", "))
+    }
+}
+
 impl DecryptionKeys {
     /// These keys.
     ///

@@ -285,6 +285,17 @@ pub(super) enum Unverified {
     WrongSignature,
 }
 
+impl fmt::Display for Keys {
+    /// Their kinds and their ids; nothing of the keys themselves.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return formatter.write_str("none");
+        }
+        let shown: Vec<String> = self.0.iter().map(|key| format!("{key:?}")).collect();
+        formatter.write_str(&shown.join(", "))
+    }
+}
+
 impl Keys {
     /// These keys.
     ///
