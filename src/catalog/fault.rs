@@ -10,6 +10,9 @@ use core::fmt;
 /// Longest part of a given value, in characters, that a fault shows.
 const SHOWN_CHARS_MAX: usize = 80;
 
+/// Longest matter of a file, in characters, that a fault tells.
+const MATTER_CHARS_MAX: usize = 400;
+
 /// A place in the configuration, what stands there, and what may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -104,7 +107,7 @@ impl Fault {
             line,
             column: None,
             key: String::new(),
-            value: shown(matter),
+            value: escaped(matter.chars().take(MATTER_CHARS_MAX)),
             remedy: Remedy::act(act),
         }
     }

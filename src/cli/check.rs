@@ -8,6 +8,8 @@
 //!
 //! Not here: what is a fault (`catalog`, `control::files`, `control::host`).
 
+mod unit;
+
 use core::fmt;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -15,13 +17,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use rustls::pki_types::UnixTime;
+use unit::UnitLimits;
 
 use super::serve::no_socket;
 use crate::catalog::Api;
 use crate::compiled::Snapshot;
 use crate::config::InstanceConfig;
 use crate::control::files::looker::{NoStart, Start};
-use crate::control::host::unit::UnitLimits;
 use crate::control::host::{HostFacts, HostNeeds, addresses, judge};
 use crate::control::socket::place::{ClaimedSocket, NoSocket, SocketPlace};
 use crate::process::cores::{CorePlan, usable_cores};

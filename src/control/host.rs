@@ -8,11 +8,10 @@
 //!
 //! The property to trust: [`judge`] looks at nothing but its arguments, so `serve` and `check --host` say the same in the same words.
 //!
-//! Not here: addresses (`addresses`) and the limits of a unit (`unit`).
+//! Not here: addresses (`addresses`), and the limits of a unit (`cli::check`).
 
 pub mod addresses;
 mod holder;
-pub mod unit;
 
 use core::fmt;
 use std::io;

@@ -222,7 +222,7 @@ impl<'d> Compiling<'d> {
         }
         let Some(row) = (self.table.row)(&element.name) else {
             let act = (self.table.suggestion)(&element.name, self.place.section);
-            return self.refuse_element(element, &act);
+            return self.refuse_unknown(element, &act);
         };
         match row.support {
             Support::NotOnHandshake if self.place.scope == Scope::Operation => {
@@ -448,7 +448,7 @@ impl<'d> Compiling<'d> {
             self.refuse(
                 given.source_of(0),
                 key,
-                &shown(&given.shown()),
+                &shown(&on_one_line(&given.shown())),
                 "an expression that gives a bool: @(…)",
             );
             return None;
@@ -496,7 +496,12 @@ impl<'d> Compiling<'d> {
             let act = format!(
                 "a document may have at most {POLICY_PATTERNS_MAX} regular expressions, those of fragments included"
             );
-            self.refuse(given.source_of(0), key.to_owned(), &shown(&given.shown()), Remedy::Act(act));
+            self.refuse(
+                given.source_of(0),
+                key.to_owned(),
+                &shown(&on_one_line(&given.shown())),
+                Remedy::Act(act),
+            );
             return None;
         }
         match Expression::compile(text, wanted, self.place.section) {
@@ -505,7 +510,7 @@ impl<'d> Compiling<'d> {
                 for fault in faults {
                     let act = format!("correct the expression: {}", given.told(&fault.message));
                     let at = given.source_of(fault.position.offset);
-                    self.refuse(at, key.to_owned(), &shown(&given.shown()), Remedy::Act(act));
+                    self.refuse(at, key.to_owned(), &shown(&on_one_line(&given.shown())), Remedy::Act(act));
                 }
                 None
             }
@@ -584,7 +589,7 @@ impl<'d> Compiling<'d> {
                     }
                     None => format!("in {} may stand {}", element.name, names.join(", ")),
                 };
-                self.refuse_element(child, &act);
+                self.refuse_unknown(child, &act);
             }
         }
         if !shape.holds_text {
@@ -615,6 +620,16 @@ impl<'d> Compiling<'d> {
         self.refuse(element.at, String::new(), &format!("<{}>", element.name), Remedy::act(act));
     }
 
+    /// A fault about an element that means nothing here, and what to do about it.
+    fn refuse_unknown(&mut self, element: &Element, act: &str) {
+        self.refuse(
+            element.at,
+            String::new(),
+            &format!("<{}> is not known here", element.name),
+            Remedy::act(act),
+        );
+    }
+
     /// A fault about what is missing in an element, and what to do about it.
     pub(crate) fn refuse_missing(&mut self, element: &Element, name: &str, act: &str) {
         self.refuse(element.at, format!("{} {name}", element.name), Fault::MISSING, Remedy::act(act));
@@ -623,7 +638,12 @@ impl<'d> Compiling<'d> {
     /// A fault about the value of an attribute that is there: what value is allowed, or what to do.
     pub(crate) fn refuse_value(&mut self, element: &Element, name: &str, allowed: impl Into<Remedy>) {
         let Some(given) = self.given(element, name) else { return };
-        self.refuse(given.source_of(0), format!("{} {name}", element.name), &shown(&given.shown()), allowed);
+        self.refuse(
+            given.source_of(0),
+            format!("{} {name}", element.name),
+            &shown(&on_one_line(&given.shown())),
+            allowed,
+        );
     }
 
     fn refuse(&mut self, at: usize, key: String, value: &str, remedy: impl Into<Remedy>) {
@@ -640,4 +660,9 @@ impl<'d> Compiling<'d> {
             remedy: remedy.into().map(|text| masked(text, &self.secrets)),
         });
     }
+}
+
+/// A text of several lines on one: an expression may be indented as the document is.
+fn on_one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }

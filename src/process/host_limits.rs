@@ -15,7 +15,7 @@ pub const CAP_IPC_LOCK: u32 = 14;
 /// The two capabilities each of which exempts from the limit of a user's threads (capabilities(7), setrlimit(2)).
 const CAPS_OF_THREADS: [u32; 2] = [21, 24];
 
-/// A limit of threads, and how many it counts already.
+/// A limit of threads, and how many it counts already besides those of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadRoom {
     /// What sets it.
@@ -75,7 +75,13 @@ fn user_room() -> Option<ThreadRoom> {
     if user.is_root() || CAPS_OF_THREADS.into_iter().any(has_capability) {
         return None;
     }
-    Some(ThreadRoom { from: ThreadLimit::User, limit, used: threads_of(user.as_raw()) })
+    let used = threads_of(user.as_raw()).saturating_sub(own_threads());
+    Some(ThreadRoom { from: ThreadLimit::User, limit, used })
+}
+
+/// The threads of this process, which an instance's own count among.
+fn own_threads() -> u64 {
+    fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count() as u64)
 }
 
 /// The threads of all processes of a user, as far as they are shown.
@@ -106,10 +112,9 @@ fn group_rooms() -> Vec<ThreadRoom> {
         for group in own.ancestors().take_while(|group| group.starts_with(root)) {
             let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse().ok();
             let room = number("pids.max").zip(number("pids.current"));
-            rooms.extend(room.map(|(limit, used)| ThreadRoom {
-                from: ThreadLimit::ControlGroup,
-                limit,
-                used,
+            rooms.extend(room.map(|(limit, used): (u64, u64)| {
+                let used = used.saturating_sub(own_threads());
+                ThreadRoom { from: ThreadLimit::ControlGroup, limit, used }
             }));
         }
     }

@@ -66,7 +66,26 @@ pub enum Matter {
 
 impl fmt::Display for FileFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}", self.file.display(), self.matter)
+        write!(formatter, "{} {}", self.file.display(), self.matter)?;
+        self.matter.remedy().map_or(Ok(()), |remedy| write!(formatter, "; {remedy}"))
+    }
+}
+
+impl Matter {
+    /// What to do about it; `None` where the matter says it already.
+    fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unreadable(_) => "it has to be a regular file that this user can read",
+            Self::NotPem(_) => "save it in pem: text with -----BEGIN lines",
+            Self::NoCertificate => "it has to hold certificates in pem (BEGIN CERTIFICATE)",
+            Self::NoKey => {
+                "it has to hold one in pem (BEGIN PRIVATE KEY); decrypt it first if it is encrypted (openssl pkey)"
+            }
+            Self::Malformed(_) => "copy the certificate again, from its BEGIN to its END line",
+            Self::UnusableKey(_) => "use a key of RSA, ECDSA (P-256, P-384, P-521) or Ed25519",
+            Self::OtherKey(_) => "name the key that the certificate was issued for",
+            Self::UnusableAuthorities(_) => "it has to hold at least one certificate of an authority",
+        })
     }
 }
 

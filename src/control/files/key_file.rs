@@ -42,7 +42,7 @@ pub fn read(path: &Path) -> Result<Option<KeySecret>, Fault> {
         Err(why) => return Err(fault(&why.to_string(), ALLOWED)),
     };
     if read.mode & FOR_OTHERS != 0 {
-        return Err(fault(&format!("open to others (mode {:03o})", read.mode & 0o777), ALLOWED));
+        return Err(fault(&format!("is open to others (mode {:03o})", read.mode & 0o777), ALLOWED));
     }
     let text = str::from_utf8(&read.bytes).unwrap_or("");
     KeySecret::parse(text).map(Some).map_err(|allowed| {
@@ -177,7 +177,7 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o610] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
             let fault = read(&path).expect_err("open to others").to_string();
-            assert!(fault.contains(&format!("open to others (mode {mode:o})")), "{fault}");
+            assert!(fault.contains(&format!("is open to others (mode {mode:o})")), "{fault}");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("a mode");
         assert!(read(&path).is_ok());

@@ -14,7 +14,7 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
     for (policies, expected) in [
         (
             "<set-headr name=\"X\"/>",
-            "27: <set-headr>; did you mean set-header? in inbound may stand authentication-basic, base, ",
+            "27: <set-headr> is not known here; did you mean set-header? in inbound may stand authentication-basic, base, ",
         ),
         ("<forward-request/>", "27: <forward-request>; move it: it may stand in backend only"),
         ("<set-variable name=\"x\"/>", "27: set-variable value is missing; add this attribute"),
@@ -56,7 +56,7 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
         ),
         (
             "<set-header name=\"X\"><valu>x</valu><value>y</value></set-header>",
-            "48: <valu>; did you mean value? in set-header may stand value",
+            "48: <valu> is not known here; did you mean value? in set-header may stand value",
         ),
         ("<choose><otherwise/></choose>", "27: choose when is missing; add a <when> with its condition"),
         (
@@ -102,7 +102,7 @@ fn each_fault_has_its_place_and_says_what_is_allowed() {
         ("<cors/>", "27: <cors>; remove it: it does not apply to an opening handshake "),
         (
             "<return-response><set-method>GET</set-method></return-response>",
-            "44: <set-method>; in return-response may stand set-status, set-header, set-body",
+            "44: <set-method> is not known here; in return-response may stand set-status, set-header, set-body",
         ),
         (
             "<return-response><set-status code=\"400\"/><set-status code=\"401\"/></return-response>",

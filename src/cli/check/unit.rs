@@ -1,10 +1,10 @@
 //! The limits that systemd gives a unit, for a check that is not run by the unit.
 //!
-//! Not here: what is judged (`host`).
+//! Not here: what is judged (`control::host`).
 
 use std::process::Command;
 
-use super::HostFacts;
+use crate::control::host::HostFacts;
 use crate::process::files::reason;
 use crate::process::host_limits::{CAP_IPC_LOCK, ThreadLimit, ThreadRoom, has_capability};
 
@@ -17,7 +17,7 @@ const COUNTS_RING_MEMORY: (u32, u32) = (6, 14);
 
 /// Why the limits of a unit are not known.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoUnit {
+pub(super) enum NoUnit {
     /// There is no systemd to ask.
     #[error(
         "cannot ask systemd for the limits of {unit} ({why}); run it on a host with systemd, or leave --unit out and set the limits \
@@ -41,7 +41,7 @@ pub enum NoUnit {
 
 /// The limits of a unit.
 #[derive(Debug, PartialEq, Eq)]
-pub struct UnitLimits {
+pub(super) struct UnitLimits {
     open_files: u64,
     locked_memory: u64,
     may_lock_any_memory: bool,
@@ -53,7 +53,7 @@ impl UnitLimits {
     ///
     /// # Errors
     /// There is none, or it does not know the unit.
-    pub fn of(unit: &str) -> Result<Self, NoUnit> {
+    pub(super) fn of(unit: &str) -> Result<Self, NoUnit> {
         let no_systemd = |why: String| NoUnit::NoSystemd { unit: unit.to_owned(), why };
         let asked = Command::new("systemctl").args(["show", "--property", PROPERTIES, "--", unit]).output();
         let answer = asked.map_err(|error| no_systemd(format!("systemctl: {}", reason(&error))))?;
@@ -97,7 +97,7 @@ impl UnitLimits {
     }
 
     /// What the host gives the unit: its limits, and else what it gives this process, which is `own`.
-    pub fn on(self, unit: &str, own: HostFacts) -> HostFacts {
+    pub(super) fn on(self, unit: &str, own: HostFacts) -> HostFacts {
         // A process that may lock any memory cannot try what the kernel does to others.
         let is_counted = own.is_ring_memory_counted || has_capability(CAP_IPC_LOCK) && counts_ring_memory();
         HostFacts {
