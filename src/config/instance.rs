@@ -277,13 +277,14 @@ pub fn catalog_folder(text: &str) -> Option<String> {
 
 fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
     let default = InstanceConfig::default();
+    let listeners = take_listeners(&mut fields).unwrap_or(default.listeners);
     let config = InstanceConfig {
         workers: fields.take_integer("workers", &WORKERS),
         catalog: fields.take_text("catalog", parse_folder).unwrap_or(default.catalog),
         gateway: fields.take_text("gateway", Name::parse),
         drain_s: fields.take_integer("drain_s", &limits::DRAIN_S).unwrap_or(default.drain_s),
-        listeners: take_listeners(&mut fields).unwrap_or(default.listeners),
-        status: fields.take_table("status").and_then(take_status),
+        status: fields.take_table("status").and_then(|status| take_status(status, &listeners)),
+        listeners,
         limits: fields.take_table("limits").map(take_limits).unwrap_or_default(),
         keys: fields.take_table("keys").map(take_keys).unwrap_or_default(),
         names: fields.take_table("names").map(take_names).unwrap_or_default(),
@@ -332,7 +333,7 @@ fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
         let allowed = "an address with its port, like 127.0.0.1:8080 or [::1]:8080";
         let address = table.take_required_text("address", allowed, |text| {
             let address: SocketAddr = text.parse().map_err(|_| Remedy::from(allowed))?;
-            if listeners.iter().any(|listener| listener.address == address) {
+            if listeners.iter().any(|listener| overlap(listener.address, address)) {
                 return Err(Remedy::act("another listener has this address: change one of the two"));
             }
             Ok(address)
@@ -344,7 +345,14 @@ fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
     Some(listeners)
 }
 
-fn take_status(mut fields: Fields<'_>) -> Option<StatusConfig> {
+/// Whether one of two listeners takes connections of the other. An IPv6 listener takes none of IPv4.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_wider = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let is_same_port = one.port() == other.port() && one.port() != 0;
+    one == other || is_same_port && one.is_ipv4() == other.is_ipv4() && is_wider
+}
+
+fn take_status(mut fields: Fields<'_>, listeners: &[ListenerConfig]) -> Option<StatusConfig> {
     let beyond_loopback = fields.take_boolean("beyond_loopback").unwrap_or(false);
     // Whoever reaches the page may read it.
     let allowed = if beyond_loopback {
@@ -354,9 +362,12 @@ fn take_status(mut fields: Fields<'_>) -> Option<StatusConfig> {
     };
     let address = fields.take_required_text("address", allowed, |text| {
         let address: Option<SocketAddr> = text.parse().ok();
-        address
-            .filter(|address| beyond_loopback || address.ip().is_loopback())
-            .ok_or_else(|| allowed.to_owned())
+        let address =
+            address.filter(|address| beyond_loopback || address.ip().is_loopback()).ok_or(allowed)?;
+        if address.port() != 0 && listeners.iter().any(|listener| overlap(listener.address, address)) {
+            return Err(Remedy::act("a listener has this address: change one of the two"));
+        }
+        Ok::<_, Remedy>(address)
     });
     let hosts = fields.take_texts("hosts", (0, STATUS_HOSTS_MAX), parse_host).unwrap_or_default();
     fields.finish();
@@ -643,6 +654,19 @@ mod tests {
                     .to_owned()
             ])
         );
+        for (one, other, overlaps) in [
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("[::1]:80", "[::]:80", true),
+            ("[::]:80", "127.0.0.1:80", false),
+            ("0.0.0.0:80", "127.0.0.1:81", false),
+            ("0.0.0.0:0", "127.0.0.1:0", false),
+        ] {
+            let both = format!("[[listeners]]\naddress = \"{one}\"\n[[listeners]]\naddress = \"{other}\"\n");
+            assert_eq!(parse(&both).is_err(), overlaps, "{one} {other}");
+        }
+        let status = "[[listeners]]\naddress = \"0.0.0.0:80\"\n[status]\naddress = \"127.0.0.1:80\"\n";
+        let told = "ringgate.toml:4: status.address = \"127.0.0.1:80\"; a listener has this address: change one of the two";
+        assert_eq!(parse(status), Err(vec![told.to_owned()]));
         assert!(parse("listeners = []").is_err());
         assert!(
             parse("[[listeners]]").expect_err("no address")[0].contains("listeners[0].address is missing")

@@ -109,6 +109,10 @@ pub(super) const OF_FILES: &[Setup] = setups! {
         let listener = "[[listeners]]\naddress = \"127.0.0.1:4711\"\n";
         write(at, "ringgate.toml", listener.repeat(2));
     },
+    "status page on a listener's address": |at| {
+        let listener = "[[listeners]]\naddress = \"0.0.0.0:4711\"\n[status]\naddress = \"127.0.0.1:4711\"\n";
+        write(at, "ringgate.toml", listener);
+    },
     "tier without websockets": |at| instance_table(at, "[limits]\ntier = \"consumption\""),
     "misspelt tier": |at| instance_table(at, "[limits]\ntier = \"standrad\""),
     "units without a tier": |at| instance_table(at, "[limits]\nunits = 2"),
