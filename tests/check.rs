@@ -345,7 +345,10 @@ fn served_until(limits: &[&str], folder: &Path, told: &[&str]) -> Result<(), Str
     let mut said = String::new();
     let is_all_said = |said: &str| told.iter().all(|told| said.contains(told));
     while !is_all_said(&said) {
-        let Ok(line) = lines.recv() else { return Err(said) };
+        let Ok(line) = lines.recv() else {
+            child.wait().unwrap();
+            return Err(said);
+        };
         said.push_str(&line);
         said.push('\n');
     }

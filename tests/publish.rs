@@ -67,6 +67,22 @@ fn in_catalog(configuration: &Configuration, path: &str) -> std::path::PathBuf {
 }
 
 #[test]
+fn a_publish_says_which_entities_were_added_changed_and_removed() {
+    let backend = Backend::new();
+    let api = api_file("t", backend.address, "");
+    let configuration = Configuration::new(INSTANCE, &api).with_log("info");
+    let served = Served::start(&configuration);
+    let path = |path: &str| in_catalog(&configuration, path);
+    let write = |at: &str, text: &str| fs::write(path(at), text).unwrap();
+    let new = api_file("new", backend.address, "");
+    change(&served, "published the catalogue: apis added: new", || write("apis/new.toml", &new));
+    let changed = format!("{new}description = \"new\"\n");
+    change(&served, "published the catalogue: apis changed: new", || write("apis/new.toml", &changed));
+    let removed = "published the catalogue: apis removed: new";
+    change(&served, removed, || fs::remove_file(path("apis/new.toml")).unwrap());
+}
+
+#[test]
 fn a_file_that_is_written_changed_or_removed_is_served_within_a_second() {
     let backend = Backend::new();
     let configuration = Configuration::new(INSTANCE, &api_file("t", backend.address, ""));

@@ -21,6 +21,10 @@ use super::version_set::Version;
 use crate::limits;
 use crate::limits::Allowed;
 
+/// What to do about a bound on frames that nobody looks at.
+const OPAQUE_AND_BOUNDED: &str = "opaque frames are not looked at, so their size cannot be limited: remove frame_bytes_max and \
+                                  message_bytes_max, or set frames to \"strict\"";
+
 /// Default of [`REVISION`].
 const REVISION_DEFAULT: u64 = 1;
 
@@ -318,7 +322,7 @@ fn take_frames(fields: &mut Fields<'_>) -> Option<FrameMode> {
     // Who does not look at frames cannot know how large they are.
     if frames == Some(FrameMode::Opaque) && (fields.has("frame_bytes_max") || fields.has("message_bytes_max"))
     {
-        fields.object("frames", Remedy::act("opaque frames are not looked at, so their size cannot be limited: remove frame_bytes_max and message_bytes_max, or set frames to \"strict\""));
+        fields.object("frames", Remedy::act(OPAQUE_AND_BOUNDED));
     }
     frames
 }

@@ -34,9 +34,9 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Write a value like this. It completes the sentence "allowed is …".
-    Allowed(String),
+    Allowed(Box<str>),
     /// Do this, where no value is meant. It is a sentence of its own.
-    Act(String),
+    Act(Box<str>),
 }
 
 impl Remedy {
@@ -46,11 +46,11 @@ impl Remedy {
             Some(near) => format!("; did you mean {near}?"),
             None => String::new(),
         };
-        Self::Allowed(format!("one of {}{suggestion}", names.join(", ")))
+        Self::Allowed(format!("one of {}{suggestion}", names.join(", ")).into())
     }
 
     /// An instruction.
-    pub fn act(text: impl Into<String>) -> Self {
+    pub fn act(text: impl Into<Box<str>>) -> Self {
         Self::Act(text.into())
     }
 
@@ -65,21 +65,21 @@ impl Remedy {
     #[must_use]
     pub fn map(self, edit: impl FnOnce(String) -> String) -> Self {
         match self {
-            Self::Allowed(text) => Self::Allowed(edit(text)),
-            Self::Act(text) => Self::Act(edit(text)),
+            Self::Allowed(text) => Self::Allowed(edit(text.into()).into()),
+            Self::Act(text) => Self::Act(edit(text.into()).into()),
         }
     }
 }
 
 impl From<String> for Remedy {
     fn from(allowed: String) -> Self {
-        Self::Allowed(allowed)
+        Self::Allowed(allowed.into())
     }
 }
 
 impl From<&str> for Remedy {
     fn from(allowed: &str) -> Self {
-        Self::Allowed(allowed.to_owned())
+        Self::Allowed(allowed.into())
     }
 }
 

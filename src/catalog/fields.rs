@@ -286,7 +286,7 @@ impl<'d> Fields<'d> {
             } else {
                 // What was given may be a secret in the wrong shape.
                 let act = format!("a named value is a table: write [{name}], and value = \"…\" in it");
-                self.fault_of(name, given, Fault::MASKED.to_owned(), Remedy::Act(act));
+                self.fault_of(name, given, Fault::MASKED.to_owned(), Remedy::act(act));
             }
         }
         tables
@@ -338,7 +338,7 @@ impl<'d> Fields<'d> {
                 column: None,
                 key: format!("{}{}", self.prefix, shown(key.get_ref())),
                 value: Fault::UNKNOWN.to_owned(),
-                remedy: Remedy::Act(known),
+                remedy: Remedy::act(known),
             });
         }
     }

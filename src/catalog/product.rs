@@ -23,6 +23,10 @@ const TERMS_CHARS_MAX: usize = 65_536;
 /// Subscriptions of one owner that a product takes. Kept for whoever makes subscriptions. Absent: no bound.
 const SUBSCRIPTIONS_LIMIT: Allowed = Allowed { least: 1, most: 1_000_000, unit: "subscriptions" };
 
+/// What to do about a key that is about subscriptions of an open product.
+const NOBODY_SUBSCRIBES: &str = "nobody subscribes to a product with subscription_required = false: remove it, or set \
+                                 subscription_required to true";
+
 /// A product, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
@@ -88,9 +92,9 @@ fn take_product(mut fields: Fields<'_>, name: Option<Name>) -> Option<Product> {
     if !subscription_required {
         // Azure API Management takes neither where there is nothing to subscribe to.
         if approval_required == Some(true) {
-            fields.object("approval_required", Remedy::act("nobody subscribes to a product with subscription_required = false: remove it, or set subscription_required to true"));
+            fields.object("approval_required", Remedy::act(NOBODY_SUBSCRIBES));
         }
-        fields.object("subscriptions_limit", Remedy::act("nobody subscribes to a product with subscription_required = false: remove it, or set subscription_required to true"));
+        fields.object("subscriptions_limit", Remedy::act(NOBODY_SUBSCRIBES));
     }
     fields.finish();
     Some(Product {

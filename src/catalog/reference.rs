@@ -68,7 +68,7 @@ impl Reference {
             self.path(),
             self.to.word()
         );
-        self.fault(file, Remedy::Act(remedy))
+        self.fault(file, Remedy::act(remedy))
     }
 
     /// A fault at this place of `file`.

@@ -196,7 +196,7 @@ fn take_subscription(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks
                 "{} is missing: add the hash of the same key, or remove the sealed key",
                 slot.hash_field()
             );
-            fields.object_masked(slot.sealed_field(), Remedy::Act(act));
+            fields.object_masked(slot.sealed_field(), Remedy::act(act));
         }
     }
     let connections_max = fields.take_integer("connections_max", &limits::CONNECTIONS_MAX);

@@ -7,6 +7,16 @@
 use super::fault::Remedy;
 use super::fields::Fields;
 
+/// What to do about keys that do not go with one another.
+const NO_AUTHORITIES: &str =
+    "client_ca is missing: name the file of the authorities of clients, or set client_auth to \"none\"";
+const NOBODY_ASKED: &str = "it has no effect beside client_auth = \"none\": remove it, or set client_auth to \"optional\" or \
+                            \"required\"";
+const NO_CLIENT_AUTH: &str =
+    "client_auth is missing: set it to \"optional\" or \"required\", or remove client_ca";
+const PINNED: &str =
+    "it has no effect beside pin, which trusts one certificate whoever issued it: remove one of the two";
+
 /// Most certificates of one listener.
 const TLS_CERTIFICATES_MAX: usize = 256;
 
@@ -83,13 +93,13 @@ pub(crate) fn take_listener_tls(mut fields: Fields<'_>) -> Option<ListenerTls> {
     });
     match client_auth {
         Some(ClientAuth::Optional | ClientAuth::Required) if !has_authority => {
-            fields.object("client_auth", Remedy::act("client_ca is missing: name the file of the authorities of clients, or set client_auth to \"none\""));
+            fields.object("client_auth", Remedy::act(NO_AUTHORITIES));
         }
         Some(ClientAuth::Optional | ClientAuth::Required) => {}
         // Who names authorities wants them to count for something.
-        Some(ClientAuth::None) => fields.object("client_ca", Remedy::act("it has no effect beside client_auth = \"none\": remove it, or set client_auth to \"optional\" or \"required\"")),
+        Some(ClientAuth::None) => fields.object("client_ca", Remedy::act(NOBODY_ASKED)),
         None if fields.has("client_auth") => {}
-        None => fields.object("client_ca", Remedy::act("client_auth is missing: set it to \"optional\" or \"required\", or remove client_ca")),
+        None => fields.object("client_ca", Remedy::act(NO_CLIENT_AUTH)),
     }
     fields.finish();
     Some(ListenerTls {
@@ -107,7 +117,7 @@ pub(super) fn take_backend_tls(mut fields: Fields<'_>) -> BackendTls {
         pin: fields.take_text("pin", parse_pin),
     };
     if fields.has("ca") && fields.has("pin") {
-        fields.object("ca", Remedy::act("it has no effect beside pin, which trusts one certificate whoever issued it: remove one of the two"));
+        fields.object("ca", Remedy::act(PINNED));
     }
     fields.finish();
     tls

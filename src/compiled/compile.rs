@@ -121,7 +121,7 @@ impl Compiler {
                      take it out of one of the two",
                     first.name
                 );
-                second.fault(path, Remedy::Act(act))
+                second.fault(path, Remedy::act(act))
             }));
         }
     }
@@ -139,7 +139,7 @@ impl Compiler {
                     column: None,
                     key: (*key).to_owned(),
                     value: Fault::MASKED.to_owned(),
-                    remedy: Remedy::Act(format!(
+                    remedy: Remedy::act(format!(
                         "{holder} has the same key: make another one (ringgate subscription new-key)"
                     )),
                 });

@@ -62,7 +62,7 @@ pub fn shared_suffixes<'c>(
                 column: None,
                 key: "suffix".to_owned(),
                 value: format!("\"{path}\""),
-                remedy: Remedy::Act(format!(
+                remedy: Remedy::act(format!(
                     "{holder} has the same suffix{what}: choose another one, or put both into a version set"
                 )),
             });

@@ -500,7 +500,7 @@ impl<'d> Compiling<'d> {
                 given.source_of(0),
                 key.to_owned(),
                 &shown(&on_one_line(&given.shown())),
-                Remedy::Act(act),
+                Remedy::act(act),
             );
             return None;
         }
@@ -510,7 +510,7 @@ impl<'d> Compiling<'d> {
                 for fault in faults {
                     let act = format!("correct the expression: {}", given.told(&fault.message));
                     let at = given.source_of(fault.position.offset);
-                    self.refuse(at, key.to_owned(), &shown(&on_one_line(&given.shown())), Remedy::Act(act));
+                    self.refuse(at, key.to_owned(), &shown(&on_one_line(&given.shown())), Remedy::act(act));
                 }
                 None
             }
@@ -537,7 +537,7 @@ impl<'d> Compiling<'d> {
                 let suggestion =
                     near.map(|near| format!("did you mean {{{{{near}}}}}? ")).unwrap_or_default();
                 let act = format!("{suggestion}add [{name}] with its value to named-values.toml");
-                self.refuse(at, key, Fault::UNKNOWN, Remedy::Act(act));
+                self.refuse(at, key, Fault::UNKNOWN, Remedy::act(act));
                 None
             }
             Err(Unsubstituted::TooLong) => {
@@ -551,7 +551,7 @@ impl<'d> Compiling<'d> {
                     given.source_of(0),
                     String::new(),
                     "too much text up to this value",
-                    Remedy::Act(act),
+                    Remedy::act(act),
                 );
                 None
             }
@@ -572,7 +572,7 @@ impl<'d> Compiling<'d> {
                 None => format!("the attributes here are {}", names.join(", ")),
             };
             let key = format!("{} {}", element.name, attribute.name);
-            self.refuse(attribute.at, key, Fault::UNKNOWN, Remedy::Act(act));
+            self.refuse(attribute.at, key, Fault::UNKNOWN, Remedy::act(act));
         }
         for row in shape.attributes.iter().filter(|row| row.is_required) {
             if element.attribute(row.name).is_none() {

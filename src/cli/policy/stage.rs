@@ -128,9 +128,8 @@ impl Stage {
                     .chain(left_out)
                     .collect());
             }
-            let is_less =
-                faults.iter().fold(false, |is_less, fault| self.files.remove(&fault.file) || is_less);
-            if !is_less {
+            let removed = faults.iter().filter(|fault| self.files.remove(&fault.file)).count();
+            if removed == 0 {
                 return Err(faults);
             }
             // What is at fault only because something was left out is no news.

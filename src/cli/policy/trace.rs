@@ -413,7 +413,6 @@ impl Trace {
     }
 
     /// Whether the client is let in and in whose context, and what is said of its key.
-    #[expect(clippy::type_complexity, reason = "a verdict, and the words for it")]
     fn access<'s>(
         &self,
         stage: &Stage,

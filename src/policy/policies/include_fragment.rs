@@ -12,7 +12,7 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) {
         None => compiling.refuse_value(
             element,
             "fragment-id",
-            Remedy::Act(format!("there is no policies/fragments/{id}.xml: add it, or name another fragment")),
+            Remedy::act(format!("there is no policies/fragments/{id}.xml: add it, or name another fragment")),
         ),
     }
 }

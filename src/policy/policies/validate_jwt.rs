@@ -283,7 +283,7 @@ fn refuse_certificate_id(compiling: &mut Compiling<'_>, element: &Element, inste
         return Some(());
     }
     let act = format!("ringgate has no certificates by id yet: write {instead} as the text of the key");
-    compiling.refuse_value(element, "certificate-id", Remedy::Act(act));
+    compiling.refuse_value(element, "certificate-id", Remedy::act(act));
     None
 }
 
