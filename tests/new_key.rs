@@ -131,6 +131,6 @@ fn no_key_is_made_under_a_new_secret_while_others_are_under_one_that_is_lost() {
     let configuration = Configuration::new(INSTANCE, &api).with_file(ACME, &hash);
     let output = new_key(&configuration, &["acme", "--secondary"]);
     let said = refusal(&output);
-    assert!(said.contains("ringgate.key: not there"), "{said}");
+    assert!(said.contains("ringgate.key: is not there"), "{said}");
     assert_eq!(read(&configuration, ACME), hash);
 }

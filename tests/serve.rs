@@ -173,7 +173,9 @@ fn a_port_in_use_is_named_with_its_remedy() {
     let configuration = Configuration::new(&instance, &api_file("t", address, ""));
     let said = failure(output_in_time(configuration.command()));
     assert!(said.contains(&format!("cannot listen on {address}: ")), "{said}");
-    assert!(said.contains("stop what listens there, or choose another address"), "{said}");
+    let own = std::process::id();
+    let remedy = format!("stop what listens there (process {own}), or choose another address");
+    assert!(said.contains(&remedy), "{said}");
 }
 
 #[test]

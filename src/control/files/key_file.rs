@@ -58,8 +58,8 @@ pub fn read(path: &Path) -> Result<Option<KeySecret>, Fault> {
 /// # Errors
 /// As [`read`]; there is no such file.
 pub fn read_needed(path: &Path) -> Result<KeySecret, Fault> {
-    let act = "the catalogue's keys were hashed under the secret in it: copy it here, or make new keys \
-               (ringgate subscription new-key)";
+    let act = "the catalogue's keys were hashed under the secret in it: copy it here; if it is lost, remove the hashes of keys from \
+               the subscriptions and make new keys (ringgate subscription new-key)";
     read(path)?.ok_or_else(|| Fault::of_file(&path.display().to_string(), None, "is not there", act))
 }
 
