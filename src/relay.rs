@@ -1,12 +1,12 @@
-//! The relay: one thread and one ring per core that carries open sessions. A completion loop over plain state.
+//! The relay: one thread and one ring per core, which carries open sessions. It is a completion loop over plain state.
 //!
-//! Each turn: submit, wait until the next deadline, harvest completions, hand each to its session, carry out the effects,
-//! start the sends that became possible. Nothing here locks, logs, or allocates per frame.
+//! Each turn: submit, wait until the next deadline, collect completions, hand each to its session, carry out the effects, and
+//! start the sends that became possible. The relay takes no lock, writes no log line, and does not allocate per frame.
 //!
-//! What cannot be is told apart by whom it concerns: one session's broken invariant ends that session (`broken`); where the
-//! ring, its buffers, or memory that the kernel may touch is concerned, it is a panic, and the process ends.
+//! An unexpected state is treated by its reach. One session's broken invariant ends that session (`broken`). If the ring, its
+//! buffers, or memory that the kernel may touch is concerned, it is a panic, and the process ends.
 //!
-//! Not here: how a session was opened (`front`), and what its bytes mean (`session`).
+//! Not here: opening a session (`front`), and the meaning of its bytes (`session`).
 
 mod account;
 mod arrivals;

@@ -1,7 +1,7 @@
-//! What a relay counts of one session under its labels, and the record that it has of it.
+//! One session's counters under its labels, and the session's record.
 //!
-//! Figures are of live sessions too: a message is counted when its bytes are queued for the other leg. A product's and a
-//! subscription's are counted in the same moment as the API's.
+//! Open sessions are counted too: a message counts when its bytes are queued for the other leg. The counters of the product and
+//! the subscription move at the same moment as those of the API.
 //!
 //! Not here: the figures (`observe::entity_cells`), and counts by worker (`observe::counters`).
 
@@ -31,7 +31,7 @@ impl Account {
         account
     }
 
-    /// What is known of the session from the outside.
+    /// Identifies the session to the outside: id, client, labels.
     pub(super) fn record(&self) -> &SessionRecord {
         &self.record
     }

@@ -1,4 +1,4 @@
-//! What comes to a relay through its mailbox: sessions to carry, and what is to become of those it has.
+//! Messages from a relay's mailbox: new sessions, and orders for the sessions it has.
 //!
 //! Not here: how a message gets into the mailbox (`mailbox`), and what comes of a drain or a revocation (`ending`).
 

@@ -1,17 +1,17 @@
-//! Sessions with a broken invariant: ended by themselves, as `bug`, while all others go on.
+//! Sessions with a broken invariant: such a session ends alone, with the cause `bug`, while all others go on.
 //!
 //! ```text
 //! broken invariant ──► report, counted ──► session over ──► its operations are cancelled ──► last completions ──► slot freed
 //!                        └─► who logs
 //! ```
 //!
-//! What the session's state says is not relied on any more, but for what it has in flight: its buffers and its slot wait for
-//! the last completions as those of every session do. A completion that cannot be is not counted as one of them.
+//! Nothing else in the session's state is relied on any more. Its buffers and its slot still wait for the last completions, as
+//! those of every session do. A completion that cannot belong to the session is not counted as one of them.
 //!
-//! The relay formats nothing: it hands the state over, if there is room, and goes on.
+//! The relay formats nothing: it hands the state over to the thread that logs, if there is room, and goes on.
 //!
-//! Not here: which invariants there are (`session::invariant`), and those of memory that the kernel may touch, whose break
-//! ends the process (`ring`).
+//! Not here: the list of invariants (`session::invariant`), and the invariants of memory that the kernel may touch: a break of
+//! those ends the process (`ring`).
 
 use super::carrier::{Carrier, CarrierName, Reading, Receiving, Sending, ZeroCopy};
 use super::effects::PayloadOrigin;
@@ -32,13 +32,13 @@ const REPORTS_MAX: usize = 64;
 /// A session's broken invariant, and its state when that was found.
 #[derive(Debug)]
 pub struct BugReport {
-    /// What does not hold.
+    /// The invariant that does not hold.
     pub broken: BrokenInvariant,
     /// The session's id.
     pub id: CorrelationId,
     /// The API, the product and the subscription that the session is of, as far as it has them.
     pub holders: Vec<Holder>,
-    /// What the session was doing.
+    /// The state of the session when the fault was found.
     pub state: BrokenState,
 }
 

@@ -1,10 +1,10 @@
-//! One transport connection, as the relay drives it: its socket, its receive, its sends.
+//! One transport connection of a relay: its socket, its receive, its sends.
 //!
-//! A leg is a byte stream on a carrier ([`LegPlace`]). A carrier knows the legs on it ([`Streams`]): today one, as a connection
-//! has one stream. Neither's slot says anything of the other's.
+//! A leg is a byte stream on a carrier ([`LegPlace`]). A carrier knows its legs ([`Streams`]): today exactly one, because a
+//! connection has one stream. The slot of a leg tells nothing about the slot of its carrier, and the reverse.
 //!
-//! Not here: what is done with it (`handle`), and the memory that the kernel may touch, which is the queue's and the pool's
-//! (`ring`).
+//! Not here: the operations on a carrier (`handle`), and the memory that the kernel may touch, which belongs to the queue and the
+//! pool (`ring`).
 
 pub mod at_rest;
 pub mod receiving;
@@ -106,7 +106,7 @@ pub enum Reading {
     },
     /// By plain calls, at the end of a turn, behind all others: it had more than its share of one.
     Rationed {
-        /// What one call receives at most, in KiB.
+        /// The largest number of bytes that one call receives, in KiB.
         ration_kib: u8,
     },
 }
@@ -125,13 +125,13 @@ pub struct Carrier<S> {
     pub socket: S,
     /// Its own name.
     pub name: CarrierName,
-    /// What it carries.
+    /// The streams on this carrier.
     pub streams: Streams,
-    /// What its receive does.
+    /// The state of the receive.
     pub receiving: Receiving,
     /// How what comes is received.
     pub reading: Reading,
-    /// What its send does.
+    /// The state of the send.
     pub sending: Sending,
     /// Whether it is polled for errors while it is not read.
     pub watch: Watch,
@@ -145,17 +145,17 @@ pub struct Carrier<S> {
     pub is_listed: bool,
     /// The connection broke, and this is how: what is read as its end is not one.
     pub broken: Option<Gone>,
-    /// What is to be sent before the queue, in a pipe that is not empty.
+    /// A pipe that is not empty. Its content is sent before the queue.
     pub pipe: Option<Pipe>,
-    /// What waits to be sent.
+    /// The bytes that wait to be sent.
     pub queue: SendQueue,
     /// Since when the send in flight, or what waits behind it, holds received buffers.
     pub holds_since: Moment,
     /// When something of it was read last.
     pub read_at: Moment,
-    /// What it had of the turn that it was read in last.
+    /// The leg's share of the turn in which it was last read.
     pub share: Share,
-    /// What its bytes are wrapped in; absent where they are as the session has them.
+    /// The record layer around the bytes. Absent on a plain connection.
     pub record_layer: Option<Box<RecordLayer>>,
 }
 
@@ -205,7 +205,7 @@ impl<S> Carrier<S> {
         !self.sending.is_in_flight() && !self.owes() && self.broken.is_none()
     }
 
-    /// What the end of its stream means.
+    /// Returns the meaning of the end of the carrier's stream.
     pub fn end_of_stream(&self) -> Gone {
         let is_closed = self.record_layer.as_ref().is_none_or(|layer| layer.records.is_closed_by_peer());
         match (self.broken, is_closed) {

@@ -1,6 +1,7 @@
-//! What is done for each completion.
+//! Handles each completion of the ring.
 //!
-//! Its token names a carrier; the carrier names its session's leg. The carrier's states say whether the completion can be.
+//! A completion's token names a carrier; the carrier names its session's leg. The states of the carrier tell whether the
+//! completion can occur.
 
 use super::carrier::{
     CarrierName, Fate, Reading, ReceiveEvent, Receiving, SendEvent, Sending, Way, ZeroCopy,

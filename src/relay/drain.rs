@@ -1,4 +1,4 @@
-//! The end of a relay's work: every session is told, evenly over a window, and what is left is cut.
+//! The drain of a relay: the sessions are closed one after the other, evenly over a window; those that are left are cut.
 
 use super::pace::Pace;
 use crate::session::Moment;

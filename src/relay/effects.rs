@@ -1,4 +1,4 @@
-//! What a session wants is carried out: what it forwards is queued, its legs are told, paused and ended.
+//! Carries out the effects of a session: queues the bytes that it forwards, and sends Close frames, pauses and ends its legs.
 
 use super::handle::SessionHandle;
 use crate::ring::{Chunk, Ring};

@@ -1,6 +1,6 @@
-//! Sessions that ringgate itself ends: all of them at a drain, and those that are revoked.
+//! Sessions that ringgate ends itself: all of them at a drain, some of them at a revocation.
 //!
-//! Not here: when which is due (`drain`, `revocation`), what a session's legs are told (`session`).
+//! Not here: the time at which each session ends (`drain`, `revocation`), and the bytes that its legs receive (`session`).
 
 use super::effects::PayloadOrigin;
 use super::handle::SessionHandle;

@@ -1,8 +1,9 @@
-//! What serves all sessions of a relay: the ring, the clock, the timers, and the lists of carriers that something is due for.
+//! The parts of a relay that serve all of its sessions: the ring, the clock, the timers, and the lists of carriers with work due.
 //!
-//! An entry of a list names a carrier by its slot and generation, and may be outdated: the carrier says so, or is gone.
+//! An entry of a list names a carrier by slot and generation. It may be out of date: the reader asks the carrier, or finds it
+//! gone.
 //!
-//! Not here: the sessions and the carriers themselves (`Relay`), which are found once and then worked on with this (`handle`).
+//! Not here: the sessions and the carriers (`Relay`). They are looked up once, and then worked on together with this (`handle`).
 
 use super::broken::BugReporter;
 use super::carrier::{Carrier, CarrierName};
@@ -27,7 +28,7 @@ pub(super) struct Engine<R: Ring> {
     pub(super) writer: Writer,
     pub(super) now: Moment,
     pub(super) limits: RelayLimits,
-    /// What the session that is worked on wants; empty in between.
+    /// The effects of the session in hand; empty between sessions.
     pub(super) effects: Effects,
     /// Carriers whose next send starts at the end of this turn.
     pub(super) ready: Vec<CarrierName>,
@@ -83,7 +84,8 @@ impl<R: Ring> Engine<R> {
         self.ring.cancel(target, token);
     }
 
-    /// What is queued for a carrier goes out at the end of the turn, or behind the send that is in flight; or nobody takes it.
+    /// Schedules the carrier's queue: it goes out at the end of the turn or behind the send in flight. If nobody takes it any
+    /// more, it does not go out.
     pub(super) fn is_to_send(&mut self, carrier: &mut Carrier<R::Socket>) {
         let before = carrier.sending;
         carrier.sending = before.queued();

@@ -41,14 +41,14 @@ const _: () = assert!(RATION_KIB <= u8::MAX as u32 && RATION_KIB_LEAST <= RATION
 const _: () = assert!(TURN_SHARE_KIB > RATION_KIB && TURN_SHARE_KIB < u8::MAX as u32);
 const _: () = assert!(LINE_KIB_PER_TURN >= RATION_KIB);
 
-/// What a receive costs beside its bytes, as bytes of bulk: 0.4 µs.
+/// The fixed cost of a receive, beside its bytes, in bytes of bulk: 0.4 µs.
 const RECEIVE_COST: u64 = 1024;
-/// What a frame costs beside its bytes.
+/// The fixed cost of a frame, beside its bytes, in bytes of bulk.
 const FRAME_COST: u64 = 16;
-/// What a record costs that is opened, beside its bytes: 0.8 µs.
+/// The fixed cost of opening a record, beside its bytes, in bytes of bulk: 0.8 µs.
 const RECORD_COST: u64 = 2 * 1024;
 
-/// What handling a receive came to, in bytes of bulk that take as long.
+/// Returns the cost of handling a receive: the number of bytes of bulk that take as long.
 fn cost(bytes: usize, frames: u32, records: u32) -> u64 {
     RECEIVE_COST + bytes as u64 + FRAME_COST * u64::from(frames) + RECORD_COST * u64::from(records)
 }
@@ -59,12 +59,12 @@ fn ration_kib(bytes: usize, cost: u64) -> u8 {
     kib.clamp(u64::from(RATION_KIB_LEAST), u64::from(RATION_KIB)) as u8
 }
 
-/// What a leg had of the last turn that it was read in.
+/// A leg's share of the turn in which it was last read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Share {
     /// The turn, by its last 8 bits: what a leg had 256 turns ago may count for this one, which costs it one ration.
     turn: u8,
-    /// What it had, in KiB of bulk, rounded up for each receive; 255 for more.
+    /// The share in KiB of bulk, rounded up for each receive. 255 stands for 255 and more.
     kib: u8,
 }
 

@@ -1,10 +1,12 @@
-//! A session that was found, to be worked on: its slot, its carriers, and what serves all sessions.
+//! A handle on one session: its slot, its carriers, and the parts of the relay that serve all sessions.
 //!
-//! A session is looked up once for each completion, timer or message ([`Relay::with_leg`], [`Relay::with_session`]); all that is to
-//! be done with it is done through the handle. It is still there when that is over: only then is its slot freed.
+//! A session is looked up once for each completion, timer or message ([`Relay::with_leg`], [`Relay::with_session`]). Everything
+//! that is done with it is done through the handle. The session still exists at the end of that work; only then is its slot
+//! freed.
 //!
-//! Here are the steps that more than one occasion takes: its receives and sends are begun and cancelled, it ends. What an occasion
-//! has to itself is with it: `completions`, `effects`, `arrivals`, `sealing`, `splicing`, `liveness`, `slow_readers`, `ending`, `broken`.
+//! This module has the steps that several occasions share: starting and cancelling receives and sends, and the session's end. The
+//! steps of one occasion are in its own module: `completions`, `effects`, `arrivals`, `sealing`, `splicing`, `liveness`,
+//! `slow_readers`, `ending`, `broken`.
 
 use super::carrier::{Carrier, CarrierName, LegName, Reading, ReceiveEvent, Receiving, SendEvent};
 use super::engine::Engine;
@@ -109,7 +111,7 @@ impl<R: Ring> SessionHandle<'_, R> {
         !session.is_over() && (is_broken || !session.is_paused(leg))
     }
 
-    /// What is to be spliced from `leg` may have waited for what was queued before it.
+    /// Resumes reading from `leg`. A splice from it may have waited for the bytes that were queued before it.
     pub(super) fn go_on_reading(&mut self, leg: Leg) {
         if matches!(self.carriers[leg as usize].reading, Reading::Heads { .. }) {
             self.arm_if_wanted(leg);

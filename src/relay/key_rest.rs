@@ -1,12 +1,12 @@
-//! Record layers whose keys nobody uses drop what can be made of them again: some hundred bytes a direction.
+//! Frees the expanded keys of idle record layers, some hundred bytes a direction: they can be derived again.
 //!
-//! A walk looks at the carriers in the order of their slots, [`CARRIERS_PER_STEP`] of them in a step, one step in a turn and in a
-//! millisecond, so that no turn pays for all. A walk begins [`TLS_REST_MS`] after the one before it, and none does while all rest.
-//! The second look at keys since they were used drops what is made of them: between one and two times `TLS_REST_MS` after
-//! that use, and later by the length of a walk, or where turns are late.
+//! A walk visits the carriers in the order of their slots: [`CARRIERS_PER_STEP`] in a step, and one step in a turn and in a
+//! millisecond, so that no single turn pays for all. A walk begins [`TLS_REST_MS`] after the one before it; none begins while all
+//! keys are dropped. A key is dropped on the second visit since its last use: between one and two times `TLS_REST_MS` after that
+//! use, and later by the length of a walk or where turns are late.
 //!
-//! A step's time follows from its place in the walk and not, as with `pace`, from how many steps there are: a slot is looked at at
-//! the same distance from the start of every walk, however many carriers come or go between two of them.
+//! The time of a step follows from its place in the walk, and not, as with `pace`, from the number of steps. So a slot is visited
+//! at the same distance from the start of every walk, however many carriers come and go between two walks.
 
 use super::run::Relay;
 use crate::limits::TLS_REST_MS;

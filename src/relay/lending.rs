@@ -1,9 +1,9 @@
 //! Sends that lend received buffers to the kernel instead of having them copied (`IORING_OP_SENDMSG_ZC`).
 //!
-//! What was lent stays as it is until the kernel gives it back, which may be long after the send is over, and after the session is:
-//! its sockets do not wait for that, and close.
+//! A zero-copy send completes twice; the second completion returns its memory. Until then the memory must not change, which may
+//! be long after the send is over and after the session has ended. Sockets do not wait for it before they close.
 //!
-//! Not here: that a send that copies takes its place where the kernel refuses (`completions`).
+//! Not here: the switch to a copying send where the kernel refuses a zero-copy one (`completions`).
 
 use super::carrier::{Carrier, CarrierName, Way, ZeroCopy};
 use super::handle::SessionHandle;
@@ -51,7 +51,7 @@ impl<R: Ring> Relay<R> {
         });
     }
 
-    /// What the kernel still reads of sessions that are gone: for a simulation too.
+    /// Returns the memory of ended sessions that the kernel still reads. A simulation checks it too.
     pub fn left_behind(&self) -> impl Iterator<Item = &Chunk> {
         self.left_behind.values().flatten()
     }

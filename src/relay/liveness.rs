@@ -1,8 +1,8 @@
-//! Whether the endpoints of a session are still there: legs that are not read, how connections broke, what was acknowledged.
+//! Detects endpoints that are gone: polls legs that are not read, tells how a connection broke, and asks what was acknowledged.
 //!
-//! A receive hears of everything that becomes of its connection. A leg that is not read has none: the other leg takes too little,
-//! or buffers are wanting. A reset would stand behind its unread bytes, and nobody would hear of it. So when that lasts, its
-//! socket is polled for errors.
+//! A receive reports everything that happens to its connection. A leg that is not read has no receive: the other leg takes too
+//! little, or buffers are short. A reset would then wait behind unread bytes without being noticed. So after some time without a
+//! receive, the socket is polled for errors.
 //!
 //! ```text
 //!        not read               not read for long            the poll tells
@@ -12,9 +12,10 @@
 //!  └───────────────────┴──── last completion ── Cancelling
 //! ```
 //!
-//! A FIN behind unread bytes is no error: it is heard of when they are read.
+//! A FIN behind unread bytes is not an error: it is noticed when the bytes are read.
 //!
-//! Not here: what becomes of the session (`session`), and how the kernel tells one end from another (`ring::peer_state`).
+//! Not here: the consequence for the session (`session`), and how the kernel tells one kind of end from another
+//! (`ring::peer_state`).
 
 use super::carrier::{CarrierName, ReceiveEvent};
 use super::handle::SessionHandle;
@@ -159,7 +160,7 @@ impl<R: Ring> SessionHandle<'_, R> {
         state.how_it_broke(error, self.engine.limits.dead_peer_timeout_ms)
     }
 
-    /// What the end of a leg's stream means.
+    /// Returns the meaning of the end of a leg's stream.
     pub(super) fn end_of_stream(&mut self, leg: Leg) -> Gone {
         let carrier = &*self.carriers[leg as usize];
         let how = carrier.end_of_stream();

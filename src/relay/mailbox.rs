@@ -1,6 +1,6 @@
-//! The only way into a relay from outside: messages, and a wake-up if it may be asleep.
+//! The mailbox of a relay: the only way in from outside. It holds messages, and wakes the relay if that may be asleep.
 //!
-//! Any thread may push; only the relay takes. A message that was pushed is always seen (`wake_flag`).
+//! Any thread may push; only the relay takes. A message that was pushed is always seen (see `wake_flag`).
 
 use super::record_layer::RecordLayer;
 use super::wake_flag::WakeFlag;
@@ -27,17 +27,17 @@ pub struct NewSession<S> {
     pub records: [Option<Box<RecordLayer>>; 2],
     /// Bytes of such records that came too, behind what was opened of them already.
     pub sealed: [Vec<u8>; 2],
-    /// What it may do and for how long.
+    /// The limits of the session: sizes and times.
     pub limits: SessionLimits,
     /// Masks a Close frame towards the backend (RFC 6455 §5.3); from a random source.
     pub mask: [u8; 4],
     /// Its place.
     pub permit: Permit,
-    /// What is known of it from the outside.
+    /// The session's record: id, client, labels.
     pub record: SessionRecord,
 }
 
-/// What a relay is told.
+/// A message to a relay.
 #[derive(Debug)]
 pub enum Message<S> {
     /// Carry this session.

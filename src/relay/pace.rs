@@ -1,4 +1,4 @@
-//! Steps that are taken evenly over a window: the first at once, the last at its end.
+//! Steps that are spread evenly over a window: the first step at once, the last one at the end.
 
 use crate::session::Moment;
 

@@ -1,10 +1,10 @@
-//! Which relay carries a session: that of the worker which opened it, unless another one has far fewer.
+//! Chooses the relay for a session: the relay of the worker that opened it, unless another relay has far fewer sessions.
 //!
-//! The kernel gives connections to listeners by a hash (SO_REUSEPORT), and a session stays where it is for as long as
-//! it lives, so chance alone can fill one relay while another idles.
+//! The kernel assigns connections to listeners by a hash (SO_REUSEPORT), and a session stays on its relay for life. So without a
+//! choice, chance alone could fill one relay while another idles.
 //!
-//! The property to trust: no session is given to a relay that has left. Whoever can hand one over holds [`Relays`], and
-//! the last one that lets go of it tells every relay that no more come.
+//! The property to trust: no session is given to a relay that has ended. Every thread that can hand over a session holds
+//! [`Relays`]; when the last holder drops it, every relay is told that no more sessions come.
 //!
 //! Not here: moving sessions that are open.
 

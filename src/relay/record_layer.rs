@@ -1,12 +1,12 @@
-//! The records around a carrier's bytes.
+//! The record layer of a carrier: TLS records around its bytes.
 //!
-//! Not here: when which are opened or sealed (`sealing`), and the records themselves (`tls::record`).
+//! Not here: when records are opened or sealed (`sealing`), and the records themselves (`tls::record`).
 
 use crate::ring::BufferPool;
 use crate::tls::record::{Alert, Exhausted, HeldRecord, LegRecords, RecordFault, Step};
 use std::ops::Range;
 
-/// What opens and seals records.
+/// The state that opens and seals records.
 ///
 /// Kernel TLS will be another one: there the socket does both, what is received is plaintext, and what is sent goes as it is.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub enum UseOfKeys {
     Recent,
     /// Between the last two looks.
     Past,
-    /// What can be made again is dropped.
+    /// The parts that can be derived again are dropped.
     Dropped,
 }
 
@@ -47,7 +47,7 @@ pub struct RecordLayer {
     pub records: Records,
     /// A record whose end has not come.
     pub held: Option<HeldRecord>,
-    /// What the pool counts for it.
+    /// The bytes that the buffer pool counts for this layer.
     pub held_bytes: usize,
     /// Nothing that comes matters any more: it is not opened.
     pub is_input_discarded: bool,
@@ -57,7 +57,7 @@ pub struct RecordLayer {
     pub opened: u32,
 }
 
-/// What received records came to.
+/// The result of opening received records.
 pub(super) struct Opened {
     /// Where in the received bytes their content stands now, all of it in a row.
     pub(super) content: Range<usize>,

@@ -1,9 +1,9 @@
-//! The end of sessions whose API, product or subscription is revoked: every session is looked at once, evenly over a
-//! window, and only so many slots in one turn, so that others do not notice.
+//! Ends sessions whose API, product or subscription is revoked. Every session is checked once, evenly over a window, with a
+//! bounded number of slots in one turn, so that other sessions do not notice.
 //!
-//! Sessions that come meanwhile are looked at when they come.
+//! Sessions that arrive meanwhile are checked on arrival.
 //!
-//! Not here: what is revoked (`admission::registry`), which a session's permit knows.
+//! Not here: which entities are revoked (`admission::registry`). The session's permit knows.
 
 use super::pace::Pace;
 use crate::session::Moment;

@@ -1,6 +1,6 @@
-//! The loop: one turn after the other, each of which goes through all that is due.
+//! The loop of a relay: turn after turn, each of which handles everything that is due.
 //!
-//! Not here: what is done for a completion (`completions`), and for what a session wants (`effects`).
+//! Not here: handling a completion (`completions`), and carrying out a session's effects (`effects`).
 
 use super::broken::BugReporter;
 use super::carrier::{Carrier, Fate, SendEvent, Sending, Way};
@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 /// Longest wait of one turn, in milliseconds, when nothing is due.
 const TURN_WAIT_MS_MAX: u64 = 60_000;
 
-/// What a relay takes on.
+/// The limits of a relay.
 #[derive(Clone, Copy, Debug)]
 pub struct RelayLimits {
     /// Bytes of heap for readers that have fallen behind.
@@ -68,7 +68,7 @@ pub struct Relay<R: Ring> {
     pub(super) carriers: Slab<Carrier<R::Socket>>,
     pub(super) engine: Engine<R>,
     pub(super) mailbox: Arc<Mailbox<R::Socket>>,
-    /// What the kernel still reads of carriers that are gone, by the sends that lent it.
+    /// Memory of ended carriers that the kernel still reads, by the send that lent it.
     pub(super) left_behind: HashMap<Token, Vec<Chunk>>,
     completions: Vec<Completion>,
     due: Vec<u32>,

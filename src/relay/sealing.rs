@@ -1,12 +1,12 @@
-//! Legs whose bytes are wrapped in records: opened where they were received, sealed on their way to a queue.
+//! TLS legs: records are opened in the buffer in which they were received, and sealed on their way to a queue.
 //!
 //! ```text
 //! received ── open, in place ──► session ── forward ──► seal, into a free buffer ──► queue
 //!     └─ a record that is cut: heap, counted with the backlogs, under a deadline
 //! ```
 //!
-//! What one receive brought leaves in as few records as it fits into, and at once: nothing waits for more. All that stands in
-//! a queue is sealed, so that falling behind, taking back and ending work on it as on any bytes.
+//! The bytes of one receive leave at once, in as few records as they fit into: nothing waits for more. Everything in a queue is
+//! sealed, so the code for slow readers, for cancelled sends and for ends treats it as any other bytes.
 //!
 //! Not here: a carrier's record layer (`record_layer`), when it comes to rest (`key_rest`), and the records themselves
 //! (`tls::record`).
@@ -121,7 +121,7 @@ impl<R: Ring> SessionHandle<'_, R> {
         opened.end
     }
 
-    /// What is left to be done when received records are opened: what they ask for, a cut one at their end, an end.
+    /// Finishes the opening of received records: answers that they ask for, a cut record at their end, an end of the stream.
     fn after_records(&mut self, leg: Leg, end: Option<EndOfInput>) {
         self.engine.note_use_of_keys();
         let Some(layer) = &self.carriers[leg as usize].record_layer else { return };
@@ -337,7 +337,7 @@ struct Length {
 }
 
 impl Length {
-    /// What so many bytes to a leg will come to: never to less.
+    /// Returns the sealed size of so many bytes to a leg. The real size is never smaller.
     fn announced(layer: &RecordLayer, to: Leg, content: usize) -> Result<Self, BrokenInvariant> {
         let length = Self { to, content, announced: layer.records.sealed_bytes(content) };
         if length.announced < content { Err(length.broken(None)) } else { Ok(length) }

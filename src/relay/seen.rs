@@ -1,4 +1,4 @@
-//! A relay as a simulation sees it, which holds it against books of its own.
+//! The view of a relay that a simulation checks against its own records.
 
 use super::carrier::Carrier;
 use super::run::Relay;

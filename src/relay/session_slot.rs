@@ -1,4 +1,4 @@
-//! What a relay has of one session.
+//! A relay's state of one session.
 
 use super::account::Account;
 use super::carrier::LegPlace;
@@ -23,7 +23,7 @@ pub(super) struct SessionSlot {
     pub(super) is_broken_off: bool,
     /// Given back with the slot, when both descriptors are closed.
     pub(super) permit: Permit,
-    /// What is known of it from the outside, and what is counted under its labels.
+    /// The session's record, and its counters under its labels.
     pub(super) account: Account,
 }
 

@@ -1,7 +1,7 @@
-//! What a relay has many of, by slot: its sessions, and their carriers apart from them.
+//! The slabs of a relay: sessions in one, carriers in another.
 //!
-//! A slot is freed only after the last completion of every operation that names it; its generation then moves on, so that
-//! the name of its former user is told apart. Slots live in chunks: growing the slab moves nothing that is in it.
+//! A slot is freed only after the last completion of every operation that names it. Its generation then moves on, so that a late
+//! completion is not taken for one of the slot's next user. Slots live in chunks: growing the slab moves no item.
 
 use crate::ring::token::SLOTS_MAX;
 
@@ -17,8 +17,8 @@ pub struct SlotName {
     pub generation: u32,
 }
 
-/// What can stand in a slot: it keeps the slot's generation, where it has room for that, so that a slot is no larger than its
-/// content.
+/// An item that can stand in a slot. It keeps the slot's generation where it has room for it, so that a slot is no larger than
+/// its content.
 pub trait InSlot {
     /// The generation of its name.
     fn generation(&self) -> u32;
@@ -87,12 +87,12 @@ impl<T: InSlot> Slab<T> {
         Some(name)
     }
 
-    /// What has this name. `None`: it is gone.
+    /// Returns the item with this name. `None`: it is gone.
     pub fn get_mut(&mut self, name: SlotName) -> Option<&mut T> {
         self.slot_mut(name.index)?.of(name)
     }
 
-    /// What have these two names. `None`: one of them is gone, or both are one.
+    /// Returns the items with these two names. `None`: one of them is gone, or both names are the same.
     pub fn pair_mut(&mut self, [first, second]: [SlotName; 2]) -> Option<[&mut T; 2]> {
         let [first_place, second_place] = [first, second].map(|name| name.index as usize);
         let (first_chunk, second_chunk) = (first_place / CHUNK_SLOTS, second_place / CHUNK_SLOTS);
@@ -120,7 +120,7 @@ impl<T: InSlot> Slab<T> {
         self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).filter_map(Slot::content_mut)
     }
 
-    /// What is in a slot. `None`: it is free, or there is none.
+    /// Returns the item in a slot. `None`: the slot is free or does not exist.
     pub fn at_mut(&mut self, index: u32) -> Option<&mut T> {
         self.slot_mut(index)?.content_mut()
     }

@@ -1,8 +1,8 @@
-//! Who has fallen behind: sends that take long, and sessions that hold a backlog.
+//! Finds slow readers: sends that take long, and sessions that hold a backlog.
 //!
-//! A send that is in flight holds received buffers, of which a relay has few. Those that take long are found here, so that
-//! they are taken back and what is left of them moves to the heap. The heap has a limit for the whole relay; over it the
-//! sessions that hold most of it are found here too.
+//! A send in flight holds received buffers, of which a relay has few. This module finds the sends that take long; they are
+//! cancelled, and their unsent bytes are copied to the heap. The heap has one limit for the whole relay. Over it, this module
+//! finds the sessions that hold most.
 
 use super::carrier::CarrierName;
 use super::effects::PayloadOrigin;
@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 /// Entries of the list of backlogs that are tolerated beyond the carriers there are, before it is tidied.
 const HOLDERS_SPARE: usize = 64;
 
-/// What is left of backlogs, all together, when sessions have been ended because there were more than `backlog_bytes_max`: 7/8 of
-/// that. The holders are sorted only once until another eighth has come, however many turns that takes.
+/// Returns the total of backlogs that stays after sessions were ended for exceeding `backlog_bytes_max`: 7/8 of that limit. So
+/// the holders are sorted once for every further eighth, however many turns that takes.
 const fn backlog_bytes_kept(backlog_bytes_max: usize) -> usize {
     backlog_bytes_max - backlog_bytes_max / 8
 }

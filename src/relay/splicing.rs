@@ -1,4 +1,4 @@
-//! The rests of large frames, spliced from socket to socket through a pipe instead of being copied twice.
+//! Large frames: the rest of a frame is spliced from socket to socket through a pipe, and so is not copied through user space.
 //!
 //! ```text
 //! receive heads only ──► scan ──► rest of a large frame? ── no ──► receive
@@ -10,8 +10,9 @@
 //!                            await bytes            await room
 //! ```
 //!
-//! The property to trust: what is in a pipe goes out before all that is queued towards the same leg. So a pipe is filled only
-//! when nothing is queued there, and while there is something in it, nothing is received from the leg that it came from.
+//! The property to trust: the content of a pipe is sent before everything that is queued towards the same leg. So a pipe is
+//! filled only when nothing is queued there; and while there is something in the pipe, nothing is received from the leg that it
+//! came from.
 //!
 //! Not here: what may pass unseen ([`crate::session::Session::unseen_bytes`]), and the pipes (`ring::pipe`).
 

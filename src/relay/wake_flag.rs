@@ -1,12 +1,12 @@
-//! Whether a relay has been woken, so that it is woken once for many messages and no message is overlooked.
+//! The wake-up of a relay: once for many messages, and never missed.
 //!
 //! ```text
 //! who pushes:   queue ── claim ── (the first one) ── write the wake-up
 //! the relay:    read the wake-up ── clear ── empty the queue
 //! ```
 //!
-//! A message that the relay overlooks was queued behind its last look, so behind its clear: whoever queued it finds the
-//! flag cleared and writes the wake-up. `tests/loom` tries every order of these steps.
+//! A message that the relay misses was queued after the relay's last look at the queue, and so after it cleared the flag. The
+//! sender then finds the flag clear and writes the wake-up. `tests/loom` tries every order of these steps.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicBool, Ordering};

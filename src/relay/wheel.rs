@@ -1,7 +1,7 @@
-//! When sessions are due: a hierarchical timing wheel over slot indices, in user space.
+//! The deadlines of sessions: a hierarchical timing wheel over slot indices, in user space.
 //!
-//! Scheduling and cancelling are O(1); one entry per slot. Entries come out at or a little after their time, never
-//! before: by at most one tick of the level they stand in, because an entry moves down a level when its turn comes.
+//! Scheduling and cancelling are O(1); a slot has one entry. An entry comes out at its time or a little later, never before. The
+//! delay is at most one tick of the level that the entry stands in, because an entry moves down a level when its turn comes.
 
 use crate::session::Moment;
 

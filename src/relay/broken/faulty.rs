@@ -1,4 +1,4 @@
-//! A record layer with a bug of one's choice: a way to break a session from within, for tests.
+//! A record layer that breaks in a chosen way, so that tests can break a session from within.
 
 use crate::relay::record_layer::{RecordLayer, Records};
 use crate::tls::record::{Exhausted, HeldRecord, RecordFault, Step, Suite};

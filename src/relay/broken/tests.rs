@@ -1,4 +1,4 @@
-//! Every broken invariant of a session, made on purpose, over the real ring: that session ends, its neighbour does not notice.
+//! Breaks every invariant of a session on purpose, over the real ring: that session ends, and its neighbour does not notice.
 
 use super::faulty::FaultyRecords;
 use super::*;
@@ -114,7 +114,7 @@ impl Bench {
         self.peers[session][leg as usize].write_all(bytes).unwrap();
     }
 
-    /// What a peer was sent, and whether its connection is over.
+    /// Returns the bytes that a peer received, and whether its connection is over.
     fn heard(&mut self, session: usize, leg: Leg) -> (Vec<u8>, bool) {
         let mut heard = Vec::new();
         match self.peers[session][leg as usize].read_to_end(&mut heard) {
@@ -210,19 +210,19 @@ fn held() -> Held {
     scanner.scan(&ASKED[5..], &RULES).held
 }
 
-/// What a leg of a broken session is told where a boundary is at hand.
+/// Returns the bytes that a leg of a broken session receives where a frame boundary is at hand.
 fn farewell(leg: Leg, cause: Cause) -> Vec<u8> {
     let mask = (leg == UP).then_some(MASK);
     CloseFrame::new(CloseCode::GoingAway, cause.name(), mask).as_bytes().to_vec()
 }
 
-/// What is done to the victim, and what comes of it.
+/// One fault: the action that breaks the victim, and the outcome.
 struct Case {
     what: &'static str,
     records: Option<FaultyRecords>,
     violate: fn(&mut Bench),
     broken: BrokenInvariant,
-    /// What the session is counted as.
+    /// The cause under which the session is counted.
     counted: Cause,
 }
 
@@ -567,7 +567,7 @@ fn both_legs_of_a_broken_session_hear_close_1001_at_a_boundary_and_else_a_plain_
     }
 }
 
-/// What a leg whose key is used up hears, where a drain cuts the session: no bytes that are no record.
+/// A drain cuts a session while the key of one leg is used up: that leg receives no bytes that are not a record.
 #[test]
 fn a_leg_whose_key_is_used_up_is_told_nothing() {
     let mut bench = Bench::new(Some(FaultyRecords::IsExhausted));
@@ -650,7 +650,7 @@ fn sessions_are_carried_and_ended_however_short_the_submission_queue_is() {
     drop(ManuallyDrop::into_inner(bench.relay));
 }
 
-/// What concerns more than one session is a panic, in every build: it ends the process (`process::fatal`).
+/// A fault that concerns more than one session is a panic in every build: it ends the process (`process::fatal`).
 #[test]
 fn a_broken_ring_is_a_panic_and_no_sessions_end() {
     type Violation = (&'static str, fn(&mut Bench));

@@ -1,18 +1,17 @@
-//! A carrier at rest: what it is between two completions while nothing of it is in flight, as plain data that can move to another
-//! process.
+//! A carrier at rest: the state of a carrier with nothing in flight, as plain data that can move to another process.
 //!
 //! ```text
 //! carrier, nothing in flight ── export ──► bytes ── import ──► CarrierAtRest ── wake ──► carrier of another relay
 //! ```
 //!
-//! Its descriptor travels beside it. What is queued goes as bytes: received buffers stay where they are. What the kernel was lent and
-//! still reads is sent already, and stays with the relay that lent it. The carrier itself is not changed: if the other process
-//! does not take it, it goes on.
+//! The descriptor travels separately. Queued bytes are exported as bytes; received buffers stay where they are. Memory that was
+//! lent to the kernel and is still read belongs to bytes that are already sent, and stays with the relay that lent it. Exporting
+//! does not change the carrier: if the other process refuses it, the carrier goes on.
 //!
-//! The property to trust: a carrier that was exported and woken sends the same bytes in the same order as one that was not, and opens
-//! and seals the same records.
+//! The property to trust: a carrier that was exported and woken sends the same bytes in the same order as one that was not, and
+//! it opens and seals the same records.
 //!
-//! Not here: how what is in flight is ended before, and the session (`session::life::export`).
+//! Not here: ending what is in flight before an export, and the session (`session::life::export`).
 
 use super::{Carrier, CarrierName, LegName, Reading, Receiving, Sending, ZeroCopy};
 use crate::export::{ExportFault, ExportKind, FieldReader, FieldWriter};
@@ -42,7 +41,7 @@ pub struct CarrierAtRest {
     copies: bool,
     /// How the connection broke, if it did.
     broken: Option<Gone>,
-    /// What waits to be sent.
+    /// The bytes that wait to be sent.
     queued: Bytes,
     /// The last bytes there will be behind that.
     farewell: Option<Bytes>,
@@ -114,7 +113,7 @@ impl<S> Carrier<S> {
 }
 
 impl CarrierAtRest {
-    /// What [`Carrier::export`] gave.
+    /// Imports the bytes that [`Carrier::export`] returned.
     ///
     /// # Errors
     /// The bytes are no carrier that any version exported.

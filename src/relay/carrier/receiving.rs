@@ -1,4 +1,4 @@
-//! What a carrier's receive does.
+//! The state of a carrier's receive.
 //!
 //! ```text
 //!         line up, served
@@ -21,7 +21,7 @@
 //!
 //! `tests/golden/receiving.txt` has every state and every event.
 
-/// What a carrier's receive does.
+/// The state of a carrier's receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receiving {
     /// Nothing is in flight.
@@ -38,7 +38,7 @@ pub enum Receiving {
     Over,
 }
 
-/// What happens to a carrier's receive.
+/// An event of a carrier's receive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReceiveEvent {
     /// One is submitted.
@@ -81,7 +81,7 @@ impl Receiving {
     pub const ALL: [Self; 6] =
         [Self::Unarmed, Self::Armed, Self::Cancelling, Self::Parked, Self::InLine, Self::Over];
 
-    /// What comes of it. `None`: this cannot be.
+    /// Returns the next state. `None`: the event cannot occur in this state.
     #[must_use]
     pub fn next(self, event: ReceiveEvent) -> Option<Self> {
         match (self, event) {

@@ -1,4 +1,4 @@
-//! What a carrier's send does.
+//! The state of a carrier's send.
 //!
 //! ```text
 //!            queued                began
@@ -11,23 +11,23 @@
 //!   Idle, Ready ─────────────────────── discard ──────────────────► Over ◄──┘
 //! ```
 //!
-//! In flight a send is `Wanted`, `TakenBack` or `Discarded`; in the last two it is being cancelled. What is left of one that is taken
-//! back moves to the heap, what is left of one that is discarded is thrown away.
+//! A send in flight is `Wanted`, `TakenBack` or `Discarded`; in the last two states it is being cancelled. The unsent bytes of a
+//! send that is taken back move to the heap; those of a discarded send are dropped.
 //!
 //! `tests/golden/sending.txt` has every state and every event.
 
-/// What a carrier's send does.
+/// The state of a carrier's send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sending {
     /// Nothing waits, and nothing is in flight.
     Idle,
-    /// What waits goes out at the end of the turn: it is on the list of those.
+    /// Bytes wait, and go out at the end of the turn: the carrier is on the list for that.
     Ready,
     /// An operation is in flight.
     InFlight {
         /// Which one.
         way: Way,
-        /// What becomes of what it does not send.
+        /// The treatment of the bytes that this send leaves unsent.
         fate: Fate,
     },
     /// Nobody takes anything any more: what is queued is thrown away at once.
@@ -45,7 +45,7 @@ pub enum Way {
     AwaitRoom,
 }
 
-/// What becomes of a send in flight.
+/// The treatment of the bytes that a send in flight leaves unsent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It sends all that it has.
@@ -56,7 +56,7 @@ pub enum Fate {
     Discarded,
 }
 
-/// What happens to a carrier's send.
+/// An event of a carrier's send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendEvent {
     /// Something was queued, or is left.
@@ -108,7 +108,7 @@ impl Sending {
         Self::InFlight { way, fate }
     }
 
-    /// What comes of it. `None`: this cannot be.
+    /// Returns the next state. `None`: the event cannot occur in this state.
     #[must_use]
     pub fn next(self, event: SendEvent) -> Option<Self> {
         match (self, event) {

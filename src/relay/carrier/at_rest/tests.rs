@@ -1,4 +1,4 @@
-//! Carriers that move, at every cut of what they are in the middle of.
+//! Moves of carriers, at every cut of a record, a frame and a queue.
 
 use super::*;
 use crate::golden::exports;
@@ -165,7 +165,7 @@ fn a_carrier_that_is_in_the_middle_of_something_of_the_kernels_does_not_move() {
     assert!(carrier.export(&pool).is_none());
 }
 
-/// What is queued, and how much of it is sent in between.
+/// One step of a script: bytes are queued, or some of them are sent.
 #[derive(Clone, Debug)]
 enum Step {
     Chunk(Vec<u8>),
@@ -254,7 +254,7 @@ proptest! {
     }
 }
 
-/// What a layer makes of a part of a stream, as a relay drives it.
+/// Opens a part of a stream the way a relay drives the layer, and returns the content.
 fn open(layer: &mut RecordLayer, received: &[u8]) -> Vec<u8> {
     let mut said = Vec::new();
     let mut rest = received;
