@@ -1,9 +1,9 @@
-//! The state of one session: what its two legs sent, what is owed to them, and how it ends.
+//! The state of one session: the bytes of its two legs, the bytes that are owed to them, and its end.
 //!
-//! Bytes and time come in as arguments, effects go out as values: a [`Session`] never touches a socket, so the relay,
-//! the tests and a simulator drive the same code. It is plain data, so that a live session can move elsewhere.
+//! Bytes and time come in as arguments, and effects go out as values: a [`Session`] never touches a socket. So the relay, the
+//! tests and a simulator run the same code. It is plain data, so that an open session can move to another process.
 //!
-//! Not here: sockets and buffers (`relay`, `ring`), and what comes before the 101 (`front`).
+//! Not here: sockets and buffers (`relay`, `ring`), and the opening, before the 101 (`front`).
 
 pub mod correlation_id;
 pub mod effect;

@@ -1,8 +1,8 @@
-//! The id of one opening, and of the session that comes of it.
+//! The id of an opening and of the session that it becomes.
 //!
-//! It stands in every line of the log about either, as `id=`, and is what policies read as `context.RequestId`.
+//! Every log line about either has it as `id=`, and policies read it as `context.RequestId`.
 //!
-//! Not here: where its random bits come from (the front).
+//! Not here: the source of its random bits (the front).
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! What a session wants done: values that the relay carries out in the order in which they were made.
+//! The effects of a session: values that the relay carries out in the order in which they were made.
 
 use super::termination::Termination;
 use super::{Leg, Moment};

@@ -1,9 +1,9 @@
-//! What cannot be in one session, and was found all the same: a fault of ringgate's own, or of its kernel.
+//! Broken invariants of a session: states that should not occur, and point to a fault of ringgate or of the kernel.
 //!
-//! It is a returned error, not a panic: it ends the session that it was found in (`bug`), and no other.
+//! A broken invariant is a returned error, not a panic: it ends the session in which it was found (`bug`), and no other.
 //!
-//! Not here: invariants whose break could harm other sessions, as those of memory that the kernel may touch (`ring`). They end
-//! the process.
+//! Not here: invariants whose break could harm other sessions, such as those of memory that the kernel may touch (`ring`). Such a
+//! break ends the process.
 
 use super::Leg;
 use crate::websocket::scanner::PassedTooMuch;
@@ -11,7 +11,7 @@ use crate::websocket::scanner::PassedTooMuch;
 /// An invariant of one session that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BrokenInvariant {
-    /// What a leg sends is relayed only while the other one takes it.
+    /// The bytes of a leg are relayed only while the other leg takes them.
     #[error("bytes of {} are relayed to a leg that takes nothing more", .from.name())]
     RelaysToClosedLeg {
         /// The leg that they came from.
@@ -32,9 +32,9 @@ pub enum BrokenInvariant {
     SentMoreThanOwed {
         /// The leg.
         to: Leg,
-        /// What the send said.
+        /// The number of bytes that the send reported.
         sent: u64,
-        /// What was queued.
+        /// The number of bytes that were queued.
         owed: u64,
     },
     /// Only the current frame's payload passes without being looked at.
@@ -57,7 +57,7 @@ pub enum BrokenInvariant {
         /// The leg that they were to go to.
         to: Leg,
     },
-    /// What came before the session is the first that is queued.
+    /// Bytes that arrived before the session began are queued first.
     #[error("what came before the session is queued to {} behind other bytes", .to.name())]
     EarlyBytesComeLate {
         /// The leg that they were to go to.
@@ -74,14 +74,14 @@ pub enum BrokenInvariant {
     SealedOtherThanAnnounced {
         /// The leg that they were to go to.
         to: Leg,
-        /// What they came to, if they were sealed.
+        /// The size after sealing, if the bytes were sealed.
         sealed: Option<usize>,
-        /// What they were to come to.
+        /// The size after sealing that was announced.
         announced: usize,
-        /// What was sealed.
+        /// The size of the content that was sealed.
         content: usize,
     },
-    /// What is opened stands in what was received.
+    /// Opened content lies within the received bytes.
     #[error("records of {} were opened up to byte {opened}, of {received} that were received", .from.name())]
     OpenedMoreThanReceived {
         /// The leg that they came from.
@@ -118,10 +118,10 @@ pub enum BrokenInvariant {
     ReceivedWithoutBytes {
         /// The leg.
         from: Leg,
-        /// What it said.
+        /// The number of bytes that the completion reported.
         bytes: i32,
     },
-    /// What the kernel gives back was lent to it.
+    /// The kernel returns only memory that was lent to it.
     #[error("memory of a send to {} came back that was not lent", .to.name())]
     GaveBackWhatWasNotLent {
         /// The leg.

@@ -10,17 +10,17 @@
 //!                 └────────┴───────────────────┴──► Ended ◄──────────────────────┘
 //! ```
 //!
-//! *HalfClosed*: one leg has ended what it sends, which the other one is told in kind; what that one sends goes on for as
-//! long as bytes move. *Closing*: a Close frame is under way, or a leg is lost: the time that is left is fixed.
+//! *HalfClosed*: one leg has sent its FIN, which was passed on to the other leg in kind. The other leg's bytes are relayed for as
+//! long as bytes move. *Closing*: a Close frame is under way, or a leg is lost. The remaining time is fixed.
 //!
-//! The cause of a session is the first one. What comes later changes what the legs are told, and how long the end takes.
+//! The first cause is the cause of the session. Later events change the bytes that the legs receive and the length of the end.
 //!
 //! The property to trust: the bytes that leave on a leg are a prefix of the bytes that came from the other one, plus at
 //! most one Close frame of ringgate's own, which stands on a frame boundary and is the last thing that leaves.
 //!
 //! Each leg has an intake and an outlet (`leg`).
 //!
-//! Not here: how a session comes to its end (`ending`), and what of it moves to another process (`export`).
+//! Not here: the end of a session (`ending`), and the export to another process (`export`).
 
 mod ending;
 mod export;
@@ -38,7 +38,7 @@ use crate::websocket::frame::{FrameFault, Sender};
 use crate::websocket::scanner::{FrameRules, Held, ScanStop};
 use crate::websocket::tally::Tally;
 
-/// What a session may do and for how long: copied out of its API, so that it keeps no snapshot alive.
+/// The limits of a session: sizes and times. They are copied from the API, so that a session keeps no snapshot alive.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionLimits {
     /// How frames are judged; absent for an opaque session, which gets plain ends only and no counts.
@@ -143,7 +143,7 @@ impl Session {
         self.is_over || matches!(self.legs[leg as usize].outlet, Outlet::Shut)
     }
 
-    /// What `leg` sent so far, by kind; nothing for an opaque session.
+    /// Returns the counts of what `leg` has sent so far, by kind. They stay zero for an opaque session.
     pub fn tally(&self, leg: Leg) -> &Tally {
         self.legs[leg as usize].scanner.tally()
     }
@@ -301,12 +301,12 @@ impl Session {
         }
     }
 
-    /// What wraps the bytes queued towards `leg` adds so many: they are owed like the others.
+    /// Counts the bytes that a record layer adds to those queued towards `leg`: they are owed like the others.
     pub fn handle_wrapped(&mut self, leg: Leg, added_bytes: u64) {
         self.legs[leg as usize].owed_bytes += added_bytes;
     }
 
-    /// What came from `leg` ends within a record, or at the end of one.
+    /// Notes whether the bytes from `leg` end within a record, or at the end of one.
     pub fn handle_cut(&mut self, leg: Leg, is_within_record: bool, now: Moment, effects: &mut Effects) {
         self.legs[leg as usize].cut_since = is_within_record.then_some(now);
         if is_within_record && !self.is_over && !self.is_closing() {
@@ -328,7 +328,7 @@ impl Session {
         is_open && self.signs.is_look_due(leg, self.limits.idle_timeout_ms, now)
     }
 
-    /// What the endpoint of `leg` has acknowledged.
+    /// Takes the number of bytes that the endpoint of `leg` has acknowledged.
     pub fn handle_acknowledged(&mut self, leg: Leg, acknowledged: Acknowledged, now: Moment) {
         self.signs.acknowledged(leg, acknowledged, now);
     }

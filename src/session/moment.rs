@@ -1,4 +1,4 @@
-//! Time as the core knows it: handed in, never asked for.
+//! Time in CORE: always an argument, never read from a clock.
 
 use crate::export::{ExportFault, FieldReader, FieldWriter};
 use core::num::NonZeroU64;

@@ -1,8 +1,8 @@
-//! When a session is idle: what its endpoints sent, and what they acknowledged.
+//! Decides when a session is idle: by what its endpoints sent, and by what they acknowledged.
 //!
-//! That a socket took bytes says nothing of the endpoint behind it: the kernel takes them for one that vanished long ago too. What
-//! an endpoint has acknowledged is known to the kernel. The shell asks the kernel when [`SignsOfLife::is_look_due`] says so,
-//! and hands the answer in: a few times per idle time-out, and only about a leg that was sent something since the last answer.
+//! A successful send tells nothing about the endpoint: the kernel also accepts bytes for an endpoint that vanished long ago. The
+//! kernel does know what an endpoint has acknowledged. The shell asks the kernel when [`SignsOfLife::is_look_due`] says so, and
+//! passes the answer in: a few times per idle time-out, and only for a leg that was sent something since the last answer.
 //!
 //! A session is idle when, for its idle time-out,
 //!
@@ -13,7 +13,7 @@ use super::{Leg, Moment};
 use crate::export::{ExportFault, FieldReader, FieldWriter};
 use crate::limits::IDLE_LOOKS;
 
-/// What an endpoint has acknowledged of all that was sent to it.
+/// The bytes that an endpoint has acknowledged, of all that was sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
     /// Whether it has acknowledged everything that its socket was given.
@@ -73,7 +73,7 @@ impl SignsOfLife {
         self.legs[leg as usize].has_to_acknowledge && self.next_deadline(timeout_ms) <= now
     }
 
-    /// What the kernel said.
+    /// Takes the kernel's answer.
     pub(super) fn acknowledged(&mut self, leg: Leg, acknowledged: Acknowledged, now: Moment) {
         let signs = &mut self.legs[leg as usize];
         let at = now.before_millis(acknowledged.ms_ago);

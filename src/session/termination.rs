@@ -1,7 +1,7 @@
 //! Why a session ended and how far it had got: one list, used in code, logs, metrics and docs.
 //!
-//! The functions on [`Cause`] are the only place that maps a cause to a status, a close code or a name; a golden table
-//! (`tests/golden/termination.txt`) shows the whole of it.
+//! The methods of [`Cause`] are the only place that maps a cause to a status, a close code or a name. A golden table
+//! (`tests/golden/termination.txt`) shows the whole mapping.
 
 use super::Leg;
 use crate::websocket::close::CloseCode;
@@ -80,7 +80,7 @@ pub enum Cause {
     Bug,
 }
 
-/// What a client is told when a cause stands before the 101.
+/// The answer to a client when a session ends before the 101.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// This status.
@@ -95,8 +95,8 @@ pub enum Answer {
     NotBefore,
 }
 
-/// What a leg is told when a cause stands after the 101. All but a reset and an alert come behind every byte that the leg is
-/// owed.
+/// The end that a leg receives when a session ends after the 101. Everything but a reset and an alert follows all bytes that are
+/// owed to the leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Farewell {
     /// A Close frame with this code, at the next frame boundary. Where the stream ends before one: a plain end.
@@ -199,7 +199,7 @@ impl Cause {
         Self::ALL.into_iter().find(|cause| cause.name() == name)
     }
 
-    /// What the client is told if this stands before the 101.
+    /// Returns the answer to the client if this cause occurs before the 101.
     pub fn answer(self) -> Answer {
         match self {
             Self::Drain
@@ -251,7 +251,7 @@ impl Cause {
         )
     }
 
-    /// What `leg` is told if this stands after the 101 and `by` is the leg that caused it.
+    /// Returns the end that `leg` receives if this cause occurs after the 101 and `by` is the leg that caused it.
     ///
     /// Where ringgate itself ends the session, `by` is absent and the table's two columns are client and backend.
     pub fn farewell(self, leg: Leg, by: Option<Leg>) -> Farewell {

@@ -1,8 +1,8 @@
-//! How a session comes to its end: what its legs are told, what is still owed to them, and how long that may take.
+//! The end of a session: the bytes that its legs receive, the bytes that are still owed to them, and the time that this may take.
 //!
 //! The property to trust: a session has one cause, the first; each leg is told once; and `Ended` is the last effect.
 //!
-//! Not here: what happens before the end (`life`), and what a cause means to a leg (`termination`).
+//! Not here: everything before the end (`life`), and what a cause means to a leg (`termination`).
 
 use super::Session;
 use super::leg::{Ending, Intake, LegState, Outlet};

@@ -1,12 +1,12 @@
-//! A session that moves to another process: its whole state as an export, and back.
+//! Moves a session to another process: exports its whole state, and imports it.
 //!
-//! Every type is taken apart with a pattern that names all its fields, so that a field that is added to a session does not compile
-//! until it is exported too (`crate::export` says what else there is to do then).
+//! Every type is destructured with a pattern that names all its fields. So a field that is added to a session does not compile
+//! until it is exported too (`crate::export` lists the other steps).
 //!
-//! The property to trust: a session that was exported between two calls and imported goes on as if nothing had happened: the same
+//! The property to trust: a session that was exported between two calls and imported goes on as if nothing had happened. The same
 //! calls have the same effects, at the same distance from now. An imported session keeps the invariants that its methods rely on.
 //!
-//! Not here: the bytes that wait to be sent, the records around them and the descriptors, which are the carriers'; the permit.
+//! Not here: bytes that wait to be sent, the records around them, and the descriptors (they belong to the carriers); the permit.
 
 use zeroize::Zeroizing;
 
@@ -34,8 +34,8 @@ impl Session {
         self.export_fields(&mut writer, now).then(|| writer.finish())
     }
 
-    /// What [`Session::export`] gave, at `now` by the clock of this process. It is due at its [`Session::next_deadline`], and reads
-    /// from each leg that is not [`Session::is_paused`].
+    /// Imports the bytes that [`Session::export`] returned, at `now` by the clock of this process. The session is due at its
+    /// [`Session::next_deadline`], and reads from each leg that is not [`Session::is_paused`].
     ///
     /// # Errors
     /// The bytes are no session that any version exported.

@@ -1,4 +1,4 @@
-//! One leg of a session: what becomes of what it sends, and what may still be sent to it.
+//! One leg of a session: the treatment of the bytes that it sends, and what may still be sent to it.
 //!
 //! | intake | |
 //! |---|---|
@@ -31,7 +31,7 @@
 //! Any ──reset, nobody takes anything──► Shut
 //! ```
 //!
-//! `tests/golden/directions.txt` has every event in every state of an intake and the outlet that it feeds.
+//! `tests/golden/directions.txt` lists every event in every state of an intake and the outlet that it feeds.
 //!
 //! Invariant: a leg's intake is `Relayed` only while the other leg's outlet is `Open` or `ClosingAt`.
 
@@ -58,7 +58,7 @@ pub(super) enum Outlet {
     Shut,
 }
 
-/// What comes before a FIN where bytes are wrapped in records. Elsewhere there is no difference.
+/// The end of a leg's stream: whether a close_notify comes before the FIN. Both are the same on a plain connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
     /// The records say that they end (close_notify).

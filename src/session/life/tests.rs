@@ -1,4 +1,4 @@
-//! What the two endpoints of a session see, whatever they do and in whatever order.
+//! Tests of what the two endpoints of a session see, for every action in every order.
 
 mod crossings;
 mod driver;

@@ -1,4 +1,4 @@
-//! Pairs of events that cross: the second comes while the session is closing for the first.
+//! Crossing events: the second one occurs while the session is closing for the first.
 
 use super::driver::{Driver, IDLE_MS, LINGER_MS, STRICT, close, frame, header};
 use crate::session::Leg::{self, Downstream, Upstream};

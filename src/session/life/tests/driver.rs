@@ -1,7 +1,6 @@
-//! Carries out a session's effects the way a relay does, into plain vectors, and checks after every call what a
-//! session promises.
+//! Carries out a session's effects as a relay does, into plain vectors, and checks the session's promises after every call.
 //!
-//! It names the crate from outside: the fuzzer uses it too.
+//! It names the crate from outside, because the fuzzer uses it too.
 
 use ringgate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW};
 use ringgate::session::life::{Gone, Session, SessionLimits};
@@ -101,7 +100,7 @@ fn read_frame(bytes: &[u8]) -> Option<(Read, usize)> {
     Some((Read { first: bytes[0], is_masked, payload }, at + length))
 }
 
-/// What happened towards one leg, and what came from it.
+/// The record of one leg: what was done to it, and what came from it.
 #[derive(Default)]
 pub(super) struct End {
     /// All that it sent.
@@ -155,10 +154,10 @@ pub(super) struct Driver {
     pub(super) effects_made: Vec<(u64, Effect)>,
     /// How often the session has moved.
     pub(super) moves: usize,
-    /// What `now` was when the clock of the session's process began.
+    /// The value of `now` when the clock of the session's process began.
     clock_began_at: u64,
     is_opaque: bool,
-    /// What a relay's timer wheel holds.
+    /// The deadline, as a relay's timer wheel holds it.
     deadline: Moment,
     effects: Effects,
 }
@@ -288,7 +287,7 @@ impl Driver {
         self
     }
 
-    /// What came from `leg` ends within a record, or does not.
+    /// Sets whether the bytes from `leg` end within a record.
     pub(super) fn within_record(&mut self, leg: Leg, is_within: bool) -> &mut Self {
         self.session.handle_cut(leg, is_within, self.moment(), &mut self.effects);
         self.carry_out(&[]);
@@ -440,7 +439,7 @@ impl Driver {
         self.check();
     }
 
-    /// What holds after every call.
+    /// Checks the invariants that hold after every call.
     fn check(&self) {
         assert_eq!(self.session.is_over(), self.ended.is_some());
         for leg in Leg::BOTH {

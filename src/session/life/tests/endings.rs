@@ -1,4 +1,4 @@
-//! How one event ends a session: Close, FIN, reset, deadlines, drain, cut; and the budgets.
+//! Single events that end a session: Close, FIN, reset, deadlines, drain, cut, and limits.
 
 use super::driver::{Driver, IDLE_MS, LINGER_MS, OPAQUE, STRICT, close, frame};
 use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW};

@@ -1,4 +1,4 @@
-//! Every row of the termination table that can stand after the 101, wherever the two streams stand.
+//! Every row of the termination table that can occur after the 101, at every position of the two streams.
 
 use super::driver::{
     Driver, FRAME_BYTES_MAX, IDLE_MS, LINGER_MS, MESSAGE_BYTES_MAX, STRICT, close, frame, header,
@@ -23,7 +23,7 @@ impl Standing {
     const ALL: [Self; 5] =
         [Self::Untouched, Self::BetweenFrames, Self::InsideFrame, Self::InsideHeader, Self::InsideMessage];
 
-    /// What `from` sends first; how much of that passes; and what makes the frame whole.
+    /// Returns the bytes that `from` sends first, the number of them that pass, and the bytes that complete the frame.
     fn prelude(self, from: Leg) -> (Vec<u8>, usize, Vec<u8>) {
         let mut first = frame(from, 0x81, b"hello");
         let whole = first.len();

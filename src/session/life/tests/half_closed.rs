@@ -1,5 +1,5 @@
-//! One leg has ended what it sends (FIN): what the other one sends goes on for as long as bytes move, and all that ends a
-//! session still does.
+//! Half-closed sessions: one leg has sent its FIN; the other leg's bytes go on for as long as bytes move; every other cause still
+//! ends the session.
 
 use super::driver::{Driver, FRAME_BYTES_MAX, IDLE_MS, LINGER_MS, OPAQUE, STRICT, close, frame, header};
 use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW, RECORD_TIMEOUT_MS};

@@ -1,4 +1,4 @@
-//! Invariants that do not hold: returned as errors, and nothing but the session's end follows.
+//! Broken invariants: each is returned as an error, and only the session's end follows.
 
 use super::driver::{IDLE_MS, OPAQUE, STRICT, frame};
 use crate::session::life::{Ending, Gone, Intake, Outlet, Session};

@@ -1,4 +1,4 @@
-//! Endpoints that are lost without a word, and those that vanished while the other one goes on.
+//! Endpoints that vanish without a word, with a silent or a talking other side.
 
 use super::driver::{Driver, IDLE_MS, OPAQUE, STRICT, close, frame};
 use crate::limits::{IDLE_LOOKS, OWED_BYTES_HIGH};

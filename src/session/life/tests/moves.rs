@@ -1,4 +1,4 @@
-//! Sessions that move to another process, at any time and in any state: they go on as if they had stayed.
+//! Sessions that move to another process, at any time and in any state, go on as if they had stayed.
 
 use proptest::prelude::*;
 

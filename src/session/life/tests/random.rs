@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order: the promises hold, and the session ends.
+//! Random events in random order: the promises hold, and the session ends.
 
 use super::driver::{Driver, IDLE_MS, LINGER_MS, OPAQUE, STRICT, close, frame};
 use crate::limits::RECORD_TIMEOUT_MS;
@@ -43,7 +43,7 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What one leg sends: mostly correct frames, then perhaps a Close, then perhaps noise.
+/// A stream of one leg: mostly correct frames, then perhaps a Close, then perhaps noise.
 pub(super) fn any_stream(from: Leg) -> impl Strategy<Value = Vec<u8>> {
     let data = prop_oneof![
         6 => (prop::sample::select(vec![0x81u8, 0x82, 0x89, 0x8a]), 0usize..40),

@@ -1,4 +1,4 @@
-//! What the records around a session's bytes do to it: what they add, where they are cut, and what is wrong with them.
+//! Tests of the record layer's effects on a session: added bytes, cut records, and wrong records.
 
 use super::driver::{Driver, OPAQUE, STRICT, frame};
 use crate::limits::{OWED_BYTES_HIGH, RECORD_TIMEOUT_MS};

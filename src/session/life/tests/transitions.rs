@@ -1,6 +1,7 @@
-//! What becomes of a direction, an intake and the outlet that it feeds, with every event in every state: `tests/golden/directions.txt`.
+//! The transition table of a direction (an intake and the outlet that it feeds), for every event in every state:
+//! `tests/golden/directions.txt`.
 //!
-//! Each state is come to as a session comes to it, by what its legs do.
+//! A test reaches each state the way a session does: by actions of its legs.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use std::fmt;
 struct Direction {
     session: Session,
     source: Leg,
-    /// What is left of the frame that the source is sending.
+    /// The rest of the frame that the source is sending.
     rest: Vec<u8>,
 }
 
@@ -29,7 +30,7 @@ struct State {
     outlet: &'static str,
 }
 
-/// What happens.
+/// An event of the table.
 #[derive(Clone, Copy)]
 struct Event {
     what: &'static str,
