@@ -14,6 +14,9 @@ mod broken_stderr;
 #[path = "serve/control_socket.rs"]
 mod control_socket;
 
+#[path = "serve/examples.rs"]
+mod examples;
+
 #[path = "serve/identity.rs"]
 mod identity;
 

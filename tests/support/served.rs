@@ -27,10 +27,13 @@ pub struct Configuration {
 
 impl Configuration {
     pub fn new(instance: &str, api: &str) -> Self {
+        Self::empty().with_file("ringgate.toml", instance).with_api("t", api)
+    }
+
+    /// An empty folder.
+    pub fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("catalog/apis")).unwrap();
-        fs::write(folder.path().join("ringgate.toml"), instance).unwrap();
-        fs::write(folder.path().join("catalog/apis/t.toml"), api).unwrap();
         Self { folder: folder.into(), log: "" }
     }
 
