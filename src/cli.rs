@@ -11,12 +11,14 @@ use clap::{Parser, Subcommand};
 
 use catalogue::CatalogueCommand;
 use ctl::CtlArguments;
+use manual::Manual;
 use policy::PolicyCommand;
 use subscription::SubscriptionCommand;
 
 pub mod catalogue;
 pub mod check;
 pub mod ctl;
+pub mod manual;
 pub mod policy;
 pub mod serve;
 pub mod subscription;
@@ -62,6 +64,8 @@ pub enum Command {
     /// Change a subscription
     #[command(subcommand)]
     Subscription(SubscriptionCommand),
+    /// Show a page of the manual, or the list of pages
+    Manual(Manual),
 }
 
 impl Cli {
@@ -76,6 +80,7 @@ impl Cli {
             Command::Catalogue(command) => command.run(),
             Command::Policy(command) => command.run(),
             Command::Subscription(command) => command.run(),
+            Command::Manual(manual) => manual.run(),
         }
     }
 }

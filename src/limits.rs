@@ -1,7 +1,7 @@
-//! Compiled-in bounds that more than one module relates, with their units. A bound with one owner stands with its owner.
+//! Compiled-in bounds that several modules share, with their units. A bound with one owner stands with its owner.
 //!
-//! A bound that an operator may change has its default and its allowed range here too; where it is read from is said
-//! by the configuration reference in the README.
+//! A bound that an operator may change has its default and its allowed range here too; the reference in the manual
+//! (`src/manual/reference.md`) names the key that sets it.
 
 use core::time::Duration;
 

@@ -3,6 +3,9 @@
 //! One package has no crate edge between core and shell, so this reads the source. It reads tokens, not types: what is
 //! imported under a name of its own, or written out as a path, is seen; what a macro of another package makes is not.
 
+#[path = "tidy/manual.rs"]
+mod manual;
+
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -154,6 +157,7 @@ const MAY_NAME_STANDARD_STREAMS: [&str; 10] = [
     "src/cli/check/unit.rs",
     "src/cli/catalogue.rs",
     "src/cli/ctl.rs",
+    "src/cli/manual.rs",
     "src/cli/subscription.rs",
     "src/cli/policy/",
     // Files of the tables and texts that these print.

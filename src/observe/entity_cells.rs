@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn two_writers_share_no_cache_line() {
         assert_eq!(align_of::<EntityCells>(), 64);
-        // With the counts of its Arc in front of it: what README says of the memory.
+        // With the counts of its Arc in front of it: the size that the manual gives.
         assert_eq!(size_of::<EntityCells>() + 64, 512);
     }
 }
