@@ -1,7 +1,7 @@
 //! The front: one thread per core that opens sessions, on tokio-uring.
 //!
 //! Opening a session is a conversation with many branches, so it is async code over pure parsers. Sockets are blocking
-//! descriptors with our own few operations on them; nothing is in flight on a socket when it goes to the relay.
+//! descriptors with a few operations of our own; nothing is in flight on a socket when it goes to the relay.
 //!
 //! Not here: carrying a session (`relay`), and the rules of an opening (`http1`, `websocket::opening`, `catalog`).
 

@@ -1,4 +1,4 @@
-//! Accepts connections of one listener until the drain, and then what its queue holds.
+//! Accepts connections of one listener until the drain begins, and then those that are left in its queue.
 
 use super::Front;
 use super::opening::{Accepted, open};

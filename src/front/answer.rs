@@ -1,4 +1,4 @@
-//! The backend's answer: its head, and, where it is no 101, the body that is passed on.
+//! The backend's answer: its head and, if it is not a 101, the body that is passed on.
 
 use super::head_reader::{Head, NoHead, read_head};
 use super::refusal::shut;
@@ -25,9 +25,9 @@ use tokio::time::Instant;
 pub(super) struct BackendAnswer {
     /// Its head.
     pub(super) head: ResponseHead,
-    /// What policies made of its head.
+    /// The head after policies changed it.
     pub(super) changed: Option<Response>,
-    /// What came behind the head.
+    /// The bytes that arrived behind the head.
     pub(super) behind: Bytes,
 }
 

@@ -1,7 +1,7 @@
-//! A connection of an opening, plain or under TLS.
+//! A connection of an opening, plain or with TLS.
 //!
-//! Under TLS it looks like the plain one: what is received is payload, what is sent is payload, and an end of the payload is
-//! the peer's close_notify. The handshake comes first, by [`Channel::handshake`].
+//! With TLS it behaves like a plain one: received and sent bytes are payload, and the peer's close_notify is the end of the
+//! payload. The handshake comes first, by [`Channel::handshake`].
 
 use super::head_reader::{Awaited, receive_until};
 use super::refusal::shut;
@@ -27,7 +27,7 @@ pub(super) struct Channel<S> {
     is_truncated: Cell<bool>,
 }
 
-/// What is left of a channel when its opening is over: nothing is in flight on it.
+/// The parts of a channel that outlive its opening. Nothing is in flight on them.
 #[derive(Debug)]
 pub(super) struct HandedOver<H> {
     pub(super) handle: H,
@@ -67,7 +67,7 @@ impl<S: Stream> Channel<S> {
         self.tls.is_some()
     }
 
-    /// What is known of its TLS, when the handshake is over.
+    /// Returns the facts about its TLS connection, once the handshake is over.
     pub(super) fn established(&self) -> Option<Ref<'_, Established>> {
         Ref::filter_map(self.tls.as_ref()?.borrow(), |tls| tls.established()).ok()
     }

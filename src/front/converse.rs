@@ -1,6 +1,6 @@
-//! The conversation with a backend, up to its 101: dial, TLS, request, answer.
+//! The conversation with a backend up to its 101: dial, TLS, request, answer.
 //!
-//! Not here: the client meanwhile (`opening`), and the single steps (`dial`, `backend_tls`, `answer`).
+//! Not here: watching the client meanwhile (`opening`), and the single steps (`dial`, `backend_tls`, `answer`).
 
 use super::Front;
 use super::answer::{BackendAnswer, pass_on, read_answer, send_request};
@@ -53,7 +53,7 @@ impl From<UpstreamFault> for NotOpened {
     }
 }
 
-/// What a backend is asked, and for whom.
+/// One request to a backend, and the opening that it is for.
 pub(super) struct Conversation<'a, N: Network> {
     pub(super) front: &'a Front<N>,
     pub(super) admitted: &'a Admitted,

@@ -1,6 +1,6 @@
-//! Connects to a backend: all its addresses in turn, within one deadline, until the client leaves.
+//! Connects to a backend: tries all its addresses in turn, within one deadline, and stops if the client leaves.
 //!
-//! An API's source addresses are tried in turn too, for each address of the backend, as long as they have no port left.
+//! For each address of the backend, the API's source addresses are tried in turn while they have no free port.
 
 use super::refusal::shut;
 use super::socket::until;
@@ -58,7 +58,7 @@ impl<S: Stream> Abort<S> {
     }
 }
 
-/// What is dialled.
+/// The destination of a dial.
 #[derive(Debug)]
 pub(super) struct Destination<'a> {
     /// The opening that it is dialled for, for the log.
@@ -82,7 +82,7 @@ impl Destination<'_> {
 pub(super) enum NoConnection {
     /// The client left before there was one.
     ClientLeft,
-    /// What the last address said. What the others said is logged.
+    /// The fault of the last address. Those of the others are logged.
     Fault(UpstreamFault),
 }
 

@@ -1,6 +1,6 @@
-//! The end of an opening that opens a session: both sockets, and all that belongs to them, go to a relay.
+//! The last step of a successful opening: both sockets, and everything that belongs to them, go to a relay.
 //!
-//! Not here: which relay (`relay::placement`).
+//! Not here: the choice of the relay (`relay::placement`).
 
 use super::converse::Opened;
 use super::opening::{Admitted, Opening};
@@ -22,7 +22,7 @@ pub(super) struct Ready<S> {
     pub(super) mask: Mask,
 }
 
-/// What masks a frame of ringgate's own towards the backend (RFC 6455 §5.3).
+/// The mask of a frame that ringgate itself sends to the backend (RFC 6455 §5.3).
 pub(super) type Mask = [u8; 4];
 
 impl<N: Network> Opening<N> {

@@ -1,4 +1,4 @@
-//! Reads a head, and keeps what came behind it.
+//! Reads a head, and keeps the bytes that arrived behind it.
 
 use super::stream::Stream;
 use crate::http1::find_head_end;
@@ -13,14 +13,14 @@ use tokio::time::Instant;
 pub(super) struct Head {
     /// The head, its empty line included.
     pub(super) head: Bytes,
-    /// What came behind it. Not one byte of it may be lost.
+    /// The bytes that arrived behind the head. Not one of them may be lost.
     pub(super) behind: Bytes,
 }
 
 /// Why there is no head. `F` is the fault of what was received of it.
 #[derive(Debug)]
 pub(super) enum NoHead<F> {
-    /// What came of it, this, is wrong already.
+    /// The bytes that arrived are already wrong.
     Faulty(F, Vec<u8>),
     /// The stream ended before it was complete.
     Ended,
@@ -32,7 +32,7 @@ pub(super) enum NoHead<F> {
     Stopped(Vec<u8>),
 }
 
-/// What a receive that may be interrupted came to.
+/// The result of a receive that may be interrupted.
 pub(super) enum Awaited {
     /// It is complete.
     Done(io::Result<usize>, Vec<u8>),

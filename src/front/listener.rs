@@ -1,7 +1,7 @@
-//! Listeners: one per worker on the same address, the kernel spreading connections over them (SO_REUSEPORT).
+//! Listeners: one per worker on the same address. The kernel spreads connections over them (SO_REUSEPORT).
 //!
-//! The property to trust: a group is whole or not there. All of its sockets are bound before the first one listens, so
-//! no connection lands in the queue of a group that fails half-way.
+//! The property to trust: a group of listeners exists as a whole or not at all. All of its sockets are bound before the first one
+//! listens, so no connection lands in the queue of a group that fails half-way.
 //!
 //! Not here: accepting (`socket`).
 

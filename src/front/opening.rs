@@ -7,10 +7,10 @@
 //!                                                                                                            101 ─► relay
 //! ```
 //!
-//! The client gets its 101 only after the backend has given one. A client that leaves meanwhile ends the dial.
+//! The client gets its 101 only after the backend has sent one. If the client leaves meanwhile, the opening ends.
 //!
-//! The further places are those of API, product and subscription, and one to wait for the backend, which takes the stead of the
-//! one to read a head. A policy that waits for an answer of its own is to have it before.
+//! The further places are those of API, product and subscription, and one to wait for the backend. That one replaces the place to
+//! read a head. A policy that itself waits for an answer is to run after that.
 //!
 //! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`, `policy`).
 
@@ -76,17 +76,17 @@ pub(super) struct Opening<N: Network> {
     pub(super) id: CorrelationId,
     /// Who connected. Whom limits and logs mean is the same until a PROXY header can say otherwise.
     pub(super) peer: SocketAddr,
-    /// What the client's certificate says, if it showed one.
+    /// The client's certificate, if it showed one.
     pub(super) certificate: Option<PeerCertificate>,
-    /// What the request asks with, as soon as that is known.
+    /// The method of the request, as soon as it is known.
     pub(super) method: Method,
     pub(super) phase: Phase,
-    /// What it would be a session of, as soon as that is known.
+    /// The labels of the session to be, as soon as they are known.
     pub(super) labels: Option<SessionLabels>,
     pub(super) guard: OpeningGuard<N>,
 }
 
-/// What the head of a request came to.
+/// The result of judging the head of a request.
 pub(super) struct Admitted {
     pub(super) request: RequestHead,
     pub(super) behind: Bytes,
@@ -328,7 +328,7 @@ impl<N: Network> Opening<N> {
         Ok(Some(PolicyRun::begin(pipeline, &handshake, self.front.budgets.guards())?))
     }
 
-    /// What this opening is to policies.
+    /// Returns the view of this opening that policies get.
     fn handshake<'h>(
         &'h self,
         snapshot: &'h Snapshot,
@@ -418,7 +418,7 @@ impl<N: Network> Opening<N> {
         }
     }
 
-    /// What a request was routed to, if it is served on listeners like this one.
+    /// Returns the API that a request was routed to, if it is served on listeners of this scheme.
     fn served_here<'a>(&self, routed: Option<Routed<'a>>) -> Result<Routed<'a>, Refusal> {
         let is_served = |api: &Api| if self.socket.is_secured() { api.schemes.wss } else { api.schemes.ws };
         routed
@@ -432,7 +432,7 @@ impl<N: Network> Opening<N> {
     }
 }
 
-/// What the backend is asked for where no policy says otherwise.
+/// Returns the request target for the backend where no policy changes it.
 fn target_of(routed: &Routed<'_>, query: Option<&str>) -> String {
     let mut target = routed.backend_path();
     if let Some(query) = query {

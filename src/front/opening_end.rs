@@ -1,6 +1,6 @@
-//! How an opening ends that opens no session: what its client is told, what the log says, and under which cause it is counted.
+//! The end of an opening that opens no session: the client's answer, the log line, and the cause under which it is counted.
 //!
-//! Not here: what leads to an end (`opening`), and how a refusal is written (`refusal`).
+//! Not here: the reasons for an end (`opening`), and writing a refusal (`refusal`).
 
 use super::answer::PassedOn;
 use super::opening::Opening;
@@ -42,7 +42,7 @@ pub(super) enum BrokenOpening {
     /// A session holds the places that its opening took.
     #[error("there is no permit, which a session needs to be handed over")]
     HasNoPermit,
-    /// What is published has labels.
+    /// Every published entity has labels.
     #[error("there is no label of the API, which a session needs to be handed over")]
     HasNoLabel,
 }

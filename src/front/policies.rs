@@ -1,6 +1,6 @@
-//! Runs the policies of an opening: the shell around the machine, which stops where the backend is to be asked.
+//! Runs the policies of an opening: the shell around the policy machine, which stops where the backend has to be asked.
 //!
-//! Not here: what policies do (`policy`), dialling and answering (`opening`).
+//! Not here: the policies (`policy`), dialling and answering (`opening`).
 
 use super::answer::BackendAnswer;
 use super::refusal::Refusal;
@@ -47,15 +47,15 @@ pub(super) struct PolicyAnswer {
     pub(super) why: String,
 }
 
-/// What an opening is to policies.
+/// The view of an opening that policies get.
 pub(super) struct Handshake<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) request: &'a RequestHead,
     pub(super) scheme: &'static str,
     pub(super) client: IpAddr,
-    /// What the opening is called: policies read it as `context.RequestId`.
+    /// The id of the opening: policies read it as `context.RequestId`.
     pub(super) id: CorrelationId,
-    /// What the client's certificate says, if it showed one.
+    /// The client's certificate, if it showed one.
     pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) routed: &'a Routed<'a>,
     pub(super) access: &'a Access<'a>,
@@ -81,7 +81,7 @@ impl PolicyRun {
         }
     }
 
-    /// What on-error makes of a subscription key that opens nothing; no other policy runs.
+    /// Runs on-error for a subscription key that opens nothing; no other policy runs.
     pub(super) fn refused_by_key(
         pipeline: &Arc<Pipeline>,
         handshake: &Handshake<'_>,
@@ -125,12 +125,12 @@ impl PolicyRun {
         &self.exchange
     }
 
-    /// What the session that was opened holds from here on.
+    /// Takes the slots that the opened session holds from here on.
     pub(super) fn take_slots(&mut self) -> Vec<Slot> {
         self.exchange.take_slots()
     }
 
-    /// What the backend is dialled with.
+    /// Returns the parameters of the dial.
     pub(super) fn forward(&self) -> Forward {
         self.dialling.as_ref().map(|dialling| dialling.forward).unwrap_or_default()
     }
@@ -185,7 +185,7 @@ fn told(failure: Failure, refusal: &Refusal) -> Failure {
     refusal.headers.iter().fold(failure, |failure, (name, value)| failure.with_field(name, value))
 }
 
-/// What the client is answered where a run ends without the backend's answer.
+/// Returns the client's answer where a run ends without the backend's answer.
 fn answer_of(turn: Yield, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
     let response = match turn {
         Yield::Respond(response) => response,
@@ -200,7 +200,7 @@ fn answer_of(turn: Yield, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
     PolicyAnswer { response, cause, why }
 }
 
-/// What policies see of a certificate, with the names that .NET has for it.
+/// Returns the facts of a certificate that policies see, under .NET's names.
 fn facts_of(certificate: &PeerCertificate) -> Certificate<'_> {
     let time = |seconds: u64| {
         let time = i64::try_from(seconds).ok().and_then(DateTime::from_unix_seconds);
@@ -248,7 +248,7 @@ fn ticks(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos() / nanoseconds_per_tick).unwrap_or(i64::MAX)
 }
 
-/// What policies of a worker get from outside.
+/// A worker's sources for policies: time, random numbers, counters.
 #[derive(Debug)]
 struct Worker {
     id: CorrelationId,

@@ -1,9 +1,9 @@
-//! Random bytes of one front: ids of openings and masks of sessions, without a system call for each.
+//! Random bytes of one front, for ids of openings and masks of sessions, without a system call for each.
 //!
-//! HMAC-SHA256 of a count, under a key that the kernel gave once: whoever sees some of the output learns nothing about the rest,
-//! neither what came before nor what comes after. The key never leaves the process.
+//! The bytes are HMAC-SHA256 of a counter under a key that the kernel gave once. Whoever sees some of the output learns nothing
+//! about earlier or later output. The key never leaves the process.
 //!
-//! Not here: keys and tickets of TLS, which have sources of their own.
+//! Not here: TLS keys and tickets, which have sources of their own.
 
 use crate::session::CorrelationId;
 use aws_lc_rs::hmac;
@@ -13,7 +13,7 @@ use std::io;
 /// Bytes of the key.
 const KEY_BYTES: usize = 32;
 
-/// What an id takes. A tag has two of them.
+/// The number of random bytes that an id takes. A tag has two such blocks.
 const BLOCK_BYTES: usize = 16;
 
 /// A source of random bytes that belongs to one thread.
@@ -42,7 +42,7 @@ impl RandomSource {
         CorrelationId::from_random(self.block())
     }
 
-    /// What masks a frame of ringgate's own: it has to come from a strong source (RFC 6455 §5.3).
+    /// Returns the mask for a frame that ringgate itself sends. It has to come from a strong source (RFC 6455 §5.3).
     pub(super) fn mask(&self) -> [u8; 4] {
         let [a, b, c, d, ..] = self.block();
         [a, b, c, d]

@@ -1,17 +1,17 @@
-//! Openings whose requests are awaited, the one first that began first: where all places are taken, it gives its own to a newcomer.
+//! Openings that wait for their requests, oldest first. When all places are taken, the oldest gives its place to a newcomer.
 //!
-//! So connections that say nothing, from however many networks, keep nobody out who has something to say: what they hold is
-//! given away before it runs out. An opening whose request is there at once is never in here.
+//! So silent connections, from however many networks, keep nobody out: their places are given away before they run out. An
+//! opening whose request has arrived already is never in this list.
 //!
 //! ```text
 //! awaited ── a newcomer ──► without a place, interrupted, told why ──► closed
 //!    └────── the head, an end, the deadline ──► no longer in here
 //! ```
 //!
-//! One that gives way has no place from that moment on, though its descriptor is open until its operation is cancelled: there
-//! are at most [`GIVING_WAY_MAX`] of them.
+//! An opening that gives way has no place from that moment on, but its descriptor stays open until its operation is cancelled:
+//! there are at most [`GIVING_WAY_MAX`] of these.
 //!
-//! Not here: who may have another one's place (`budgets`). Each front gives away what its own openings hold.
+//! Not here: who may take another opening's place (`budgets`). Each front gives away only places of its own openings.
 
 use crate::limits::GIVING_WAY_MAX;
 use crate::shared_counts::budgets::ReadingPlace;

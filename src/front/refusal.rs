@@ -1,4 +1,4 @@
-//! What a client is told instead of a 101, and how the connection is closed after it.
+//! The answer to a refused client, and how its connection is closed afterwards.
 
 use super::socket::until;
 use super::stream::Stream;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 /// Bytes that are read of a refused client after the answer.
 const FAREWELL_DRAIN_BYTES: usize = 64 * 1024;
 
-/// What a client is told of a bug of ringgate's: nothing that it could do anything about.
+/// The message to a client that hits a bug of ringgate's: nothing that the client could act on.
 pub(super) const BUG_MESSAGE: &str = "this instance has a fault of its own";
 
 /// Seconds after which a client that was refused for lack of room is told to come again (`Retry-After`): any of these, so that

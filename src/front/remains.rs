@@ -1,10 +1,10 @@
-//! What TLS leaves of a leg when its opening is over: its records, and what came and was not asked for.
+//! The rest of a TLS connection after its opening: its records, and bytes that arrived early.
 
 use crate::relay::RecordLayer;
 use crate::tls::endpoint::{Endpoint, Remains};
 use bytes::Bytes;
 
-/// What TLS left of one leg; nothing for a plain one.
+/// The TLS state of one leg. Absent for a plain leg.
 #[derive(Default)]
 pub(super) struct LegRemains {
     pub(super) records: Option<Box<RecordLayer>>,
@@ -20,7 +20,7 @@ pub(super) fn take_apart(tls: Option<Box<Endpoint>>) -> LegRemains {
     LegRemains { records: Some(records.into()), payload, received }
 }
 
-/// What came behind a head, and what came behind that.
+/// Joins the bytes that arrived behind a head.
 pub(super) fn behind(first: Bytes, rest: Vec<u8>) -> Bytes {
     if rest.is_empty() { first } else { [first.as_ref(), &rest].concat().into() }
 }

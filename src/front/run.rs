@@ -40,7 +40,7 @@ const FRONT_SUBMISSION_ENTRIES: u32 = 1024;
 /// A catalogue as the fronts get it.
 #[derive(Debug)]
 pub struct Published {
-    /// What is served.
+    /// The snapshot that is served.
     pub snapshot: Arc<Snapshot>,
     /// The places of every API, product and subscription in it.
     pub places: Arc<PublishedPlaces>,
@@ -50,7 +50,7 @@ pub struct Published {
     pub tls: TlsSetup,
 }
 
-/// What a front is made of. All that is shared between workers comes in here.
+/// The parts of a front. Everything that workers share comes in here.
 #[derive(Debug)]
 pub struct FrontParts<H = OwnedFd> {
     /// Its own listeners; other workers have others on the same ports.
@@ -107,7 +107,7 @@ pub(super) struct OpeningGuard<N: Network = Host> {
     _of_source: Option<SourcePlace>,
 }
 
-/// What an opening holds that waits for its backend.
+/// The places of an opening that waits for its backend.
 #[derive(Debug)]
 pub(super) struct Waiting {
     /// The places of the session to be: they have the descriptors of both sockets.
@@ -116,7 +116,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// What a session of `permit` is to be opened with.
+    /// The places for opening a session with `permit`.
     pub(super) fn new(permit: Permit, pending: PendingPlaces) -> Self {
         Self { permit, _pending: pending }
     }
@@ -146,7 +146,7 @@ impl<N: Network> OpeningGuard<N> {
         self.waiting.is_some()
     }
 
-    /// What the session holds, if the opening has got so far.
+    /// Takes the permit of the session to be, if the opening has got so far.
     pub(super) fn take_permit(&mut self) -> Option<Permit> {
         self.waiting.take().map(|waiting| waiting.permit)
     }

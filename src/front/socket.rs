@@ -6,13 +6,13 @@
 //! [`Socket::shutdown`], or by [`Socket::cancel_all`]. No `select!` or time-out owns one. For the same reason a runtime
 //! is not ended while an operation is in flight: tokio-uring frees what the operations own before it cancels them.
 //!
-//! Memory stays sound whatever the caller does with a future: buffer, address and descriptor go into the operation,
-//! and tokio-uring holds them until the completion. A socket that is dropped is closed only after its last operation.
+//! Memory stays sound whatever the caller does with a future: buffer, address and descriptor belong to the operation, and
+//! tokio-uring holds them until the completion. A dropped socket is closed only after its last operation.
 //!
 //! Nothing is submitted before a future is polled for the first time.
 //!
-//! Not here: making listeners (`listener`), what the bytes mean, and TLS. `O_NONBLOCK` is never set: it belongs to the
-//! open file description, which others may share, and it would make the ring's accept and receive fail instead of wait.
+//! Not here: making listeners (`listener`), the meaning of the bytes, and TLS. `O_NONBLOCK` is never set: it belongs to the open
+//! file description, which others may share, and it would make the ring's accept and receive fail instead of wait.
 
 mod dead_peer;
 mod operation;
@@ -53,7 +53,7 @@ pub struct Socket {
     descriptor: Arc<OwnedFd>,
 }
 
-/// What [`Socket::hang_up`] saw.
+/// The event that ended [`Socket::hang_up`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HangUp {
     /// The peer has sent its FIN: it may still read.
@@ -182,8 +182,8 @@ impl Socket {
 
     /// Sends all of `bytes`, in order. No SIGPIPE is raised.
     ///
-    /// What the system takes at once, which for a head is all of it, goes by a plain call: an operation would cost a turn of
-    /// the runtime, to hear what is known already.
+    /// A plain call sends what the system takes at once, which for a head is usually all of it: an operation would cost a turn of
+    /// the runtime for a result that is already known.
     ///
     /// # Errors
     /// The kernel's; `EPIPE` or `ECONNRESET` when the peer is gone. Part of the bytes may have been sent then.

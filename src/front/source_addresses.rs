@@ -1,9 +1,8 @@
-//! Which addresses of this host a dial leaves from: those that its API lists, in turn.
+//! The source addresses of a dial: those that its API lists, in turn.
 //!
-//! One address has as many ports towards one backend as `net.ipv4.ip_local_port_range` says; each further one has them
-//! once more.
+//! One address has as many ports towards one backend as `net.ipv4.ip_local_port_range` allows; each further address adds as many.
 //!
-//! Not here: what an address without a free port comes to (`dial`).
+//! Not here: the consequence of an address without a free port (`dial`).
 
 use crate::catalog::{Api, Name};
 use std::cell::RefCell;

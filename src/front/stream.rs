@@ -1,7 +1,7 @@
-//! A connection as an opening uses it, and where connections to backends come from.
+//! A connection as an opening sees it, and the source of connections to backends.
 //!
-//! An opening knows no descriptor and no ring: it runs on what stands behind these traits. In service that is a
-//! [`Socket`]; in tests it is a connection that does what a script says, at moments that a script says.
+//! An opening knows neither descriptors nor rings: it uses these traits. In service, a [`Socket`] implements them; in tests, a
+//! connection that follows a script of bytes and moments.
 
 use super::socket::{HangUp, Socket};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// A connection. What holds for the operations of a [`Socket`] holds for those of every stream: each is awaited to its
 /// completion, and ended from outside by a shutdown or by [`Stream::cancel_all`].
 pub(super) trait Stream: Sized {
-    /// What the relay takes over.
+    /// The part of the connection that the relay takes over.
     type Handle: Debug;
 
     /// Waits for bytes and appends at most `room_bytes` of them to `buffer`, which comes back whatever the outcome.
@@ -62,7 +62,7 @@ pub(super) trait Network {
     async fn connect(&self, stream: &Self::Stream, to: SocketAddr) -> io::Result<()>;
 }
 
-/// What a relay takes over of a connection of a network.
+/// The part of a network's connection that a relay takes over.
 pub(super) type Handle<N> = <<N as Network>::Stream as Stream>::Handle;
 
 /// The host's own network.

@@ -1,4 +1,4 @@
-//! Ends a truncated answer with a reset, after the client had a chance to take what was sent.
+//! Ends a truncated answer with a reset, after the client had a chance to read what was sent.
 
 use super::refusal::drop_what_comes;
 use super::stream::Stream;

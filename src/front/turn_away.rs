@@ -1,8 +1,8 @@
-//! Refuses a connection for which there is no opening: at once, and without keeping its descriptor for long.
+//! Refuses a connection for which there is no place, at once and without keeping its descriptor for long.
 //!
-//! It is told why before anything of it is awaited: a new connection has room for an answer. A close would be a reset if
-//! the client's head is still to come, and some clients then lose the answer; so as many as are bounded linger until
-//! their clients have ended their streams, for a second at most. The rest are closed at once.
+//! The answer is sent before anything is read: a new connection has room for it. Closing at once would reset the connection if
+//! the client's head is still to come, and some clients then lose the answer. So a bounded number of connections lingers until
+//! the client ends its stream, for a second at most; the rest is closed at once.
 
 use super::Front;
 use super::opening::Accepted;

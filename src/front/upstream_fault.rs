@@ -1,11 +1,11 @@
-//! What goes wrong towards a backend, and the one place that says what comes of it.
+//! Failures towards a backend, and the one place that decides their consequences.
 //!
-//! The property to trust: the client's answer, `context.LastError`, the cause that is counted and the line of the log are all
-//! made by [`UpstreamFault::consequence`], so they agree. `tests/golden/upstream_faults.txt` shows the whole of it.
+//! The property to trust: the client's answer, `context.LastError`, the counted cause and the log line are all made by
+//! [`UpstreamFault::consequence`], so they agree. `tests/golden/upstream_faults.txt` lists all of them.
 //!
-//! The client is told neither an address nor which rule a backend broke: that is between ringgate and the backend, and in the log.
+//! The client learns neither an address nor which rule the backend broke. Both are in the log.
 //!
-//! Not here: an answer of a backend's own that is passed on, which is no fault.
+//! Not here: an answer of the backend that is passed on, which is not a fault.
 
 use super::refusal::Refusal;
 use crate::backend::names::ResolveFault;
@@ -26,11 +26,11 @@ use tracing::Level;
 pub struct UpstreamFault {
     /// Where the backend was to be reached. `None`: its name gave no address.
     pub address: Option<SocketAddr>,
-    /// What failed.
+    /// The step that failed, and how.
     pub what: WhatFailed,
 }
 
-/// What failed towards a backend, in the order of an opening. It reads as the `error` of a log line.
+/// The step that failed towards a backend, in the order of an opening. It reads as the `error` of a log line.
 #[derive(Debug, thiserror::Error)]
 pub enum WhatFailed {
     /// The name has no address, or cannot be looked up.
@@ -102,12 +102,12 @@ fn detail(error: Option<&io::Error>) -> String {
     error.map_or_else(String::new, |error| format!(": {error}"))
 }
 
-/// What comes of a fault.
+/// The consequences of a fault.
 #[derive(Clone, Copy, Debug)]
 pub struct Consequence {
     /// Under which cause the opening is counted. The table of terminations has its status.
     pub cause: Cause,
-    /// What the client is told, and policies as `context.LastError.Message`.
+    /// The message to the client, and to policies as `context.LastError.Message`.
     pub told: &'static str,
     /// `context.LastError.Reason`, from the catalogue of Azure API Management.
     pub reason: Reason,
@@ -152,7 +152,7 @@ pub(super) struct FaultOwner<'a> {
 }
 
 impl UpstreamFault {
-    /// What comes of it.
+    /// Returns the consequences of the fault.
     pub fn consequence(&self) -> Consequence {
         const NO_CONNECTION: &str = "cannot connect to a backend";
         const NO_ANSWER: &str = "the backend's answer is not a correct opening handshake";
@@ -235,7 +235,7 @@ impl UpstreamFault {
         Refusal::of(cause, told)
     }
 
-    /// What policies see of it, where the client's answer has this status.
+    /// Returns the policies' view of the fault, where the client's answer has this status.
     pub fn failure(&self, status: u16) -> Failure {
         let Consequence { told, reason, .. } = self.consequence();
         match reason {
@@ -264,7 +264,7 @@ impl WhatFailed {
         UpstreamFault { address: Some(address), what: self }
     }
 
-    /// What an error of a socket that is to be connected, or of the connect, means.
+    /// Interprets an error of a socket that is to be connected, or of the connect.
     pub(super) fn of_connect(error: io::Error) -> Self {
         match error.raw_os_error() {
             // The kernel chooses the port at the connect.

@@ -1,8 +1,8 @@
 //! Socket options by which the kernel gives up a connection whose peer is silent (TCP keepalive, TCP_USER_TIMEOUT).
 //!
-//! While something is unacknowledged, or a closed window keeps it from being sent, TCP_USER_TIMEOUT counts. A connection on which
-//! nothing is under way is probed, and TCP_USER_TIMEOUT decides over the probes too: it takes the place of a number of
-//! probes (`tcp(7)`, TCP_USER_TIMEOUT; so TCP_KEEPCNT is left alone).
+//! TCP_USER_TIMEOUT applies while sent data is unacknowledged, or while a closed window keeps data from being sent. A connection
+//! with nothing under way is probed, and TCP_USER_TIMEOUT decides about the probes as well, in place of a number of probes
+//! (`tcp(7)`, TCP_USER_TIMEOUT). So TCP_KEEPCNT is left alone.
 
 use socket2::{SockRef, TcpKeepalive};
 use std::io;

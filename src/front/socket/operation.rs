@@ -1,10 +1,10 @@
 //! One operation on the front's ring, from its submission to its one completion.
 //!
-//! What the kernel may touch is owned by the operation, never by the caller: tokio-uring keeps it until the completion,
-//! also when the future that waited is dropped. The descriptor is among it, so its number cannot be closed and given to
-//! another socket while the kernel works on it.
+//! Memory that the kernel may touch is owned by the operation, never by the caller: tokio-uring keeps it until the completion,
+//! also if the waiting future is dropped. The descriptor is part of it, so its number cannot be closed and reused while the
+//! kernel works on it.
 //!
-//! Not here: which operations there are (`socket`); operations with more than one completion, which tokio-uring lacks.
+//! Not here: the list of operations (`socket`); operations with more than one completion, which tokio-uring lacks.
 
 use std::io;
 use std::marker::PhantomData;

@@ -14,7 +14,7 @@ const IPV4_BYTES: usize = 16;
 /// Bytes of `struct sockaddr_in6`: family 2, port 2, flow label 4, address 16, scope 4.
 const IPV6_BYTES: usize = 28;
 
-/// What accept fills in: an address and its length in bytes. Kept boxed, so that it stays in place.
+/// The buffer that accept fills in: an address and its length in bytes. Boxed, so that it stays in place.
 #[repr(C, align(8))]
 pub(super) struct PeerAddress {
     bytes: [u8; STORAGE_BYTES],

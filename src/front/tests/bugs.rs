@@ -1,4 +1,4 @@
-//! An opening with a broken invariant: it ends alone, with a 500 where there is anyone to tell.
+//! An opening with a broken invariant: it ends alone, with a 500 if its client can still be answered.
 
 use super::scene::{Scene, Stage, switching};
 use super::scripted::{Script, Scripted, ScriptedNetwork};

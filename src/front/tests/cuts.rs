@@ -4,7 +4,7 @@ use super::scene::{Outcome, Scene, request, switching};
 use super::scripted::{Event, Script};
 use crate::session::{Cause, Phase};
 
-/// What comes behind a head.
+/// Bytes behind a head.
 const BEHIND: &[u8] = b"\x81\x85maskHELLO";
 
 /// Pieces of `bytes`, cut at `cut`, the second one ten milliseconds after the first.

@@ -1,4 +1,4 @@
-//! Every deadline of an opening: what it comes to, and exactly when.
+//! Every deadline of an opening: its consequence, and its exact moment.
 
 use super::scene::{ANSWER_MS, DIAL_MS, HEAD_MS, Scene, request};
 use super::scripted::{Event, Script, Takes};

@@ -1,4 +1,4 @@
-//! Openings made from a seed: what holds for every opening holds for them.
+//! Openings drawn from a seed: the general checks hold for all of them.
 
 use super::scene::{Scene, request, switching};
 use super::scripted::{Event, Script, Takes};

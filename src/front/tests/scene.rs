@@ -1,4 +1,4 @@
-//! One opening: who is in it, what came of it, and what holds whatever it was.
+//! One opening in a test: its participants, its outcome, and the checks that hold for every opening.
 
 use super::scripted::{Connection, Event, Script, Scripted, ScriptedNetwork, Takes};
 use crate::admission::registry::Registry;
@@ -60,7 +60,7 @@ const LETS_EVERYBODY_IN: &str = "<policies><inbound><base/>\
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
     pub(super) client: Script,
-    /// What each dial meets, in order. More dials than these fail the test.
+    /// The script of each dial, in order. More dials than scripts fail the test.
     pub(super) backends: Vec<Script>,
     /// When the drain begins, in milliseconds.
     pub(super) drains_at: Option<u64>,
@@ -120,12 +120,12 @@ impl Stage {
     }
 }
 
-/// What came of an opening.
+/// The outcome of an opening.
 #[derive(Debug)]
 pub(super) struct Outcome {
     /// Why there is no session; nothing if there is one.
     pub(super) termination: Option<(Cause, Phase)>,
-    /// What came behind the heads of client and backend, as the relay gets it.
+    /// The bytes behind the heads of client and backend, as the relay gets them.
     pub(super) early: [Vec<u8>; 2],
     pub(super) client: Rc<Connection>,
     pub(super) backends: Vec<Rc<Connection>>,
@@ -229,7 +229,7 @@ fn only_termination(counters: &WorkerCounters) -> Option<(Cause, Phase)> {
 }
 
 impl Outcome {
-    /// What the client was told.
+    /// Returns the answer that the client got.
     pub(super) fn told(&self) -> String {
         String::from_utf8_lossy(&self.client.sent.borrow()).into_owned()
     }

@@ -1,4 +1,4 @@
-//! Connections that do what a script says.
+//! Connections that follow a script.
 
 use crate::front::socket::HangUp;
 use crate::front::stream::{Network, Stream};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// What a peer lets the gateway see.
+/// An event that a peer shows to the gateway.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// These bytes come.
@@ -42,12 +42,12 @@ pub(super) enum Takes {
     Never,
 }
 
-/// What the peer of a connection does.
+/// The script of a connection's peer.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
     /// When a dial succeeds. An accepted connection is there already.
     pub(super) takes: Takes,
-    /// What comes, in order, at milliseconds from the moment at which the connection is there.
+    /// The events in order, with their times in milliseconds since the connection was made.
     pub(super) events: Vec<(u64, Event)>,
     /// How many bytes the peer takes before it takes no more.
     pub(super) room_bytes: usize,
@@ -69,7 +69,7 @@ pub(super) struct Connection {
     began: Cell<Option<Instant>>,
     /// Bytes that the gateway has received.
     pub(super) received: Cell<usize>,
-    /// What it has sent.
+    /// The bytes that the gateway has sent.
     pub(super) sent: RefCell<Vec<u8>>,
     shut: Cell<[bool; 2]>,
     pub(super) is_reset_on_close: Cell<bool>,
@@ -164,7 +164,7 @@ impl Connection {
         self.events().any(|(_, at, event)| *event == Event::Reset && at <= now)
     }
 
-    /// What a receive completes with now, or when that may be different.
+    /// Returns the result of a receive at this moment, or the moment at which to ask again.
     fn next_received(&self, room_bytes: usize) -> Result<io::Result<Vec<u8>>, Option<Instant>> {
         if self.is_broken() {
             return Ok(Err(broken()));
