@@ -1,11 +1,11 @@
-//! The relay's way to the kernel: one io_uring ring, its received buffers, and what is queued to be sent.
+//! The relay's interface to the kernel: one io_uring ring, its received buffers, and the queues of bytes to send.
 //!
-//! Nearly all the unsafe code there is stands below this module. The property to trust: memory that the kernel may
-//! touch is owned by the pool or by a [`SendQueue`] that refuses to be dropped while a send is in flight.
+//! Nearly all unsafe code is below this module. The property to trust: memory that the kernel may touch is owned by the pool, or
+//! by a [`SendQueue`] that refuses to be dropped while a send is in flight.
 //!
-//! [`Ring`] is what the relay needs of it; [`KernelRing`] is the real one, a simulated one drives the same relay.
+//! [`Ring`] is the part that the relay needs. [`KernelRing`] is the real one; a simulated one drives the same relay in tests.
 //!
-//! Not here: what the bytes mean (`session`), and when to read or send (`relay`).
+//! Not here: the meaning of the bytes (`session`), and when to read or send (`relay`).
 
 mod backlog;
 pub mod buffer_pool;
@@ -43,7 +43,7 @@ pub struct Completion {
     pub given_back: Option<GivenBack>,
 }
 
-/// What the kernel did with memory that it was to send from.
+/// The treatment that the kernel gave to memory that it was to send from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GivenBack {
     /// It sent from there.
@@ -58,11 +58,11 @@ pub enum GivenBack {
 pub struct RingError {
     /// The call that failed.
     pub operation: &'static str,
-    /// What the kernel said.
+    /// The kernel's error.
     pub source: std::io::Error,
 }
 
-/// What a relay needs of a ring. Operations are queued, and submitted by [`Ring::turn`].
+/// The operations that a relay needs of a ring. They are queued, and submitted by [`Ring::turn`].
 pub trait Ring {
     /// A connected socket; dropping it closes it.
     type Socket;
@@ -82,8 +82,8 @@ pub trait Ring {
     /// Receives what `socket` has, at most so many bytes, into a free buffer: no operation, and none is in flight.
     ///
     /// # Errors
-    /// What a receive's completion would tell instead of bytes: 0 at the end of what is received, or a negated errno. EAGAIN: there
-    /// is nothing now. ENOBUFS: no buffer is free.
+    /// The error is the value that a receive's completion would have in place of bytes: 0 at the end of the stream, or a negated
+    /// errno. EAGAIN: there is nothing now. ENOBUFS: no buffer is free.
     fn receive_now(&mut self, socket: &Self::Socket, bytes_max: usize) -> Result<Chunk, i32>;
 
     /// Waits until `socket` has bytes or an end to tell of: one completion, with a positive result and without bytes.
@@ -100,7 +100,7 @@ pub trait Ring {
     /// The error that `socket` broke with; 0 if there is none, or it was told before. It is not told again.
     fn take_error(&mut self, socket: &Self::Socket) -> i32;
 
-    /// What the system knows of the peer of `socket`.
+    /// Returns the kernel's facts about the peer of `socket`.
     fn peer_state(&mut self, socket: &Self::Socket) -> PeerState;
 
     /// Opens the pipes. Without it there are none.

@@ -1,4 +1,4 @@
-//! What a reader that has fallen behind has not taken: pieces on the heap, in order.
+//! The bytes that a slow reader has not taken: pieces on the heap, in order.
 
 use super::buffer_pool::BufferPool;
 use bytes::{Buf, Bytes};
@@ -15,7 +15,7 @@ struct Piece {
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     pieces: VecDeque<Piece>,
-    /// What the pool counts of it.
+    /// The bytes that the pool counts for it.
     counted_bytes: usize,
 }
 
@@ -41,7 +41,7 @@ impl Backlog {
         self.pieces.append(&mut other.pieces);
     }
 
-    /// What is left, piece by piece.
+    /// Returns the rest, piece by piece.
     pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         self.pieces.iter().map(|piece| piece.left.as_ref())
     }

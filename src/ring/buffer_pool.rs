@@ -1,7 +1,7 @@
-//! The memory that received bytes stand in, from the kernel's write to the end of the send.
+//! The memory of received bytes, from the kernel's write to the end of the send.
 //!
-//! One region of equal buffers. The buffer that was received is the buffer that is sent: a [`Chunk`] names the received
-//! bytes and moves from the completion into a send queue and back here. An idle session owns none.
+//! One region of equal buffers. The buffer that was received is the buffer that is sent: a [`Chunk`] names the received bytes and
+//! moves from the completion into a send queue and back to the pool. An idle session owns none.
 //!
 //! ```text
 //! ┌────────────┬──────────────────────────────┬───────┐
@@ -12,8 +12,8 @@
 //!
 //! The free list is last in, first out, so that a lightly used pool stays within few cache lines and pages.
 //!
-//! The property to trust: no buffer is in two places. Every move from one place to another is asserted in release builds too:
-//! a buffer that is given back twice would be written by the kernel while another session's bytes are sent from it.
+//! The property to trust: no buffer is in two places. Every move is asserted in release builds too: the kernel would otherwise
+//! write into a buffer that was returned twice while another session's bytes are sent from it.
 
 use super::backlog::Backlog;
 use crate::limits::{BUFFER_BYTES, BUFFER_HEADROOM_BYTES};
@@ -29,8 +29,7 @@ const _: () = assert!(BUFFER_HEADROOM_BYTES > crate::websocket::scanner::HELD_BY
 /// Bytes from one buffer's start to the next one's.
 const STRIDE_BYTES: usize = BUFFER_HEADROOM_BYTES + BUFFER_BYTES + BUFFER_SKEW_BYTES;
 
-/// What may be put around the bytes of a full buffer with the longest cut header in front: what is left of the headroom, and
-/// the skew.
+/// The room around the bytes of a full buffer with the longest cut header in front: the rest of the headroom, and the skew.
 pub const ROOM_AROUND_BYTES: usize =
     BUFFER_HEADROOM_BYTES - crate::websocket::scanner::HELD_BYTES_MAX + BUFFER_SKEW_BYTES;
 
@@ -148,14 +147,14 @@ pub struct BufferPool {
     /// The kernel gave up what was posted: the pool is at its end.
     is_given_up: bool,
     links: Vec<Link>,
-    /// What stands on the heap and goes out behind a buffer's bytes.
+    /// The backlog on the heap that goes out behind a buffer's bytes.
     followers: Vec<Option<Box<Backlog>>>,
     /// Bytes of heap that queues hold for readers that have fallen behind.
     backlog_bytes: usize,
 }
 
 impl BufferPool {
-    /// What a buffer holds when all of it is written here.
+    /// The capacity of a buffer when all of it is written by us.
     pub const ROOM_BYTES: usize = STRIDE_BYTES;
 
     /// Reserves the memory of so many buffers; pages are taken when they are first used.
@@ -383,7 +382,7 @@ impl BufferPool {
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address(index), bytes.len()) };
     }
 
-    /// What goes out behind a buffer's bytes.
+    /// Returns the backlog that goes out behind a buffer's bytes.
     pub(super) fn follower(&self, index: BufferIndex) -> Option<&Backlog> {
         self.followers[usize::from(index)].as_deref()
     }
@@ -486,7 +485,7 @@ mod tests {
         pool.release(chunk);
     }
 
-    /// What no build lets happen to memory that the kernel may touch.
+    /// No build lets a buffer that the kernel may touch be in two places.
     #[test]
     fn a_buffer_that_would_be_in_two_places_is_a_panic_in_every_build() {
         type Violation = (&'static str, fn(&mut BufferPool));

@@ -1,10 +1,9 @@
 //! The list of buffers that the kernel may fill, shared with it (`IORING_REGISTER_PBUF_RING`, Linux 5.19).
 //!
-//! Entries are written first and published by the tail, once per turn.
+//! Entries are written first, and published once per turn by moving the tail.
 //!
-//! The kernel takes them in the order in which they were posted, so all that are posted are gone through in turn. For small
-//! messages as many are posted as there is room for; for bulk so few that what it goes through stays in the cache
-//! ([`PostedTarget`]).
+//! The kernel takes buffers in the order in which they were posted, so it cycles through all that are posted. For small messages
+//! the ring is filled; for bulk only few are posted, so that the bytes of one cycle stay in the cache ([`PostedTarget`]).
 
 use super::buffer_pool::{BufferIndex, BufferPool};
 use crate::limits::{BUFFER_BYTES, BUFFERS_POSTED, BUFFERS_POSTED_LEAST};

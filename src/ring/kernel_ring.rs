@@ -1,6 +1,6 @@
 //! The real ring: `SINGLE_ISSUER | DEFER_TASKRUN`, multishot receive, one buffer ring, one `io_uring_enter` per turn.
 //!
-//! It is made on the thread that uses it (the kernel insists). Not here: whether the kernel can do all this, which is
+//! The ring is made on the thread that uses it (the kernel insists). Not here: whether the kernel supports all this, which is
 //! asked once at the start (`probe`).
 
 use super::buffer_pool::BufferPool;
@@ -530,7 +530,7 @@ mod tests {
         }
     }
 
-    /// What one multishot receive brings, until it ends or has brought twice a share, and whether it goes on.
+    /// Returns the bytes of one multishot receive, until it ends or has brought twice a share, and whether it goes on.
     fn received(ring: &mut KernelRing, socket: &OwnedFd) -> (usize, bool) {
         let token = Token::new(Operation::Receive, 7, 0);
         ring.receive(socket, token);

@@ -1,6 +1,6 @@
-//! What the kernel knows of the system at a connection's other end (TCP_INFO), and what it says of how a connection broke.
+//! The kernel's facts about the peer of a connection (TCP_INFO), and its word on how a connection broke.
 //!
-//! The property to trust: asking changes nothing, and the kernel answers for a connection that is over too: it keeps these values
+//! The property to trust: asking changes nothing. The kernel also answers for a connection that is over: it keeps these values
 //! until the socket is closed (seen on Linux 6.18).
 
 use crate::session::{Acknowledged, Gone};
@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 /// The kernel's `TCP_CLOSE`: the connection is over.
 const TCP_CLOSE: u8 = 7;
 
-/// What the kernel knows of a connection's other end.
+/// The kernel's facts about the peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerState {
     /// The connection is over, for both directions.
@@ -39,7 +39,7 @@ impl PeerState {
         }
     }
 
-    /// What the peer has acknowledged of the data that it was sent.
+    /// Returns how much of the sent data the peer has acknowledged.
     ///
     /// The kernel tells when the last acknowledgement came, and that may have been one of a keepalive probe or of a probe of a
     /// closed window. Data is acknowledged within a round trip of when it was last sent, or it is sent again: so the earlier

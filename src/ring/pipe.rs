@@ -1,8 +1,8 @@
-//! The pipes through which bytes go from socket to socket without being copied.
+//! Pipes that move bytes from socket to socket without copying them.
 //!
 //! Plain system calls: the ring's splice operation always goes through a kernel worker thread.
 //!
-//! Not here: which bytes may (`relay::splicing`).
+//! Not here: which bytes may take this way (`relay::splicing`).
 
 use crate::limits::{SPLICE_PIPE_BYTES, SPLICE_PIPES_PER_RELAY};
 use rustix::io::Errno;

@@ -1,7 +1,7 @@
-//! Asks the kernel at the start whether a relay can run on it, and says in one message what is missing and what helps.
+//! Asks the kernel at the start whether a relay can run on it, and says in one message what is missing and how to fix it.
 //!
-//! Linux 6.1 is the floor: `DEFER_TASKRUN` is the newest thing that the relay cannot do without, so its setup flag is
-//! the test. What is newer is used where the ring's feature bits offer it. Never decided by a version string.
+//! Linux 6.1 is the oldest kernel that works: `DEFER_TASKRUN` is the newest feature that the relay cannot do without, so its
+//! setup flag is the test. Newer features are used where the ring's feature bits offer them. Version strings decide nothing.
 
 use super::buffer_ring::BufferRing;
 use super::kernel_ring::{receive_multishot, set_up};
@@ -33,9 +33,9 @@ pub enum ProbeError {
         "cannot set up ring: this kernel ({release}) is too old, it has no {lacking}; use Linux 6.1 or newer"
     )]
     TooOld {
-        /// What `uname` says.
+        /// The release that `uname` reports.
         release: String,
-        /// What is missing.
+        /// The missing feature.
         lacking: &'static str,
     },
     /// Locked memory counts against a limit (before Linux 5.12 always, later in some set-ups).

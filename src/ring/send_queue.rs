@@ -1,4 +1,4 @@
-//! What waits to be sent on one socket, in order, in the buffers in which it came.
+//! The bytes that wait to be sent on one socket, in order, in the buffers in which they arrived.
 //!
 //! ```text
 //!   early bytes (heap)  →  backlog (heap)  →  chunk → chunk (linked through the pool)  →  Close frame of ours (heap)
@@ -6,15 +6,16 @@
 //!                              or what came in pieces; such a piece may follow a chunk too
 //! ```
 //!
-//! A reader that has fallen behind holds no received buffer for long: [`SendQueue::move_to_heap`] takes them from it, and
-//! what comes while it has a backlog joins that. The pool counts the bytes of all backlogs.
+//! A slow reader holds no received buffer for long: [`SendQueue::move_to_heap`] takes them from it, and later bytes join that
+//! backlog. The pool counts the bytes of all backlogs.
 //!
-//! One send is in flight at a time (two could reorder). Its memory stays untouched until its completion: while it is in
-//! flight nothing leaves the queue, and dropping the queue aborts the process. So it is with buffers that were lent to the
-//! kernel instead of copied, which leave the queue when they are sent and stay with it until they are given back.
+//! One send is in flight at a time (two could reorder). Its memory stays untouched until its completion: while it is in flight
+//! nothing leaves the queue, and dropping the queue aborts the process. The same holds for buffers that were lent to the kernel:
+//! they leave the queue when they are sent, and stay with it until the kernel returns them.
 //!
-//! All of this is asserted in release builds too: whoever frees what the kernel reads sends one session's bytes to another.
-//! What concerns one session only, as the order of what is queued, is for the relay to check, which ends that session.
+//! All of this is asserted in release builds too: freeing memory that the kernel reads would send one session's bytes to another.
+//!
+//! Not here: the order of queued bytes. It concerns one session only, so the relay checks it, and ends that session.
 
 use super::backlog::Backlog;
 use super::buffer_pool::{BufferIndex, BufferPool, Chunk, OptionalIndex};
@@ -41,7 +42,7 @@ pub struct SendQueue {
     last_in_flight: OptionalIndex,
     /// The pieces of the send in flight, if it is a vectored one.
     block: Option<Box<MessageBlock>>,
-    /// What was sent, or was to be, and the kernel may still read.
+    /// Chunks that were sent, or were to be, and that the kernel may still read.
     lent: Option<Box<[Chunk]>>,
 }
 
@@ -103,7 +104,7 @@ impl SendQueue {
         }
     }
 
-    /// What the kernel may still read of an earlier send.
+    /// Returns the chunks of an earlier send that the kernel may still read.
     pub fn lent(&self) -> &[Chunk] {
         self.lent.as_ref().map_or(&[], |lent| lent)
     }
@@ -254,7 +255,7 @@ impl SendQueue {
         }
     }
 
-    /// What waits, as bytes: apart from it the last bytes there will be, if they are queued.
+    /// Returns the waiting bytes and, apart from them, the last bytes of the stream if they are queued.
     ///
     /// # Panics
     /// A send is in flight: how much of it is gone is not known.
@@ -698,7 +699,7 @@ mod tests {
 
     type Violation = (&'static str, fn(&mut SendQueue, &mut BufferPool));
 
-    /// What no build lets happen to memory that the kernel may read.
+    /// Violations that no build may let happen to memory that the kernel may read.
     const VIOLATIONS: [Violation; 10] = [
         ("cleared in flight", |queue, pool| {
             queue.begin_send(None);

@@ -1,6 +1,6 @@
-//! What comes back with a completion: which operation of which carrier it was.
+//! The token of a completion: the operation, and its carrier.
 
-/// What an operation does.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Operation {
@@ -70,7 +70,7 @@ impl Token {
         Self(bits)
     }
 
-    /// What the operation does.
+    /// Returns the kind of the operation.
     pub fn operation(self) -> Operation {
         match self.0 & 0xff {
             0 => Operation::Receive,
