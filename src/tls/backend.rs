@@ -1,8 +1,8 @@
 //! TLS towards the backends of one API: whom it trusts, and what it shows.
 //!
-//! A backend's certificate has to be trusted *and* for the host name of the API's URL; nothing turns that off. With a pin it has to
-//! be that one certificate, whoever issued it: then only the chain is not looked at. Its name, its dates and the proof that
-//! the backend has its key are checked all the same, so that a pinned certificate is not one that is good for anything for ever.
+//! A backend's certificate has to be trusted *and* be for the host name of the API's URL; nothing turns that off. With a pin it
+//! has to be that one certificate, whoever issued it: only the chain is not checked then. Its name, its dates and the proof that
+//! the backend has the key are checked all the same, so a pinned certificate is not valid for every name and for ever.
 //!
 //! Not here: the dial (the front), the name of a check that failed (`failed_check`).
 
@@ -75,7 +75,7 @@ pub struct TlsBackend {
     read: Read,
 }
 
-/// What was read of a backend's files.
+/// The content of a backend's files.
 #[derive(Clone, Debug)]
 struct Read {
     config: Arc<ClientConfig>,
@@ -98,12 +98,12 @@ impl TlsBackend {
         self.tls == *tls
     }
 
-    /// What connections are made with from here on. It keeps the tickets of earlier ones.
+    /// Returns the configuration of connections from here on. It keeps the tickets of earlier ones.
     pub fn config(&self) -> &Arc<ClientConfig> {
         &self.read.config
     }
 
-    /// What an operator should know: private keys that others can read.
+    /// Returns warnings for the operator: private keys that others can read.
     pub fn warnings(&self) -> &[String] {
         &self.read.warnings
     }

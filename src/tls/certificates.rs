@@ -1,7 +1,7 @@
-//! Which certificate a client gets: one that has the name that it asks for (SNI, RFC 6066 §3), and else the first.
+//! Chooses the certificate for a client: one with the name that it asks for (SNI, RFC 6066 §3), else the first.
 //!
-//! An exact name goes before a wildcard, which stands for one label (RFC 6125 §6.4.3). Of several certificates for a name
-//! the first is taken whose key the client can check: so a listener may have an RSA and an ECDSA certificate for the same.
+//! An exact name goes before a wildcard, which stands for one label (RFC 6125 §6.4.3). Of several certificates for a name, the
+//! first whose key type the client can check is taken: so a listener may have an RSA and an ECDSA certificate for one name.
 //!
 //! Not here: reading them (`files`), when they are read again (`listener`).
 

@@ -4,8 +4,8 @@
 //! Handshaking (rustls) ──► Established (records) ──► the relay's records, and what was received and not opened
 //! ```
 //!
-//! The caller moves the bytes: what it received goes in, what there is to be sent comes out, and every byte that was not
-//! understood yet stays here.
+//! The caller moves the bytes: it passes received bytes in and takes bytes to send out. Bytes that are not understood yet stay
+//! here.
 //!
 //! Not here: sockets and deadlines (`front`), which certificates there are, and records after the opening (`relay`).
 
@@ -66,7 +66,7 @@ pub struct Established {
     payload: Vec<u8>,
 }
 
-/// What the relay takes over of an end.
+/// The parts of an end that the relay takes over.
 #[derive(Debug)]
 pub struct Remains {
     /// Its records from here on.
@@ -110,7 +110,7 @@ impl Endpoint {
         self.advance()
     }
 
-    /// What is known of an end whose handshake is over.
+    /// Returns the facts about an end whose handshake is over.
     pub fn established(&self) -> Option<&Established> {
         match &self.state {
             State::Established(established) => Some(established),
@@ -149,12 +149,12 @@ impl Endpoint {
         self.seal_alert(Alert::CloseNotify);
     }
 
-    /// What is to be sent; it is the caller's from here on.
+    /// Takes the bytes that are to be sent.
     pub fn take_to_send(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.to_send)
     }
 
-    /// What a relay goes on with; absent for an end that is none.
+    /// Returns the parts that a relay takes over; absent if the handshake is not over.
     pub fn into_remains(self) -> Option<Remains> {
         let State::Established(established) = self.state else { return None };
         let Established { records, payload, .. } = *established;

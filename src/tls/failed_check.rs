@@ -1,4 +1,4 @@
-//! Which check of a handshake failed, in one word: for logs, and for the operator who has to mend it.
+//! Names the check of a handshake that failed, in one word: for logs, and for the operator who has to fix it.
 //!
 //! Not here: the alert that the peer gets, which rustls chooses.
 

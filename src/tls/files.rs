@@ -1,11 +1,11 @@
-//! Certificates, keys and authorities in files: read whole, and looked at again.
+//! Certificates, keys and authorities in files: read whole, and checked for changes.
 //!
-//! A file has changed when its time of change, size, inode or device has: that sees a file written anew, one renamed over it, a
-//! link that points elsewhere, and one that this user has come to be allowed to read. Who reads first notes what is there
-//! *before* reading, so that no change is missed. One that the system could not read for a reason that may pass is read again
-//! at the next look.
+//! A file has changed when its time of change, size, inode or device has. That detects a file that was rewritten, one that was
+//! renamed over it, a link that points elsewhere, and one that this user has become allowed to read. The reader notes the state
+//! *before* reading, so that no change is missed. A file that could not be read for a reason that may pass is read again at the
+//! next check.
 //!
-//! Not here: when to look (the control thread), what is done with what was read.
+//! Not here: when to check (the control thread), and the use of the content.
 
 use core::fmt;
 use std::fs;
@@ -26,16 +26,16 @@ use crate::limits::TLS_FILE_BYTES_MAX;
 use crate::process::files::watchdog::attempt;
 use crate::process::files::{SmallFile, Unreadable, read_small};
 
-/// What is wrong with a file.
+/// A fault of a file.
 #[derive(Debug)]
 pub struct FileFault {
     /// The file as the operator named it, seen from the folder of the instance file.
     pub file: PathBuf,
-    /// What is wrong.
+    /// The fault.
     pub matter: Matter,
 }
 
-/// What can be wrong with a file.
+/// The kinds of faults of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Matter {
     /// It was not read.
@@ -91,7 +91,7 @@ impl Matter {
 
 impl core::error::Error for FileFault {}
 
-/// What tells one state of a file from another.
+/// The marks that tell one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     seconds: i64,
@@ -101,7 +101,7 @@ struct Stamp {
     device: u64,
 }
 
-/// What was seen of a file.
+/// The state of a file as it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     /// It was there, in this state.
@@ -158,7 +158,7 @@ impl WatchedFiles {
 /// A chain with its key, and what its own certificate says.
 #[derive(Clone, Debug)]
 pub struct Pair {
-    /// What signs.
+    /// The certificate chain with its signing key.
     pub certified: Arc<CertifiedKey>,
     /// Its own certificate.
     pub facts: PeerCertificate,
@@ -170,7 +170,7 @@ pub struct Pair {
 pub(super) struct Reader<'a> {
     folder: &'a Path,
     pub(super) watched: WatchedFiles,
-    /// What an operator should know of them, though they can be used.
+    /// Warnings for the operator about files that can be used.
     pub(super) warnings: Vec<String>,
 }
 
@@ -245,8 +245,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What there is to say of the mode of a private key's file: whoever else can read it can pass for its owner. A warning and no
-/// fault, since a group of those who need keys is usual (`ssl-cert` of Debian).
+/// Returns a warning about the mode of a private key's file: whoever else can read it can pass for its owner. It is a warning and
+/// not a fault, because a group of those who need keys is usual (`ssl-cert` of Debian).
 ///
 /// The files in the folder of systemd's credentials are left alone: what their mode shows for the group is the mask of an access
 /// control list, which lets the user of the service in.

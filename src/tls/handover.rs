@@ -1,8 +1,8 @@
 //! From a finished rustls connection to ringgate's own records.
 //!
-//! rustls gives keys, IVs and sequence numbers of both directions, and keeps the traffic secrets that the next keys come from
-//! (RFC 8446 §7.2). Those it tells to its key log, as the handshake derives them; each connection has a log of its own.
-//! So the two ways check each other: the keys that follow from a logged secret must be the keys that rustls extracts.
+//! rustls gives keys, IVs and sequence numbers of both directions, and keeps the traffic secrets from which the next keys are
+//! derived (RFC 8446 §7.2). It tells these to its key log while the handshake derives them; each connection has a log of its own.
+//! So the two sources check each other: the keys that follow from a logged secret must be the keys that rustls extracts.
 //!
 //! Decision 9 says why.
 
@@ -68,7 +68,7 @@ impl fmt::Debug for TrafficSecrets {
     }
 }
 
-/// What rustls gave of a finished connection.
+/// The values that rustls gives for a finished connection.
 pub(super) struct Handover {
     pub(super) role: Role,
     pub(super) suite: (ProtocolVersion, SupportedCipherSuite),

@@ -1,8 +1,7 @@
-//! A TLS handshake by rustls, bytes in and bytes out.
+//! A TLS handshake by rustls: bytes in, bytes out.
 //!
-//! rustls is shown one record at a time, so that it never gets to see what stands behind the handshake: those bytes stay
-//! ciphertext, and the record layer goes on exactly where rustls stopped. What can be made of the end is told in
-//! [`super::handover`].
+//! rustls gets one record at a time, so that it never sees bytes behind the handshake: these stay ciphertext, and the record
+//! layer goes on exactly where rustls stopped. [`super::handover`] says how that works.
 //!
 //! Not here: sockets, deadlines, how many handshakes may be in progress (the front).
 

@@ -1,7 +1,7 @@
-//! TLS of one listener: its certificates, as they are in their files, and whom it asks for certificates.
+//! TLS of one listener: its certificates, as they are in their files, and its demand for client certificates.
 //!
-//! What connections are made with is an immutable [`ServerConfig`]. Files that changed, and ticket keys that were turned, make a new
-//! one; open sessions keep nothing of either. If what is in the files cannot be used, the old one stays.
+//! The configuration of connections is an immutable [`ServerConfig`]. Changed files, and rotated ticket keys, make a new one;
+//! open sessions keep nothing of either. If the content of the files cannot be used, the old configuration stays.
 //!
 //! Not here: when to look for changes, and who gets the new configuration (the control thread).
 
@@ -23,12 +23,12 @@ use crate::catalog::tls::{ClientAuth, ListenerTls, MinVersion};
 /// The one protocol that is spoken (RFC 7301 §6).
 pub(super) const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
-/// What was read of a listener's files.
+/// The content of a listener's files.
 #[derive(Clone, Debug)]
 struct Read {
     certificates: Arc<CertificateSet>,
     verifier: Arc<dyn ClientCertVerifier>,
-    /// What a ticket is bound to: whom the listener asks for certificates.
+    /// The value that a ticket is bound to: the authorities that the listener asks for.
     binding: [u8; 32],
     warnings: Vec<String>,
 }
@@ -63,12 +63,13 @@ impl TlsListener {
         Ok(Self { tls, folder: folder.to_owned(), provider, watched, read, tickets, config })
     }
 
-    /// What connections are made with from here on.
+    /// Returns the configuration of connections from here on.
     pub fn config(&self) -> &Arc<ServerConfig> {
         &self.config
     }
 
-    /// What an operator should know: certificates that are not valid, or not yet, and private keys that others can read.
+    /// Returns warnings for the operator: certificates that have expired or are not valid yet, and private keys that others can
+    /// read.
     pub fn warnings(&self) -> &[String] {
         &self.read.warnings
     }

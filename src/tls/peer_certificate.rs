@@ -1,6 +1,6 @@
-//! What a certificate says of its holder, as plain values: for policies, for logs, and for the choice of ringgate's own.
+//! The fields of a certificate as plain values: for policies, for logs, and for the choice of ringgate's own.
 //!
-//! Nothing is judged here. A peer's certificate was verified in the handshake, or, in a resumed connection, in the first one.
+//! Nothing is verified here. A peer's certificate was verified in the handshake or, for a resumed connection, in the first one.
 //!
 //! Not here: who is trusted (`listener`, `backend`).
 

@@ -1,7 +1,7 @@
 //! The record layer after the handshake: TLS 1.3 (RFC 8446 §5) and TLS 1.2 (RFC 5246 §6), AEADs only.
 //!
-//! Bytes come in and are opened in place; what is to be sent is sealed into the caller's buffer. Nothing here allocates
-//! per record, and every cut of the received stream yields the same steps.
+//! Received records are opened in place; bytes to send are sealed into the caller's buffer. Nothing here allocates per record,
+//! and every cut of the received stream yields the same steps.
 //!
 //! | | |
 //! |---|---|
@@ -61,7 +61,7 @@ pub enum Role {
     Client,
 }
 
-/// What a record carries (RFC 8446 §5.1). ChangeCipherSpec is no content after the handshake.
+/// The content type of a record (RFC 8446 §5.1). ChangeCipherSpec is no content after the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentType {
     /// 21.

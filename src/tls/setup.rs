@@ -1,4 +1,4 @@
-//! Which TLS stands before which listener and which backend, as a publication has it.
+//! The TLS configurations of every listener and every backend, as one publication has them.
 
 use super::backend::server_name;
 use super::endpoint::{Endpoint, EndpointFault};
@@ -37,12 +37,12 @@ pub struct TlsSetup {
 }
 
 impl TlsSetup {
-    /// What stands before a listener.
+    /// Returns the configuration of a listener.
     pub fn of_listener(&self, index: usize) -> Option<Arc<ServerConfig>> {
         self.listeners.get(index).cloned().flatten()
     }
 
-    /// What stands before `backend`, which sessions of `api` go to. `None`: there is nothing to do TLS with.
+    /// Returns the configuration for `backend`, which sessions of `api` go to. `None`: there is none.
     pub fn of_backend(&self, api: &Api, backend: &BackendUrl) -> Option<BackendTls> {
         let config = Arc::clone(self.backends.get(&api.name)?);
         // A URL's host is a name or an address, which a certificate can have.

@@ -31,7 +31,7 @@ impl Peer {
         Self(ClientConnection::new(config.clone(), name).expect("a client").into())
     }
 
-    /// What it wants to send.
+    /// Takes the bytes that it wants to send.
     pub(super) fn give(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.0.wants_write() {
@@ -85,7 +85,7 @@ pub(super) fn shake(
     panic!("the handshake does not end");
 }
 
-/// What ringgate hears in these bytes.
+/// Ringgate's view of these bytes.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Heard {
     pub(super) plaintext: Vec<u8>,
@@ -114,7 +114,7 @@ pub(super) fn hear(records: &mut LegRecords, received: &mut [u8]) -> Heard {
     }
 }
 
-/// What ringgate sends.
+/// Seals content as ringgate sends it.
 pub(super) fn seal(records: &mut LegRecords, content: &[u8]) -> Vec<u8> {
     let mut out = vec![0; records.sealed_bytes(content.len())];
     assert_eq!(records.seal(&[content], &mut out), Ok(out.len()));

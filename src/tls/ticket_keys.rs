@@ -1,12 +1,12 @@
-//! Keys of the tickets that clients resume by (RFC 5077 §4, RFC 8446 §4.6.1): a ring that is turned.
+//! Keys of the tickets that clients resume with (RFC 5077 §4, RFC 8446 §4.6.1): a ring of keys that is rotated.
 //!
-//! The first key seals; those behind it still open. Turning the ring puts a new one in front and drops the last, so that a ticket
-//! lives for one to two turns, and what was said under it cannot be read once its key is gone.
+//! The first key seals; the keys behind it only open. Rotating the ring puts a new key in front and drops the last, so that a
+//! ticket lives for one to two rotations, and traffic under it cannot be read once its key is gone.
 //!
-//! A ring is immutable, so that nobody waits for a lock: its turning is a new configuration of each listener. It is also plain data,
+//! A ring is immutable, so nobody waits for a lock: a rotation is a new configuration of each listener. It is also plain data,
 //! which several processes can share or keep.
 //!
-//! Not here: when it is turned (the control thread), tickets that backends give (`tickets`).
+//! Not here: when it is rotated (the control thread), and tickets that backends give (`tickets`).
 
 use core::fmt;
 
@@ -75,7 +75,7 @@ impl TicketRing {
         bytes
     }
 
-    /// What [`Self::export`] gave; `None` for anything else.
+    /// Imports the bytes that [`Self::export`] returned; `None` for anything else.
     pub fn import(bytes: &[u8]) -> Option<Self> {
         let (&version, bytes) = bytes.split_first()?;
         let (keys, rest) = bytes.as_chunks::<{ NAME_BYTES + KEY_BYTES }>();

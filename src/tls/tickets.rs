@@ -1,8 +1,8 @@
 //! Tickets that a backend sends: kept for the next connection to it.
 //!
-//! A TLS 1.3 server sends them behind its handshake, in the records that ringgate opens itself. Until the session is handed to
-//! a relay, their bodies go back to rustls, which keeps them in the store of its configuration; later ones are read over.
-//! (TLS 1.2 sends its ticket inside the handshake, so rustls has it already.)
+//! A TLS 1.3 server sends tickets after its handshake, in records that ringgate opens itself. Until the session goes to a relay,
+//! their bodies go back to rustls, which keeps them in the store of its configuration; later ones are skipped. (TLS 1.2 sends its
+//! ticket inside the handshake, so rustls has it already.)
 //!
 //! Not here: tickets that ringgate gives to its clients (`ticket_keys`).
 
@@ -11,7 +11,7 @@ use core::fmt;
 use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
 
-/// What is left of rustls behind a handshake with a backend.
+/// The rest of rustls's state after a handshake with a backend.
 pub struct ReceivedTickets(Option<KernelConnection<ClientConnectionData>>);
 
 impl ReceivedTickets {

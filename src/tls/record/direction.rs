@@ -1,7 +1,7 @@
 //! One direction of a TLS connection as plain data.
 //!
-//! It is everything that records need, 130 bytes or so: it moves to another process as fields of an export.
-//! The AEAD's context is made of it and can be dropped at any time.
+//! It holds everything that records need, about 130 bytes, and moves to another process as fields of an export. The AEAD's
+//! context is derived from it and can be dropped at any time.
 //!
 //! The property to trust: keys are in no debug output, and are overwritten when this is dropped.
 //!
@@ -31,7 +31,7 @@ pub struct DirectionState {
     /// The next record's number under this key.
     #[zeroize(skip)]
     pub(super) sequence: u64,
-    /// What this key has protected, as `blocks_of` counts it.
+    /// The amount of data that this key has protected, as `blocks_of` counts it.
     #[zeroize(skip)]
     pub(super) blocks: u64,
 }
@@ -133,7 +133,7 @@ impl DirectionState {
         Nonce::assume_unique_for_key(nonce)
     }
 
-    /// What a record of `content_bytes` has authenticated besides its content, in `bytes`: how many they are.
+    /// Writes the additional data that a record of `content_bytes` authenticates, and returns it with its length.
     ///
     /// RFC 8446 §5.2: the header. RFC 5246 §6.2.3.3: number, type, version, and the content's length.
     pub(super) fn additional_data(&self, header: [u8; 5], content_bytes: usize) -> ([u8; 13], usize) {

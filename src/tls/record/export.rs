@@ -1,6 +1,7 @@
-//! A record layer that moves to another process: keys, numbers, what is owed, and how far a message was read.
+//! Moves a record layer to another process: keys, sequence numbers, owed answers, and the position in a message.
 //!
-//! The AEADs' contexts are made again. A record that is held goes beside it ([`HeldRecord::export_fields`](super::HeldRecord)).
+//! The AEADs' contexts are derived again. A held record is exported separately
+//! ([`HeldRecord::export_fields`](super::HeldRecord)).
 
 use zeroize::Zeroizing;
 
@@ -19,7 +20,7 @@ impl LegRecords {
         self.export_fields(&mut writer).then(|| writer.finish())
     }
 
-    /// What [`Self::export`] gave.
+    /// Imports the bytes that [`Self::export`] returned.
     ///
     /// # Errors
     /// The bytes are no record layer that any version exported.

@@ -1,4 +1,4 @@
-//! What a peer can do wrong after the handshake, and the alert that answers it (RFC 8446 §6).
+//! Faults of a peer after the handshake, and the alert that answers each (RFC 8446 §6).
 
 use super::alert::Alert;
 

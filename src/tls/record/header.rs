@@ -1,4 +1,4 @@
-//! A record's header (RFC 8446 §5.1, RFC 5246 §6.2.1): judged as soon as its bytes are there.
+//! A record's header (RFC 8446 §5.1, RFC 5246 §6.2.1), checked as soon as its bytes are there.
 //!
 //! Not here: the record behind it (`opener`).
 
@@ -6,7 +6,7 @@ use super::ContentType;
 use super::fault::RecordFault;
 use super::suite::{HEADER_BYTES, Suite, TAG_BYTES, Version};
 
-/// What the start of a record is known to be.
+/// The result of parsing the start of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// The header is cut: so many bytes, counted from the record's start, are needed to know more.

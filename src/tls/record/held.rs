@@ -1,7 +1,7 @@
 //! A record that was cut between received buffers, collected until it is whole.
 //!
-//! It takes heap of the record's declared length, which is known with its header, and never more. Whoever holds one
-//! counts [`HeldRecord::heap_bytes`] against a budget and gives it a deadline.
+//! It takes heap of the record's declared length, which its header tells, and never more. The holder counts
+//! [`HeldRecord::heap_bytes`] against a budget and gives the record a deadline.
 
 use super::fault::RecordFault;
 use super::header::{Parsed, parse_header};

@@ -1,4 +1,4 @@
-//! What a peer sends after the handshake: from received bytes to steps, one at a time, in place.
+//! The receiving direction after the handshake: received bytes become steps, one at a time, in place.
 //!
 //! ```text
 //! Open --close_notify--> Closed      Open --another alert--> Alerted      Open --fault--> Broken
@@ -31,12 +31,12 @@ const USER_CANCELED: u8 = 90;
 /// A fatal alert's level (RFC 5246 §7.2).
 const FATAL: u8 = 2;
 
-/// What the caller has to do.
+/// The next step for the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// All received bytes were handled.
     Done,
-    /// What the peer said stands here in the received bytes.
+    /// Plaintext stands at this range of the received bytes.
     Plaintext(Range<usize>),
     /// The body of a NewSessionTicket stands here. Who has no use for it goes on.
     Ticket(Range<usize>),
@@ -48,7 +48,7 @@ pub enum Step {
     Alert(u8),
 }
 
-/// What received records ask the sending direction to answer.
+/// The answers that received records demand of the sending direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwedAnswers {
     /// The peer changed its keys, and wants ringgate's to change.

@@ -1,4 +1,4 @@
-//! What one traffic secret gives: key, IV, and the next secret (RFC 8446 §7.1 to §7.3).
+//! The values derived from one traffic secret: key, IV, and the next secret (RFC 8446 §7.1 to §7.3).
 //!
 //! Not here: the handshake's part of the key schedule, which is over.
 

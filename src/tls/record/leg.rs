@@ -49,7 +49,7 @@ impl LegRecords {
     }
 }
 
-/// What drives it.
+/// The operations that a relay calls.
 impl LegRecords {
     /// The next step in `received` from `at`, which moves behind what was handled.
     ///

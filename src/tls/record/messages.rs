@@ -1,6 +1,6 @@
-//! Handshake messages after the handshake: found across records, judged, and read over.
+//! Handshake messages after the handshake: found across records, checked, and skipped.
 //!
-//! Only their first bytes are kept, so that a message takes no memory however long it says it is.
+//! Only their first bytes are kept, so a message takes no memory, whatever length it declares.
 //!
 //! | | may come |
 //! |---|---|
@@ -23,7 +23,7 @@ pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a message's header (RFC 8446 §4).
 pub const MESSAGE_HEADER_BYTES: usize = 4;
 
-/// What ended at some byte of a record's content.
+/// The message that ended at some byte of a record's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// A NewSessionTicket. Where its body stands, if it is whole in this content.

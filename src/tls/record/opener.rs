@@ -1,6 +1,6 @@
 //! Opens one received record, in place.
 //!
-//! Not here: where records begin and end in the stream, and what their content means (`inbound`).
+//! Not here: the bounds of records in the stream, and the meaning of their content (`inbound`).
 
 use core::ops::Range;
 
@@ -11,10 +11,10 @@ use super::direction::DirectionState;
 use super::fault::RecordFault;
 use super::suite::{CONTENT_BYTES_MAX, HEADER_BYTES, TAG_BYTES, Version};
 
-/// What stands in an opened record.
+/// The content of an opened record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// What kind of content it is.
+    /// The content type.
     pub content_type: ContentType,
     /// Where in the record it stands.
     pub content: Range<usize>,

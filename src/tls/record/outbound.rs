@@ -1,9 +1,9 @@
-//! What ringgate sends after the handshake: application data, and before it whatever is owed.
+//! The sending direction after the handshake: application data, and before it the owed answers.
 //!
-//! The property to trust: what [`Outbound::sealed_bytes`] says is what [`Outbound::seal`] takes, and nothing is sealed behind
-//! an alert that ends the connection.
+//! The property to trust: [`Outbound::seal`] takes exactly the size that [`Outbound::sealed_bytes`] returned, and nothing is
+//! sealed behind an alert that ends the connection.
 //!
-//! Not here: what the peer asks for (`inbound`).
+//! Not here: the peer's demands (`inbound`).
 
 use super::alert::Alert;
 use super::direction::DirectionState;

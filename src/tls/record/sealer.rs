@@ -1,9 +1,9 @@
-//! Makes records, in the caller's buffer.
+//! Seals records into the caller's buffer.
 //!
-//! Content comes in pieces, as frames and their parts lie in memory, and leaves in as few records as it fits into. The
-//! size of what comes out is known before, and nothing is allocated.
+//! Content comes in pieces, as frames and their parts lie in memory, and leaves in as few records as it fits into. The sealed
+//! size is known in advance, and nothing is allocated.
 //!
-//! Not here: when keys change and what else is owed (`outbound`).
+//! Not here: key changes and owed answers (`outbound`).
 
 use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
 

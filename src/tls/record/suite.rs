@@ -1,4 +1,4 @@
-//! Versions and AEADs: their sizes, and how much one key may protect.
+//! Versions and AEADs: their sizes, and the amount of data that one key may protect.
 //!
 //! Not here: key exchange and authentication, which are over when records start.
 
@@ -161,7 +161,7 @@ impl Suite {
     }
 }
 
-/// What a record counts for under its key: its blocks, and itself.
+/// Returns the amount that a record counts for under its key: its blocks, and one for itself.
 pub fn blocks_of(content_bytes: usize) -> u64 {
     content_bytes as u64 / 16 + 2
 }

@@ -71,7 +71,7 @@ pub(super) fn wear(state: &mut DirectionState, sequence: u64, blocks: u64) {
     state.blocks = blocks;
 }
 
-/// What one end makes of a stream.
+/// One end's view of a stream.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Heard {
     pub(super) plaintext: Vec<u8>,
@@ -134,7 +134,7 @@ fn open_all(leg: &mut LegRecords, received: &mut [u8], at: &mut usize, heard: &m
     }
 }
 
-/// What a fresh server makes of one record of its client.
+/// Returns the fault that a fresh server finds in one record of its client.
 pub(super) fn fault_of(suite: Suite, make: impl FnOnce(&mut LegRecords) -> Vec<u8>) -> Option<RecordFault> {
     let (mut server, mut client) = pair(suite);
     match hear(&mut server, &[&make(&mut client)]).end {

@@ -245,7 +245,7 @@ fn says_what_is_wrong_with_the_files_of_an_api() {
     assert!(TlsBackend::load(pinned, folder.path(), &none).is_ok());
 }
 
-/// What is read of a bundle that the environment names is what an API trusts without a `ca`.
+/// An API without `ca` trusts the bundle that the environment names.
 #[test]
 fn the_systems_authorities_are_counted() {
     let authority = Authority::new("authority");

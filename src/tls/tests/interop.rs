@@ -222,7 +222,7 @@ fn a_wrong_byte_anywhere_in_a_handshake_does_no_harm() {
     }
 }
 
-/// What a peer that is not of TLS says, and what it is told.
+/// A peer that does not speak TLS, and the answer to it.
 #[test]
 fn what_is_no_handshake_is_refused() {
     let leaf = Authority::new("authority").leaf(&["localhost"]);

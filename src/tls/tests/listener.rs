@@ -39,7 +39,7 @@ fn load(tls: ListenerTls, folder: &TempDir) -> TlsListener {
     TlsListener::load(tls, folder.path(), ring(), now()).expect("the files are right")
 }
 
-/// What comes of a client's connection; the client sees the certificate of its server.
+/// Connects a client and returns the outcome; the client sees the certificate of its server.
 fn connect(
     listener: &TlsListener,
     client: &Arc<ClientConfig>,

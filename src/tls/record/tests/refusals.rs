@@ -1,4 +1,4 @@
-//! What a peer may not do, each by its fault and alert.
+//! Violations by a peer, each with its fault and alert.
 
 use super::*;
 

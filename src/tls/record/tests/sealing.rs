@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What one end seals of these pieces, heard by the other one.
+/// Seals these pieces at one end and opens them at the other.
 fn through(suite: Suite, pieces: &[&[u8]]) -> (usize, Vec<u8>) {
     let (mut server, mut client) = pair(suite);
     let content_bytes = pieces.iter().map(|piece| piece.len()).sum();
@@ -48,7 +48,7 @@ fn a_rested_leg_goes_on_where_it_was() {
     }
 }
 
-/// What an idle leg takes: this value, and nothing on the heap.
+/// The size of an idle leg: this value, and nothing on the heap.
 #[test]
 fn a_rested_leg_is_a_few_hundred_bytes() {
     assert!(size_of::<LegRecords>() <= 336, "{}", size_of::<LegRecords>());
