@@ -1,7 +1,7 @@
-//! Who gets in: proof of admission, given back when it is dropped.
+//! Admission: places, and permits as the proof of having them. A dropped permit returns its places.
 //!
-//! Not here: when an opening takes its places, and the maps of source networks and of slots, which need a lock (`shared_counts`); the words
-//! of a refusal (`session::termination`).
+//! Not here: when an opening takes its places, and the maps of source networks and of slots, which need a lock (`shared_counts`);
+//! the words of a refusal (`session::termination`).
 
 mod count;
 pub mod pending;

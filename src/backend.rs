@@ -1,4 +1,4 @@
-//! Where an API's sessions go: the addresses of its backend.
+//! The addresses of an API's backend.
 //!
 //! Not here: the URL that names a backend (`catalog::backend_url`), and the connection to it (`front`).
 

@@ -2,7 +2,7 @@
 //!
 //! A [`Snapshot`] is immutable, and nothing in it depends on the order in which files were read.
 //!
-//! Not here: what stands in one file (`catalog`, `policy`), reading files and giving a snapshot to the workers (`control`).
+//! Not here: the content of one file (`catalog`, `policy`), reading files and giving a snapshot to the workers (`control`).
 
 pub mod access;
 pub mod changes;

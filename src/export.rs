@@ -1,4 +1,4 @@
-//! How live state becomes bytes when a session moves to another process, and state again there.
+//! Serializes live state when a session moves to another process, and restores it there.
 //!
 //! An export begins with two bytes, its [`ExportKind`] and that kind's version. Its fields follow in a fixed order, without names and
 //! without padding:
@@ -36,7 +36,7 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
-/// What can be exported. Its number is the first byte of an export, and is never given to another kind.
+/// The kinds of exports. The number of a kind is the first byte of an export, and is never given to another kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ExportKind {
@@ -94,7 +94,7 @@ pub enum ExportFault {
     /// They are an export of something else, or none.
     #[error("bytes begin with kind {found:?}, not with that of a {expected} ({})", *.expected as u8)]
     OtherKind {
-        /// What was to be read.
+        /// The kind that was to be read.
         expected: ExportKind,
         /// The first byte; absent if there is none.
         found: Option<u8>,
@@ -102,7 +102,7 @@ pub enum ExportFault {
     /// Another version of ringgate wrote them.
     #[error("a {kind} was exported with version {found}; versions {} to {} can be read", .kind.oldest_version(), .kind.version())]
     UnknownVersion {
-        /// What it is.
+        /// The kind of the export.
         kind: ExportKind,
         /// The version that it has.
         found: u8,
@@ -110,7 +110,7 @@ pub enum ExportFault {
     /// They end before the field does.
     #[error("an exported {kind} ends before the end of its field `{field}`")]
     Truncated {
-        /// What it is.
+        /// The kind of the export.
         kind: ExportKind,
         /// Where it ends.
         field: &'static str,
@@ -118,7 +118,7 @@ pub enum ExportFault {
     /// A field has a value that it has in no export, or one that contradicts another field.
     #[error("an exported {kind} has an impossible value in its field `{field}`")]
     Impossible {
-        /// What it is.
+        /// The kind of the export.
         kind: ExportKind,
         /// Which field.
         field: &'static str,
@@ -126,7 +126,7 @@ pub enum ExportFault {
     /// Bytes follow the last field.
     #[error("{bytes} bytes follow the last field of an exported {kind}")]
     TrailingBytes {
-        /// What it is.
+        /// The kind of the export.
         kind: ExportKind,
         /// How many.
         bytes: usize,
@@ -166,7 +166,7 @@ impl FieldWriter {
         self.bytes
     }
 
-    /// What is written so far.
+    /// Returns the bytes written so far.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -1,6 +1,6 @@
 //! The head of a request or an answer, whatever version of HTTP it came in: method, target, authority, fields.
 //!
-//! Values only: `http1` makes them of bytes, and bytes of them. Policies and the catalogue know nothing of versions.
+//! Values only: `http1` parses bytes into them and encodes them. Policies and the catalogue know nothing of HTTP versions.
 
 pub mod answer;
 pub mod authority;

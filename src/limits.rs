@@ -178,7 +178,7 @@ pub struct Allowed {
     pub least: u64,
     /// Largest value.
     pub most: u64,
-    /// What the value counts, as an operator reads it: `seconds`.
+    /// The unit of the value, as an operator reads it: `seconds`.
     pub unit: &'static str,
 }
 

@@ -1,9 +1,9 @@
-//! What happens, counted. One list of counters, read from anywhere, written by one worker each.
+//! Counters and gauges: one list, each written by one worker, readable from anywhere.
 //!
-//! A counter is one line of the list in `counters` (or, if it is not a worker's, in `telemetry::figures`). The status page and the
-//! lines of the log are made out of that list, so what is counted is shown.
+//! A counter is one line of the list in `counters` (or, if it is not a worker's, in `telemetry::figures`). The status page and
+//! the log lines are made from that list, so everything that is counted is shown.
 //!
-//! What is counted by API, product and subscription is in `entity_cells`, under `labels`.
+//! Figures by API, product and subscription are in `entity_cells`, under `labels`.
 //!
 //! Not here: serving the page (`services::status_page`), logs of single sessions, which the relay never writes.
 

@@ -1,10 +1,10 @@
-//! What all workers count together: places of openings and sessions, by instance and by source network, and what policies
-//! count with.
+//! Counts that all workers share: places of openings and sessions, by instance and by source network, and the counters and slots
+//! of policies.
 //!
-//! The property to trust: a limit is exact whoever asks at the same time, and nobody who gives a place back waits for a lock.
+//! The property to trust: a limit is exact, however many ask at the same time, and returning a place never waits for a lock.
 //!
-//! Not here: places of APIs, products and subscriptions, which a publish changes (`admission::registry`), and what a client is told
-//! (`front`).
+//! Not here: places of APIs, products and subscriptions, which a publish changes (`admission::registry`), and the answer to a
+//! client (`front`).
 
 pub mod budgets;
 mod keyed_places;
@@ -17,7 +17,7 @@ pub mod sources;
 
 pub use shed::Shed;
 
-/// What `shard` is shared by; `tests/loom` gives it others.
+/// The synchronisation types that `shard` uses; `tests/loom` substitutes its own.
 mod sync {
     pub(super) use std::sync::atomic::{Ordering, fence};
 

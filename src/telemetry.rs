@@ -1,4 +1,4 @@
-//! What an operator reads of an instance: every figure at one moment, and its text.
+//! The figures of an instance for its operator: all of them at one moment, and their text.
 //!
 //! Not here: what is counted, and by whom (`observe`), the log of the process (`process::log`), and serving a page (`control`).
 

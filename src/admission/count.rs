@@ -1,9 +1,9 @@
 //! A count under a limit, exact across threads, and the rule by which one count lends to several.
 //!
-//! The property to trust: whoever takes, gives back and changes the limit at the same time, nothing is given while as much as
-//! the limit is taken.
+//! The property to trust: however many threads take, return and change the limit at the same time, nothing is given while as much
+//! as the limit is taken.
 //!
-//! `tests/loom` is built of this very file and tries every order of its steps, so it takes its atomics from the module above.
+//! `tests/loom` compiles this very file and tries every order of its steps, so it takes its atomics from the module above.
 
 use super::atomic::{AtomicU64, Ordering};
 
@@ -14,7 +14,7 @@ pub(super) struct Count {
     state: AtomicU64,
 }
 
-/// What there was too little of.
+/// The limit that has no room left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// Everything is taken.
@@ -80,7 +80,7 @@ impl Count {
 /// for the others; `None`: it gets none.
 ///
 /// # Errors
-/// What there is too little of. Nothing is kept then.
+/// The limit that has no room left. No place is taken then.
 pub(super) fn take_with_share(all: &Count, share: &Count, reserve: Option<u32>) -> Result<(), Lack> {
     if share.take(0) {
         if all.take(0) {

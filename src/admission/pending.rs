@@ -8,9 +8,9 @@
 //! │ anyone's, within or beyond its share │ within one's own share only │
 //! ```
 //!
-//! What follows from it: whatever one API has borrowed, any other one reaches its whole share, and two of them their default
-//! ones. Shares may come to more than there are places: four slow APIs, each within its quarter, leave nothing to a fifth, unless
-//! the operator gives them less.
+//! Consequence: whatever one API has borrowed, any other API reaches its whole share, and two of them reach their default shares.
+//! The shares together may exceed the places: four slow APIs, each within its quarter, leave nothing to a fifth, unless the
+//! operator gives them less.
 //!
 //! Not here: the counting itself (`count`), whose share is how large (`registry`).
 
@@ -25,7 +25,7 @@ use super::places::{Place, Places};
 /// Raising it gives each API less for itself, and leaves others some room beside more slow ones.
 const SHARE_PART: u32 = 4;
 
-/// What one opening holds while it waits for its backend; dropping it gives it back.
+/// The places of one opening while it waits for its backend. Dropping them returns them.
 #[derive(Debug)]
 #[must_use = "dropping it gives the places back"]
 pub struct PendingPlaces {
@@ -37,7 +37,7 @@ impl PendingPlaces {
     /// Takes one of `all` places, and counts it in the API's `share`, of which it may borrow more where `reserve` stay free.
     ///
     /// # Errors
-    /// What there is too little of.
+    /// The limit that has no room left.
     pub fn take(all: &Arc<Places>, share: Option<&Arc<Places>>, reserve: Option<u32>) -> Result<Self, Lack> {
         let Some(share) = share else {
             return Ok(Self { _share: None, _all: all.take_place().ok_or(Lack::OfAll)? });
@@ -47,7 +47,7 @@ impl PendingPlaces {
     }
 }
 
-/// What the shares of all published APIs come to.
+/// The shares of all published APIs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shares {
     sum: u64,

@@ -1,4 +1,4 @@
-//! What an opening or a session holds of all that is bounded.
+//! The places that an opening or a session holds.
 
 use super::places::{Holder, HolderKind, Place};
 use super::source::SourcePlace;
@@ -17,7 +17,7 @@ pub struct Permit {
     _instance: Place,
 }
 
-/// What few sessions hold.
+/// Places and slots that few sessions hold.
 #[derive(Debug, Default)]
 struct RareHoldings {
     source: Option<SourcePlace>,

@@ -1,12 +1,12 @@
 //! A permit as plain data, for a session that moves to another process.
 //!
-//! The process that a session comes from gives its places back when the permit is dropped; the one that it goes to adopts them:
-//! the instance's and the source network's (`shared_counts::budgets`), those of API, product and subscription by their names
-//! (`registry`), and the slots of policies. Adopting never refuses: a live session keeps its places, if need be beyond the limit.
+//! The process that a session leaves gives its places back when the permit is dropped. The process that it goes to adopts them:
+//! those of the instance and the source network (`shared_counts::budgets`), those of API, product and subscription by their names
+//! (`registry`), and the slots of policies. Adopting never refuses: a live session keeps its places, beyond the limit if need be.
 //!
-//! Slots are counted under keyed hashes, and each process draws the secret of those hashes for itself (`shared_counts::policy_guards`).
-//! Whoever hands sessions over hands that secret over too, before the first opening: with another one, an adopted slot is counted under a
-//! hash that no later opening asks for.
+//! Slots are counted under keyed hashes, and each process draws the secret of those hashes itself
+//! (`shared_counts::policy_guards`). A process that hands sessions over has to hand that secret over too, before the first
+//! opening: with another secret, an adopted slot would be counted under a hash that no later opening asks for.
 
 use core::net::IpAddr;
 
@@ -20,7 +20,7 @@ use crate::catalog::name::NAME_CHARS_MAX;
 use crate::export::{ExportFault, ExportKind, FieldReader, FieldWriter};
 use crate::policy::slot::{Slot, SlotKey};
 
-/// What a session counts against besides the instance.
+/// The holders that a session counts against, besides the instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PermitToken {
     /// The API, if it has a place of one.
@@ -31,12 +31,12 @@ pub struct PermitToken {
     pub subscription: Option<Name>,
     /// The network that its client came from, if it was counted.
     pub source: Option<SourceNetwork>,
-    /// What its slots are counted under.
+    /// The keys that its slots are counted under.
     pub slots: Vec<SlotKey>,
 }
 
 impl Permit {
-    /// What another process has to adopt. This one gives its places back when the permit is dropped.
+    /// Returns the token that another process adopts. This process returns the places when the permit is dropped.
     pub fn token(&self) -> PermitToken {
         let (held, source, slots) = self.holdings();
         let holders: Vec<_> = held.filter_map(|place| place.places().holder()).collect();
@@ -70,7 +70,7 @@ impl PermitToken {
         writer.finish()
     }
 
-    /// What [`PermitToken::export`] gave.
+    /// Imports the bytes that [`PermitToken::export`] returned.
     ///
     /// # Errors
     /// The bytes are no token that any version exported.

@@ -1,7 +1,7 @@
 //! A bounded number of places, exact across threads.
 //!
-//! The property to trust: whoever takes, gives back and changes the limit at the same time, nobody is given a place
-//! while as many as the limit are taken (`count`).
+//! The property to trust: however many threads take, return and change the limit at the same time, nobody gets a place while as
+//! many as the limit are taken (`count`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use super::count::Count;
 use super::permit::Permit;
 use crate::catalog::Name;
 
-/// What can have places besides the instance.
+/// The kinds of holders of places besides the instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum HolderKind {
@@ -30,9 +30,9 @@ impl HolderKind {
 /// Who has places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// What it is.
+    /// The kind of the holder.
     pub kind: HolderKind,
-    /// What it is called.
+    /// The name of the holder.
     pub name: Name,
 }
 
@@ -160,7 +160,7 @@ impl Place {
         Self(Arc::clone(places))
     }
 
-    /// What it is a place of.
+    /// Returns the places that this one is taken from.
     pub fn places(&self) -> &Arc<Places> {
         &self.0
     }

@@ -34,7 +34,7 @@ pub struct Registry {
 #[derive(Debug, Default)]
 pub struct PublishedPlaces {
     by_name: [ByName; HolderKind::ALL.len()],
-    /// What the APIs' shares of openings that wait for a backend come to.
+    /// The APIs' shares of the openings that wait for a backend.
     shares: Shares,
 }
 
@@ -74,7 +74,8 @@ impl Registry {
     /// The places of all that `snapshot` has, with the limits that they have from here on. What has no limit is counted all
     /// the same: the next publish may give it one.
     ///
-    /// What was known and is not in it is revoked, as is a subscription that is not active, or whose end has come by `now`.
+    /// An entity that was known and is not in the snapshot is revoked, as is a subscription that is not active, or has ended by
+    /// `now`.
     pub fn publish(&mut self, snapshot: &Snapshot, now: Timestamp) -> PublishedPlaces {
         let mut published = PublishedPlaces::default();
         self.ends.clear();
@@ -224,7 +225,7 @@ impl PublishedPlaces {
     /// no more; any other may borrow what the rest leave free.
     ///
     /// # Errors
-    /// What there is too little of.
+    /// The limit that has no room left.
     pub fn take_pending(&self, all: &Arc<Places>, api: &Api) -> Result<PendingPlaces, Lack> {
         let share = self.pending_share(api);
         let may_borrow = api.pending_openings_max.is_none();

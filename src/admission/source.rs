@@ -1,4 +1,4 @@
-//! Which network a client comes from, as limits by source count it.
+//! The source network of a client, as the limits by source count it.
 //!
 //! Not here: the counts themselves, which need a lock (`shared_counts::sources`).
 

@@ -1,16 +1,17 @@
 //! Resolves names of backends without ever blocking the thread that asks.
 //!
-//! Workers hold a [`Resolver`]. It reads an answer that may be used at once out of a table that all share (`table`). Where there is
-//! none, it sends a question to one task on the control runtime and awaits its answer. The task asks the host (getaddrinfo, so `/etc/hosts` and `nsswitch.conf` count) on blocking threads.
+//! Workers hold a [`Resolver`]. It reads answers that may be used at once from a table that all share (`table`). For the rest it
+//! sends a question to one task on the control runtime and awaits its answer. The task asks the host (getaddrinfo, so
+//! `/etc/hosts` and `nsswitch.conf` count) on blocking threads.
 //!
-//! A name that is asked for is looked up again in the background every `refresh_s`; meanwhile, and for `stale_max_s` while
-//! the name service fails or hangs, its old answer is used (as RFC 8767 has it). A service that says for half a minute that there is no such
-//! name is believed. A name that nobody has asked for for a minute is not looked up; the next question waits for a look-up, and gets
-//! the old answer if that fails or takes more than half a second.
+//! A name that is in use is looked up again in the background every `refresh_s`. Meanwhile, and for `stale_max_s` while the name
+//! service fails or hangs, its old answer is used (as in RFC 8767). A service that says for half a minute that there is no such
+//! name is believed. A name that nobody has asked for in a minute is not looked up any more; the next question waits for a
+//! look-up, and gets the old answer if that fails or takes more than half a second.
 //!
-//! The property to trust: whatever the name service does, the task never waits for it, so a name that hangs delays only
-//! those who ask for it and have no answer. Every bound is answered with a fault, none with a wait. Who asks for what is known waits for nobody. A future that waits for an
-//! answer may be dropped; its look-up then finishes for those who ask next.
+//! The property to trust: the task never waits for the name service, so a name that hangs delays only those that ask for it and
+//! have no answer. Every bound is answered with a fault, never with a wait. A question about a known name waits for nobody. A
+//! future that waits for an answer may be dropped; its look-up then finishes for those that ask next.
 //!
 //! Not here: deadlines (the dial has one), addresses written as such (they need no look-up), and the TTL of DNS, which
 //! getaddrinfo does not tell.
@@ -60,7 +61,7 @@ pub enum ResolveFault {
     LookupFailed {
         /// The name that was asked for.
         name: Arc<str>,
-        /// What the host's resolver said; one answer for all who waited for it.
+        /// The error of the host's resolver; one answer for all that waited for it.
         cause: Arc<io::Error>,
     },
     /// The name exists, but without an IPv4 or IPv6 address.
@@ -88,7 +89,7 @@ impl ResolveFault {
     }
 }
 
-/// What an asker is sent: the addresses of a name, at least one.
+/// The answer to a query: the addresses of a name, at least one.
 type Answer = Result<Arc<[IpAddr]>, ResolveFault>;
 
 /// A name and who asked.
@@ -140,7 +141,7 @@ impl Resolver {
         Resolver { questions, lookups, table }
     }
 
-    /// What is in progress, for whoever wants to know.
+    /// Returns the counts of look-ups.
     pub fn lookups(&self) -> &Arc<Lookups> {
         &self.lookups
     }
@@ -167,7 +168,7 @@ impl Resolver {
         Ok(addresses.iter().map(|address| SocketAddr::new(*address, port)).collect())
     }
 
-    /// What the task says: from what it knows, or when it has looked the name up.
+    /// Asks the task, which answers from its table, or after looking the name up.
     async fn ask_task(&self, host: &str) -> Answer {
         let (asker, answer) = oneshot::channel();
         let question = Question { name: host.to_ascii_lowercase().into(), asker };

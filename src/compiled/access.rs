@@ -1,4 +1,4 @@
-//! Whether a client may open a session of an API, by the subscription key it gives: Azure API Management's table.
+//! Decides whether a client may open a session of an API, by the subscription key it gives: Azure API Management's table.
 //!
 //! ```text
 //! key given?                                                    outcome
@@ -19,7 +19,7 @@ use crate::catalog::product::Product;
 use crate::catalog::subscription::{Scope, Subscription};
 use crate::catalog::timestamp::Timestamp;
 
-/// What the key that a client gave turned out to be.
+/// The result of looking up the key that a client gave.
 #[derive(Clone, Copy, Debug)]
 pub enum Presented<'a> {
     /// It gave none.
@@ -40,12 +40,12 @@ pub enum Presented<'a> {
 pub enum SubscriptionKeyFault {
     /// A key is needed and none was given.
     Missing,
-    /// What was given opens nothing here, or nothing now.
+    /// The given key opens nothing here, or nothing now.
     Invalid,
 }
 
 impl SubscriptionKeyFault {
-    /// What the client is told, in Azure API Management's words.
+    /// Returns the message to the client, in Azure API Management's words.
     pub fn message(self) -> &'static str {
         match self {
             Self::Missing => {

@@ -1,10 +1,10 @@
-//! The one way from a catalogue's files to a snapshot: every file is read, and every fault of all of them is told.
+//! Compiles a catalogue's files to a snapshot: every file is read, and all faults of all files are returned.
 //!
-//! It is pure: the same files give the same snapshot or the same faults, in the order of paths and lines. A
-//! [`Compiler`] keeps what each file came to, so that after a change only what changed is read again; all that files ask
-//! of each other is checked each time.
+//! Compiling is pure: the same files give the same snapshot or the same faults, in the order of paths and lines. A [`Compiler`]
+//! keeps the result of each file, so that after a change only the changed files are read again; references between files are
+//! checked each time.
 //!
-//! Not here: where the files come from (`control::files::store`), what stands in one of them (each entity's own module).
+//! Not here: where the files come from (`control::files::store`), and the content of one of them (each entity's own module).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub struct Compiler {
     policies: KeptPolicies,
 }
 
-/// What the policy documents came to, with all that this depends on.
+/// The compiled policy documents, with everything that they depend on.
 #[derive(Debug, Default)]
 struct KeptPolicies {
     documents: PolicyDocuments,

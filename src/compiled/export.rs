@@ -1,7 +1,7 @@
-//! The whole catalogue as one JSON document, under the names that files have for everything.
+//! The whole catalogue as one JSON document, under the names that the files use.
 //!
-//! Defaults are filled in. What is secret is masked: hashes of keys, and the values of secret named values. So it is a
-//! document to read and to compare, not one to make a catalogue of.
+//! Defaults are filled in. Secrets are masked: hashes of keys, and the values of secret named values. So the document is for
+//! reading and comparing, and no catalogue can be made from it.
 //!
 //! Not here: the files themselves, which are the truth.
 

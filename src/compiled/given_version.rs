@@ -1,6 +1,6 @@
 //! The version that a request asks for, in the header or the query parameter that its version set names.
 //!
-//! One that is given more than once is none: a backend may read another of them than ringgate does.
+//! A version that is given more than once counts as none: a backend may read another of them than ringgate does.
 
 use std::borrow::Cow;
 

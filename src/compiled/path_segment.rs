@@ -1,8 +1,8 @@
-//! One segment of a request path as it is compared with suffixes: in the one spelling that all its spellings share.
+//! One segment of a request path in its normal form, in which it is compared with suffixes.
 //!
-//! Percent-encoded unreserved characters are decoded (RFC 3986 §2.3, §6.2.2.2), and the `;rev=N` of Azure API Management is
-//! set apart. What servers do not read alike is a fault: dot segments, backslashes, encoded slashes, other parameters,
-//! broken escapes. A suffix has none of these, so a segment that equals one of a suffix's as it came needs no second look.
+//! Percent-encoded unreserved characters are decoded (RFC 3986 §2.3, §6.2.2.2), and the `;rev=N` of Azure API Management is split
+//! off. Anything that servers do not all read alike is a fault: dot segments, backslashes, encoded slashes, other parameters,
+//! broken escapes. A suffix has none of these, so a segment that equals a suffix's segment byte for byte needs no second look.
 //!
 //! Not here: which segments are compared (`routing`), what follows them (`head::path_escape`), double encoding (`%252e`), which
 //! only a backend that decodes twice would resolve.
@@ -30,7 +30,7 @@ pub enum PathFault {
 }
 
 impl PathFault {
-    /// What to tell the client.
+    /// Returns the message to the client.
     pub fn message(self) -> &'static str {
         match self {
             Self::DotSegment => "Request path has a dot segment where it names the API",
@@ -56,8 +56,8 @@ impl core::error::Error for PathFault {}
 /// A segment of a path, not empty.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PathSegment<'p> {
-    /// What it names: no `;`, `\` or encoded slash in it, no escape of an unreserved character, neither `.` nor `..`. It is
-    /// empty where the segment is a revision alone.
+    /// The normalised name: no `;`, `\` or encoded slash in it, no escape of an unreserved character, neither `.` nor `..`. Empty
+    /// if the segment is a revision alone.
     pub(super) name: Cow<'p, str>,
     /// The number in `;rev=N`. One that is too large for any revision is `u64::MAX`.
     pub(super) revision: Option<u64>,

@@ -1,9 +1,9 @@
-//! Which API a request is for: the longest suffix that its path begins with, and the version it asks for.
+//! Finds the API of a request: the longest suffix that its path begins with, and the version it asks for.
 //!
-//! A path is walked segment by segment, for as long as there is a suffix that goes on: one look-up each, however many APIs
-//! there are. Empty segments are skipped. The segments that were looked up are the *compared* ones, the last of them
-//! included, which no suffix has. They are read in their one spelling (`path_segment`). Dot segments behind them may lead
-//! back into them only where the path comes to the same API, under each reading (`head::path_escape`).
+//! A path is walked segment by segment while there is a suffix that goes on: one look-up each, however many APIs there are. Empty
+//! segments are skipped. The segments that were looked up are the *compared* ones, including the last one, which no suffix has.
+//! They are compared in their normal form (`path_segment`). Dot segments behind them may lead back into them only if the path
+//! leads to the same API under each reading (`head::path_escape`).
 //!
 //! ```text
 //! suffixes ""  "admin"  "chat"  "chat/v2"     path         compared     api      rest
@@ -13,8 +13,8 @@
 //!                                             /x/../admin  x            refused: it comes to /admin
 //! ```
 //!
-//! The property to trust: whatever a backend makes of a path, RFC 3986's normal form or one of those readings, it would be
-//! routed the same. The rest goes on as it came. Case counts.
+//! The property to trust: however a backend reads a path, in RFC 3986's normal form or in one of those ways, ringgate would route
+//! that reading to the same API. The rest of the path goes on as it came. Case counts.
 //!
 //! Not here: how a version is found in a request (`given_version`).
 
@@ -35,16 +35,16 @@ pub(super) struct Routes {
     root: Node,
 }
 
-/// What suffixes that begin alike have in common.
+/// A node of the tree of suffixes: suffixes with the same beginning share it.
 #[derive(Debug, Default)]
 struct Node {
-    /// What is published at the suffix that ends here.
+    /// The endpoint of the suffix that ends here.
     published: Option<Endpoint>,
     /// Keys come from the operator, never from a client; the map is only looked up in, never walked.
     children: HashMap<Box<str>, Node>,
 }
 
-/// What is published at a suffix.
+/// The endpoint at a suffix.
 #[derive(Debug)]
 enum Endpoint {
     One(Arc<Api>),
@@ -64,8 +64,8 @@ struct Versions {
 pub struct Routed<'a> {
     /// The API with the longest suffix that the path begins with.
     pub api: &'a Arc<Api>,
-    /// What follows the suffix, and its `;rev=N` if there is one, as it came: empty, or it begins with `/`. The path `/`
-    /// leaves nothing over for an API at the root.
+    /// The path behind the suffix, and behind its `;rev=N` if there is one, as it came: empty, or it begins with `/`. The path
+    /// `/` leaves an empty rest for an API at the root.
     pub rest: &'a str,
 }
 
@@ -75,7 +75,7 @@ struct Walk<'r, 'p> {
     found: Option<Reached<'r, 'p>>,
     /// Where the path asks for a revision, as a number of segments, and for which one.
     asked: Option<(usize, u64)>,
-    /// What of the path is behind the segments that were compared.
+    /// The path behind the segments that were compared.
     behind: &'p str,
 }
 
@@ -84,7 +84,7 @@ struct Reached<'r, 'p> {
     endpoint: &'r Endpoint,
     /// How many segments its suffix has.
     depth: usize,
-    /// What of the path is behind them.
+    /// The path behind them.
     rest: &'p str,
     /// The revision that the path asks for.
     revision: Option<u64>,
@@ -110,7 +110,7 @@ impl Routes {
     /// The API at `path`. `asked_version` finds the version that the request asks for where its scheme says.
     ///
     /// # Errors
-    /// What the path names depends on who reads it.
+    /// The path is ambiguous: recipients may read it in different ways.
     pub(super) fn route<'a>(
         &'a self,
         path: &'a str,
@@ -128,10 +128,10 @@ impl Routes {
         Ok(api.filter(|api| reached.asks_for(api)).map(|api| Routed { api, rest: reached.rest }))
     }
 
-    /// What is behind the suffix of `api`, the only one in these routes, in a path that is below it.
+    /// Returns the rest of a path below `api`, the only API in these routes.
     ///
     /// # Errors
-    /// What the path names depends on who reads it.
+    /// The path is ambiguous: recipients may read it in different ways.
     pub(super) fn rest_of<'p>(&self, api: &Api, path: &'p str) -> Result<Option<&'p str>, PathFault> {
         Ok(self.longest(path)?.filter(|reached| reached.asks_for(api)).map(|reached| reached.rest))
     }

@@ -1,7 +1,7 @@
 //! The whole catalogue as the workers see it: immutable, checked, ready to route and to look keys up.
 //!
-//! Neither costs more with many entities than with few. Nothing here knows what time it is: a subscription that ends while
-//! the snapshot lives is refused from that moment on, because the time is handed in.
+//! Neither gets slower with the number of entities. Nothing here reads a clock: a subscription that ends while the snapshot is in
+//! use is refused from that moment on, because the time is an argument.
 //!
 //! Not here: reading files (`control::files::store`), checking them (`compile`), how a path is compared (`routing`), giving a snapshot to the workers.
 
@@ -120,7 +120,7 @@ impl Snapshot {
     /// longest suffix wins.
     ///
     /// # Errors
-    /// What the path names depends on who reads it.
+    /// The path is ambiguous: recipients may read it in different ways.
     pub fn route<'a>(&'a self, path: &'a str) -> Result<Option<Routed<'a>>, PathFault> {
         self.route_version(path, |_| None)
     }
@@ -128,7 +128,7 @@ impl Snapshot {
     /// The API that serves `path`, where `asked_version` finds the version that the request asks for.
     ///
     /// # Errors
-    /// What the path names depends on who reads it.
+    /// The path is ambiguous: recipients may read it in different ways.
     pub fn route_version<'a>(
         &'a self,
         path: &'a str,
@@ -137,10 +137,10 @@ impl Snapshot {
         self.routes.route(path, asked_version)
     }
 
-    /// What of `path` is behind the suffix of `api`, as if there were no other API. `None`: it is not below it.
+    /// Returns the rest of `path` behind the suffix of `api`, as if there were no other API. `None`: the path is not below it.
     ///
     /// # Errors
-    /// What the path names depends on who reads it.
+    /// The path is ambiguous: recipients may read it in different ways.
     pub fn rest_of<'p>(&self, api: &Arc<Api>, path: &'p str) -> Result<Option<&'p str>, PathFault> {
         let alone = Routes::new(core::slice::from_ref(api), &self.entities.version_sets);
         alone.rest_of(api, path)
@@ -207,7 +207,7 @@ impl Snapshot {
         self.gateway.as_deref().unwrap_or("managed")
     }
 
-    /// What there is to say about files that are in order, a line each: policies that are skipped.
+    /// Returns notes on files without faults, a line each: policies that are skipped.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

@@ -1,4 +1,4 @@
-//! Under which path each API is found, and the rule that no two share one, versions of one set aside.
+//! The path of each API, and the rule that no two APIs share one, except versions of one set.
 //!
 //! Not here: finding the API of a path (`routing`).
 

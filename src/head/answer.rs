@@ -1,6 +1,6 @@
 //! An answer with a body of its own, before it is written in any version of HTTP.
 
-/// What a client is answered.
+/// An answer to a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a, F> {
     /// The status.
@@ -9,6 +9,6 @@ pub struct Answer<'a, F> {
     pub reason: &'a [u8],
     /// The fields, as [`Header`](super::Header)s.
     pub fields: F,
-    /// What follows the head; a status that has no body goes without.
+    /// The body. It is left out for a status without a body.
     pub body: &'a [u8],
 }

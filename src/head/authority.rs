@@ -36,7 +36,7 @@ fn is_reg_name(mut bytes: &[u8]) -> bool {
     }
 }
 
-/// What may stand between brackets: an IPv6 address or an IPvFuture (RFC 3986 §3.2.2).
+/// Whether `bytes` may stand between brackets: an IPv6 address or an IPvFuture (RFC 3986 §3.2.2).
 fn is_ip_literal(bytes: &[u8]) -> bool {
     if let [b'v' | b'V', future @ ..] = bytes {
         let Some(dot) = memchr::memchr(b'.', future) else { return false };

@@ -3,7 +3,7 @@
 //! A field is a range over the bytes that came: name and value keep their spelling, nothing is copied, and `Debug`
 //! never shows a value (keys and tokens travel in them).
 //!
-//! Not here: how they are told apart in what came (`http1`), and which of them go on to the other leg (`forwarding`).
+//! Not here: parsing fields (`http1`), and the choice of those that go on to the other leg (`forwarding`).
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! Which fields of a head go on to the other leg, and which of them policies see (RFC 9110 §7.6.1).
+//! Decides which fields of a head go on to the other leg, and which of them policies see (RFC 9110 §7.6.1).
 //!
 //! Not here: what is written in the place of those that end here (`http1::encode`).
 

@@ -1,12 +1,12 @@
-//! Whether a path climbs out of what stands before it: the segments that were compared with suffixes, or a backend's path.
+//! Whether a path climbs out of its prefix: out of the segments that were compared with suffixes, or out of a backend's path.
 //!
-//! The backend's reading of the path counts, and it is not known: some decode `%2f`, some take `\` for `/`, some cut off
-//! parameters (`..;x`) before they look for dot segments, some do not. So a path leaves its suffix if it does under *any* of
-//! these readings.
+//! The backend's reading of the path counts, and it is unknown: some decode `%2f`, some take `\` for `/`, some cut off parameters
+//! (`..;x`) before they look for dot segments, some do none of these. So a path leaves its suffix if it does under *any* of these
+//! readings.
 //!
 //! Not here: double encoding (`%252e`), which is a backend that decodes twice; the answer to such a path (400).
 
-/// What a backend might do: take other bytes for `/` besides `/` itself, cut off parameters.
+/// A way in which a backend might read a path: it takes other bytes for `/` besides `/` itself, or cuts off parameters.
 #[derive(Clone, Copy)]
 struct Reading {
     parameters_cut: bool,
@@ -47,8 +47,8 @@ pub fn leaves_suffix(rest: &str) -> bool {
     Reading::that_cut().any(|reading| leaves_when_read(rest, reading))
 }
 
-/// What `rest`, which does not leave its beginning, comes to when its dot segments are resolved, under each of the readings.
-/// What is no dot segment stays as it came.
+/// Returns `rest`, which does not leave its beginning, with its dot segments resolved, under each of the readings. Other segments
+/// stay as they came.
 pub(crate) fn resolutions(rest: &str) -> impl Iterator<Item = String> {
     Reading::all().map(move |reading| {
         let mut segments: Vec<&[u8]> = Vec::new();

@@ -1,4 +1,4 @@
-//! The head of a request that is in order, whatever version of HTTP it came in.
+//! The head of a valid request, whatever version of HTTP it came in.
 //!
 //! Not here: how it is parsed and what is refused (`http1::request`).
 
@@ -30,7 +30,7 @@ impl RequestHead {
         Self { headers: headers.clone(), target: Span::of(target, head), host }
     }
 
-    /// What is asked for.
+    /// Returns the request target.
     pub fn target(&self) -> Target<'_> {
         Target::parse(self.target_text()).0
     }

@@ -1,4 +1,4 @@
-//! What a status is called, and the body that tells an error.
+//! The reason phrase of a status, and the body that tells an error.
 
 use serde_json::Value;
 

@@ -4,14 +4,14 @@
 
 use super::authority::is_authority;
 
-/// What a request asks for.
+/// The target of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
     /// Origin-form (§3.2.1), or absolute-form (§3.2.2) without its scheme and authority.
     Origin {
         /// Begins with `/`; as the client spelled it, nothing decoded or normalized.
         path: &'a str,
-        /// What follows the first `?`, which may be empty; `None` without a `?`.
+        /// The text behind the first `?`, which may be empty; `None` without a `?`.
         query: Option<&'a str>,
     },
     /// `*` (§3.2.4).

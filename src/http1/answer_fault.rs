@@ -1,4 +1,4 @@
-//! What may be wrong with a backend's answer. The client gets 502 for each of them.
+//! Faults of a backend's answer. The client gets 502 for each of them.
 //!
 //! Not here: a backend that refuses, is silent or goes away.
 

@@ -1,7 +1,7 @@
-//! Heads on their way out: the request to the backend, and what a client is answered.
+//! Heads to send: the request to the backend, and the answer to the client.
 //!
-//! End-to-end fields keep order and spelling; hop-by-hop ones (RFC 9110 §7.6.1) end here and are written anew. No value
-//! can add a line: those of a parsed head hold no CR, LF or NUL, and the others are ours.
+//! End-to-end fields keep order and spelling; hop-by-hop fields (RFC 9110 §7.6.1) end here and are written anew. No value can add
+//! a line: those of a parsed head hold no CR, LF or NUL, and the others are ours.
 //!
 //! Not here: which backend, which path, which body.
 
@@ -25,7 +25,7 @@ fn put_field(head: &mut BytesMut, name: &str, value: &[u8]) {
     head.put_slice(b"\r\n");
 }
 
-/// What `fields` take when they are written.
+/// Returns the size of `fields` when they are written.
 fn fields_bytes<'h>(fields: impl Iterator<Item = Header<'h>>) -> usize {
     // The colon, the space and the line end.
     fields.map(|header| header.name.len() + header.value.len() + 4).sum()

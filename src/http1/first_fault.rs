@@ -1,4 +1,4 @@
-//! Which fault of a refused request head comes first.
+//! Finds the first fault of a refused request head.
 //!
 //! httparse stops at the first byte that it does not like; the answer depends on an order of rules instead (the order
 //! of the variants of `HeadFault`). So a head that was refused is looked at again here, line by line and tolerantly.
@@ -102,7 +102,7 @@ impl<'a> RequestLine<'a> {
         }
     }
 
-    /// What breaks the line itself, once version and method are known to be right.
+    /// Returns the fault of the line itself, once version and method are known to be right.
     fn line_fault(&self, line: RawLine<'_>) -> Option<LineFault> {
         if let Some(fault) = line.end_fault() {
             return Some(fault);

@@ -1,4 +1,4 @@
-//! What may be wrong with a client's request head, and what it is told.
+//! Faults of a client's request head, and the answers to them.
 //!
 //! The variants stand in the order in which they are checked: of all faults of a head, the first one answers.
 //!
@@ -120,7 +120,7 @@ impl HeadFault {
         }
     }
 
-    /// What to tell the client.
+    /// Returns the message to the client.
     pub fn message(self) -> &'static str {
         match self {
             Self::SentNoHttp => "Not an HTTP request",

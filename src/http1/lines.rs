@@ -28,7 +28,7 @@ pub enum LineFault {
 }
 
 impl LineFault {
-    /// What to tell the sender.
+    /// Returns the message to the sender.
     pub fn message(self) -> &'static str {
         match self {
             Self::Folded => "Folded header line",
@@ -111,7 +111,7 @@ impl<'a> RawLine<'a> {
         Some((trim(&self.content[..colon]), trim(&self.content[colon + 1..])))
     }
 
-    /// What is wrong with this line as a field line (RFC 9112 §5).
+    /// Returns the fault of this line as a field line (RFC 9112 §5).
     pub(super) fn field_fault(self) -> Option<LineFault> {
         if self.is_folded() {
             return Some(LineFault::Folded);

@@ -1,4 +1,4 @@
-//! What of a request's method an answer depends on.
+//! The parts of a request's method that an answer depends on.
 
 use super::first_fault::without_leading_crlf;
 use crate::head::Method;

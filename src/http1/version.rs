@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// What a version is to a recipient that speaks HTTP/1.1.
+/// The meaning of a version to a recipient that speaks HTTP/1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     /// HTTP/1.0, in which there is no upgrade (RFC 9110 §7.8).

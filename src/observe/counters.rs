@@ -30,11 +30,11 @@ impl Kind {
 pub struct MetricInfo {
     /// The name on the status page and in the log.
     pub name: &'static str,
-    /// What it counts, in sentences.
+    /// The meaning, in sentences.
     pub help: &'static str,
     /// How it moves.
     pub kind: Kind,
-    /// What one of it is, in the plural.
+    /// The unit, in the plural.
     pub unit: &'static str,
 }
 
@@ -63,7 +63,7 @@ macro_rules! worker_counters {
             $($(#[doc = $help])+ $visible $name: $cells,)+
         }
 
-        /// What the counters of a worker mean, in the order in which they are shown.
+        /// The metrics of a worker, in the order in which they are shown.
         pub(crate) const WORKER_METRICS: &[WorkerMetric] = &[$(WorkerMetric {
             info: MetricInfo {
                 name: stringify!($name),
@@ -155,7 +155,7 @@ pub fn add(counter: &AtomicU64, amount: u64) {
     counter.fetch_add(amount, Ordering::Relaxed);
 }
 
-/// What stands under one name: a number, or one for each combination of labels.
+/// The value under one name: a number, or one for each combination of labels.
 trait Cells {
     fn visit(&self, visit: Visit<'_>);
 }

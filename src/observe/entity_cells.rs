@@ -1,9 +1,9 @@
-//! What is counted under an API, a product or a subscription.
+//! The figures of an API, a product or a subscription.
 //!
-//! Each thread that counts has cells of its own, on cache lines of its own: it writes them with plain stores, as nobody else does,
-//! and whoever reads sums them up, while sessions live.
+//! Each thread that counts has cells of its own, on cache lines of its own. It writes them with plain stores, because nobody else
+//! does; a reader sums them up, also while sessions are open.
 //!
-//! Not here: whose cells they are (`labels`).
+//! Not here: the entity that the cells belong to (`labels`).
 
 use super::counters::Dimension as _;
 use crate::session::{Cause, Leg, Termination};
@@ -115,7 +115,7 @@ fn add(cell: &AtomicU64, amount: u64) {
     cell.store(cell.load(Ordering::Relaxed) + amount, Ordering::Relaxed);
 }
 
-/// What the cells of all writers come to.
+/// The sum over the cells of all writers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityFigures {
     /// Sessions that were opened.

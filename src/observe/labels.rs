@@ -1,4 +1,4 @@
-//! APIs, products and subscriptions as labels of figures: made once for each, shared by all that is counted under it.
+//! APIs, products and subscriptions as labels of figures: one label for each, shared by everything that is counted under it.
 //!
 //! ```text
 //! snapshot ─ publish ─► LabelRegistry ─► openings ─► session records
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The property to trust: a label is an entity of the catalogue and nothing else, so nothing that a client makes up becomes one.
-//! It lives beyond snapshots: an entity that is published again, changed or not, keeps its figures. One that is gone is kept as
-//! long as anything is counted under it, and forgotten then; if it comes back later, it begins anew.
+//! A label outlives snapshots: an entity that is published again, changed or not, keeps its figures. The label of a deleted
+//! entity is kept while anything is counted under it, and then forgotten; if the entity comes back later, it begins anew.
 //!
 //! Not here: what is counted under a label (`entity_cells`), and how it is shown (`telemetry`).
 
@@ -42,12 +42,12 @@ impl EntityLabel {
         Self { kind, name, workers, cells: OnceLock::new() }
     }
 
-    /// What it is.
+    /// Returns the kind of the entity.
     pub fn kind(&self) -> HolderKind {
         self.kind
     }
 
-    /// What it is called.
+    /// Returns the name of the entity.
     pub fn name(&self) -> &Name {
         &self.name
     }
@@ -73,7 +73,7 @@ impl EntityLabel {
     }
 }
 
-/// What a session is counted under.
+/// The labels of a session.
 #[derive(Clone, Debug)]
 pub struct SessionLabels {
     /// Its API.

@@ -1,6 +1,6 @@
-//! What became of changes of the catalogue: how many were published and refused, and all about the last one.
+//! The results of changes of the catalogue: how many were published and refused, and the details of the last one.
 //!
-//! The control thread writes it; whoever shows it reads.
+//! The control thread writes it; the status page and others read it.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

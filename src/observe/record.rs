@@ -1,4 +1,4 @@
-//! What is known of a session from the outside: made at its 101, kept to its end.
+//! The record of a session: made at its 101, kept to its end.
 //!
 //! Plain data, so that it can move to another process with its session: labels go by name, and are found again there.
 //!
@@ -42,7 +42,7 @@ impl fmt::Display for RecordedAddress {
 pub struct SessionRecord {
     /// The id of its opening, which it keeps.
     pub id: CorrelationId,
-    /// What it is counted under.
+    /// The labels that it is counted under.
     pub labels: SessionLabels,
     /// Whom policies, limits and logs mean.
     pub client: RecordedAddress,
@@ -80,7 +80,7 @@ impl SessionRecord {
         writer.u64("opened_at_ms", *opened_at_ms);
     }
 
-    /// What [`SessionRecord::export`] gave, with the labels of this process.
+    /// Imports the bytes that [`SessionRecord::export`] returned, with the labels of this process.
     ///
     /// # Errors
     /// The bytes are no record that any version exported.

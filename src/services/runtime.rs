@@ -1,9 +1,9 @@
 //! The thread of the services: a tokio runtime that comes after everything that opens and carries sessions.
 //!
-//! The property to trust: whatever runs on it, however long it takes, keeps no publish, no signal, no command and no look-up of
-//! a name waiting: those are on the control thread. It has nice +10, and runs on cores that no worker has, where there are any.
+//! The property to trust: a service, however slow, delays no publish, no signal, no command and no look-up of a name: those run
+//! on the control thread. The thread has nice +10, and runs on cores without a worker where there are any.
 //!
-//! It is one thread: a service that blocks keeps the other services waiting, and nobody else.
+//! It is one thread: a service that blocks delays the other services, and nobody else.
 //!
 //! Not here: what is served.
 

@@ -3,9 +3,9 @@
 //! `GET /` is the page; each connection gets one answer and ends behind it. Heads are judged by the same rules as those
 //! of a listener.
 //!
-//! It is for whoever can connect, which is this host alone unless the operator says otherwise (`config::instance`). A browser of
-//! this host can connect too, and run a stranger's scripts: so the page is given only to who asks for it by a name that is
-//! its own. A stranger's name that leads here (DNS rebinding) is answered with 421.
+//! The page is open to whoever can connect, which is this host alone unless the operator says otherwise (`config::instance`). A
+//! browser of this host can connect too, and run a stranger's scripts. So the page is given only to requests for one of its own
+//! names. A stranger's name that leads here (DNS rebinding) is answered with 421.
 //!
 //! The property to trust: nobody who asks slows a worker, and nobody who says nothing delays who asks. Counters are read with plain
 //! loads, on the runtime of the services; the number of connections, how often one is taken, how often a page is made, the size of a head
@@ -63,7 +63,7 @@ pub struct StatusPage {
     accepting: AbortHandle,
 }
 
-/// What every connection is served with.
+/// The state that all connections share.
 #[derive(Debug)]
 struct Served {
     observed: Observed,
@@ -202,7 +202,7 @@ async fn read_request(stream: &mut TcpStream) -> io::Result<Result<RequestHead, 
 }
 
 impl Served {
-    /// What a request gets that came in at the address `local`.
+    /// Returns the answer to a request that came in at the address `local`.
     async fn answer(&self, request: &RequestHead, local: IpAddr, date: &HttpDate) -> Bytes {
         if !self.is_own(request.host(), local) {
             let message = "The status page is not served under this host: ask for localhost, for its own address, or for one of \

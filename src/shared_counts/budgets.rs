@@ -1,4 +1,4 @@
-//! Takes the places of openings and sessions, and says which limit stands in the way.
+//! Takes the places of openings and sessions, and tells which limit has no room.
 //!
 //! Not here: counting them (`admission`, `sources`), and places of APIs, products and subscriptions, which come with a snapshot.
 
@@ -56,7 +56,7 @@ impl ReadingPlace {
     }
 }
 
-/// What an opening holds from its accept on.
+/// The places of an opening from its accept on.
 #[derive(Debug)]
 #[must_use = "dropping it gives the places back"]
 pub struct OpeningPlaces {
@@ -107,7 +107,7 @@ impl Budgets {
         self.sessions_by_source.networks()
     }
 
-    /// What policies count with.
+    /// Returns the counters and slots of policies.
     pub fn guards(&self) -> &Arc<PolicyGuards> {
         &self.guards
     }
@@ -171,7 +171,7 @@ impl Budgets {
         })
     }
 
-    /// What an opening is told for which there is no place to read its head.
+    /// Returns the refusal of an opening for which there is no place to read its head.
     pub fn openings_full(&self) -> Shed {
         let limit = self.openings.limit();
         Shed::of(

@@ -1,8 +1,8 @@
-//! How many places of each key are taken: exact across workers, and no larger than what is live.
+//! Counts the places that are taken under each key: exact across workers, and no larger than the number of live holders.
 //!
-//! The keys are spread over shards, each a map under a lock of its own, which a front holds for one look-up. Who gives a
-//! place back never waits: it leaves the key in the shard's queue, and whoever has the lock next settles it (`shard`). That may be a
-//! relay, and a relay on the same core as the front that it waited for would wait long.
+//! The keys are spread over shards. Each is a map under a lock of its own, which a front holds for one look-up. Returning a place
+//! never waits: it puts the key into the shard's queue, and whoever has the lock next settles it (`shard`). The returning thread
+//! may be a relay, and a relay that waited for a front on the same core would wait long.
 //!
 //! Not here: what a key stands for, and who gives back what was taken (`sources`, `slots`).
 
@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, Hash};
 
 use super::shard::Shard;
 
-/// What is taken of all keys.
+/// The counts of all keys.
 #[derive(Debug)]
 pub(super) struct KeyedPlaces<K> {
     /// Chooses the shard. Seeded at random, as the maps are, so that no client can choose keys that meet in one.

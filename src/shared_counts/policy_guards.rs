@@ -1,4 +1,4 @@
-//! What policies of an instance count with. It begins with the process and ends with it.
+//! The counters and slots of an instance's policies. They live as long as the process.
 //!
 //! Not here: the counters (`policy_counters`), the slots (`slots`).
 
@@ -32,12 +32,12 @@ impl Default for PolicyGuards {
 }
 
 impl PolicyGuards {
-    /// What a handshake is counted with that came just now.
+    /// Returns the guards for a handshake that arrived just now.
     pub fn now(&self) -> Guards<'_> {
         self.at(i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// What a handshake is counted with that came so many milliseconds after the process began.
+    /// Returns the guards for a handshake that arrived so many milliseconds after the process began.
     pub fn at(&self, monotonic_ms: i64) -> Guards<'_> {
         Guards { counters: &self.counters, slots: &self.slots, keys: &self.keys, monotonic_ms }
     }

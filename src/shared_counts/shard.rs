@@ -1,12 +1,13 @@
-//! How many places of some keys are taken, under one lock that who gives a place back never waits for.
+//! Counts the places that are taken under some keys, under one lock. Returning a place never waits for it.
 //!
 //! ```text
 //! take:       lock ── settle the queue ── count, or refuse ── unlock ── settle if something came meanwhile
 //! give back:  queue ── settle, if the lock is free
 //! ```
 //!
-//! Who queues and finds the lock taken leaves the rest to its holder, which looks into the queue after it unlocks. The property to
-//! trust: when nobody is at it any more, all that came back is settled. `tests/loom` tries every order of steps.
+//! A thread that queues and finds the lock taken leaves the rest to the lock's holder, which looks into the queue after it
+//! unlocks. The property to trust: when no thread is at work any more, every returned place is settled. `tests/loom` tries every
+//! order of steps.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,7 +19,7 @@ use super::sync::{Lock, Ordering, SegQueue, fence};
 /// Rooms of an emptied map that are kept all the same.
 pub(super) const ROOM_KEPT: usize = 64;
 
-/// What is taken of some keys.
+/// The counts of some keys.
 #[derive(Debug)]
 pub(super) struct Shard<K> {
     /// Keys with at least one place taken.

@@ -1,4 +1,4 @@
-//! A no for lack of room.
+//! A refusal for lack of room.
 //!
 //! Not here: the status and the header fields that it is answered with (`front`).
 

@@ -1,7 +1,7 @@
 //! Slots under keys that policies make up: exact across workers, kept through every publish.
 //!
-//! What is kept is a hash and a count for each key with a slot taken. Only openings and live sessions hold slots, so whoever
-//! makes keys up takes no more room than the places that those have, times what one of them may hold.
+//! A hash and a count are kept for each key with a slot taken. Only openings and open sessions hold slots. So clients that make
+//! up keys take no more room than the places of these, times the slots that one of them may hold.
 //!
 //! Not here: how they are counted (`places`), who holds them (`admission`).
 

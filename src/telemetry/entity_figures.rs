@@ -1,7 +1,7 @@
-//! What is counted by API, product and subscription, as lines of the status page.
+//! Figures by API, product and subscription, as lines of the status page.
 //!
-//! A page of an instance with ten thousand APIs has to stay one that is read and made quickly: what is 0 has no line, and of each
-//! kind only so many entities are shown ([`ENTITIES_SHOWN_MAX`]), those with the most open sessions first.
+//! The page of an instance with ten thousand APIs has to stay quick to make and to read: figures of 0 have no line, and of each
+//! kind a bounded number of entities is shown ([`ENTITIES_SHOWN_MAX`]), those with the most open sessions first.
 
 use crate::admission::places::HolderKind;
 use crate::observe::LabelRegistry;
@@ -87,7 +87,7 @@ fn by_leg(numbers: &[u64; Leg::BOTH.len()], visit: Visit<'_>) {
     }
 }
 
-/// What a kind of entity is called in the names of its metrics.
+/// Returns the prefix of a kind's metrics.
 fn name_of(kind: HolderKind) -> &'static str {
     match kind {
         HolderKind::Api => "api",

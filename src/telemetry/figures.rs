@@ -1,4 +1,4 @@
-//! Every figure of an instance at one moment, read out of the one list.
+//! Every figure of an instance at one moment, read from the one list.
 
 use crate::backend::names::Lookups;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
@@ -10,7 +10,7 @@ use crate::shared_counts::budgets::Budgets;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// What there is to be read of an instance. Reading takes plain loads and disturbs nobody.
+/// The readable state of an instance. Reading uses plain loads and disturbs nobody.
 #[derive(Clone, Debug)]
 pub struct Observed {
     /// Its workers' counters.
@@ -19,9 +19,9 @@ pub struct Observed {
     pub budgets: Budgets,
     /// Its look-ups of backends' names.
     pub lookups: Arc<Lookups>,
-    /// What became of changes of its catalogue.
+    /// The results of changes of its catalogue.
     pub publishes: Arc<Publishes>,
-    /// What is counted by API, product and subscription.
+    /// The figures by API, product and subscription.
     pub labels: Arc<LabelRegistry>,
 }
 
@@ -200,7 +200,7 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
 /// One name of the list, and every number that stands under it.
 #[derive(Debug)]
 pub struct Figure {
-    /// What it means.
+    /// The meaning.
     pub info: &'static MetricInfo,
     /// Its numbers: one, or one for each combination of labels.
     pub series: Vec<Series>,
@@ -209,7 +209,7 @@ pub struct Figure {
 /// One number, summed and by worker.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Series {
-    /// What it is told apart by. Empty: it is the only one of its name.
+    /// The labels that tell it apart from others of its name. Empty: it is the only one.
     pub labels: Vec<Label>,
     /// The number of the whole instance.
     pub sum: u64,

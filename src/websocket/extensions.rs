@@ -1,6 +1,6 @@
 //! The grammar of Sec-WebSocket-Extensions (RFC 6455 §9.1).
 //!
-//! Parameters are checked for their form, then skipped: what they mean is between the endpoints.
+//! The form of parameters is checked, and then they are skipped: their meaning is between the endpoints.
 
 use crate::head::Headers;
 use crate::head::token::is_token_byte;

@@ -134,7 +134,7 @@ pub struct Header {
     pub close_code: Option<u16>,
 }
 
-/// What the start of a frame is known to be.
+/// The result of parsing the start of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// So many bytes, counted from the frame's start, are needed to know more.

@@ -27,7 +27,7 @@ pub const ACCEPT_CHARS: usize = 28;
 /// RFC 7692 §7.
 const PERMESSAGE_DEFLATE: &[u8] = b"permessage-deflate";
 
-/// What a client's opening handshake offers.
+/// The offer of a client's opening handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     key: [u8; KEY_CHARS],
@@ -62,7 +62,7 @@ impl Offer {
     }
 }
 
-/// What client and backend have agreed on.
+/// The agreement of client and backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreement {
     /// Which reserved bits frames may carry.

@@ -22,7 +22,7 @@ use super::tally::{FrameKind, Tally};
 /// Most bytes that a cut header can have: a header of 14 and a close code of 2, less the one that makes it whole.
 pub const HELD_BYTES_MAX: usize = 15;
 
-/// What frames of a session are judged by; the same for both directions.
+/// The rules for the frames of a session; the same for both directions.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameRules {
     /// Reserved bits that the agreed extensions free.
@@ -65,7 +65,7 @@ pub enum ScanStop {
     Fault(FrameFault),
 }
 
-/// What one chunk of bytes came to.
+/// The result of scanning one chunk of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scan {
     /// Bytes from earlier chunks that go out before this chunk's.
@@ -187,7 +187,7 @@ impl Scanner {
         core::mem::take(&mut self.frames)
     }
 
-    /// What passed so far, by kind.
+    /// Returns the counts of everything that has passed, by kind.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }

@@ -56,14 +56,14 @@ impl FrameKind {
     }
 }
 
-/// What was counted of one kind.
+/// The counts of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Count {
     frames: u64,
     payload_bytes: u64,
 }
 
-/// What one leg sent, by kind. Frames count when their header was judged, bytes of payload as they pass.
+/// The counts of what one leg sent, by kind. A frame counts when its header was judged; payload bytes count as they pass.
 ///
 /// Every leg of every session has one, and most of them only ever count whole messages: what is counted of the other kinds is
 /// apart, from the first frame of one of them on.

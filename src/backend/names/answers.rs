@@ -72,7 +72,7 @@ enum Refresh {
     Dormant,
 }
 
-/// What is known of a name at a moment.
+/// The knowledge of a name at a moment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Known {
     /// Addresses to use.
@@ -88,7 +88,7 @@ pub(super) enum Known {
     Nothing,
 }
 
-/// What a failed look-up of a name means.
+/// The meaning of a failed look-up.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failed {
     /// Nothing that may be used was known of it.

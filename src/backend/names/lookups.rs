@@ -1,4 +1,4 @@
-//! What there is to be read of the look-ups.
+//! Counts of look-ups, for readers.
 
 use std::sync::atomic::AtomicU64;
 

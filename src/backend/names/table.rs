@@ -1,4 +1,4 @@
-//! Answers that may be used at once, where fronts read them without a lock and without the task that keeps them.
+//! Answers that may be used at once. Fronts read them without a lock and without the task that keeps them.
 //!
 //! The task writes, fronts read. A reader never waits; it sees an answer or the one before it.
 //!
@@ -21,7 +21,7 @@ const ASKED_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Table {
     by_name: ArcSwap<HashMap<Arc<str>, Arc<Entry>>>,
-    /// What moments are counted from.
+    /// The origin of the moments in this table.
     began: Instant,
 }
 
@@ -82,7 +82,7 @@ impl Table {
         Some(self.began + Duration::from_millis(asked_ms))
     }
 
-    /// What is used for `name` from now on. For the task alone: two that wrote at once would lose a name.
+    /// Sets the answer for `name` from now on. Only the task may call it: two concurrent writers would lose a name.
     ///
     /// A new name makes the table anew, which takes longer the more there are: names for which nothing is used leave it then, and not
     /// before.

@@ -12,7 +12,7 @@ use crate::head::RequestHead;
 use crate::head::forwarding::visible_to_policies;
 use crate::head::forwarding::without_hop_by_hop;
 
-/// What a backend is told about the connection that it does not see.
+/// The facts about the client's connection that the backend cannot see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwarded<'a> {
     /// Who the client is; an IPv4 address in IPv6 clothes is written as the IPv4 address it is.

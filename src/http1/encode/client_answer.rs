@@ -1,6 +1,6 @@
-//! What a client is answered: the 101, a refusal, or the backend's own answer.
+//! Answers to a client: the 101, a refusal, or the backend's own answer.
 //!
-//! Each has a Date: the one that came or that a policy set, or the one that is handed in (RFC 9110 §6.6.1).
+//! Each has a Date: the one that came, the one that a policy set, or the one that is passed in (RFC 9110 §6.6.1).
 
 use bytes::{BufMut as _, BytesMut};
 
@@ -88,7 +88,7 @@ pub fn encode_refusal(
     answer
 }
 
-/// What follows the head of a backend's answer that is passed on.
+/// The body of a backend's answer that is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PassedOnBody {
     /// Nothing, as the status says (1xx, 204, 304).

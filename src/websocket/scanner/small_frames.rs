@@ -1,10 +1,9 @@
-//! A faster way over small frames that lie whole in one chunk, above all where one is as the other: such a run costs little more
-//! than the look at two bytes of each.
+//! A faster scan of small frames that lie whole in one chunk. It is fastest where the frames are alike: then it costs little more
+//! than looking at two bytes of each.
 //!
-//! It refuses nothing. Whatever is not plainly in order is left where it is, with the state as it was before it, and the general
-//! way judges it.
+//! It refuses nothing. Anything that is not plainly correct is left, with the state unchanged, for the general scan.
 //!
-//! The property to trust: a run has the same outcome as the same bytes one by one, which never come this way.
+//! The property to trust: a run has the same result as the same bytes one by one, which never take this way.
 
 use super::{FrameKind, FrameRules, Scanner};
 use crate::websocket::frame::{CONTROL_PAYLOAD_BYTES_MAX, FIN, MASKED, Opcode, RESERVED, Sender};
@@ -126,7 +125,7 @@ impl Scanner {
         Some(RepeatLimits { each_bytes_max, all_bytes_max })
     }
 
-    /// What kind of frame begins with `first`. `None`: the general way is to judge it, and nothing has changed.
+    /// Returns the kind of the frame that begins with `first`. `None`: the general scan has to judge it, and nothing has changed.
     #[inline]
     fn begin_small_frame(&mut self, first: u8, payload_bytes: u64, rules: &FrameRules) -> Option<FrameKind> {
         let opcode = Opcode::from_bits(first & !(FIN | RESERVED)).ok()?;
