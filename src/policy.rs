@@ -1,4 +1,4 @@
-//! Policies: what an opening handshake is judged and changed by, as Azure API Management has them.
+//! Policies: rules that judge and change an opening handshake, as in Azure API Management.
 //!
 //! ```text
 //! documents ─► compile ─► pipeline          once, at publish
@@ -8,7 +8,8 @@
 //!
 //! Everything here is checked and compiled when the catalogue is published, and bounded when it runs.
 //!
-//! A policy is known by its `contract` alone: the machine runs what it describes, the table says where it may stand.
+//! The machine and the table know a policy by its `contract` alone: the machine runs the compiled policy, and the table says
+//! where it may stand.
 //!
 //! Not here: sockets (`front`), where documents lie (`catalog`).
 

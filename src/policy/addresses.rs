@@ -1,8 +1,8 @@
-//! Lists of addresses, as `ip-filter` has them: who is on one, and what that means.
+//! Lists of addresses for `ip-filter`.
 //!
-//! A list is sorted and merged when it is made, so a look-up takes as long as the logarithm of its length; how long it can
-//! be is bounded by its document. An IPv4 address that is written as an IPv6 one (RFC 4291 §2.5.5.2) is an IPv4 address, in
-//! lists as in callers; no range crosses from one family to the other.
+//! A list is sorted and merged when it is made, so a look-up takes logarithmic time; its document bounds its length. An IPv4
+//! address that is written as an IPv6 one (RFC 4291 §2.5.5.2) is an IPv4 address, in lists and in callers; no range crosses from
+//! one family to the other.
 //!
 //! Not here: whose address is meant (the client's, which is the peer's unless a trusted one says otherwise); addresses that
 //! are expressions, which are evaluated at the handshake.
@@ -132,7 +132,7 @@ impl fmt::Display for Addresses {
     }
 }
 
-/// What it means to be on a filter's list: its `action`.
+/// The meaning of being on a filter's list: its `action`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterAction {
     /// Only they may pass.
@@ -153,7 +153,7 @@ pub enum FilteredOut {
 }
 
 impl FilterAction {
-    /// What may be an action, in words.
+    /// The allowed actions, in words.
     pub const ALLOWED: &str = "allow or forbid";
 
     /// Reads an action.

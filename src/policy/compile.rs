@@ -1,4 +1,4 @@
-//! From policy documents to pipelines, once at publish: every fault of every document is told, with its place.
+//! Compiles policy documents to pipelines, once at publish: all faults of all documents are returned, with their positions.
 //!
 //! ```text
 //! document ─► tree ─► sections, each a list of steps with `<base/>` between them ─┐  once per document
@@ -37,7 +37,7 @@ enum Part {
     Base,
 }
 
-/// What the compiler knows of policies.
+/// The compiler's table of policies.
 const TABLE: Table = Table { row: policy_row, suggestion };
 
 /// Compiles one document. Faults come in the order of its lines, without those that were told before.

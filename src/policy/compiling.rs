@@ -1,4 +1,4 @@
-//! One document on its way into steps: where the compiler stands, what it has made, and what it has found wrong.
+//! Compiles one document into steps: the compiler's position, its steps so far, and its faults so far.
 
 pub(crate) mod row;
 
@@ -25,7 +25,7 @@ pub(crate) struct Fragment {
     pub(crate) root: Option<Element>,
 }
 
-/// What documents refer to.
+/// The named values and fragments that documents refer to.
 #[derive(Debug)]
 pub(crate) struct References<'r> {
     pub(crate) fragments: &'r BTreeMap<Name, Fragment>,
@@ -63,14 +63,14 @@ pub(crate) struct Compiling<'d> {
     fragments_nested: usize,
     /// The policy that is compiled.
     place: StepPlace,
-    /// What the table says of the element that is compiled: the policy, or a part of it.
+    /// The table's row for the element in hand: the policy, or a part of it.
     shape: &'static Shape,
     steps: Vec<Step>,
-    /// What was compiled of the section so far: policies, and the steps they came to.
+    /// The part of the section that is compiled so far: policies, and the number of their steps.
     counted: usize,
     /// That it is too much was told.
     is_full: bool,
-    /// What the values that are still to come may have. `None`: that it was too much was told, and no value is looked at any more.
+    /// The bytes that further values may take. `None`: the excess was reported, and no further value is looked at.
     values_bytes_left: Option<usize>,
     /// Regular expressions so far.
     patterns: usize,
@@ -395,7 +395,7 @@ impl<'d> Compiling<'d> {
         self.setting(element, name)?.fixed().cloned()
     }
 
-    /// What the text of an element was compiled to.
+    /// Compiles the text of an element.
     pub(crate) fn text<T: Literal>(&mut self, element: &Element) -> Option<Setting<T>> {
         match &element.text {
             Some(text) => {
@@ -415,7 +415,7 @@ impl<'d> Compiling<'d> {
         }
     }
 
-    /// What the `<value>` elements in `element` were compiled to; each that is fixed is `checked`.
+    /// Compiles the `<value>` elements in `element`; each fixed value is `checked`.
     pub(crate) fn values<T: Literal>(
         &mut self,
         element: &Element,

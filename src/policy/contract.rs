@@ -1,7 +1,7 @@
-//! The contract of policies: what a policy is, how it runs, and what a run of it may yield.
+//! The contract of policies: the interface of a policy, how it runs, and the events that a run may yield.
 //!
-//! The machine, the table and the policies all stand on this, and know each other by it alone. A policy is pure: it reads and
-//! changes the exchange, asks the [`PolicyHost`] for what is outside, and yields what has to be waited for.
+//! The machine, the table and the policies know each other by this module alone. A policy is pure: it reads and changes the
+//! exchange, asks the [`PolicyHost`] for anything outside, and yields where something has to be waited for.
 //!
 //! Not here: the order of steps (`machine`), what documents may say (`table`), what each policy does (`policies`).
 
@@ -30,7 +30,7 @@ pub(crate) trait Policy: Send + Sync {
         false
     }
 
-    /// What it was compiled to, in one line, without secrets.
+    /// Returns the compiled form in one line, without secrets.
     fn describe(&self) -> String;
 }
 
@@ -40,7 +40,7 @@ impl fmt::Debug for dyn Policy {
     }
 }
 
-/// What a step came to.
+/// The outcome of a step.
 #[derive(Debug)]
 pub(crate) enum StepOutcome {
     /// The run goes on with the next step.
@@ -53,7 +53,7 @@ pub(crate) enum StepOutcome {
     Dial(Forward),
 }
 
-/// What a handshake is forwarded with.
+/// The parameters of forwarding a handshake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forward {
     /// Milliseconds for the backend's answer. `None`: what the API says.
@@ -77,12 +77,12 @@ impl fmt::Debug for dyn PutOff {
     }
 }
 
-/// What policies ask of the outside, and what the outside may look at.
+/// The interface of policies to the outside, and of observers to a run.
 pub trait PolicyHost: ExpressionHost {
     /// A `trace` policy's line, in bounds and on one line.
     fn log(&mut self, severity: Severity, source: &str, message: &str);
 
-    /// What handshakes are counted with.
+    /// Returns the counters and slots for handshakes.
     fn guards(&self) -> Guards<'_>;
 
     /// A step is about to run.
@@ -126,11 +126,11 @@ pub struct Running<'r> {
     pub exchange: &'r mut Exchange,
     /// In which section the policy stands.
     pub section: Section,
-    /// What time it is.
+    /// The time of the evaluation.
     pub moment: EvaluationTime,
-    /// What is outside.
+    /// The interface to the outside.
     pub outside: &'r mut dyn PolicyHost,
-    /// What is done when the answer is known.
+    /// The work that is deferred until the answer is known.
     pub(crate) put_off: &'r mut Vec<Box<dyn PutOff>>,
 }
 

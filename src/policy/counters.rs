@@ -5,14 +5,14 @@
 //!                 (HMAC)                     (bounded)
 //! ```
 //!
-//! The property to trust: no key is ever given more than its rule says, whoever asks at the same time, whatever keys an
-//! attacker makes up, and however many. What is not certain is counted as if it were spent.
+//! The property to trust: no key ever gets more than its rule allows, however many ask at the same time, and whatever keys an
+//! attacker makes up. A call whose place is uncertain counts as spent.
 //!
-//! Counters belong to what they count (a kind of policy and a key), not to a snapshot: they go on through every publish,
-//! and a limit that has changed holds for what was counted before. They do not outlive the process.
+//! A counter belongs to a kind of policy and a key, not to a snapshot: it goes on through every publish, and a changed limit
+//! applies to calls that were counted before. Counters end with the process.
 //!
-//! Not here: the locks that shards are shared under (`shared_counts::policy_counters`); bytes (`bandwidth`): what follows the
-//! handshake is not seen by policies; the statuses and headers of a refusal.
+//! Not here: the locks under which shards are shared (`shared_counts::policy_counters`); bytes (`bandwidth`), because policies do
+//! not see what follows the handshake; the statuses and headers of a refusal.
 
 mod quota;
 mod shard;
@@ -26,14 +26,14 @@ pub use quota::{Quota, QuotaRule, span_text};
 pub use shard::Shard;
 pub use window::{Rate, Window};
 
-/// What counts the calls of one key. It is new by default, and nothing is counted then.
+/// A counter of the calls of one key. By default it is new, with nothing counted.
 ///
 /// Time is in milliseconds after an origin that only the kind of counter knows. It may go back by [`COUNTER_LAG_MS`]: threads
 /// read their clocks apart.
 ///
 /// [`COUNTER_LAG_MS`]: crate::limits::COUNTER_LAG_MS
 pub trait Counter: Clone + Default {
-    /// What is allowed.
+    /// The rule: how many calls are allowed.
     type Rule;
 
     /// Counts, or only looks.
@@ -49,7 +49,7 @@ pub trait Counter: Clone + Default {
     fn no_room(rule: &Self::Rule, now_ms: i64) -> Exceeded;
 }
 
-/// What is wanted of a counter.
+/// An operation on a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CounterOp {
     /// To count a call as so many, if they are left. One that counts as none is refused where nothing is left.
@@ -61,7 +61,7 @@ pub enum CounterOp {
 }
 
 impl CounterOp {
-    /// What must be left.
+    /// Returns the number of calls that must be left.
     fn needed(self) -> u64 {
         match self {
             Self::Take(calls) => calls.max(1),
@@ -70,7 +70,7 @@ impl CounterOp {
         }
     }
 
-    /// What is counted.
+    /// Returns the number of calls to count.
     fn counted(self) -> u64 {
         match self {
             Self::Take(calls) | Self::Add(calls) => calls,
@@ -100,7 +100,7 @@ impl Exceeded {
     }
 }
 
-/// What a call is counted under.
+/// The key that a call is counted under.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CounterKey {
     /// Of the key itself.
@@ -129,7 +129,7 @@ impl CounterFamily {
 #[derive(Clone)]
 pub struct CounterKeys(KeyHasher);
 
-/// What a policy counts its keys under. Policies of the same family and key share a counter.
+/// The namespace of a policy's keys. Policies of the same family and key share a counter.
 #[derive(Clone, Copy, Debug)]
 pub struct CounterFamily {
     hash: KeyHash,

@@ -1,6 +1,6 @@
 //! `DateTime` and `TimeSpan` as .NET has them: 100 ns ticks, the calendar, and their text in the invariant culture.
 //!
-//! The calendar is the `time` crate's. Nothing here knows what time it is.
+//! The calendar is the `time` crate's. Nothing here reads a clock.
 //!
 //! Not here: time zones; what has none is taken for UTC.
 
@@ -144,7 +144,7 @@ impl DateTime {
     /// As a standard or custom format of .NET asks for, in the invariant culture.
     ///
     /// # Errors
-    /// What in the format is not supported.
+    /// The part of the format that is not supported.
     pub fn written(self, format: &str) -> Result<String, String> {
         let custom = match format {
             "" | "G" => "MM/dd/yyyy HH:mm:ss",

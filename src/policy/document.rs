@@ -1,10 +1,10 @@
 //! Policy documents as trees: elements, attributes and text, each with its place in the author's file.
 //!
-//! A document is XML, but for its expressions: they may stand raw, with quotes, `<` and `&` in them, as they do where
-//! authors write them. What is well-formed XML is read as XML; only an expression that is none is taken as it stands.
+//! A document is XML, except for its expressions: they may stand raw, with quotes, `<` and `&` in them, as authors write them.
+//! Well-formed XML is read as XML; only an expression that is not well-formed is taken as it stands.
 //!
-//! The properties to trust: nothing is expanded (a document type is refused), depth and count are bounded before and while
-//! a tree is built, and every place is one of the file as it was written.
+//! The properties to trust: nothing is expanded (a document type is refused), depth and count are bounded before and while a tree
+//! is built, and every position refers to the file as it was written.
 //!
 //! Not here: which elements there are (`compile`), named values.
 
@@ -60,7 +60,7 @@ impl Element {
 pub(crate) struct NoDocument {
     /// Bytes before what is wrong.
     pub(crate) at: usize,
-    /// What is wrong.
+    /// The fault.
     pub(crate) matter: String,
     /// What to do about it.
     pub(crate) act: String,

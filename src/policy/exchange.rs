@@ -1,7 +1,7 @@
 //! One opening handshake as policies see and change it: the request on its way to the backend, variables, and the answer.
 //!
-//! The property to trust: whatever policies do, the request that leaves has a target of its backend's, begins with `/` and
-//! holds visible ASCII alone, and no field ends its line.
+//! The property to trust: whatever policies do, the request that leaves has a target of its backend, begins with `/` and holds
+//! visible ASCII only, and no field can end its line.
 //!
 //! Not here: which fields a leg gets written anew (`http1::encode`), the body of a backend's answer (the shell).
 
@@ -33,14 +33,14 @@ use crate::limits::TARGET_BYTES_MAX;
 /// The name and the id of the one operation of a WebSocket API.
 const OPERATION: &str = "onHandshake";
 
-/// What an exchange is made of.
+/// The parts that an exchange is made of.
 #[derive(Clone, Copy)]
 pub struct ExchangeParts<'a> {
     /// The request.
     pub request: &'a RequestHead,
     /// `http` or `https`: that of the listener.
     pub scheme: &'static str,
-    /// What of its path is behind the API's suffix.
+    /// The rest of its path behind the API's suffix.
     pub rest: &'a str,
     /// The API.
     pub api: &'a Arc<Api>,
@@ -50,7 +50,7 @@ pub struct ExchangeParts<'a> {
     pub access: &'a Access<'a>,
     /// Who connected.
     pub client: IpAddr,
-    /// What the client's certificate says, if it showed one.
+    /// The client's certificate, if it showed one.
     pub certificate: Option<expression::Certificate<'a>>,
     /// Which gateway this is.
     pub gateway: &'a str,
@@ -60,7 +60,7 @@ pub struct ExchangeParts<'a> {
     pub timestamp: DateTime,
 }
 
-/// What time it is for policies.
+/// The time that policies see.
 #[derive(Clone, Copy, Debug)]
 pub struct EvaluationTime {
     /// The time of day.
@@ -83,7 +83,7 @@ pub(crate) enum TargetFault {
 }
 
 impl TargetFault {
-    /// What is wrong, for policies and the log.
+    /// Returns the fault's message, for policies and the log.
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::IsNoPath => "The rewritten path is not one: it begins with / and has visible characters.",
@@ -98,11 +98,11 @@ impl TargetFault {
 pub struct Exchange {
     /// The fields of the request.
     pub request: Fields,
-    /// What policies have set.
+    /// The variables that policies have set.
     pub variables: Variables,
     /// The backend's answer, or what is answered instead.
     pub response: Option<Response>,
-    /// What went wrong last.
+    /// The last error.
     pub last_error: Option<LastError>,
     /// Fields that the client's answer gets, whatever it is.
     pub(crate) told: Vec<(Text, String)>,
@@ -116,7 +116,7 @@ pub struct Exchange {
     came: OriginalRequest,
 }
 
-/// What stays as it came.
+/// The parts of the request that no policy changes.
 struct OriginalRequest {
     scheme: &'static str,
     host: String,
@@ -139,7 +139,7 @@ struct OriginalRequest {
     timestamp: DateTime,
 }
 
-/// What a certificate says.
+/// The fields of a certificate.
 struct OwnCertificate {
     thumbprint: String,
     subject: String,
@@ -283,7 +283,7 @@ impl Exchange {
         &self.query
     }
 
-    /// What the backend is asked for.
+    /// Returns the target of the request to the backend.
     pub fn target(&self) -> String {
         if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
     }
@@ -335,7 +335,7 @@ impl Exchange {
         Err(TargetFault::TooLong)
     }
 
-    /// What expressions read.
+    /// Returns the view that expressions read.
     pub fn context(&self, moment: EvaluationTime) -> Context<'_> {
         let came = &self.came;
         let name = self.came.api.name.as_str();

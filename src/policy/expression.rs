@@ -21,10 +21,10 @@
 //! | more | `new T(…)`, `new[] {…}`, `out T name`, `x is T name`, lambdas of one expression, comments |
 //! | types and members | `tests/golden/expression-members.txt` lists every one |
 //!
-//! What C# does otherwise: sequences (`Where`, `Select`) are worked through at once; a variable that nothing was assigned to
-//! has its type's default; text is UTF-8, so half a pair of UTF-16 cannot be cut off (that throws); every culture is the
-//! invariant one and compares like ordinals; regular expressions take linear time, and what needs backtracking is refused;
-//! a double that does not fit an int becomes the nearest one.
+//! Differences from C#: sequences (`Where`, `Select`) are evaluated at once; an unassigned variable has its type's default; text
+//! is UTF-8, so half of a UTF-16 pair cannot be cut off (that throws); every culture is the invariant one and compares like
+//! ordinals; regular expressions take linear time, and those that need backtracking are refused; a double that does not fit an
+//! int becomes the nearest one.
 //!
 //! Not here: named values (`{{name}}`), which are put into the text before; documents and policies.
 
@@ -66,7 +66,7 @@ use code::Node;
 use fault::Fault;
 use run::Run;
 
-/// What the value of an expression is used as.
+/// The use of an expression's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// A condition.
@@ -124,7 +124,7 @@ impl Expression {
     /// Compiles `text`, its `@(` and `)` included.
     ///
     /// # Errors
-    /// What is wrong with it: one fault if it cannot be read, all of them (up to a bound) if it can.
+    /// The faults: one if the text cannot be parsed, all of them (up to a bound) if it can.
     pub fn compile(text: &str, wanted: Wanted, section: Section) -> Result<Self, Vec<ExpressionFault>> {
         let placed =
             |faults: Vec<Fault>| faults.into_iter().map(|fault| fault.placed(text)).collect::<Vec<_>>();

@@ -1,11 +1,11 @@
-//! Why a policy or the backend let a handshake fail, in the words of Azure API Management's catalogue of errors.
+//! The failure of a policy or the backend, in the words of Azure API Management's catalogue of errors.
 //!
-//! Not here: what is made of it (`machine`).
+//! Not here: the consequence (`machine`).
 
 use super::exchange::{LastError, Response, TargetFault};
 use super::expression::{Section, Thrown};
 
-/// What a client is told of what is not its business.
+/// The message to a client about a fault that does not concern it.
 pub(crate) const INTERNAL: &str = "Internal server error";
 
 /// A failure, before it is known where.
@@ -17,7 +17,7 @@ pub struct Failure {
     pub message: String,
     /// `LastError.Source`, if that is not the policy.
     pub source: Option<&'static str>,
-    /// What the client is answered, unless on-error makes something else of it.
+    /// The answer to the client, unless on-error replaces it.
     pub answer: Box<Response>,
 }
 

@@ -1,11 +1,11 @@
-//! What the policies that guard count with: it is the process's, and outlives snapshots.
+//! The counters and slots of policies that guard. They belong to the process, and outlive snapshots.
 //!
 //! Not here: the counts (`counters`), where they and the slots are kept (`shared_counts::policy_guards`).
 
 use super::counters::{CounterKeys, Counters};
 use super::slot::Slots;
 
-/// What a handshake is counted with.
+/// The counters and slots for one handshake.
 #[derive(Clone, Copy, Debug)]
 pub struct Guards<'g> {
     /// Windows and quotas.

@@ -1,7 +1,7 @@
 //! JSON Web Tokens (RFC 7519) in compact form, read but not verified.
 //!
-//! What is read is bounded by the token's length and a number of values. Whoever reads one here knows what it claims, and
-//! nothing about whether that is true.
+//! Reading is bounded by the token's length and a number of values. A token that was read here tells what it claims, and nothing
+//! about whether that is true.
 //!
 //! Not here: whether a signature is right, and whether a token is valid now (`token`).
 
@@ -20,7 +20,7 @@ const JWT_VALUES_MAX: usize = 1_000;
 /// A JSON object.
 pub(super) type JsonObject = serde_json::Map<String, Json>;
 
-/// What a token says.
+/// The claims and header of a token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Jwt {
     /// `alg` of its header.
@@ -54,9 +54,9 @@ pub type Claim = (Arc<str>, Arc<[Arc<str>]>);
 /// A token as it is to be verified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SignedJwt<'t> {
-    /// What it says.
+    /// The content of the token.
     pub jwt: Jwt,
-    /// What its signature is over.
+    /// The text that its signature covers.
     pub signed: &'t str,
     /// Its signature; empty if it has none.
     pub signature: Vec<u8>,
@@ -91,7 +91,7 @@ impl Jwt {
         })
     }
 
-    /// What an encrypted token says that has claims in it and no token: its algorithm is that of its encryption.
+    /// Reads an encrypted token that contains claims and no inner token: its algorithm is that of its encryption.
     pub(super) fn of_encrypted(header: &JsonObject, payload: &str) -> Option<Self> {
         Self::of_objects(header, &serde_json::from_str(payload).ok()?)
     }

@@ -1,4 +1,4 @@
-//! Runs a pipeline over one handshake: a machine that stops where the shell has something to do, and goes on with what came.
+//! Runs a pipeline over one handshake: a machine that stops where the shell has to act, and continues with the result.
 //!
 //! ```text
 //! inbound ─► backend ─► DIAL ··· answer ─► outbound ─► PASS ON
@@ -6,11 +6,11 @@
 //!    └──────────┴────────── failure ──────┴─────┴──► on-error ─► RESPOND
 //! ```
 //!
-//! A policy may respond anywhere, and ends the run with it. However it ends, what policies have put off until the answer is
-//! known is done then, and what they tell the client is added. The machine knows neither sockets nor time: it ends in a bounded
-//! number of steps, since no step goes back.
+//! A policy may respond anywhere, which ends the run. However the run ends, work that policies have deferred until the answer is
+//! known is done then, and their messages to the client are added. The machine knows neither sockets nor time. It ends within a
+//! bounded number of steps, since no step goes back.
 //!
-//! Not here: what the steps do (`policies`), how an answer is written (`exchange`).
+//! Not here: the steps (`policies`), and writing an answer (`exchange`).
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ pub enum Yield {
 #[derive(Debug)]
 pub struct Dialling {
     machine: Machine,
-    /// What `forward-request` says.
+    /// The parameters of `forward-request`.
     pub forward: Forward,
 }
 
@@ -98,7 +98,7 @@ struct Machine {
     /// The next step of the section.
     next: usize,
     has_dialled: bool,
-    /// What is done when the answer is known.
+    /// The work that is deferred until the answer is known.
     put_off: Vec<Box<dyn PutOff>>,
 }
 

@@ -1,8 +1,8 @@
-//! What documents come to: four lists of steps, ready to run, shared by workers, never changed.
+//! The compiled form of documents: four lists of steps, ready to run, shared by workers, immutable.
 //!
-//! A step that chooses skips steps behind it, so where a run stands is one number (`machine`).
+//! A step that chooses skips steps behind it, so the position of a run is one number (`machine`).
 //!
-//! Not here: what a step is (`contract`), what the policies do (`policies`), where the steps come from (`compile`).
+//! Not here: the form of a step (`contract`), the policies (`policies`), the source of the steps (`compile`).
 
 use core::fmt;
 use std::sync::Arc;

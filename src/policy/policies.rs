@@ -1,4 +1,4 @@
-//! A file per policy: what it is compiled to, and what it does to a handshake.
+//! A file per policy: its compiled form, and its effect on a handshake.
 //!
 //! Not here: attributes, sections and defaults (`compile::table`).
 

@@ -1,4 +1,4 @@
-//! What an attribute or an element's text was compiled to: a value, or an expression that gives one.
+//! The compiled form of an attribute or an element's text: a value, or an expression that gives one.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -10,11 +10,11 @@ use super::exchange::fields::ExistsAction;
 use super::expression::{Expression, Text, Value, Wanted};
 use super::failure::Failure;
 
-/// What can be given as text.
+/// A value that can be given as text.
 pub(crate) trait Literal: Sized + Clone + Send + Sync {
-    /// What may be given, in words.
+    /// The allowed texts, in words.
     const ALLOWED: &'static str;
-    /// What an expression for it has to give.
+    /// The type that an expression for it has to return.
     const WANTED: Wanted;
 
     /// Reads it.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use crate::catalog::subscription_key::{KeyHash, KeyHasher};
 
-/// What slots are counted under: the keyed hash of a key. So a key of any length takes as much, no client can choose keys
-/// that meet, and none can be read out of a dump.
+/// The keyed hash that slots are counted under. So a long key takes no more room than a short one, no client can choose keys that
+/// collide, and no key can be read out of a memory dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SlotKey(KeyHash);
 
 impl SlotKey {
-    /// What `key` is counted under, by an instance whose secret is in `hasher`.
+    /// Returns the hash of `key`, under the secret of the instance in `hasher`.
     pub fn of(key: &str, hasher: &KeyHasher) -> Self {
         Self(hasher.hash(key.as_bytes()))
     }
@@ -23,7 +23,7 @@ impl SlotKey {
         self.0.to_bytes()
     }
 
-    /// What [`SlotKey::to_bytes`] gave.
+    /// Takes the bytes that [`SlotKey::to_bytes`] returned.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(KeyHash::from_bytes(bytes))
     }
@@ -49,7 +49,7 @@ impl Slot {
         Self { ledger, key }
     }
 
-    /// What it is counted under.
+    /// Returns the hash that it is counted under.
     pub fn key(&self) -> SlotKey {
         self.key
     }

@@ -1,9 +1,9 @@
-//! The table of policies: where each may stand, its attributes with their defaults, its parts, and what compiles it.
+//! The table of policies: sections, attributes with their defaults, parts, and the function that compiles each policy.
 //!
-//! It knows every policy that Azure API Management documents, so that one which does nothing here is told from one that is
-//! misspelt.
+//! It knows every policy that Azure API Management documents, so that a policy without effect here is told apart from a misspelt
+//! one.
 //!
-//! Not here: what the values of attributes may be (`setting`, and the policies' own files).
+//! Not here: the values of attributes (`setting`, and the policies' own files).
 
 use super::compiling::row::{AttributeRow, PolicyRow, Shape, Support, optional, required};
 use super::contract::Scope;
@@ -47,7 +47,7 @@ const DECRYPTION_KEY: Shape = Shape {
     ..Shape::new("key", &[optional("id").fixed(), optional("certificate-id").fixed()], &[])
 };
 
-/// What further limits inside `rate-limit` and `quota` have: an API's, and in it an operation's.
+/// The attributes of further limits inside `rate-limit` and `quota`: an API's, and in it an operation's.
 const LIMIT_OF_API: [AttributeRow; 4] = [
     optional("name").fixed(),
     optional("id").fixed(),

@@ -1,4 +1,4 @@
-//! Handshakes run through documents, and what became of them.
+//! Handshakes run through documents, and their outcomes.
 
 mod concurrency;
 mod contract;

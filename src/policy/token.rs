@@ -1,17 +1,17 @@
-//! Whether a token is to be believed, by the rules of a `validate-jwt` policy.
+//! Decides whether a token is valid, by the rules of a `validate-jwt` policy.
 //!
 //! ```text
 //! token ─► decrypt, if it is encrypted ─► read ─► signature ─► lifetime ─► audience ─► issuer ─► claims ─► what it says
 //! ```
 //!
-//! The property to trust: what is returned was signed with one of the policy's keys, by an algorithm of that key's family,
-//! and every rule holds. An unsigned token passes only where the policy says that tokens need no signature. All of a
-//! token's text is under its signature; none that is spelt otherwise is the same token.
+//! The property to trust: a token that is returned was signed with one of the policy's keys, by an algorithm of that key's
+//! family, and every rule holds. An unsigned token passes only where the policy says that tokens need no signature. The signature
+//! covers all of a token's text: a token that is spelt differently is a different token.
 //!
-//! Nothing is remembered of a token: a cache of verdicts would save some 50 µs of a handshake that costs more than that, and
-//! its price is a store of credentials that attackers fill, and verdicts that outlive a key.
+//! No verdict on a token is remembered: a cache would save some 50 µs of a handshake that costs more than that. Its price would
+//! be a store of credentials that attackers can fill, and verdicts that outlive a key.
 //!
-//! Not here: where a token is found (`carrier`), keys that are fetched, what a client is answered.
+//! Not here: finding a token (`carrier`), keys that are fetched, the answer to a client.
 
 mod algorithm;
 pub mod carrier;
@@ -30,12 +30,12 @@ use keys::Unverified;
 pub use encrypted::{DecryptionKey, DecryptionKeys};
 pub use keys::{Key, Keys, TokenKeyFault, TooManyKeys};
 
-/// What a token must be.
+/// The rules for a token.
 #[derive(Clone, Debug)]
 pub struct TokenRules {
     /// Whom the policy trusts.
     pub keys: Arc<Keys>,
-    /// What opens tokens that are encrypted.
+    /// The keys that open encrypted tokens.
     pub decryption_keys: Arc<DecryptionKeys>,
     /// The token is for one of these. Empty: for anybody.
     pub audiences: Vec<Arc<str>>,
@@ -76,7 +76,7 @@ pub struct RequiredClaim {
     pub values: Vec<Arc<str>>,
     /// How many of them there must be.
     pub matched: Matched,
-    /// What separates several values in one text.
+    /// The separator of several values in one text.
     pub separator: Option<Arc<str>>,
 }
 
@@ -123,7 +123,7 @@ pub enum TokenFault {
     ClaimValueNotAllowed {
         /// The claim.
         name: Arc<str>,
-        /// What it says instead.
+        /// The value that it has.
         value: String,
     },
 }
@@ -150,7 +150,7 @@ impl TokenFault {
         }
     }
 
-    /// What the client is told, unless the policy says otherwise: not what the policy would have taken.
+    /// Returns the message to the client, unless the policy says otherwise. It does not tell what the policy would have accepted.
     pub fn said(&self) -> &'static str {
         if *self == Self::NotPresent { "JWT not present." } else { "Invalid JWT." }
     }

@@ -1,7 +1,7 @@
 //! The scopes: global, product, onHandshake. The narrowest document says, at its `<base/>`, where the next one comes in.
 //!
-//! A section without `<base/>` leaves the broader scopes out; a section that is not written counts as one that holds
-//! `<base/>` alone; where there is no global document, its backend section forwards.
+//! A section without `<base/>` leaves the broader scopes out. A section that is not written counts as `<base/>` alone. Where
+//! there is no global document, its backend section forwards.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct Compiled {
     global: Option<CompiledDocument>,
     of_products: BTreeMap<Name, CompiledDocument>,
     of_apis: BTreeMap<Name, CompiledDocument>,
-    /// What there is to say about documents that are in order: policies that are skipped.
+    /// Notes on documents without faults: policies that are skipped.
     pub notes: Vec<String>,
 }
 
@@ -99,7 +99,7 @@ impl Policies {
         })
     }
 
-    /// What applies to a handshake of `api` in the context of `product`. `None`: nothing, and it costs nothing.
+    /// Returns the pipeline for handshakes of `api` in the context of `product`. `None`: no policy applies, and it costs nothing.
     pub fn of_handshake(&self, api: &Name, product: Option<&Name>) -> Option<&Arc<Pipeline>> {
         let of_api = self.pipelines.get(api)?;
         match product {

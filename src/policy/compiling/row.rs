@@ -1,4 +1,4 @@
-//! What the table of policies says of one: where it may stand, its attributes with their defaults, its parts, and what compiles it.
+//! A row of the table of policies: sections, attributes with their defaults, parts, and the function that compiles the policy.
 
 use super::Compiling;
 use crate::policy::contract::{Policy, Scope};
@@ -13,7 +13,7 @@ pub(crate) struct PolicyRow {
     pub(crate) support: Support,
 }
 
-/// What ringgate does with a policy.
+/// The support of a policy in ringgate.
 pub(crate) enum Support {
     /// It is one step.
     Leaf(fn(&mut Compiling<'_>, &Element) -> Option<Box<dyn Policy>>),
@@ -25,7 +25,7 @@ pub(crate) enum Support {
     NotYet,
 }
 
-/// What an element may hold.
+/// The shape of an element: attributes and parts.
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
     pub(crate) attributes: &'static [AttributeRow],
@@ -47,7 +47,7 @@ pub(crate) struct AttributeRow {
 pub(crate) struct Table {
     /// The row of the policy of this name.
     pub(crate) row: fn(&str) -> Option<&'static PolicyRow>,
-    /// What may stand in a section where an unknown name does: the nearest one first, if one is near.
+    /// Returns the names that may stand in a section in place of an unknown one: the nearest one first, if one is near.
     pub(crate) suggestion: fn(&str, Section) -> String,
 }
 

@@ -33,7 +33,7 @@ impl Scope {
 pub struct Step {
     /// Where it stands.
     pub(crate) place: StepPlace,
-    /// What it does.
+    /// The action of the step.
     pub(crate) action: Action,
 }
 

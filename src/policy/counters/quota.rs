@@ -1,7 +1,7 @@
-//! A quota: so many calls in each period, from fixed points in time on.
+//! A quota: so many calls in each fixed period.
 //!
-//! Periods begin at a given moment and every `period_ms` after and before it. Without a period there is one, and it does not
-//! end.
+//! Periods begin at a given moment and every `period_ms` after and before it. Without a period there is a single one, which does
+//! not end.
 //!
 //! Not here: where the first period begins (a subscription's start, `first-period-start`).
 
@@ -33,7 +33,7 @@ impl QuotaRule {
     }
 }
 
-/// What one key has used.
+/// The use of one key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quota {
     used: u64,

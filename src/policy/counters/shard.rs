@@ -1,4 +1,4 @@
-//! The counters of many keys, as many as there is room for.
+//! The counters of many keys, within a bounded amount of memory.
 //!
 //! ```text
 //! key is known                     its counter
@@ -7,11 +7,11 @@
 //! there is none                    the family's counter, together with all others that come too late
 //! ```
 //!
-//! The property to trust: room is bounded, and no key gets more than its rule says by having or losing a counter of its
-//! own. Nobody's counter is pushed out by others. Who makes up more keys than there is room for makes newcomers share
-//! a limit until counters are over; whoever was known before does not notice.
+//! The property to trust: memory is bounded, and no key gets more than its rule allows by having or losing a counter of its own.
+//! No counter is displaced by others. A flood of made-up keys makes newcomers share a limit until counters expire; keys that were
+//! known before are not affected.
 //!
-//! Not here: the lock, and which shard a key is in.
+//! Not here: the lock, and the choice of the shard.
 
 use super::{Counter, CounterKey, CounterOp, Exceeded, Remaining};
 use crate::catalog::subscription_key::HashOfKeys;

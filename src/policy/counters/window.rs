@@ -1,7 +1,7 @@
-//! A sliding window: at most so many calls in any span of so long.
+//! A sliding window: at most so many calls in any span of the period's length.
 //!
-//! Calls are kept in runs: how many, and when the last of them came. A call joins the newest run if that began less than a
-//! [`RATE_SUBWINDOWS`]th of the period ago, and begins a run if not; so there are few runs, however many calls.
+//! Calls are kept in runs: a count, and the time of the last call. A call joins the newest run if that began less than a
+//! [`RATE_SUBWINDOWS`]th of the period ago, else it begins a new run. So there are few runs, however many calls there are.
 //!
 //! ```text
 //!        3    1        5  2       runs
@@ -10,9 +10,9 @@
 //!     a run counts as a whole until its last call has left the window
 //! ```
 //!
-//! The property to trust: a call counts for the period at least. It counts longer only if others joined its run, and then
-//! by less than a `RATE_SUBWINDOWS`th. So there are never more than `calls` in any span (from, from + period], and a call is
-//! refused only if so many came in a period and that much.
+//! The property to trust: a call counts for the period at least. It counts longer only if others joined its run, and then by less
+//! than a `RATE_SUBWINDOWS`th of the period. So there are never more than `calls` in any span (from, from + period], and a call
+//! is refused only if that many came within a period and that extra time.
 
 use std::collections::VecDeque;
 

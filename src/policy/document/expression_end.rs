@@ -1,4 +1,4 @@
-//! Where an expression ends: at the bracket that closes its first one.
+//! Finds the end of an expression: the bracket that closes its first one.
 //!
 //! Brackets count outside of strings, characters and comments. The rest of C# is the compiler's (`expression`).
 
@@ -53,7 +53,7 @@ struct Kind {
     is_interpolated: bool,
 }
 
-/// What follows the quote of a string that begins with `@`, `$` or both at `at`, and its kind.
+/// Returns the position behind the quote of a string that begins with `@`, `$` or both at `at`, and its kind.
 fn string_start(bytes: &[u8], at: usize) -> Option<(usize, Kind)> {
     match &bytes[at..] {
         [b'@', b'"', ..] => Some((at + 2, Kind { is_verbatim: true, is_interpolated: false })),

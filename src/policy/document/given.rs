@@ -88,7 +88,7 @@ impl Given {
         Self { text, marks, secrets: Vec::new() }
     }
 
-    /// What was given. It may hold a secret.
+    /// Returns the given text. It may hold a secret.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -105,13 +105,13 @@ impl Given {
         &self.secrets
     }
 
-    /// What was given, its secrets masked.
+    /// Returns the given text with its secrets masked.
     pub(crate) fn shown(&self) -> String {
         self.masked(&self.text)
     }
 
-    /// What a compiler says of this value, unless it quotes a piece of a secret: a compiler reads words, and a secret may be
-    /// several.
+    /// Returns a compiler's message about this value, unless it quotes a piece of a secret: a compiler quotes words, and a secret
+    /// may have several.
     pub(crate) fn told(&self, message: &str) -> String {
         let masked = self.masked(message);
         let is_word_of_secret =

@@ -1,7 +1,7 @@
 //! The fields of a head as policies see and change them.
 //!
-//! The property to trust: no name and no value in here can end its line, and what the handshake or a connection owns
-//! stays as it came. Both are checked where a field is set, whoever sets it.
+//! The property to trust: no name and no value in here can end its line, and fields of the handshake or the connection stay as
+//! they came. Both are checked where a field is set, whoever sets it.
 //!
 //! Not here: which fields a leg gets written anew (`http1::encode`).
 
@@ -52,7 +52,7 @@ pub enum FieldFault {
 }
 
 impl FieldFault {
-    /// What is wrong, for policies and the log.
+    /// Returns the fault's message, for policies and the log.
     pub fn message(self) -> &'static str {
         match self {
             Self::Name => "The name of a header has characters that none may have.",
@@ -66,7 +66,7 @@ impl FieldFault {
     }
 }
 
-/// What becomes of fields that are there already.
+/// The treatment of fields that exist already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExistsAction {
     /// They are replaced.

@@ -1,4 +1,4 @@
-//! What `context.LastError` says.
+//! The value of `context.LastError`.
 
 /// `context.LastError`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Parameters of a query, for `set-query-parameter` and `rewrite-uri`.
 //!
-//! What is not touched stays as it was spelled.
+//! Parameters that are not changed keep their spelling.
 
 use core::fmt::Write as _;
 

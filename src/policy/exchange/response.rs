@@ -1,4 +1,4 @@
-//! What a client is answered.
+//! The answer to the client.
 
 use super::fields::{ExistsAction, Fields};
 use crate::head::status::{error_body, reason_phrase};
@@ -11,19 +11,19 @@ pub struct Response {
     pub status: u16,
     /// Its fields.
     pub fields: Fields,
-    /// What follows the head.
+    /// The body.
     pub body: Body,
     reason: Option<Box<str>>,
 }
 
-/// What follows the head of an answer.
+/// The body of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// Nothing.
     Empty,
     /// This text.
     Text(String),
-    /// What follows the backend's head, whose status was this.
+    /// The body of the backend's answer, whose status was this.
     OfTheBackend(u16),
 }
 

@@ -1,7 +1,8 @@
 //! Gives every name of an expression its meaning and every part its type, at publish.
 //!
-//! What passes here cannot meet an unknown member, a wrong number of arguments or a value of the wrong type at a handshake.
-//! Parts without context become constants. Faults are collected: a part with a fault is left out, and what uses it says nothing.
+//! An expression that passes cannot meet an unknown member, a wrong number of arguments or a value of the wrong type at a
+//! handshake. Parts without context become constants. Faults are collected: a part with a fault is left out, and parts that use
+//! it report no fault of their own.
 //!
 //! Not here: what the members are (`members`), which type converts to which (`types`).
 
@@ -79,7 +80,7 @@ struct Checker {
     /// The variables in scope, the innermost last.
     locals: Vec<Local>,
     slots: usize,
-    /// What `It` is, the innermost last.
+    /// The values of `It`, the innermost last.
     it: Vec<(usize, Type)>,
     /// Steps and bytes that are left for constants.
     folding: (u32, usize),
@@ -387,7 +388,7 @@ impl Checker {
     }
 }
 
-/// What to do about an object where something else is wanted.
+/// Returns a hint for an object where another type is wanted.
 fn hint(of: Type, cast: &str) -> String {
     if of == Type::One(Kind::Object) { format!(": cast it, {cast}…") } else { String::new() }
 }

@@ -110,7 +110,7 @@ pub(super) struct CallNode {
     pub(super) on: Option<Node>,
     pub(super) arguments: Vec<Node>,
     pub(super) lambda: Option<Lambda>,
-    /// What the type in `<…>`, or the lambda's result, is.
+    /// The type in `<…>`, or that of the lambda's result.
     pub(super) made: Option<Kind>,
     /// Where an `out` argument goes, and what it is when there is no result.
     pub(super) out: Option<(usize, Value)>,

@@ -1,4 +1,4 @@
-//! What an expression can see of an opening handshake, and the little it can do.
+//! The parts of an opening handshake that an expression can read, and the few actions that it can take.
 //!
 //! Everything is borrowed for one evaluation. Names stand as they are in Azure API Management's `context`; a `None` is its `null`.
 //!
@@ -35,7 +35,7 @@ pub(super) fn each(fields: &dyn Fields) -> impl Iterator<Item = (&str, &str)> {
     (0..).map_while(|index| fields.field(index))
 }
 
-/// What policies have set, by name. Case counts.
+/// The variables that policies have set, by name. Case counts.
 #[derive(Clone, Debug, Default)]
 pub struct Variables(HashMap<Box<str>, Value>);
 
@@ -58,7 +58,7 @@ impl Variables {
     }
 }
 
-/// What an expression reads its input from.
+/// The input of an expression.
 #[derive(Clone, Copy)]
 #[allow(missing_docs, reason = "the members are those of `context`, under their own names")]
 pub struct Context<'c> {
@@ -77,7 +77,7 @@ pub struct Context<'c> {
     pub request_id: Guid,
     /// When the handshake came.
     pub timestamp: DateTime,
-    /// What `DateTime.UtcNow` gives.
+    /// The value of `DateTime.UtcNow`.
     pub now: DateTime,
     /// Since the handshake came.
     pub elapsed: TimeSpan,
@@ -242,7 +242,7 @@ impl Default for Context<'_> {
     }
 }
 
-/// What an expression asks of the outside.
+/// The interface of an expression to the outside.
 pub trait ExpressionHost {
     /// 64 random bits, for `Random` and `Guid.NewGuid`.
     fn random_bits(&mut self) -> u64;

@@ -1,7 +1,7 @@
-//! Where an expression is wrong, and what it threw.
+//! Faults of an expression with their positions, and the exceptions that it throws.
 //!
-//! A fault is found at publish and keeps a catalogue from being published. A [`Thrown`] is an exception, as C# has them: the
-//! expression was right and its input was not.
+//! A fault is found at publish and keeps a catalogue from being published. A [`Thrown`] is an exception, as in C#: the expression
+//! was right and its input was not.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -84,7 +84,7 @@ impl Fault {
     }
 }
 
-/// What kind of exception was thrown.
+/// The kind of an exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exception {
     /// `Exception`, by a `throw` of the expression's own.
@@ -120,7 +120,7 @@ pub enum Exception {
 }
 
 impl Exception {
-    /// What an expression may `throw new`.
+    /// The exceptions that an expression may `throw new`.
     pub(super) const THROWABLE: [Self; 5] =
         [Self::Plain, Self::Argument, Self::InvalidOperation, Self::Format, Self::NotSupported];
 

@@ -1,7 +1,7 @@
-//! The one table of members: names, types and what they do. Checking and evaluation both come from it, and so does the
-//! list that users read (`tests/golden/expression-members.txt`).
+//! The one table of members: names, types and functions. Checking and evaluation both use it, and so does the list that users
+//! read (`tests/golden/expression-members.txt`).
 //!
-//! A row never sees arguments of other types than it takes: the checker converted them. It may see `null` where the type has it.
+//! A row gets only arguments of its own types: the checker has converted them. It may get `null` where the type has it.
 //!
 //! Not here: operators, casts, and how an overload is chosen (`checker`).
 
@@ -23,7 +23,7 @@ use super::types::{Kind, Type};
 use super::value::{Comparison, Guid, Inner, Part, Text, Value};
 use crate::policy::date_time::{DateTime, TimeSpan};
 
-/// What a member takes in one place.
+/// The types that a member takes at one position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
     A(Type),
@@ -39,7 +39,7 @@ pub(super) enum Takes {
 
 /// A member of a type.
 pub(super) struct Member {
-    /// What it is a member of; [`Type::Class`] for static ones.
+    /// The type that it is a member of; [`Type::Class`] for static ones.
     pub(super) on: Type,
     /// `[]` for an indexer, `new` for a constructor.
     pub(super) name: &'static str,
@@ -51,7 +51,7 @@ pub(super) struct Member {
     pub(super) is_pure: bool,
     /// Whether it may be called on `null`, as extension methods may.
     pub(super) takes_null: bool,
-    /// What is wrong with these arguments, where they are written out.
+    /// Checks these arguments where they are constants.
     pub(super) check: Option<CheckOfArguments>,
 }
 
@@ -171,9 +171,9 @@ fn belongs(member: Type, on: Type) -> bool {
     }
 }
 
-/// What a row is called with.
+/// The arguments of a call.
 pub(super) struct Call<'c> {
-    /// What stands before the dot; `null` for static members.
+    /// The value before the dot; `null` for static members.
     pub(super) on: Value,
     pub(super) arguments: Vec<Value>,
     pub(super) lambda: Option<&'c Lambda>,
@@ -271,7 +271,7 @@ impl Call<'_> {
     }
 }
 
-/// What a variable of this type is before anything is assigned to it.
+/// Returns the value of a variable of this type before anything is assigned to it.
 pub(super) fn default_of_type(of: Type) -> Value {
     if let Type::One(kind) = of { default_of(kind) } else { Value::Null }
 }

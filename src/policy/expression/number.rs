@@ -21,7 +21,7 @@ pub(super) fn shortest(number: f64) -> String {
 /// A whole number or a double in one of .NET's standard formats, or in a custom one of zeros (`00`, `0.00`).
 ///
 /// # Errors
-/// What in the format is not supported.
+/// The part of the format that is not supported.
 pub(super) fn formatted(number: Formatted, format: &str) -> Result<String, String> {
     let unsupported = || format!("'{format}' is not supported as a format of numbers");
     if let Some(zeros) = format.strip_prefix('0') {

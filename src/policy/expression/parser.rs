@@ -1,9 +1,9 @@
 //! Makes a syntax tree of an expression's tokens, with C#'s precedence.
 //!
-//! The first fault ends it: what follows cannot be trusted to mean anything. Depth is bounded here, for all who walk the
-//! tree afterwards.
+//! The first fault ends parsing: the rest cannot be interpreted reliably. Depth is bounded here, for all code that walks the tree
+//! afterwards.
 //!
-//! Not here: names and types (`checker`). What C# has and this language has not is refused by name where it is met.
+//! Not here: names and types (`checker`). Constructs of C# that this language lacks are refused by name where they occur.
 
 mod statements;
 

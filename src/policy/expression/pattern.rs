@@ -1,8 +1,8 @@
 //! Regular expressions in .NET's syntax, on a matcher that takes linear time.
 //!
-//! What needs backtracking is refused: lookaround, backreferences, atomic groups, balancing groups, conditionals. What .NET and
-//! the matcher read differently is written in the matcher's way (brackets and `&&` within a class), or refused (subtraction
-//! of classes). One difference stays: `$` is the very end (or the end of a line with `Multiline`), not also before a last line feed.
+//! Patterns that need backtracking are refused: lookaround, backreferences, atomic groups, balancing groups, conditionals. Syntax
+//! that .NET and the matcher read differently is translated (brackets and `&&` within a class), or refused (subtraction of
+//! classes). One difference stays: `$` is the very end (or the end of a line with `Multiline`), not also before a last line feed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct Pattern {
     groups: Vec<usize>,
     /// The named groups, and their numbers as .NET counts.
     names: Arc<[(String, usize)]>,
-    /// What it comes to with its repetitions written out: so many states may be taken along at each byte of input.
+    /// The number of states with repetitions written out: so many may be active at each byte of input.
     states: usize,
 }
 
@@ -63,7 +63,7 @@ impl Pattern {
     /// Compiles a pattern of .NET's that stands in a policy.
     ///
     /// # Errors
-    /// What in it is not supported.
+    /// The part that is not supported.
     pub(super) fn written_out(text: &str, options: u8) -> Result<Self, String> {
         Self::new(text, options, EXPRESSION_PATTERN_COMPILED_BYTES_MAX)
     }
@@ -180,7 +180,7 @@ impl Pattern {
         (made.len() <= bytes_max).then_some(Cow::Owned(made))
     }
 
-    /// What a piece of a replacement is here.
+    /// Resolves a piece of a replacement.
     fn known<'p>(&self, piece: &'p Piece) -> Known<'p> {
         let (number, written) = match piece {
             Piece::Text(text) => return Known::Text(text),
@@ -217,7 +217,7 @@ fn states_of(pattern: &Hir) -> usize {
     }
 }
 
-/// What matches are replaced by: `$1`, `${name}`, `$$`, `$&` in .NET's syntax.
+/// The replacement of matches: `$1`, `${name}`, `$$`, `$&` in .NET's syntax.
 pub(super) struct Replacement {
     pieces: Vec<Piece>,
 }
@@ -233,7 +233,7 @@ impl Replacement {
     /// Reads a replacement.
     ///
     /// # Errors
-    /// What in it is not supported.
+    /// The part that is not supported.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -349,7 +349,7 @@ fn translated(text: &str) -> Result<String, String> {
     Ok(made)
 }
 
-/// What follows `(?`.
+/// Parses the text behind `(?`.
 fn group_start(
     characters: &mut core::iter::Peekable<core::str::Chars<'_>>,
     made: &mut String,

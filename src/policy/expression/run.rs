@@ -1,7 +1,7 @@
 //! Evaluates a checked expression.
 //!
-//! Every node is a step, work in proportion to a text's length is more of them, and what is allocated is counted: so one
-//! evaluation is bounded whatever its input. Arithmetic wraps as C#'s unchecked does; nothing here panics.
+//! Every node is a step, work in proportion to a text's length counts as further steps, and allocations are counted: so one
+//! evaluation is bounded whatever its input. Arithmetic wraps like C#'s unchecked; nothing here panics.
 
 use core::cmp::Ordering;
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl<'r> Run<'r> {
         Ok(text)
     }
 
-    /// What `lambda` makes of `argument`.
+    /// Applies `lambda` to `argument`.
     pub(super) fn apply(&mut self, lambda: &Lambda, argument: Value) -> Outcome {
         self.set(lambda.slot, argument);
         self.value(&lambda.body)

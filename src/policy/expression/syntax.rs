@@ -1,4 +1,4 @@
-//! What an expression is, as it is written: the parser's result, before names and types mean anything.
+//! The syntax tree of an expression: the parser's result, before names and types are resolved.
 
 use super::fault::At;
 use super::lexer::Number;
@@ -42,7 +42,7 @@ pub(super) enum ExprKind {
         target: Box<Expr>,
         rest: Box<Expr>,
     },
-    /// What stands before `?.`, known not to be null.
+    /// The value before `?.`, known not to be null.
     It,
     /// `!`, `-`, `+`.
     Unary {

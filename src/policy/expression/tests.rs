@@ -52,7 +52,7 @@ const HEADERS: [(&str, &str); 8] = [
     ("X-Number", "42"),
 ];
 
-/// What is evaluated when nothing else is said: 2026-11-23T12:30:45.1234567Z, a subscription, variables of every sort.
+/// The context of tests that give no other: 2026-11-23T12:30:45.1234567Z, a subscription, variables of every sort.
 fn with_context<T>(look: impl FnOnce(&Context<'_>) -> T) -> T {
     let mut headers: Vec<(String, String)> =
         HEADERS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -147,7 +147,7 @@ fn whole(text: &str) -> String {
     }
 }
 
-/// What `text` comes to, as text: a value, `!` and an exception, or `?` and its faults.
+/// Returns the outcome of `text` as text: a value, `!` and an exception, or `?` and its faults.
 fn outcome(text: &str) -> String {
     let text = whole(text);
     match Expression::compile(&text, Wanted::Text, Section::OnError) {

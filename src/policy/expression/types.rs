@@ -1,11 +1,11 @@
-//! The types of the language, and which converts to which.
+//! The types of the language, and their conversions.
 //!
 //! A type is small and copied. There are no collections of collections: nothing in a handshake needs one, and their absence
 //! keeps every type one word.
 
 use core::fmt;
 
-/// What one value is.
+/// The kind of one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Bool,
@@ -56,7 +56,7 @@ pub(super) enum Kind {
     Math,
     /// The element of the collection that a member belongs to; in the table of members only.
     Element,
-    /// What a member's lambda gives; in the table of members only.
+    /// The result of a member's lambda; in the table of members only.
     Made,
 }
 
@@ -149,7 +149,7 @@ impl Kind {
     }
 }
 
-/// What an expression gives.
+/// The type of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Type {
     /// `null`.
@@ -185,7 +185,7 @@ impl Type {
         }
     }
 
-    /// What it is a collection of.
+    /// Returns the type of a collection's elements.
     pub(super) fn element(self) -> Option<Kind> {
         match self {
             Self::Array(kind) | Self::List(kind) | Self::Sequence(kind) => Some(kind),
@@ -207,7 +207,7 @@ impl Type {
         }
     }
 
-    /// What `?.` and a lifted operator make of it.
+    /// Returns the type that `?.` and a lifted operator make of it.
     pub(super) fn or_null(self) -> Self {
         match self {
             Self::One(kind) if kind.is_struct() => Self::Nullable(kind),
@@ -223,7 +223,7 @@ impl Type {
         }
     }
 
-    /// What the lambda and the element make of a type in the table of members.
+    /// Fills a type of the table of members in with the types of the lambda and the element.
     pub(super) fn filled(self, element: Option<Kind>, made: Option<Kind>) -> Self {
         let fill = |kind| match kind {
             Kind::Element => element.unwrap_or(kind),

@@ -99,7 +99,7 @@ impl Uri {
     }
 }
 
-/// What comes before `sign`, and the rest from it on.
+/// Returns the text before `sign`, and the rest from it on.
 fn split_before(text: &str, sign: char) -> (&str, &str) {
     text.split_at(text.find(sign).unwrap_or(text.len()))
 }

@@ -1,4 +1,4 @@
-//! What an expression computes with, and how it is written as text.
+//! The values of expressions, and their text.
 //!
 //! A value is three words; text and lists are shared, so that passing them on copies nothing.
 
@@ -45,7 +45,7 @@ pub enum Value {
     Basic(Arc<BasicCredentials>),
     /// An array, a `List` or any `IEnumerable`.
     List(Arc<[Value]>),
-    /// What no variable keeps: parts of the context, enums, regular expressions.
+    /// Values that no variable keeps: parts of the context, enums, regular expressions.
     Inner(Inner),
 }
 
@@ -171,7 +171,7 @@ impl Guid {
     }
 }
 
-/// What an `Authorization: Basic` header says.
+/// The content of an `Authorization: Basic` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BasicCredentials {
     /// Before the first colon.
@@ -195,7 +195,7 @@ impl Value {
         Self::Inner(Inner::Part(part))
     }
 
-    /// What `ToString()` gives; `None` for what has no text of its own here.
+    /// Returns the result of `ToString()`; `None` for values without a text of their own here.
     pub fn written(&self) -> Option<Text> {
         Some(match self {
             Self::Text(text) => Arc::clone(text),

@@ -1,5 +1,5 @@
-//! What `rate-limit`, `quota` and their siblings by key have in common: numbers, rules, what a call counts as and when, and
-//! what is told.
+//! The common parts of `rate-limit`, `quota` and their siblings by key: numbers, rules, the count and the moment of a call, and
+//! messages.
 
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ impl Literal for HeaderName {
     }
 }
 
-/// What the client and the policies behind learn of a limit.
+/// The headers and variables that tell the client and later policies about a limit.
 #[derive(Debug)]
 pub(super) struct Telling {
     retry_after_header: Text,
@@ -159,7 +159,7 @@ impl Increment {
         })
     }
 
-    /// What is asked when the call comes. `None`: that is known only with the answer.
+    /// Returns the operation at the arrival of a call. `None`: it is known only with the answer.
     fn known(&self) -> Option<CounterOp> {
         let is_counted = self.condition.as_ref().map_or(Some(true), |condition| condition.fixed().copied());
         match (is_counted, self.count.fixed()) {
@@ -185,7 +185,7 @@ impl Increment {
     }
 }
 
-/// What is counted by.
+/// The rule of a counter.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rule {
     /// In windows of the clock that never goes back.

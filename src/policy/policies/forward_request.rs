@@ -1,6 +1,6 @@
-//! `forward-request`: where the backend is dialled.
+//! `forward-request`: connects to the backend.
 //!
-//! A handshake has no body to buffer, is HTTP/1.1, and follows no redirect: what attributes say of these changes nothing.
+//! A handshake has no body to buffer, is HTTP/1.1, and follows no redirect: attributes about these have no effect.
 
 use crate::catalog::fault::Remedy;
 use crate::limits::ANSWER_TIMEOUT_MS;

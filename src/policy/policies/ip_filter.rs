@@ -1,6 +1,6 @@
 //! `ip-filter`: lets in clients at these addresses, or all others.
 //!
-//! The address is that of who connected, never one of X-Forwarded-For: a client writes there what it likes.
+//! The address is that of the peer, never one of X-Forwarded-For: a client can write any address there.
 
 use core::net::IpAddr;
 
@@ -18,7 +18,7 @@ struct IpFilter {
     fixed: Addresses,
     /// Addresses that are expressions.
     evaluated: Vec<Setting<IpAddr>>,
-    /// What is listed, as it is shown.
+    /// The list, as it is shown.
     shown: String,
 }
 

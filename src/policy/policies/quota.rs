@@ -1,11 +1,11 @@
 //! `quota` and `quota-by-key`: so many handshakes in each period.
 //!
-//! The first counts for each subscription from its start on (`start_date`; of one that has none, as the second does), by
-//! document; who comes without one is not limited. The second counts for each value of `counter-key`, in periods from
-//! `first-period-start` on; policies with the same value and the same periods share its counter.
+//! `quota` counts for each subscription from its start on (`start_date`; for a subscription without one, as `quota-by-key` does),
+//! by document; a client without a subscription is not limited. `quota-by-key` counts for each value of `counter-key`, in periods
+//! from `first-period-start` on; policies with the same value and the same periods share its counter.
 //!
-//! What is counted when is as it is with rate limits (`rate_limit`). `bandwidth` is not counted: policies see the handshake
-//! and nothing behind it. A document that asks for it is taken, and that is said at publish.
+//! A call is counted at the same moment as with rate limits (`rate_limit`). `bandwidth` is not counted: policies see only the
+//! handshake. A document that asks for it is accepted, with a note at publish.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::policy::setting::{Literal, Setting};
 /// 0001-01-01T00:00:00Z, in milliseconds since 1970.
 const FIRST_PERIOD_START_MS: i64 = -62_135_596_800_000;
 
-/// What the client is told, and policies.
+/// Returns the answer to the client, and the error that policies see.
 fn refusal(exceeded: Exceeded) -> Failure {
     let Some(seconds) = exceeded.retry_after_s() else {
         return Failure::refused("QuotaExceeded", 403, "Out of call volume quota.");

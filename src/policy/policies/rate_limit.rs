@@ -1,12 +1,12 @@
-//! `rate-limit` and `rate-limit-by-key`: at most so many handshakes in any span of so long.
+//! `rate-limit` and `rate-limit-by-key`: at most so many handshakes in any span of the period's length.
 //!
-//! The first counts for each subscription, by document; who comes without one is not limited. The second counts for each
-//! value of `counter-key`: as in Azure API Management, policies with the same value share its counter, wherever they stand,
-//! if their periods are the same. (With periods that differ, each has its own: a counter knows one.)
+//! `rate-limit` counts for each subscription, by document; a client without a subscription is not limited. `rate-limit-by-key`
+//! counts for each value of `counter-key`: as in Azure API Management, policies with the same value share its counter, wherever
+//! they stand, if their periods are the same. (With different periods, each has its own: a counter has one period.)
 //!
-//! A call is counted when it comes. Where `increment-condition` or `increment-count` is an expression, it is counted when
-//! its answer is known, and refused only if nothing was left when it came: so calls that are on their way together may be
-//! more than the limit, and a client that leaves before its answer is not counted.
+//! A call is counted when it arrives. Where `increment-condition` or `increment-count` is an expression, it is counted when its
+//! answer is known, and refused only if nothing was left when it arrived. So calls that are under way together may exceed the
+//! limit, and a client that leaves before its answer is not counted.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::policy::expression::Text;
 use crate::policy::failure::Failure;
 use crate::policy::setting::Setting;
 
-/// What the client is told, and policies.
+/// Returns the answer to the client, and the error that policies see.
 fn exceeded(seconds: u64) -> Failure {
     let said = format!("Rate limit is exceeded. Try again in {seconds} seconds.");
     Failure::new("RateLimitExceeded", "Rate limit is exceeded", 429, &said)

@@ -1,6 +1,6 @@
-//! `set-status`: the status of what the client is answered.
+//! `set-status`: sets the status of the client's answer.
 //!
-//! Before there is an answer it makes one, which the backend's replaces: a status that is to stay belongs into
+//! Before there is an answer, it makes one, which the backend's answer replaces: a status that is to stay belongs into
 //! `return-response`, outbound or on-error.
 
 use crate::policy::compiling::Compiling;

@@ -1,11 +1,11 @@
-//! `validate-jwt`: lets in who shows a token that is to be believed.
+//! `validate-jwt`: lets in clients that show a valid token.
 //!
-//! The token comes from a header, the query, or a value that policies made. As an extension, `protocol-prefix` names what
-//! a subprotocol begins with that carries a token, for browsers, which can set nothing else: it is looked at where the others
-//! have none, and the protocol goes no further. (A browser gives up on a session if it offered protocols and none was
-//! chosen: a page offers one that its backend speaks, too.)
+//! The token comes from a header, the query, or a value that policies made. As an extension, `protocol-prefix` names the prefix
+//! of a subprotocol that carries a token, for browsers, which can set nothing else. It is used where the others have no token,
+//! and the subprotocol is not passed on. (A browser gives up on a session if it offered subprotocols and none was chosen: a page
+//! has to offer one that its backend speaks, too.)
 //!
-//! A header or a parameter that stands twice is no token: who reads the request behind might read the other.
+//! A header or a parameter that occurs twice counts as no token: the backend might read the other one.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ struct Claim {
     separator: Option<Setting<Separator>>,
 }
 
-/// What separates the values of a claim. Spaces around an attribute's value are not kept, so nothing is a space.
+/// The separator of a claim's values. Spaces around an attribute's value are not kept, so an empty one is a space.
 #[derive(Clone, Debug)]
 struct Separator(Text);
 
@@ -178,7 +178,7 @@ fn check_sources(compiling: &mut Compiling<'_>, element: &Element) {
     }
 }
 
-/// What stands in the element.
+/// The children of the element.
 #[derive(Default)]
 struct Children {
     keys: Vec<Key>,

@@ -234,7 +234,7 @@ fn on_error_sees_each_reason_of_a_token() {
     }
 }
 
-/// What stands behind `$`, as text, and behind `#`, as a number or a truth, is given by an expression.
+/// Texts behind `$`, and numbers and truths behind `#`, are given by an expression.
 #[test]
 fn attributes_that_take_expressions_do() {
     let jwt = format!(

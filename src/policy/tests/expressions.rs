@@ -11,7 +11,7 @@ fn bearer(scene: Scene, payload: &str) -> Scene {
     scene.header(&format!("Authorization: Bearer {}", token(payload)))
 }
 
-/// What policies of a real document have in front of them: the token that was shown, as a variable.
+/// The start of a real document's policies: the token that was shown, as a variable.
 fn kept_token() -> String {
     format!(
         "<validate-jwt header-name=\"Authorization\" require-expiration-time=\"false\" output-token-variable-name=\"jwt\">{}\

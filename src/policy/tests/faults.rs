@@ -1,4 +1,4 @@
-//! What is wrong with documents, and that it is told with its place and with what is allowed.
+//! Faults of documents: each is reported with its position and its remedy.
 
 use super::scene::Scene;
 

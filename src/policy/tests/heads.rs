@@ -1,15 +1,15 @@
-//! Each policy of head and flow, with the exact status, fields and body that come of it.
+//! Each policy of head and flow, with the resulting status, fields and body.
 
 use super::scene::Scene;
 
 const HEAD: &str = "Host: gateway.example:8080\nX-One: 1\n";
 
-/// What the backend is asked after these inbound policies.
+/// Returns the request to the backend after these inbound policies.
 fn asked(policies: &str) -> String {
     Scene::inbound(policies).run().asked
 }
 
-/// What the client is answered after these inbound policies.
+/// Returns the answer to the client after these inbound policies.
 fn answered(policies: &str) -> String {
     Scene::inbound(policies).run().answered
 }

@@ -1,4 +1,4 @@
-//! One made-up handshake, which each test changes where it matters to it.
+//! One made-up handshake, which each test changes as it needs.
 
 use core::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct Scene {
     answer: Answer,
     /// Those of a process: scenes that were cloned share them.
     guards: Arc<PolicyGuards>,
-    /// What others hold.
+    /// The slots that others hold.
     held: Arc<Vec<Slot>>,
     monotonic_ms: i64,
     now: DateTime,
@@ -45,18 +45,18 @@ enum Answer {
     Silent,
 }
 
-/// What became of a handshake.
+/// The outcome of a handshake.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// What the backend was asked: the target, then the fields. Empty: nothing.
+    /// The request to the backend: the target, then the fields. Empty: there was none.
     pub(super) asked: String,
     /// Where it was asked.
     pub(super) backend: String,
     /// Milliseconds for its answer, if the policies say how many.
     pub(super) answer_timeout_ms: Option<u64>,
-    /// What the client got, head and body; `passed on: …` where that was the backend's answer.
+    /// The answer to the client, head and body; `passed on: …` if it was the backend's.
     pub(super) answered: String,
-    /// What was traced.
+    /// The traced lines.
     pub(super) log: Vec<String>,
     /// `LastError`.
     pub(super) last_error: Option<crate::policy::exchange::LastError>,
@@ -181,7 +181,7 @@ impl Scene {
         compile(&self.files, None).err().unwrap_or_default().iter().map(Fault::to_string).collect()
     }
 
-    /// What is said about documents that are in order.
+    /// Returns the notes on documents without faults.
     pub(super) fn notes(&self) -> Vec<String> {
         compile(&self.files, None).expect("no fault").notes().to_vec()
     }

@@ -1,10 +1,10 @@
-//! Where a client puts its token: a header, the query, or, where a browser can put nothing else, a subprotocol.
+//! Finds a client's token: in a header, in the query or, where a browser can set nothing else, in a subprotocol.
 //!
-//! A browser's WebSocket has no way to set a header. What it can set is the list of subprotocols, and the characters of a
-//! token are allowed there. So a page offers `["chat", "bearer.eyJ…"]`, and a policy that names the prefix `bearer.` takes
-//! the token from there. The protocol that carried it is no protocol: it is neither offered to the backend nor chosen.
+//! A browser's WebSocket cannot set headers. It can set the list of subprotocols, and the characters of a token are allowed
+//! there. So a page offers `["chat", "bearer.eyJ…"]`, and a policy that names the prefix `bearer.` takes the token from there.
+//! The subprotocol that carried it is neither offered to the backend nor chosen.
 //!
-//! Not here: whether the token is right.
+//! Not here: whether the token is valid.
 
 /// The token in the value of a header.
 ///

@@ -1,11 +1,11 @@
-//! Tokens that are encrypted (RFC 7516, the compact form): what is in one is judged as a token of its own.
+//! Encrypted tokens (RFC 7516, the compact form): the content is judged as a token of its own.
 //!
 //! ```text
 //! header . content key, encrypted . iv . ciphertext . tag
 //! ```
 //!
-//! The property to trust: what comes out was encrypted and authenticated under one of the policy's keys. That says who may
-//! read it and not who wrote it, as anybody can encrypt with a public key: a signature is looked for inside.
+//! The property to trust: opened content was encrypted and authenticated under one of the policy's keys. That says who may read
+//! it and not who wrote it, because anybody can encrypt with a public key: a signature is looked for inside.
 //!
 //! Not here, and refused: `RSA1_5`, whose padding tells an attacker what is inside (RFC 8725 §3.2); `zip`, which makes much of
 //! little; `PBES2`, where the token says how long to work; `ECDH-ES`; `A192KW` and keys wrapped by GCM.
@@ -32,7 +32,7 @@ use crate::policy::jwt::{JsonObject, Jwt, object};
 
 /// A key that opens tokens.
 pub struct DecryptionKey {
-    /// What a token's `kid` may call it.
+    /// The name that a token's `kid` may give it.
     id: Option<Box<str>>,
     material: Material,
 }
@@ -191,7 +191,7 @@ impl ContentEncryption {
 
 /// The five parts of an encrypted token.
 struct Sealed<'t> {
-    /// What is authenticated with the content.
+    /// The text that is authenticated with the content.
     header_text: &'t str,
     header: JsonObject,
     key: Vec<u8>,
@@ -218,7 +218,7 @@ impl<'t> Sealed<'t> {
     }
 }
 
-/// What was in an encrypted token.
+/// The content of an encrypted token.
 pub(super) enum Opened {
     /// A token of its own.
     Token(Zeroizing<String>),

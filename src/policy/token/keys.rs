@@ -74,7 +74,7 @@ pub enum TokenKeyFault {
 
 /// One key.
 pub struct Key {
-    /// What a token's `kid` may call it.
+    /// The name that a token's `kid` may give it.
     id: Option<Box<str>>,
     material: Material,
 }

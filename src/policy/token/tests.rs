@@ -110,10 +110,10 @@ fn verifies_the_example_of_rfc_8037() {
     assert_eq!(keys.verify(algorithm, None, &message[1..], &signature), Err(Unverified::WrongSignature));
 }
 
-/// What signs a message.
+/// A function that signs a message.
 type Signer = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
-/// What verifies it.
+/// A function that makes the key that verifies it.
 type Verifier = Box<dyn Fn() -> Key>;
 
 /// Every algorithm: its name, a key to verify with (the keys of a family are alike), and what signs.

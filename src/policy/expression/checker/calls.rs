@@ -1,4 +1,4 @@
-//! Members: which one is meant, which overload, and what its arguments become.
+//! Calls of members: chooses the member and the overload, and converts the arguments.
 
 use super::names::nearest;
 use super::{Checked, Checker, Section};
@@ -26,10 +26,10 @@ enum Argument<'e> {
     },
 }
 
-/// What arguments that become `params` add to a distance. Each conversion counts for more.
+/// The distance that arguments add that become `params`. Each conversion counts for more.
 const EXPANDED: u32 = 1;
 
-/// What a conversion adds for each step of its own distance.
+/// The distance that a conversion adds for each step of its own distance.
 const CONVERSION: u32 = 2;
 
 impl Checker {

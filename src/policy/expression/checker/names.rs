@@ -1,4 +1,5 @@
-//! What names mean: variables, `context`, types and their namespaces; and what a wrong one may have been meant to be.
+//! Resolves names: variables, `context`, types and their namespaces; and suggests the name that a wrong one may have been meant
+//! to be.
 
 use super::{Checked, Checker, context};
 use crate::policy::expression::code::Node;

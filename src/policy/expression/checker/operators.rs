@@ -1,4 +1,4 @@
-//! Operators and casts: which types they take, and what they make of them.
+//! Operators and casts: the types that they take and return.
 
 use super::{Checked, Checker, hint};
 use crate::policy::expression::code::{CallNode, Node, Operator, Relation};
@@ -348,7 +348,7 @@ fn same_nullness(of: Type, kind: Kind) -> Type {
     if matches!(of, Type::Nullable(_)) { Type::Nullable(kind) } else { Type::One(kind) }
 }
 
-/// What C# finds wrong with a constant that it computes while it compiles.
+/// Returns C#'s compile-time error in the computation of a constant.
 fn constant_fault(operator: Operator, left: &Value, right: &Value) -> Option<&'static str> {
     let (left, right, range) = match (left, right) {
         (Value::Int(left), Value::Int(right)) => {

@@ -1,4 +1,4 @@
-//! Statements of a block: variables and their scopes, and that every way through it returns.
+//! Statements of a block: variables and their scopes, and the check that every path returns.
 
 use super::{Checker, Type};
 use crate::policy::expression::code::{Node, Step};
@@ -75,7 +75,7 @@ impl Checker {
         }
     }
 
-    /// What an `if`, an `else` or a loop does.
+    /// Checks the body of an `if`, an `else` or a loop.
     fn branch(&mut self, statement: &Statement) -> Option<Vec<Step>> {
         if matches!(statement.kind, StatementKind::Declare { .. }) {
             return self.fault(statement.at, "a declaration stands in braces here");

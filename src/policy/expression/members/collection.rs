@@ -1,7 +1,7 @@
 //! Members of arrays, lists and sequences: LINQ, as far as handshakes use it.
 //!
-//! A sequence is worked through at once where C# would wait until it is asked for: an exception for an element that nobody
-//! asks for is thrown here too.
+//! A sequence is evaluated at once where C# would wait until it is used: an exception for an element that nobody asks for is
+//! thrown here too.
 
 use std::collections::HashSet;
 
@@ -186,7 +186,7 @@ fn at(call: &Call<'_>) -> Result<Option<Value>, Raised> {
     Ok(call.on_list()?.get(index).cloned())
 }
 
-/// What there is where there is no element.
+/// Returns the default where there is no element.
 fn absent(call: &Call<'_>) -> Value {
     call.made.map_or(Value::Null, default_of)
 }

@@ -242,7 +242,7 @@ fn parse(text: &str, kind: Kind) -> Outcome {
     }
 }
 
-/// What `Convert` makes of a value, by the type it has.
+/// Converts a value as `Convert` does, by its type.
 fn converted(run: &mut Run<'_>, call: &Call<'_>, to: Kind) -> Outcome {
     match call.argument(0) {
         Value::Null => Ok(super::default_of(to)),

@@ -1,4 +1,4 @@
-//! Expressions and what C# makes of them, written down from the rules of the language and of its library.
+//! Expressions and their results in C#, written down from the rules of the language and its library.
 
 use super::outcome;
 

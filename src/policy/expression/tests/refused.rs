@@ -1,4 +1,4 @@
-//! What is refused at publish: where, and what is said about it.
+//! Expressions that are refused at publish: position and message.
 
 use super::{Expression, Section, Wanted, whole};
 

@@ -1,4 +1,4 @@
-//! The expressions that are seen in real policies of Azure API Management, and what they come to.
+//! Expressions that are seen in real policies of Azure API Management, and their results.
 
 use super::{Expression, Scripted, Section, Wanted, outcome, whole, with_context};
 use crate::policy::expression::{Context, Value};
