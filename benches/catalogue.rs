@@ -1,5 +1,5 @@
-//! What a catalogue costs: routing and keys per opening, which must not grow with it, and loading, compiling and publishing
-//! the whole, which happens at each change.
+//! The cost of a catalogue: routing and keys per opening, which must not grow with it; and loading, compiling and publishing the
+//! whole, which happens at each change.
 
 use std::fs;
 use std::hint::black_box;

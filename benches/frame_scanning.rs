@@ -1,7 +1,7 @@
-//! What it costs to find the frames in what an endpoint sends: the scanner alone, and a session that forwards them.
+//! The cost of finding frames in an endpoint's bytes: the scanner alone, and a session that forwards them.
 //!
-//! Payload is never touched, so the cost is by frame and by chunk. Bytes per second say how far it is from mattering for large
-//! frames; for small ones it is what matters, and `frame_scanning/small` has it by frame, kind by kind.
+//! Payload is never touched, so the cost is by frame and by chunk. For large frames, the bytes per second show that it does not
+//! matter; for small ones it does, and `frame_scanning/small` measures it by frame, kind by kind.
 
 use std::hint::black_box;
 

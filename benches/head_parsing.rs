@@ -1,4 +1,4 @@
-//! What the heads of one opening handshake cost: parse, check, encode.
+//! The cost of the heads of one opening handshake: parse, check, encode.
 
 use std::hint::black_box;
 use std::net::IpAddr;

@@ -1,8 +1,8 @@
-//! What policies cost a handshake: each by itself, and usual documents; and what a document costs a publish.
+//! The cost of policies for a handshake: each by itself, and usual documents; and the cost of a document for a publish.
 //!
-//! `nothing` is the floor: the exchange is made, and an empty document runs over it. What a policy costs is what its row has
-//! beyond that. `guarded_document` takes a head, finds the API and the subscription of its key, and lets it in by token and
-//! rate; `es256_alone` is the check of that token's signature and nothing else.
+//! `nothing` is the floor: the exchange is made, and an empty document runs over it. The cost of a policy is its row less that.
+//! `guarded_document` takes a head, finds the API and the subscription of its key, and lets it in by token and rate;
+//! `es256_alone` is the check of that token's signature and nothing else.
 
 use std::hint::black_box;
 

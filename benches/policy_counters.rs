@@ -1,4 +1,4 @@
-//! What it costs to count a handshake: a key that is known, one that is new, a flood, and one key of two threads.
+//! The cost of counting a handshake: a known key, a new key, a flood, and one key of two threads.
 
 use std::hint::black_box;
 use std::sync::Barrier;

@@ -1,4 +1,4 @@
-//! What policy expressions cost: compiled once at publish, evaluated at each handshake.
+//! The cost of policy expressions: compiled once at publish, evaluated at each handshake.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! What a record costs: sealed, and opened in place.
+//! The cost of a record: sealed, and opened in place.
 //!
 //! 64 B is a small message, 1 KiB a usual one, 16 KiB the most that a record holds.
 

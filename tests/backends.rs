@@ -1,4 +1,4 @@
-//! What a backend sees of an opening, and what a client gets when its backend does not do what it should.
+//! Backends that misbehave: their view of an opening, and the answer to the client.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use support::{TestInstance, api_file};
 
 const WRONG: &str = "the backend's answer is not a correct opening handshake";
 
-/// What an opening does not take if it is ended by an event instead of its deadline.
+/// The longest time of an opening that an event ends before its deadline.
 const SOON: Duration = Duration::from_secs(3);
 
 /// Largest body that is passed on.

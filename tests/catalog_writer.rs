@@ -17,7 +17,8 @@ use tempfile::TempDir;
 
 const PATH: &str = "apis/chat.toml";
 
-/// What a child process is told by its environment: the folder, what to do, and before which step it is to be killed.
+/// The environment variable that gives a child process its folder. Others say what to do, and before which step it is to be
+/// killed.
 const FOLDER: &str = "RINGGATE_TEST_FOLDER";
 const CHANGE: &str = "RINGGATE_TEST_CHANGE";
 const STEP: &str = "RINGGATE_TEST_STEP";

@@ -15,7 +15,7 @@ use support::frames::{client_frame, close_payload, server_frame};
 use support::raw::{Raw, header, request};
 use support::{TestInstance, wait_until};
 
-/// What the backend is asked to do comes in a header of the request.
+/// Behaves as a header of the request asks.
 fn behave(mut raw: Raw) {
     let head = raw.read_head();
     let script = header(&head, "X-Script").unwrap_or("").to_owned();

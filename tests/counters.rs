@@ -1,4 +1,4 @@
-//! What an operator reads: the status page, and what SIGUSR1 writes.
+//! The operator's view: the status page, and the report of SIGUSR1.
 
 #![allow(
     clippy::unwrap_used,
@@ -156,7 +156,7 @@ fn reports_that_nobody_reads_hold_nothing_up() {
     drop(unread);
 }
 
-/// What a page has by API, product and subscription: what stands in front of each number, and the number.
+/// Returns the figures of a page by API, product and subscription: name with labels, and number.
 fn by_entity(page: &str) -> BTreeMap<String, u64> {
     let of_entity =
         |line: &&str| ["api_", "product_", "subscription_"].iter().any(|kind| line.starts_with(kind));

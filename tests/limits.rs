@@ -1,7 +1,7 @@
 //! Limits at their edge: of the instance, of an API, of a source, and of openings in progress.
 //!
-//! What counts is what clients and backends see: the backend never holds one session more than the limit, and when all
-//! have left exactly as many get in again.
+//! Clients and backends are the witnesses: the backend never holds one session more than the limit, and when all have left,
+//! exactly as many get in again.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,7 +40,7 @@ const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 /// A session's end is its backend's Close, however busy the machine is.
 const UNHURRIED: &str = "linger_s = 60";
 
-/// What a client is told at a limit.
+/// The answer to a client at a limit.
 #[derive(Clone, Copy)]
 struct Full {
     status: u16,
@@ -301,9 +301,10 @@ fn a_publish_changes_an_apis_limit_and_its_sessions_go_on_counting() {
     gateway.end();
 }
 
-/// What one side can write towards one that does not read: what is unsent ([`UNSENT_BYTES_MAX`]), what the relay holds
-/// ([`OWED_BYTES_HIGH`]), and 1.25 MiB that the kernel has received and nobody reads. How much the last is, the kernel tunes by how fast it
-/// was read before: so it is asked of the session that could write least. Without a bound of what is unsent it is 3.5 to 5.9 MB.
+/// The most that one side can write towards a side that does not read: the unsent bytes ([`UNSENT_BYTES_MAX`]), the relay's share
+/// ([`OWED_BYTES_HIGH`]), and 1.25 MiB that the kernel has received and nobody reads. The kernel tunes the last part by how fast
+/// the socket was read before, so it is asked of the session that could write least. Without a bound on unsent bytes it is 3.5 to
+/// 5.9 MB.
 const TAKEN_BYTES_MAX: usize = UNSENT_BYTES_MAX as usize + OWED_BYTES_HIGH as usize + (5 << 18);
 
 /// Room of the endpoints' own sockets, so that what is written is ringgate's to hold.
@@ -492,7 +493,7 @@ fn all_workers_together_have_no_more_openings_than_openings_max() {
     gateway.end();
 }
 
-/// What is told where the instance has so many openings waiting as it may, and where an API has used up its share.
+/// The message where the instance has as many openings waiting for backends as it may.
 fn pending_full(limit: u32) -> String {
     format!(
         "this instance has as many openings waiting for backends as it may (pending_openings_max = {limit})"

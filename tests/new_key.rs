@@ -22,7 +22,7 @@ use support::served::{Configuration, INSTANCE, Served};
 
 const ACME: &str = "catalog/subscriptions/acme.toml";
 
-/// What stands in a file is its author's: comments, order and quotes.
+/// The file's text as its author wrote it: comments, order and quotes have to stay.
 const TEXT: &str = "# Acme, since March\nscope = '/apis'   # all of them\n\ndisplay_name = \"Acme\"\n";
 
 fn configuration(instance: &str) -> Configuration {

@@ -1,4 +1,4 @@
-//! Policies over sockets: what the backend sees, what the client gets, and what is paid where there are none.
+//! Policies over sockets: the backend's and the client's view, and the cost where there are none.
 
 #![allow(
     clippy::unwrap_used,
@@ -245,7 +245,7 @@ fn the_product_of_the_subscription_decides_whose_policies_apply() {
     gateway.end();
 }
 
-/// What `context.LastError` says, as a header of the answer.
+/// A header of the answer with the value of `context.LastError`.
 const SAYS_WHY: &str = "<set-header name=\"X-Why\"><value>@(string.Join(\"/\", context.LastError.Source, context.LastError.Reason, \
      context.LastError.Section, context.Response.StatusCode))</value></set-header>";
 

@@ -1,4 +1,4 @@
-//! What happens when the relay's received buffers run out: receives wait their turn, and nothing is lost.
+//! Exhausted receive buffers of a relay: receives wait their turn, and nothing is lost.
 
 #![allow(
     clippy::unwrap_used,

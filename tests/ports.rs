@@ -1,4 +1,4 @@
-//! Where dials leave from: an API's source addresses, in turn, and what happens when their ports are used up.
+//! Source addresses of dials: those of the API in turn, and the behaviour when their ports are used up.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use support::{TestInstance, api_file, wait_until};
 /// An address of documentation (RFC 5737), which no host has.
 const OF_NO_HOST: &str = "192.0.2.1";
 
-/// What a client is told when no port is left.
+/// The message to a client when no port is left.
 const NO_PORT: &str = "no local port is left towards the backend";
 
 /// Where the backend sees a session come from.

@@ -1,5 +1,5 @@
-//! Changes of the catalogue's files while `serve` runs: when they are taken up, what is refused, and that nobody notices who
-//! is not concerned.
+//! Changes of the catalogue's files while `serve` runs: when they are published, when they are refused, and that uninvolved
+//! sessions do not notice.
 
 #![allow(
     clippy::unwrap_used,

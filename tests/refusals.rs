@@ -1,4 +1,4 @@
-//! What a client is told that gets no session: every refusal of ringgate's own, over real sockets.
+//! Refusals: every answer of ringgate's own to a client that gets no session, over real sockets.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What becomes of open sessions when their API, product or subscription is revoked: their ends over real sockets.
+//! Revocation: the ends of open sessions whose API, product or subscription is revoked, over real sockets.
 
 #![allow(
     clippy::unwrap_used,

@@ -24,8 +24,8 @@ use support::raw::{Raw, StreamEnd};
 use support::relay::{OPAQUE, STRICT, TestRelay};
 use support::wait_until;
 
-/// What a connection's system buffers hold, about, in these tests: little, so that the relay has to hold the rest.
-/// What is spliced waits in the socket that it comes from, and makes no backlog.
+/// A relay that copies every frame: spliced bytes wait in the socket that they come from, and make no backlog. The tests'
+/// connections have small system buffers, so that the relay has to hold the rest.
 const COPIES: RelayLimits = RelayLimits {
     backlog_bytes_max: 64 * MIB,
     zero_copy_bytes_min: None,
@@ -188,7 +188,7 @@ fn any_number_of_stopped_readers_stay_within_the_limit_and_the_others_go_on() {
     relay.end();
 }
 
-/// What one stopped reader of [`each_end_over_the_limit_makes_room_for_an_eighth_of_it`] leaves to the relay, about.
+/// The bytes that one stopped reader of [`each_end_over_the_limit_makes_room_for_an_eighth_of_it`] leaves to the relay, about.
 const LEFT_BYTES: usize = 100_000;
 
 #[test]
@@ -222,7 +222,7 @@ fn records(role: Role) -> [LegRecords; 2] {
     [LegRecords::new(role, state(1), state(2)), LegRecords::new(other, state(2), state(1))]
 }
 
-/// What an endpoint sends, as records if there are any.
+/// The bytes that an endpoint sends, as records if there are any.
 fn sealed(records: &mut Option<LegRecords>, bytes: &[u8]) -> Vec<u8> {
     let Some(records) = records else { return bytes.to_vec() };
     let mut sealed = vec![0; records.sealed_bytes(bytes.len())];
@@ -275,7 +275,7 @@ fn a_slow_reader_is_reset_and_the_other_leg_ends_plainly() {
     }
 }
 
-/// What is to be sent next.
+/// The source of the bytes to send next.
 type Bytes = Box<dyn FnMut() -> Vec<u8> + Send>;
 
 /// Sends what `next` gives, without pause, until its peer is gone; and reads and drops it at the other end.

@@ -116,7 +116,7 @@ const PURE_PACKAGES: [&str; 17] = [
     "x509_cert",
 ];
 
-/// What the core may use of `std`; all of `core` and `alloc` is open to it.
+/// The parts of `std` that the core may use; all of `core` and `alloc` is open to it.
 const PURE_STD: [&str; 18] = [
     "borrow",
     "boxed",
@@ -138,7 +138,7 @@ const PURE_STD: [&str; 18] = [
     "array",
 ];
 
-/// What the core may use of `std::sync`: shared values and counters, no lock and no channel.
+/// The parts of `std::sync` that the core may use: shared values and counters, no lock and no channel.
 const PURE_STD_SYNC: [&str; 2] = ["Arc", "atomic"];
 
 /// Macros that write somewhere, belong to a thread, or stop short of an answer.
@@ -171,7 +171,7 @@ const TELLING_MACROS: [&str; 3] = ["info", "warn", "error"];
 /// Macros that make a line of the log.
 const LOG_MACROS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "limited"];
 
-/// What stands in the repository's top folder, besides dotfiles.
+/// The entries of the repository's top folder, besides dotfiles.
 const TOP_LEVEL: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "src", "benches", "loadtest", "tuning", "tests"];
 
@@ -191,7 +191,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What a core file imports or does that it must not.
+/// Returns the imports and actions of a core file that are not allowed.
 fn violations(file: &str, source: &str, packages: &BTreeSet<String>) -> Vec<Violation> {
     let tokens = tokens(&without_tests(source));
     let mut found = Vec::new();
@@ -297,7 +297,7 @@ fn modules_reached(path: &[String], module: &[String]) -> Option<Vec<String>> {
     }
 }
 
-/// What of a file reaches up to a floor above its own, or to none.
+/// Returns the paths of a file that lead to a floor above its own, or to none.
 fn reaches_up(file: &str, source: &str) -> Vec<Violation> {
     let module = module_of(file);
     let has_floor = FLOORS.contains(&module[0].as_str())
@@ -419,7 +419,7 @@ fn the_core_imports_only_the_core_and_pure_packages() {
     assert!(found.is_empty(), "{}", list(found));
 }
 
-/// What a file does that waits for standard error or output, or fails with it.
+/// Returns the statements of a file that wait for standard error or output, or fail with it.
 fn prints(file: &str, source: &str) -> Vec<Violation> {
     let may_name = MAY_NAME_STANDARD_STREAMS.iter().any(|allowed| file.starts_with(allowed));
     let tokens = tokens(&without_tests(source));
@@ -436,7 +436,7 @@ fn prints(file: &str, source: &str) -> Vec<Violation> {
     found
 }
 
-/// What a front tells an operator as often as clients and backends like.
+/// Returns the log lines of a front that clients and backends can provoke as often as they like.
 fn unlimited_warnings(file: &str, source: &str) -> Vec<Violation> {
     let violation = |(path, line): WrittenPath| {
         let is_telling = path[0] == "tracing" && TELLING_MACROS.contains(&path[path.len() - 1].as_str());
@@ -582,7 +582,7 @@ fn no_file_of_the_source_is_too_long() {
     assert!(long.is_empty(), "look for the second noun:{}", list(long));
 }
 
-/// What is found in a core file of two lines, the second of which is this.
+/// Returns the violations in a core file of two lines, the second of which is this.
 fn found_in(line: &str) -> Vec<(usize, String)> {
     found_in_file("src/session/life.rs", line)
 }

@@ -1,10 +1,10 @@
-//! Puts plans through ringgate, the bare relay and the peers in turns, and says how they stand beside each other.
+//! Runs plans through ringgate, the bare relay and the peers in turn, and compares the results.
 //!
 //! For each plan there are rounds; in a round each target runs the plan once, with one seed for all, in an order that
 //! turns from round to round. Target and backend are started afresh for each run, so nobody inherits anything. Costs are
 //! compared within a round only, since a machine drifts.
 //!
-//! Not here: what a run does (`ringgate-loadtest run`, a process of its own), how results look (`report`).
+//! Not here: a single run (`ringgate-loadtest run`, a process of its own), and the form of the results (`report`).
 
 pub mod about;
 pub mod attempts;
@@ -37,7 +37,7 @@ const LOAD_PRIORITY: u8 = 1;
 /// Rounds, where neither the caller nor the set says how many.
 const ROUNDS: usize = 5;
 
-/// What to compare.
+/// The plans, targets and options of a comparison.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CompareArguments {
     /// Sets, plans by name, or plan files

@@ -1,4 +1,4 @@
-//! What the processor and the memory did: /proc, read at the edges of a window.
+//! The processor's and the memory's use: /proc, read at the edges of a window.
 
 pub mod core_use;
 pub mod priority;

@@ -1,4 +1,4 @@
-//! What a run does: one file in `plans/`, checked, and enough with a seed to repeat the run.
+//! The plan of a run: one file in `plans/`, checked; together with a seed it is enough to repeat the run.
 //!
 //! A plan has parts that go on at the same time: steady round trips, a one-way push, churn, an idle crowd, readers that
 //! stop, greedy sessions. Each part is optional; at least one is there.
@@ -12,9 +12,9 @@ use std::path::Path;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// What the report calls it.
+    /// The title in the report.
     pub title: String,
-    /// What the row's figure is: it decides which figures the report compares.
+    /// The kind of the row's figure: it decides which figures the report compares.
     pub measures: Measures,
     /// Seconds before the window, not counted. Default 1.
     #[serde(default = "default_warmup_s")]
@@ -46,7 +46,7 @@ pub struct Plan {
     pub greedy: Option<Greedy>,
 }
 
-/// What a row's figure is.
+/// The kind of a row's figure.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Measures {
@@ -192,13 +192,13 @@ pub struct Stopped {
 pub struct Greedy {
     /// How many sessions.
     pub sessions: usize,
-    /// What each of them does.
+    /// The behaviour of each of them.
     pub does: Greed,
     /// Bytes of each message (`send_messages`), or that the backend pushes at each session (`stop_reading`).
     pub bytes: Option<usize>,
 }
 
-/// What a greedy session does.
+/// The behaviour of a greedy session.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Greed {
@@ -237,7 +237,7 @@ impl Plan {
     /// Reads and checks a plan.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The fault of the file.
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -247,7 +247,7 @@ impl Plan {
     /// Parses and checks a plan.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the text.
     pub fn parse(text: &str) -> Result<Self> {
         let plan: Self = toml::from_str(text)?;
         ensure!(plan.warmup_s >= 0.0 && plan.duration_s > 0.0, "times are positive");

@@ -1,4 +1,4 @@
-//! What a run came to, as JSON. Units are in the names.
+//! The result of a run, as JSON. Units are in the names.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub struct RunResult {
     /// How the round trips fared beside greedy sessions; absent where there were none.
     #[serde(default)]
     pub greedy: Option<GreedyBeside>,
-    /// What the processor did in the window; absent if no cores were named.
+    /// The processor's work in the window; absent if no cores were named.
     pub processor: Option<Processor>,
     /// Resident memory of the proxy's processes at the end of the window, in KiB.
     #[serde(default)]
@@ -39,7 +39,7 @@ pub struct RunResult {
     pub memory: Vec<MemoryStep>,
     /// How late the load generator itself was against its schedule; absent for closed loops.
     pub lateness: Option<Percentiles>,
-    /// What went wrong: contents that differ, sessions that ended.
+    /// Faults: contents that differ, sessions that ended.
     pub faults: Vec<String>,
     /// Why the run does not count; empty if it does.
     pub thrown_out: Vec<String>,
@@ -61,7 +61,7 @@ impl Handshakes {
     }
 }
 
-/// What steady sessions got beside greedy ones.
+/// The results of steady sessions beside greedy ones.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct GreedyBeside {
     /// Echoes that were due in the window, by the plan's rate and seed: the same for every target of a round.
@@ -98,7 +98,7 @@ pub struct Percentiles {
     pub max_us: f64,
 }
 
-/// What the processor did in the window.
+/// The processor's work in the window.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Processor {
     /// Busy time of the proxy's core: all that is neither idle nor stolen, ksoftirqd too. Exact where a spinner keeps the core
@@ -120,7 +120,7 @@ pub struct Processor {
 /// Memory at a number of idle sessions.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct MemoryStep {
-    /// What the sessions had done: `fresh`, or `after 100 B`.
+    /// The state of the sessions: `fresh`, or `after 100 B`.
     pub state: String,
     /// How many there are.
     pub sessions: usize,

@@ -1,4 +1,4 @@
-//! Lets a ringgate run under everything at once for long, and says whether it is as before at every rest.
+//! Lets a ringgate run under a mixed load for long, and checks at every rest whether it is as before.
 //!
 //! It starts a ringgate of its own, puts the mix of the plan on it, and writes down every few seconds what the clients
 //! saw, what the kernel says about the process and what its status page says. The verdict compares rests, at which the
@@ -37,7 +37,7 @@ use verdict::Verdict;
 /// Longest that the gateway may take to end once nothing is open.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What to soak.
+/// The plan and options of a soak.
 #[derive(Clone, Debug, clap::Args)]
 pub struct SoakArguments {
     /// The plan's file

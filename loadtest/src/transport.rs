@@ -23,7 +23,7 @@ impl Buffers {
     }
 }
 
-/// What one read gave.
+/// The result of one read.
 #[derive(Debug)]
 pub(crate) struct Received<'a> {
     /// Content; it may be empty though the session goes on.

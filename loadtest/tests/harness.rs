@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// A server's frame of 64 bytes of payload.
 const FRAME_BYTES: usize = 2 + 64;
 
-/// What a proxy does to the frames towards the client; it gets one frame at a time, and its number.
+/// A proxy's manipulation of the frames towards the client; it gets one frame at a time, and its number.
 type Deed = Arc<dyn Fn(u64, Vec<u8>, &mut Vec<u8>) + Send + Sync>;
 
 fn backend() -> SocketAddr {
@@ -348,7 +348,7 @@ fn a_greedy_session_that_is_ended_is_a_fault() {
     assert!(!result.thrown_out.is_empty() && result.greedy.is_none());
 }
 
-/// What came behind a session's head, and the error that it ended with.
+/// The bytes behind a session's head, and the error that it ended with.
 type Ended = (Vec<u8>, Option<ErrorKind>);
 
 /// A server that says how each session ended.

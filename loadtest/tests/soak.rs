@@ -169,7 +169,7 @@ fn relay(mut from: TcpStream, mut to: TcpStream, deed: impl Fn(&mut [u8]) -> boo
     let _ = to.shutdown(std::net::Shutdown::Both);
 }
 
-/// What fails of a proxy in this process, but for descriptors and memory, which are those of the whole process.
+/// Returns the failed checks of a proxy in this process, except for descriptors and memory, which are those of the whole process.
 fn failed_of_proxy(name: &str, deed: impl Fn(&mut [u8]) -> bool + Send + Sync + 'static) -> Vec<Check> {
     let subject = Subject { address: proxy(deed), pid: std::process::id(), status: None };
     let mut failed = failed(&soak(name, subject, || Ok(0)));

@@ -1,4 +1,4 @@
-//! What RFC 9110 and RFC 9112 want of the answer to a request that is no opening handshake, one row per rule.
+//! The rules of RFC 9110 and RFC 9112 for the answer to a request that is no opening handshake, one row per rule.
 
 use bytes::Bytes;
 use ringgate::head::{HttpDate, Method, RequestHead};

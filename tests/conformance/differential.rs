@@ -25,7 +25,7 @@ use tungstenite::{Error, Message};
 const FRAME_BYTES_MAX: usize = 70_000;
 const MESSAGE_BYTES_MAX: usize = 72_000;
 
-/// What an implementation makes of a stream of frames.
+/// An implementation's judgement of a stream of frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Judgement {
     end: Option<End>,
@@ -188,7 +188,7 @@ proptest! {
     }
 }
 
-/// What the two make of one frame after which each of them has seen enough.
+/// The judgements of both implementations on one frame after which each has seen enough.
 fn both(sender: Sender, frame: Vec<u8>) -> (Option<End>, Option<End>) {
     let frames = [frame];
     (scan(&frames, sender, usize::MAX).end, read_with_tungstenite(&frames, sender).end)

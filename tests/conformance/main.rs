@@ -1,5 +1,4 @@
-//! What RFC 6455 §5 demands of frames and RFC 9110 of answers, row by row, and a run against an independent
-//! implementation.
+//! The demands of RFC 6455 §5 on frames and of RFC 9110 on answers, row by row, and a run against an independent implementation.
 
 mod answers;
 mod differential;

@@ -254,7 +254,7 @@ fn data_frames(rows: &mut Rows) {
     }
 }
 
-/// What left on each leg, apart by whose it was.
+/// The bytes that left on each leg, separated by their origin.
 #[derive(Default)]
 struct Seen {
     passed: Vec<u8>,

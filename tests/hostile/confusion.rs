@@ -7,7 +7,7 @@ use crate::support::handshake::{Handshake, read_refusal};
 use crate::support::raw::{KEY, Raw};
 use ringgate::session::{Cause, Phase};
 
-/// What an attacker wants to reach a backend.
+/// The request that an attacker wants to smuggle to a backend.
 const SMUGGLED: &[u8] = b"GET /t/smuggled HTTP/1.1\r\nHost: gateway.example\r\n\r\n";
 
 struct Case {

@@ -12,7 +12,7 @@ use std::thread;
 
 const WRONG: &str = "the backend's answer is not a correct opening handshake";
 
-/// What a lie wants to reach the client as an answer of its own.
+/// The answer that a lying backend wants to smuggle to the client.
 const SMUGGLED: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled";
 
 /// A correct 101 for the key of the tests, to be spoilt.

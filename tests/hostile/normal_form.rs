@@ -13,7 +13,7 @@ struct Case {
     name: &'static str,
     rule: &'static str,
     bytes: Vec<u8>,
-    /// What the backend is asked for.
+    /// The target of the request to the backend.
     target: &'static str,
     /// Whom the client spoke to.
     host: &'static str,

@@ -88,7 +88,7 @@ fn no_spelling_of_a_guarded_path_reaches_the_backend_by_way_of_an_open_api() {
     gateway.end();
 }
 
-/// What is asked of a gateway with an open API at the root, and others below it.
+/// The paths that are asked of a gateway with an open API at the root, and others below it.
 const PATHS: [&str; 109] = [
     "/",
     "//",

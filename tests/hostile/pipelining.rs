@@ -1,4 +1,5 @@
-//! What stands behind a handshake is of the new protocol if there is one, and nothing otherwise: never a second request.
+//! Bytes behind a handshake belong to the new protocol if there is one, and are dropped otherwise: they are never a second
+//! request.
 //!
 //! RFC 6455 §4.1 lets a client send nothing before the 101, RFC 9112 §9.6 nothing behind an answer that closes.
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Between two bytes of a peer that drips.
 const PACE: Duration = Duration::from_millis(10);
 
-/// What a deadline may be late by on a noisy machine.
+/// The longest delay of a deadline on a noisy machine.
 const LATE: Duration = Duration::from_secs(3);
 
 /// Waits for bytes or an end, and leaves them where they are; says whether nothing came.

@@ -1,4 +1,4 @@
-//! What a process that serves logs: repeated warnings, and what it could not write.
+//! The log of a process that serves: repeated warnings, and lines that could not be written.
 
 use crate::broken_stderr::{Broken, number};
 use crate::support::backend::{Backend, Deaf, Pair, closed_port};

@@ -1,4 +1,4 @@
-//! What is put into the relay's mailbox, and when.
+//! The messages for the relay's mailbox, and their times.
 
 use super::connection::Connection;
 use super::world::{Fault, Known, Shared, SimSocket};

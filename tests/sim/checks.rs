@@ -1,4 +1,4 @@
-//! What holds between two turns: the relay's books against the ring's and the world's.
+//! Checks between two turns: the relay's books against those of the ring and the world.
 
 use super::connection::Connection;
 use super::operation::{InFlight, Kind};
@@ -350,7 +350,7 @@ fn check_carrier(ring: &SimRing, carrier: &Carrier, other: &Carrier) {
     assert!(carrier.buffers.is_empty() || carrier.is_sending || !carrier.is_discarding);
 }
 
-/// What ended is passed on as soon as all that was owed is sent, and nobody is held back for nothing.
+/// An end is passed on as soon as everything that was owed is sent, and nobody is held back without need.
 fn check_progress(world: &World, pair: &[Carrier]) {
     if pair[0].is_over {
         return;

@@ -1,4 +1,5 @@
-//! One connection of a session as the system sees it: what has arrived, what was taken to be sent, how it ended.
+//! One connection of a session as the system sees it: the bytes that have arrived, the bytes that were taken for sending, and how
+//! it ended.
 //!
 //! ```text
 //! endpoint ── script ──► arrived ──► read by the relay
@@ -147,14 +148,14 @@ impl Connection {
         !self.is_held && (self.unread() > 0 || self.is_finished || self.is_broken)
     }
 
-    /// What a receive says when nothing is left to be read: a negated error, or 0.
+    /// Returns the result of a receive when nothing is left to be read: a negated error, or 0.
     pub fn take_end(&mut self) -> i32 {
         // Linux, tcp_recvmsg: after a FIN the end is an end, whatever came later. An error is told once, to whoever asks
         // first; after that a broken connection reads as ended.
         if self.is_finished { 0 } else { -self.error.take().unwrap_or(0) }
     }
 
-    /// What a send says to a broken connection.
+    /// Returns the result of a send on a broken connection.
     pub fn take_send_error(&mut self) -> i32 {
         -self.error.take().unwrap_or(libc::EPIPE)
     }
@@ -197,7 +198,7 @@ impl Connection {
         Some(since + timeout_ms?)
     }
 
-    /// What the relay's system knows of the endpoint's. A probe was answered lately, or data was sent again.
+    /// Returns the relay's system's facts about the endpoint's. A probe was answered lately, or data was sent again.
     pub fn peer_state(&self, lately: u64, now: u64) -> PeerState {
         let since_ms = now - self.acknowledged_at;
         let is_sent_again = self.vanished_at.is_some() && self.acknowledged < self.sent;
@@ -209,7 +210,7 @@ impl Connection {
         }
     }
 
-    /// What a poll for errors tells. An end of what is received is among it always (io_uring, IO_POLL_UNMASK).
+    /// Returns the events of a poll for errors. The end of the received stream is always among them (io_uring, IO_POLL_UNMASK).
     pub fn break_events(&self) -> i32 {
         let mut events = 0;
         if self.is_finished || self.is_broken {

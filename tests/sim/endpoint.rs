@@ -1,4 +1,4 @@
-//! Clients and backends: how fast they write and read, and what they do when they are told of an end.
+//! Clients and backends: how fast they write and read, and their reactions to an end.
 
 use super::connection::WINDOW_BYTES;
 use super::world::World;
@@ -19,7 +19,7 @@ pub enum Leave {
     Vanish,
 }
 
-/// What an endpoint does when it has read a Close frame, or an end.
+/// An endpoint's reaction to a Close frame or an end of stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It answers a Close frame with its own, and leaves.
@@ -30,7 +30,7 @@ pub enum Answer {
     Ignores,
 }
 
-/// What an endpoint is like.
+/// The habits of an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Habits {
     /// Longest pause between two writes, in milliseconds.
@@ -45,7 +45,7 @@ pub struct Habits {
     pub reads_from_ms: u64,
     /// Bytes that the system holds for it.
     pub room: usize,
-    /// What it does when all is written.
+    /// The action after everything is written.
     pub after_script: Option<Leave>,
     /// It leaves at this time, whatever it has written.
     pub leaves_at: Option<(u64, Leave)>,

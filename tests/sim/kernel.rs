@@ -1,4 +1,4 @@
-//! What becomes of operations in flight: how far they come, how they end, what a cancel finds.
+//! The outcomes of operations in flight: how far they get, how they end, what a cancel finds.
 //!
 //! As Linux has it for multishot receives, for sends with MSG_WAITALL, and for cancels by name; the moods of the ring say
 //! when.
@@ -269,7 +269,7 @@ impl SimRing {
         }
     }
 
-    /// What has arrived goes into a free buffer, as far as there is room: no operation is in flight for it.
+    /// Moves arrived bytes into a free buffer, as far as there is room. No operation is in flight for it.
     pub fn receive_at_once(&mut self, id: usize, bytes_max: usize) -> Result<Chunk, i32> {
         let is_received = |operation: &InFlight| {
             operation.connection == id && matches!(operation.kind, Kind::Receive { .. } | Kind::AwaitBytes)
@@ -338,7 +338,7 @@ impl SimRing {
         Ok(received)
     }
 
-    /// What has arrived goes into a pipe, as far as there is room.
+    /// Moves arrived bytes into a pipe, as far as there is room.
     pub fn splice_into(&mut self, id: usize, pipe: &mut Pipe, bytes_max: usize) -> i32 {
         let is_received = |operation: &InFlight| {
             operation.connection == id && matches!(operation.kind, Kind::Receive { .. } | Kind::AwaitBytes)
@@ -376,7 +376,7 @@ impl SimRing {
         bytes as i32
     }
 
-    /// What stands in a pipe is sent, as far as the connection takes it.
+    /// Sends the content of a pipe, as far as the connection takes it.
     pub fn splice_from(&mut self, id: usize, pipe: &mut Pipe) -> i32 {
         let is_sending = |operation: &InFlight| {
             operation.connection == id && matches!(operation.kind, Kind::Send(_) | Kind::AwaitRoom)
@@ -407,7 +407,7 @@ impl SimRing {
         sent
     }
 
-    /// What a connection takes of a send without waiting; nothing if it would have to wait.
+    /// Returns the bytes of a send that a connection takes without waiting; none if it would have to wait.
     pub fn send_at_once(&mut self, id: usize, bytes: &[u8]) -> Option<i32> {
         if self.draws_permille(self.odds.breaks) {
             let now = self.now_ms();

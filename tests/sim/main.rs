@@ -1,4 +1,4 @@
-//! The relay over a simulated ring and virtual time, from one seed: what it promises holds after every turn.
+//! The relay over a simulated ring and virtual time, from one seed: its promises are checked after every turn.
 //!
 //! ```text
 //! scenario ──► arrivals ──► mailbox ──► relay (the real one)

@@ -1,4 +1,4 @@
-//! Courses of events that a seed found, or might not: each by its name.
+//! Courses of events with a name, which a seed found or might not find.
 
 use super::arrivals::{Arrival, Plan};
 use super::connection::Connection;
@@ -35,7 +35,7 @@ const LIMITS: SessionLimits = SessionLimits {
 /// One that says nothing by itself and stays.
 const QUIET: Habits = Habits { answer: Answer::Ignores, ..EAGER };
 
-/// What an endpoint sends: these messages, by their sizes.
+/// A script of messages with these sizes.
 fn messages(from: Leg, sizes: &[usize]) -> Script {
     let mut script = Script::new(from, false);
     for size in sizes {

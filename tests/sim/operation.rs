@@ -1,9 +1,9 @@
-//! What the simulated ring has in flight.
+//! The operations in flight on the simulated ring.
 
 use ringgate::ring::{GivenBack, Operation, Token};
 use std::collections::VecDeque;
 
-/// What an operation does, on which connection.
+/// The kind of an operation, and its connection.
 #[derive(Debug)]
 pub enum Kind {
     /// A receive until cancelled, or once, of so many bytes at most.
@@ -21,7 +21,7 @@ pub enum Kind {
     AwaitBreak,
 }
 
-/// What stands in a pipe, from which connection.
+/// The content of a pipe, and the connection that it came from.
 #[derive(Debug, Default)]
 pub struct PipeContent {
     pub bytes: VecDeque<u8>,
@@ -40,7 +40,7 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// What a wait for room sends.
+    /// The empty send of a wait for room.
     pub fn nothing() -> Self {
         Self { bytes: Vec::new(), pieces: Vec::new(), done: 0, lends: false }
     }

@@ -85,7 +85,7 @@ pub struct SimRing {
     pub has_line: bool,
     /// Receives wait for buffers, and there are some.
     pub has_needless_wait: bool,
-    /// What the relay is told in the next turn, before all else, though it cannot be.
+    /// Completions that cannot be, for the relay in the next turn before all others.
     pub forged: Vec<Forged>,
     /// The next send to this connection that is over says that it sent far more than there was.
     pub overstates: Option<usize>,

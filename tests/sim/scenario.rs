@@ -23,14 +23,14 @@ pub struct Scenario {
     pub zero_copy_bytes_min: Option<usize>,
     pub splice_bytes_min: Option<u64>,
     pub dead_peer_timeout_ms: Option<u64>,
-    /// What a leg may have of a turn, and what all greedy ones may, in KiB.
+    /// A leg's share of a turn, and the share of all greedy legs together, in KiB.
     pub shares_kib: [u32; 2],
     /// The most bytes that one multishot receive brings: Linux 6.17 has it.
     pub receive_bytes_max: Option<usize>,
     pub arrivals: Vec<(u64, Arrival)>,
 }
 
-/// What a leg may have of a turn, and what all greedy ones may, in KiB, as in production.
+/// A leg's share of a turn, and the share of all greedy legs together, in KiB, as in production.
 pub const SHARES_KIB: [u32; 2] = [TURN_SHARE_KIB, LINE_KIB_PER_TURN];
 
 /// How much its sessions move.

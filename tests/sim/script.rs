@@ -1,4 +1,4 @@
-//! What an endpoint sends: frames whose places are known from how they were made, so that no scanner is asked.
+//! The script of an endpoint: frames whose positions are known from how they were made, so that no scanner is asked.
 
 use fastrand::Rng;
 use ringgate::session::{Cause, Leg};

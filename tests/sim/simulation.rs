@@ -24,16 +24,16 @@ pub struct Simulation {
     pub world: Shared,
     pub counters: Arc<WorkerCounters>,
     pub backlog_bytes_max: usize,
-    /// What a leg may have of a turn, in KiB.
+    /// A leg's share of a turn, in KiB.
     pub turn_share_kib: u32,
     pub line_kib_per_turn: u32,
     /// How often each connection that is in line was passed over since it was read.
     pub passed_over: BTreeMap<usize, usize>,
-    /// What the relay reports of broken sessions.
+    /// The relay's reports of broken sessions.
     pub reports: BugReports,
 }
 
-/// What a simulation came to.
+/// The outcome of a simulation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
     pub turns: usize,

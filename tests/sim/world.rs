@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// What is done wrong on purpose, to see whether it is noticed.
+/// A deliberate fault, to see whether it is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A received buffer is never given back.
@@ -71,7 +71,7 @@ pub struct World {
     pub trace: Trace,
     /// The places of the API that revocable sessions are of, besides their own.
     pub api: Arc<Places>,
-    /// What all sessions are counted under.
+    /// The label of all sessions.
     pub label: Arc<EntityLabel>,
     /// That API was revoked, and the relay has looked at every session by this time.
     pub revoked_by: Option<u64>,
@@ -298,7 +298,7 @@ impl World {
         );
     }
 
-    /// What a failure says of itself.
+    /// Returns the report of a failure.
     pub fn report(&self) -> String {
         format!(
             "seed {}: RINGGATE_SIM_SEED={} RINGGATE_SIM_FORGES={} cargo test --test sim replays -- --ignored --nocapture\n{}",
@@ -315,7 +315,7 @@ fn common_prefix(left: &[u8], right: &[u8]) -> usize {
     left.iter().zip(right).position(|(left, right)| left != right).unwrap_or(most)
 }
 
-/// What is wrong with `bytes`, which should be a Close frame of ringgate's own or the start of one, and nothing more.
+/// Returns the fault of `bytes`, which should be a Close frame of ringgate's own or the start of one, and nothing more.
 fn fault_of_farewell(bytes: &[u8], to: Leg, mask: [u8; 4]) -> Option<&'static str> {
     let is_masked = to == Leg::Upstream;
     let [first, second, rest @ ..] = bytes else {

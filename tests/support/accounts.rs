@@ -1,4 +1,5 @@
-//! What a server holds while it runs, and has given back when it is over: the last look of every test that runs one.
+//! The resources that a server holds while it runs, and must have returned at its end: the last check of every test that runs
+//! one.
 
 use ringgate::observe::Counters;
 use ringgate::session::{Cause, Phase};

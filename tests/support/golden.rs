@@ -34,7 +34,7 @@ fn lines(text: &str) -> impl Iterator<Item = Option<&str>> {
     text.split_inclusive('\n').map(Some).chain(std::iter::repeat(None))
 }
 
-/// What comes of every event in every state: a line each, in the order of the lists.
+/// Returns the transition table: a line for every event in every state, in the order of the lists.
 #[allow(dead_code, reason = "not every test binary has states")]
 pub fn transitions<S: Copy + Debug, E: Copy + Debug>(
     states: &[S],

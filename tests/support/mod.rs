@@ -1,4 +1,4 @@
-//! What the tests that run a whole instance share: an instance on a port of its own, raw clients, raw backends, frames.
+//! Shared parts of the tests that run a whole instance: an instance on a port of its own, raw clients, raw backends, frames.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part of this")]
 #![allow(

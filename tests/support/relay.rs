@@ -38,7 +38,7 @@ pub const OPAQUE: SessionLimits = SessionLimits { frames: None, ..STRICT };
 pub struct TestRelay {
     pub counters: Arc<WorkerCounters>,
     pub places: Arc<Places>,
-    /// What its sessions are counted under.
+    /// The label of its sessions.
     pub label: Arc<EntityLabel>,
     mailbox: Arc<Mailbox<OwnedFd>>,
     listener: TcpListener,
@@ -92,7 +92,7 @@ impl TestRelay {
         [client, backend]
     }
 
-    /// What is known of a session.
+    /// Returns the record of a session.
     fn record(&self) -> SessionRecord {
         let address = self.listener.local_addr().unwrap().into();
         SessionRecord {

@@ -229,7 +229,7 @@ fn the_reference_has_every_command_and_no_other() {
     assert_eq!(described, commands);
 }
 
-/// What a leg gets, in the words of the page.
+/// Returns the end that a leg gets, in the words of the page.
 fn farewell(farewell: Farewell) -> String {
     match farewell {
         Farewell::Close(code) => format!("Close {}", code.number()),

@@ -1,4 +1,4 @@
-//! What a source file says, read as tokens: the words and paths in it, without comments, strings, and its own tests.
+//! Reads a source file as tokens: the words and paths in it, without comments, strings, and its own tests.
 //!
 //! It reads tokens, not types: what a macro of another package makes is not seen.
 

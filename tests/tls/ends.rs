@@ -186,7 +186,7 @@ fn needs_records(cause: Cause) -> bool {
     matches!(cause, Cause::Truncated | Cause::RecordFault)
 }
 
-/// What comes before the cause, from either side: it reaches the other one whole, before anything that it is told.
+/// Exchanges bytes before the cause: they reach the other side whole, before the end.
 fn exchange(peers: &mut [Peer; 2]) {
     for leg in Leg::BOTH {
         let data = frame(leg, 0x82, &[leg as u8; 300]);

@@ -27,7 +27,7 @@ const ROLES: [&str; 8] = [
     "catalog/apis/t.toml",
 ];
 
-/// What stands in the place of a file, and how that is told.
+/// The objects in place of a file, and the words of their faults.
 const KINDS: [(&str, &str); 5] = [
     ("fifo", "is a fifo and not a regular file"),
     ("device", "is a device and not a regular file"),
@@ -140,7 +140,7 @@ fn a_file_that_becomes_another_kind_is_told_while_everything_else_goes_on() {
     assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
 }
 
-/// What `ringgate ctl reload` exits with, and all that it says.
+/// Runs `ringgate ctl reload`, and returns its exit code and output.
 fn reload(configuration: &Configuration) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringgate"));
     command.args(["ctl", "reload", "--config"]).arg(configuration.file()).env_remove("RUNTIME_DIRECTORY");

@@ -9,7 +9,7 @@ use rustls::ClientConnection;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-/// What the client sends of some payload, as records.
+/// Returns records of the client with some payload.
 fn sealed(client: &mut Client, payload: &[u8]) -> Vec<u8> {
     client.conn.writer().write_all(payload).unwrap();
     drain(&mut client.conn)

@@ -28,7 +28,7 @@ pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>, name: &st
     StreamOwned::new(connection, with_patience(TcpStream::connect(address).unwrap()))
 }
 
-/// What a client that trusts `authority` has.
+/// The configuration of a client that trusts `authority`.
 pub(crate) fn trusting(authority: &Authority) -> Arc<ClientConfig> {
     Arc::new(client_config(&provider(), authority))
 }

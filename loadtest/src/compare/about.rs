@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What a reader must know about the machine and the sources. A line that could not be found out says `unknown`.
+/// The facts about the machine and the sources that a reader must know. A line that could not be found out says `unknown`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct About {
     /// Of the working copy; ends in `, with changes` if there were any.

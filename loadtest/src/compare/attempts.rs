@@ -1,4 +1,4 @@
-//! What was run, as it was run: the data of a comparison, before any statistics.
+//! The runs of a comparison as they were made: its data, before any statistics.
 
 use super::about::About;
 use crate::plan::Plan;
@@ -11,8 +11,8 @@ pub const RINGGATE: &str = "ringgate";
 pub const FLOOR: &str = "floor";
 /// Targets that see bytes only.
 const BLIND: [&str; 2] = [FLOOR, "haproxy-tcp"];
-/// What the names of peers begin with that greedy rows are compared with: as ringgate they have one loop for all sessions
-/// of a worker, and have to see to it themselves that one does not hold the others up.
+/// The prefixes of the peers that greedy rows are compared with: like ringgate, they have one loop for all sessions of a worker,
+/// and have to prevent one session from holding the others up.
 const GREEDY_BASES: [&str; 2] = ["haproxy", "nginx"];
 
 /// A whole comparison: enough to write its report again.
@@ -28,7 +28,7 @@ pub struct Comparison {
     pub rounds: usize,
     /// Who was measured.
     pub targets: Vec<TargetAbout>,
-    /// What was run.
+    /// The plans that were run.
     pub plans: Vec<PlanRun>,
     /// Each run, in the order of time.
     pub attempts: Vec<Attempt>,
@@ -39,7 +39,7 @@ pub struct Comparison {
 pub struct TargetAbout {
     /// Its name.
     pub name: String,
-    /// What it says its version is.
+    /// The version that it reports.
     pub version: String,
 }
 
@@ -50,7 +50,7 @@ pub struct PlanRun {
     pub name: String,
     /// The file.
     pub text: String,
-    /// What was run: the file, with the set's times where it has some.
+    /// The plan that was run: the file, with the set's times where it has some.
     pub plan: Plan,
 }
 
@@ -65,7 +65,7 @@ pub struct Attempt {
     pub round: usize,
     /// 0, or 1 for the repetition of a run that was thrown out.
     pub repetition: usize,
-    /// What it came to; absent if it could not be run.
+    /// The result; absent if it could not be run.
     pub result: Option<RunResult>,
     /// Why it could not be run.
     pub failure: Option<String>,
@@ -95,7 +95,7 @@ impl NotCounted {
 }
 
 impl PlanRun {
-    /// What a target has not that the plan asks for; then it is not run.
+    /// Returns the feature that the plan needs and the target lacks; the target is not run then.
     pub fn lacks(&self, target: &str) -> Option<&'static str> {
         if target == FLOOR && self.plan.tls.is_some() {
             return Some("no TLS");

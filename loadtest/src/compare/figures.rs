@@ -4,7 +4,7 @@ use crate::plan::Measures;
 use crate::result::{Percentiles, RunResult};
 use serde::Serialize;
 
-/// What a figure is. Two figures with one key are the same.
+/// The identity of a figure. Two figures with one key are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Figure {
     /// As in `results.json`; the unit is in it.

@@ -15,7 +15,7 @@ const BOUNDS: [(&str, &str, f64); 3] = [
 /// Against whom.
 const NGINX: &str = "nginx";
 
-/// What the rule says.
+/// The result of the rule.
 #[derive(Clone, Debug, Serialize)]
 pub struct FloorVerdict {
     /// `None`: this comparison cannot say.

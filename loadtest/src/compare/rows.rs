@@ -15,7 +15,7 @@ pub struct Row {
     pub plan: String,
     /// Its title.
     pub title: String,
-    /// What its figure is.
+    /// The kind of its figure.
     pub measures: Measures,
     /// Key of the figure that it compares.
     pub key: &'static str,
@@ -36,7 +36,7 @@ pub struct TargetRow {
     pub rounds_counted: usize,
     /// Runs that do not count.
     pub not_counted: Vec<Excluded>,
-    /// What it came to.
+    /// The results.
     pub figures: Vec<FigureRow>,
 }
 
@@ -56,7 +56,7 @@ pub struct Excluded {
 /// A figure of a target.
 #[derive(Clone, Debug, Serialize)]
 pub struct FigureRow {
-    /// What it is.
+    /// The figure.
     #[serde(flatten)]
     pub figure: Figure,
     /// By round; `results.json` has them in its attempts.

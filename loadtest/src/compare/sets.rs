@@ -23,7 +23,7 @@ pub struct Set {
     pub duration_s: Option<f64>,
 }
 
-/// What a comparison runs.
+/// The plans that a comparison runs.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// In order.
@@ -37,7 +37,7 @@ pub struct Selection {
 /// Parses `sets.toml`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault of the text.
 pub fn parse(text: &str) -> Result<BTreeMap<String, Set>> {
     Ok(toml::from_str(text)?)
 }

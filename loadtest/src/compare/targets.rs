@@ -1,4 +1,4 @@
-//! What is measured: started afresh for each run, on the core of the proxy, and stopped after it.
+//! The targets of a comparison: each is started afresh for each run, on the core of the proxy, and stopped after it.
 
 use super::attempts::{Comparison, FLOOR, RINGGATE, TargetAbout};
 use super::gateway_files::GatewayFiles;
@@ -94,7 +94,7 @@ impl Targets {
         names
     }
 
-    /// What each says its version is.
+    /// Returns the version that each target reports.
     ///
     /// # Errors
     /// A target does not exist or is not installed.

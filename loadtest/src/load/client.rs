@@ -57,7 +57,7 @@ pub(super) struct Client {
     is_beside_tls: bool,
 }
 
-/// What handling an event came to.
+/// The outcome of handling an event.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// Messages that came back.

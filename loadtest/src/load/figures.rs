@@ -1,4 +1,4 @@
-//! What is counted in a window.
+//! The counts of a window.
 
 use crate::result::{Handshakes, Percentiles, RunResult};
 use crate::tls::channel::Handshake;
@@ -25,7 +25,7 @@ pub(super) struct Figures {
     faults: Vec<String>,
 }
 
-/// What a window came to.
+/// The counts of a window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {
     pub(super) messages: u64,

@@ -4,7 +4,7 @@
 //! on time however much is sent here, so that it is the proxy that is measured and not the core they share. Their path
 //! begins with [`PATH`], which proxies have routed to another API and another backend.
 //!
-//! Not here: what the backend does with it (`backend`), and what comes of the steady sessions (`load`).
+//! Not here: the backend's side (`backend`), and the effect on the steady sessions (`load`).
 
 use super::client::Destination;
 use crate::machine::priority;
@@ -23,7 +23,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What the path of a greedy session begins with; behind it stands a path of `backend`.
+/// The prefix of a greedy session's path; a path of `backend` stands behind it.
 pub const PATH: &str = "/greedy";
 
 /// Bytes that one write hands over at least. A sender that gathers its messages sends more of them than one that writes
@@ -39,7 +39,7 @@ const OPENING_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at whether it is over, in nanoseconds.
 const LOOK_NS: u64 = 5_000_000;
 
-/// What greedy sessions sent; nothing where they only stop reading.
+/// The amount that greedy sessions sent; zero where they only stop reading.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Flood {
     pub(super) bytes: u64,
@@ -83,7 +83,7 @@ impl Greedy {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// What they sent.
+    /// Waits for them, and returns the amount that they sent.
     ///
     /// # Errors
     /// A session did not last until it was told to end.
@@ -163,7 +163,7 @@ fn path(plan: plan::Greedy) -> String {
     }
 }
 
-/// What a session sends: a beginning once, and a block again and again.
+/// The bytes that a session sends: a beginning once, and a block again and again.
 #[derive(Debug)]
 struct Frames {
     first: Vec<u8>,

@@ -1,4 +1,4 @@
-//! Whether a run counts: what was too busy, too late, too slow, or not what the plan asked for.
+//! Decides whether a run counts: finds what was too busy, too late, too slow, or not as the plan asked.
 
 use crate::plan::{Greed, Handshake, Plan};
 use crate::result::RunResult;

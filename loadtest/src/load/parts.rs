@@ -6,7 +6,7 @@ use crate::wire::{client_frame, opening};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-/// What a session is for.
+/// The purpose of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Steady,
@@ -20,7 +20,7 @@ impl Kind {
     pub(super) const COUNT: usize = 5;
 }
 
-/// What a session does by itself when it is open.
+/// The activity of a session by itself once it is open.
 #[derive(Clone, Debug)]
 pub(super) enum Job {
     None,

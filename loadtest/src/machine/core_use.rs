@@ -12,7 +12,7 @@ pub struct Core {
     pub spinner: Option<u32>,
 }
 
-/// What a core had done at a moment.
+/// The use of a core up to a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreUse {
     at_ns: u64,
@@ -20,7 +20,7 @@ pub struct CoreUse {
     spun_us: Option<f64>,
 }
 
-/// What it did between two moments.
+/// The use of a core between two moments.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreUsed {
     /// Time between them, in µs.
@@ -41,7 +41,7 @@ impl CoreUse {
         Self { at_ns: now_ns(), times: core_times(core.number), spun_us: core.spinner.and_then(scheduled_us) }
     }
 
-    /// What was done since an earlier look.
+    /// Returns the use since an earlier reading.
     pub fn since(&self, before: &Self) -> CoreUsed {
         let elapsed_us = (self.at_ns - before.at_ns) as f64 / 1e3;
         let by_ticks_us = self.times.busy_us - before.times.busy_us;

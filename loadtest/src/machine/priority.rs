@@ -1,4 +1,4 @@
-//! Who goes first on the load's core.
+//! Priorities on the load's core.
 
 use rustix::process::{getpriority_process, setpriority_process};
 use std::io;

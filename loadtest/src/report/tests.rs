@@ -1,4 +1,4 @@
-//! What a report must have, and must not.
+//! The contents that a report must and must not have.
 
 use super::*;
 

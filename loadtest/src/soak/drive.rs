@@ -31,7 +31,7 @@ const LAST_MESSAGE_BYTES: usize = 100;
 /// Longest that a look at the target may take.
 const LOOK_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What goes on beside the standing sessions.
+/// The activities beside the standing sessions.
 #[derive(Clone, Copy, Debug)]
 struct Going {
     messages: bool,
@@ -180,7 +180,7 @@ impl<'a> Drive<'a> {
         Ok(())
     }
 
-    /// What takes too long is a fault, and the run goes on.
+    /// An activity that takes too long is a fault, and the run goes on.
     fn run_while(&mut self, what: &str, going: Going, is_going: impl Fn(&Sessions) -> bool) -> Result<()> {
         self.begin_arrivals(going);
         let deadline = now_ns() + ns(PATIENCE_S);
@@ -194,7 +194,7 @@ impl<'a> Drive<'a> {
         Ok(())
     }
 
-    /// What was paused begins anew: nothing of it is due for the time of the pause.
+    /// Restarts paused arrivals: none is due for the time of the pause.
     fn begin_arrivals(&mut self, going: Going) {
         let now = now_ns();
         if !going.messages {

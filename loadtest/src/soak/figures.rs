@@ -1,4 +1,4 @@
-//! What the clients of a soak saw since the last sample.
+//! The clients' figures of a soak since the last sample.
 
 use super::session::{Kind, Role};
 use hdrhistogram::Histogram;

@@ -1,4 +1,4 @@
-//! What a soak does: one file, checked, and enough with a seed to repeat the run.
+//! The plan of a soak: one file, checked; together with a seed it is enough to repeat the run.
 
 use super::verdict::SLOPE_RESTS_MIN;
 use crate::plan::Size;
@@ -10,7 +10,7 @@ use std::path::Path;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoakPlan {
-    /// What the report calls it.
+    /// The title in the report.
     pub title: String,
     /// Seconds of the mix and its rests, from the first rest to the last.
     pub duration_s: f64,
@@ -107,7 +107,7 @@ impl SoakPlan {
     /// Reads and checks a plan.
     ///
     /// # Errors
-    /// What is wrong with the file.
+    /// The fault of the file.
     pub fn read(path: &Path) -> Result<Self> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -117,7 +117,7 @@ impl SoakPlan {
     /// Parses and checks a plan.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault of the text.
     pub fn parse(text: &str) -> Result<Self> {
         let plan: Self = toml::from_str(text)?;
         let times = [plan.duration_s, plan.sample_every_s, plan.rest_every_s, plan.slow.every_s];

@@ -1,4 +1,4 @@
-//! What a soak leaves on disk while it runs: JSON lines, each written as soon as it is known.
+//! The record that a soak writes to disk while it runs: JSON lines, each written as soon as it is known.
 //!
 //! A run that is broken off, and a report that is written again, both begin with this file.
 
@@ -27,12 +27,12 @@ pub enum Line {
     Ended(Ended),
 }
 
-/// What was run.
+/// The identity of the run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Begun {
     /// Machine and sources.
     pub about: Machine,
-    /// What the target says its version is.
+    /// The version that the target reports.
     pub version: String,
     /// The plan.
     pub plan: SoakPlan,
@@ -90,7 +90,7 @@ pub enum Stage {
     End,
 }
 
-/// What was seen at a moment.
+/// The observations at a moment.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Sample {
     /// By the clients.
@@ -100,7 +100,7 @@ pub struct Sample {
     pub target: SubjectFigures,
 }
 
-/// What the clients saw.
+/// The clients' figures.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct OwnFigures {
     /// Seconds from the start of the run.
@@ -123,7 +123,7 @@ pub struct OwnFigures {
     pub lateness_p99_us: Option<f64>,
     /// How churn and slow readers ended, from the start of the run.
     pub ends: Ends,
-    /// What went wrong since the last sample, up to twenty of it.
+    /// The faults since the last sample, up to twenty of them.
     pub faults: Vec<String>,
     /// How often something went wrong, from the start of the run.
     pub fault_count: u64,
@@ -162,7 +162,7 @@ impl Writer {
 /// A record that was read.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// What was run.
+    /// The identity of the run.
     pub begun: Begun,
     /// In the order of time.
     pub samples: Vec<Sample>,

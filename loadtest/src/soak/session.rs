@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
-/// What a session is for.
+/// The purpose of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Steady,
@@ -21,10 +21,10 @@ impl Kind {
     pub(super) const COUNT: usize = 4;
 }
 
-/// What a session does by itself.
+/// The activity of a session by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Role {
-    /// What it is told to.
+    /// It does what it is told.
     Standing,
     /// Echoes a message and closes.
     EchoAndClose { bytes: usize },
@@ -54,7 +54,7 @@ pub(super) struct Pending {
     pub(super) intended: u64,
 }
 
-/// What becomes of a session after an event.
+/// The fate of a session after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Stays,

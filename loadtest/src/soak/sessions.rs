@@ -212,7 +212,7 @@ impl Sessions {
         }
     }
 
-    /// What a session does as soon as it is open.
+    /// Starts the activity of a session as soon as it is open.
     fn begin_role(&mut self, key: u64) {
         let Some(session) = self.slots[index_of(key)].session.as_mut() else { return };
         match session.role {

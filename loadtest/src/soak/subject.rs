@@ -40,7 +40,7 @@ pub struct Subject {
     pub status: Option<SocketAddr>,
 }
 
-/// What is seen of it at a moment.
+/// The observations of it at a moment.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct SubjectFigures {
     /// Resident memory in KiB, counted page by page (`smaps`): `status` may be off by some hundred.

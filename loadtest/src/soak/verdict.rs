@@ -1,7 +1,8 @@
-//! Whether a soaked gateway was as before at every rest, and as it began at the end.
+//! Checks whether a soaked gateway was as before at every rest, and at the end as at the beginning.
 //!
-//! What is counted one by one (descriptors, slots, places, buffers) must be equal, since one too many is a leak. Resident
-//! memory moves by itself, so its slope over the rests has a bound, and its steps have one of their own (`verdict/growth.rs`).
+//! Figures that are counted one by one (descriptors, slots, places, buffers) must be equal, since one too many is a leak.
+//! Resident memory varies by itself, so its slope over the rests has a bound, and its steps have one of their own
+//! (`verdict/growth.rs`).
 
 mod growth;
 
@@ -28,7 +29,7 @@ const CAUSES: [&str; 4] = ["closed", "ended", "reset", "client_gone"];
 /// Failures of a check that are told one by one.
 const TOLD_MAX: usize = 5;
 
-/// What a run comes to.
+/// The verdict on a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     /// Nothing failed.
@@ -36,13 +37,13 @@ pub struct Verdict {
     /// Slope of resident memory outside the pools over the rests behind the warm-up, in KiB per hour, steps taken out. Absent
     /// with too few rests.
     pub rss_slope_kib_per_h: Option<f64>,
-    /// What these steps add up to, in KiB.
+    /// The sum of these steps, in KiB.
     pub rss_steps_kib: Option<f64>,
     /// The same of all resident memory, which decides only where pools cannot be told from the rest.
     pub whole_rss_slope_kib_per_h: Option<f64>,
     /// Its bound, of the plan.
     pub rss_slope_kib_per_h_max: f64,
-    /// What was looked at.
+    /// The checks.
     pub checks: Vec<Check>,
 }
 
@@ -53,7 +54,7 @@ pub struct Check {
     pub name: &'static str,
     /// Whether it is as it must be.
     pub passed: bool,
-    /// What was found.
+    /// The finding.
     pub words: String,
 }
 
@@ -131,7 +132,7 @@ impl Check {
 }
 
 impl Sample {
-    /// What is resident of the gateway's pools, in KiB; `None` where they cannot be told from its other mappings.
+    /// Returns the resident part of the gateway's pools, in KiB; `None` where they cannot be told apart from its other mappings.
     pub fn pools_kib(&self, plan: &SoakPlan) -> Option<u64> {
         let buffers = self.target.status.get("buffers_limit")? / plan.workers as u64;
         let least = buffers * plan.pool_buffer_kib;
@@ -205,7 +206,7 @@ fn sessions(plan: &SoakPlan, rests: &[&Sample]) -> Check {
     Check::of("sessions", &failures, words)
 }
 
-/// What the status page says.
+/// Checks the figures of the status page.
 fn gateway(record: &Record, rests: &[&Sample]) -> Check {
     let standing = record.begun.plan.standing_sessions() as u64;
     let [start, end] = edges(record);

@@ -315,7 +315,7 @@ impl Open {
     }
 }
 
-/// What is to be done next in a handshake.
+/// The next step of a handshake.
 enum Step {
     Again,
     Blocked,

@@ -1,4 +1,4 @@
-//! What both ends offer: one version, one suite, one group.
+//! The TLS configurations of both ends: one version, one suite, one group.
 
 use super::credentials::Credentials;
 use super::tickets::Tickets;
@@ -14,7 +14,7 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// What a client offers beside the suite: all that a browser offers for a WebSocket.
+/// The protocol that a client offers (ALPN): the one that a browser offers for a WebSocket.
 const PROTOCOL: &[u8] = b"http/1.1";
 
 /// Tickets that the backend gives for each handshake, as OpenSSL does.

@@ -9,7 +9,7 @@ use std::io::{Error, ErrorKind, Result};
 
 /// Most content of a record, in bytes.
 pub(super) const CONTENT_BYTES_MAX: usize = 16 * 1024;
-/// What sealing adds to a record's content: header, type and tag.
+/// The bytes that sealing adds to a record's content: header, type and tag.
 pub(super) const OVERHEAD_BYTES: usize = HEADER_BYTES + 1 + TAG_BYTES;
 
 const HEADER_BYTES: usize = 5;
@@ -17,7 +17,7 @@ const TAG_BYTES: usize = 16;
 /// Most bytes behind a record's header (RFC 8446 §5.2).
 const SEALED_BYTES_MAX: usize = CONTENT_BYTES_MAX + 256;
 
-/// What a record carries (RFC 8446 §5.1).
+/// The content type of an alert (RFC 8446 §5.1).
 pub(super) const ALERT: u8 = 21;
 pub(super) const HANDSHAKE: u8 = 22;
 pub(super) const APPLICATION_DATA: u8 = 23;

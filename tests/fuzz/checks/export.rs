@@ -11,7 +11,7 @@ use ringgate::ring::BufferPool;
 use ringgate::session::{Acknowledged, Cause, Effects, Gone, Leg, Moment, Session};
 use ringgate::tls::record::{LegRecords, Step};
 
-/// What a leg says to a session that was imported: the start of a masked and of an unmasked frame among noise.
+/// The bytes of a leg of an imported session: the start of a masked and of an unmasked frame among noise.
 const WORDS: [&[u8]; 3] =
     [&[0x82, 0x83, 1, 2, 3, 4, 9, 9, 9], &[0x81, 0x03, b'a', b'b'], &[0x88, 0x00, 0xff]];
 

@@ -1,4 +1,4 @@
-//! What has to hold for any input, one function for each fuzz target. They panic where it does not.
+//! Checks that have to hold for any input, one function for each fuzz target. They panic where one does not hold.
 //!
 //! The fuzzer makes inputs for them; `tests/corpora.rs` replays those that are kept.
 

@@ -138,7 +138,8 @@ fn run(snapshot: &Snapshot, text: &str, answer: fn() -> Result<Response, Failure
     assert!(outside.steps <= written, "no step runs twice");
 }
 
-/// What the backend is asked is one target and fields that are one line each; the handshake's own are as they came.
+/// Checks that the request to the backend has one target and fields of one line each, and that the handshake's own fields are
+/// unchanged.
 fn check_request(exchange: &Exchange) {
     let target = exchange.target();
     assert!(target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic()), "{target:?}");

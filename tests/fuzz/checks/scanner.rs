@@ -6,7 +6,7 @@ use ringgate::websocket::frame::Sender;
 use ringgate::websocket::scanner::{FrameRules, HELD_BYTES_MAX, ScanStop, Scanner};
 use ringgate::websocket::tally::{FrameKind, Tally};
 
-/// What a stream came to.
+/// The outcome of a stream.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     forwarded: Vec<u8>,

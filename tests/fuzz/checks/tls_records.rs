@@ -50,7 +50,7 @@ impl Peer {
     }
 }
 
-/// What a stream came to.
+/// The outcome of a stream.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     plaintext: Vec<u8>,

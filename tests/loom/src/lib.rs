@@ -1,12 +1,12 @@
-//! Tries every order in which threads can take their steps (loom): pushers and a relay around the wake-up flag, fronts that
-//! take places for openings of APIs that share them, and fronts and relays that take and give back places of a key.
+//! Tries every order in which threads can take their steps (loom): pushers and a relay around the wake-up flag; fronts that take
+//! places for openings of APIs that share them; fronts and relays that take and return places of a key.
 //!
-//! Queue and event descriptor are loom's: a vector under a lock, and a counter whose reader waits. What is tried is the
-//! flag itself, and the counts themselves: the very files that the relay's mailbox and the places are built of.
+//! Queue and event descriptor are loom's: a vector under a lock, and a counter whose reader waits. The flag and the counts are
+//! the real ones: the same files that the relay's mailbox and the places are built from.
 
 #![cfg(loom)]
 
-/// What `count` takes its atomics from.
+/// The atomics that `count` uses.
 mod atomic {
     pub use loom::sync::atomic::{AtomicU64, Ordering};
 }
@@ -15,7 +15,7 @@ mod atomic {
 #[allow(missing_docs, unreachable_pub)]
 mod count;
 
-/// What `shard` is shared by.
+/// The synchronisation types that `shard` uses.
 mod sync {
     pub use loom::sync::Mutex as Lock;
     pub use loom::sync::atomic::{Ordering, fence};

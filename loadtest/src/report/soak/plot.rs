@@ -1,4 +1,4 @@
-//! What is drawn of a soak.
+//! The plots of a soak.
 
 use super::super::panels::{Line, Panel, panels};
 use super::super::plots::Scale;

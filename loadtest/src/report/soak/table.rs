@@ -113,7 +113,7 @@ fn cells(
     ]
 }
 
-/// What both sides took of a core, from the first rest to the last.
+/// Returns the use of a core by both sides, from the first rest to the last.
 pub(super) fn load(record: &Record) -> Option<String> {
     let rests = record.rests();
     let (first, last) = (rests.first()?, rests.last()?);

@@ -1,4 +1,4 @@
-//! Whether memory grows, told apart from steps.
+//! Tells growth of memory apart from steps.
 //!
 //! A burst of openings, or of readers that fall behind, makes the heap larger than it was before, and the allocator keeps pages of
 //! it: memory then stands on another level, and stays there. What is left behind by every session is a slope instead. So the points
@@ -29,7 +29,7 @@ pub(super) struct Growth {
     pub(super) is_rise: bool,
     /// How many steps there are.
     pub(super) steps: usize,
-    /// What they add up to, in KiB.
+    /// Their sum, in KiB.
     pub(super) steps_kib: f64,
 }
 

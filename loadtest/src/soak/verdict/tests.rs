@@ -1,4 +1,4 @@
-//! What a verdict must notice.
+//! Cases that a verdict must notice.
 
 use super::*;
 use crate::soak::made_up::flat;
