@@ -105,7 +105,7 @@ fn per_opening(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What a start and a change cost, with the largest catalogue.
+/// The cost of a start and of a change, with the largest catalogue.
 fn per_change(criterion: &mut Criterion) {
     let mut files = files(SIZES[1]);
     let mut group = criterion.benchmark_group("catalogue_per_change");

@@ -17,7 +17,7 @@ const RULES: FrameRules =
 const LIMITS: SessionLimits =
     SessionLimits { frames: Some(RULES), idle_timeout_ms: 600_000, longest_life_ms: None, linger_ms: 5_000 };
 
-/// What one receive brings at most.
+/// The most that one receive brings.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Small frames in one chunk.

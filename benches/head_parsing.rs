@@ -10,7 +10,7 @@ use ringgate::http1::encode::{Forwarded, encode_backend_request, encode_switchin
 use ringgate::http1::{ResponseHead, find_head_end};
 use ringgate::websocket::opening::{check_answer, check_request};
 
-/// What a desktop browser sends: about 600 bytes.
+/// The request of a desktop browser: about 600 bytes.
 const BROWSER_REQUEST: &str = "GET /chat/room?id=42 HTTP/1.1\r\n\
     Host: gateway.example.com:8080\r\n\
     Connection: Upgrade\r\n\

@@ -1,9 +1,9 @@
-//! The catalogue's entities: what an operator publishes, a file each, checked by itself.
+//! The catalogue's entities: one file each, checked by itself.
 //!
-//! Text comes in with the name of its file; a value or *every* fault of that text goes out.
+//! A file's text comes in with its name; a value or *every* fault of that text is returned.
 //!
-//! Not here: reading files (`control::files::store`), what the files ask of each other and how they are looked up (`compiled`), running
-//! policies (`policy`), and what a session does with its API's limits.
+//! Not here: reading files (`control::files::store`), references between files and look-ups (`compiled`), running policies
+//! (`policy`), and the use of an API's limits by a session.
 
 pub mod access;
 pub mod api;

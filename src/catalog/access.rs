@@ -1,4 +1,4 @@
-//! In whose name an opening handshake is.
+//! The subscription and the product in whose context an opening handshake runs.
 //!
 //! Not here: whether it is let in (`compiled::access`).
 

@@ -1,4 +1,4 @@
-//! What tells one state of a file, and one of a whole catalogue, from another: hashes of what stands there.
+//! Identifies states of a file and of a whole catalogue: hashes of their contents.
 //!
 //! Both are computed from the files alone, so a folder that was edited by hand has them as well as one that ringgate wrote,
 //! and the same files have the same revision on every host.
@@ -24,7 +24,7 @@ impl ETag {
     /// Reads 64 hexadecimal digits, in quotation marks (RFC 9110 §8.8.3) or without.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let allowed = || "64 hexadecimal digits".to_owned();
         let unquoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);

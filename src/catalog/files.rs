@@ -1,8 +1,8 @@
-//! The catalogue's files as text: what a compile looks at, wherever it came from.
+//! The catalogue's files as text: the input of a compile, wherever it came from.
 //!
-//! A path is relative to the catalogue's folder and has `/` between its parts (`apis/chat.toml`). Files are kept in the
-//! order of their paths, so that nothing depends on the order in which a folder lists them. A file that is there and
-//! cannot be read is kept with its fault: its entity is not taken for one that is missing.
+//! A path is relative to the catalogue's folder and has `/` between its parts (`apis/chat.toml`). Files are kept in the order of
+//! their paths, so that nothing depends on the order in which a folder lists them. A file that exists and cannot be read is kept
+//! with its fault: its entity does not count as missing.
 //!
 //! Not here: reading and writing them (`control::files::store`), what they mean (`compiled::compile`).
 
@@ -89,7 +89,7 @@ impl CatalogFiles {
     }
 }
 
-/// What follows `folder/` in a path that begins with it.
+/// Returns the rest of a path behind `folder/`, if it begins with that.
 fn in_folder<'p>(path: &'p str, folder: &str) -> Option<&'p str> {
     path.strip_prefix(folder)?.strip_prefix('/')
 }

@@ -1,4 +1,4 @@
-//! One gateway, from `gateways/<name>.toml`: what people should know of a group of instances.
+//! One gateway, from `gateways/<name>.toml`: the description of a group of instances.
 //!
 //! A gateway needs no file. Its name is what APIs and the instance file refer to, and it is known by that alone.
 
@@ -19,7 +19,7 @@ const GATEWAY_LOCATION_CHARS_MAX: usize = 256;
 pub struct Gateway {
     /// Its name: that of its file.
     pub name: Name,
-    /// What it is for, at most 1000 characters. Default empty.
+    /// The description, at most 1000 characters. Default empty.
     pub description: String,
     /// Where it is, at most 256 characters. Default empty.
     pub location: String,

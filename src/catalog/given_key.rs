@@ -1,7 +1,7 @@
 //! The subscription key in a request: in the API's header, or in its query parameter where the header is absent.
 //!
-//! A header or parameter that is given more than once is no key, whatever its values are: what ringgate takes for the key
-//! and what a backend takes for it must not differ. One that is empty counts as absent.
+//! A header or parameter that is given more than once counts as no key, whatever its values are: ringgate and the backend must
+//! not take different values for the key. An empty one counts as absent.
 //!
 //! The request goes on to the backend as it came, key included, as in Azure API Management.
 //!
@@ -15,12 +15,12 @@ use crate::head::fields::Headers;
 use crate::head::percent::percent_decoded;
 use crate::limits::SUBSCRIPTION_KEY_BYTES_MAX;
 
-/// What a request gives for a key. It is not to be shown, so it has no `Debug`.
+/// The key in a request. It must not be shown, so it has no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum GivenKey<'r> {
     /// Nothing.
     Nothing,
-    /// What no key can be: too long, or given twice.
+    /// A value that cannot be a key: too long, or given twice.
     NoKey,
     /// These bytes, 1 to 256.
     Key(Cow<'r, [u8]>),
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::head::RequestHead;
 
-    /// What is found in a request with these header lines and this query: the key, `-` for none, `?` for no key.
+    /// Finds the key in a request with these header lines and this query: the key, `-` for none, `?` for no key.
     fn found(lines: &str, query: &str) -> String {
         let head = format!("GET /?{query} HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
         let request = RequestHead::parse(Bytes::from(head)).expect("a request");

@@ -1,8 +1,8 @@
-//! The secret of an instance, from which what hashes and seals subscription keys is derived.
+//! The secret of an instance, from which the keys that hash and seal subscription keys are derived.
 //!
-//! It is 32 random bytes, in a file as 64 hexadecimal digits and a line's end, which `openssl rand -hex 32` makes too. Each
-//! use has a key of its own (HKDF-Expand, RFC 5869 §2.3, for which a uniformly random secret needs no extraction), so that
-//! what is learnt of one says nothing of the other.
+//! It is 32 random bytes, in a file as 64 hexadecimal digits and a line end, the output of `openssl rand -hex 32`. Each use has a
+//! key of its own (HKDF-Expand, RFC 5869 §2.3, for which a uniformly random secret needs no extraction), so that learning one key
+//! tells nothing of the other.
 //!
 //! Not here: the file (`control::files::key_file`).
 
@@ -34,7 +34,7 @@ impl KeySecret {
     /// Reads 64 hexadecimal digits; white space around them does not matter.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let digits = text.trim_ascii().as_bytes();
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
@@ -61,17 +61,17 @@ impl KeySecret {
         text
     }
 
-    /// What hashes keys.
+    /// Returns the hasher of keys.
     pub fn hasher(&self) -> KeyHasher {
         KeyHasher::new(&self.derive(FOR_HASHES))
     }
 
-    /// What seals keys that are to be had again.
+    /// Returns the sealer of recoverable keys.
     pub fn sealer(&self) -> KeySealer {
         KeySealer::new(&self.derive(FOR_SEALS))
     }
 
-    /// What may be a secret, in words.
+    /// Returns the allowed form of a secret, in words.
     pub fn allowed() -> String {
         format!("{} hexadecimal digits", 2 * SECRET_BYTES)
     }

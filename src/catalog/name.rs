@@ -20,7 +20,7 @@ impl Name {
     /// Checks a name.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         // A first dot would make a hidden file, or `..`; a first hyphen an option of a command.
         let is_name = (1..=NAME_CHARS_MAX).contains(&text.len())
@@ -34,7 +34,7 @@ impl Name {
         &self.0
     }
 
-    /// What may be a name, in words.
+    /// Returns the allowed form of a name, in words.
     pub fn allowed() -> String {
         format!("1 to {NAME_CHARS_MAX} ascii letters, digits, '-', '_' and '.', a letter or digit first")
     }

@@ -17,14 +17,14 @@ pub struct Network {
 }
 
 impl Network {
-    /// What a text for one may be.
+    /// The allowed form of a network, in words.
     pub const ALLOWED: &str =
         "a network like 10.0.0.0/8 or fd00::/8, without bits behind its prefix, or one address";
 
     /// Reads `10.0.0.0/8`, or an address alone, which is a network of one.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),

@@ -1,6 +1,6 @@
 //! Names that an operator chooses for a header or a query parameter of requests: of keys, of versions.
 //!
-//! Each has one form only in which a client can send it, so that it is found by comparing bytes.
+//! Each has a single form in which a client can send it, so that it is found by comparing bytes.
 
 use core::fmt;
 
@@ -26,14 +26,14 @@ const TAKEN: [&str; 10] = [
     "forwarded",
 ];
 
-/// What all headers of a handshake and those of a gateway begin with.
+/// The prefixes of headers of a handshake and of a gateway.
 const TAKEN_PREFIXES: [&str; 2] = ["sec-websocket-", "x-forwarded-"];
 
 impl HeaderName {
     /// Checks a name.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let is_token = (1..=REQUEST_NAME_CHARS_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
@@ -48,7 +48,7 @@ impl HeaderName {
         &self.0
     }
 
-    /// What may be one, in words.
+    /// Returns the allowed form, in words.
     pub fn allowed() -> String {
         format!(
             "1 to {REQUEST_NAME_CHARS_MAX} characters of a header's name, not one that a handshake or a gateway uses"
@@ -84,7 +84,7 @@ impl QueryName {
     /// Checks a name.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let is_name = (1..=REQUEST_NAME_CHARS_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
@@ -96,7 +96,7 @@ impl QueryName {
         &self.0
     }
 
-    /// What may be one, in words.
+    /// Returns the allowed form, in words.
     pub fn allowed() -> String {
         format!("1 to {REQUEST_NAME_CHARS_MAX} letters, digits, '-', '.', '_' and '~'")
     }

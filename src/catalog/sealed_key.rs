@@ -1,10 +1,10 @@
-//! Keys of subscriptions that can be had again: encrypted under the instance's secret, where the store is set to that.
+//! Recoverable keys of subscriptions: encrypted under the instance's secret, if the configuration asks for that.
 //!
 //! AES-256-GCM, with the name of the subscription and which of its keys it is as associated data: a sealed key that is
 //! copied to another subscription, or to the other slot, does not open. Nonces are random, which is safe for some four
 //! billion keys under one secret.
 //!
-//! Not here: the instance's secret (`key_secret`); what lets a client in is a key's hash alone (`subscription_key`).
+//! Not here: the instance's secret (`key_secret`); letting clients in, which uses a key's hash alone (`subscription_key`).
 
 use core::fmt;
 
@@ -19,7 +19,7 @@ use super::name::Name;
 use super::subscription_key::{KeySlot, SubscriptionKey};
 use crate::limits::SUBSCRIPTION_KEY_BYTES_MAX;
 
-/// What a sealed key begins with: how it is sealed, and which form that is.
+/// The prefix of a sealed key: the cipher, and the version of the form.
 const PREFIX: &str = "aes-256-gcm:v1:";
 
 const TAG_BYTES: usize = 16;
@@ -35,7 +35,7 @@ impl SealedKey {
     /// Reads `aes-256-gcm:v1:` and base64.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let sizes = NONCE_BYTES + 1 + TAG_BYTES..=NONCE_BYTES + SUBSCRIPTION_KEY_BYTES_MAX + TAG_BYTES;
         let bytes = text.strip_prefix(PREFIX).and_then(|coded| STANDARD.decode(coded).ok());
@@ -48,7 +48,7 @@ impl SealedKey {
         format!("{PREFIX}{}", STANDARD.encode(&self.0))
     }
 
-    /// What may stand for a sealed key, in words.
+    /// Returns the allowed form of a sealed key, in words.
     pub fn allowed() -> String {
         format!("{PREFIX} and base64, as ringgate writes it")
     }
@@ -127,7 +127,7 @@ impl fmt::Debug for KeySealer {
     }
 }
 
-/// What a sealed key is bound to. No name has a `/` in it.
+/// Returns the associated data that binds a sealed key to its subscription and slot. No name has a `/` in it.
 fn context(subscription: &Name, slot: KeySlot) -> Vec<u8> {
     format!("{subscription}/{}", slot.sealed_field()).into_bytes()
 }

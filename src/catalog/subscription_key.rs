@@ -1,15 +1,15 @@
-//! Keys of subscriptions: as subscribers have them, and as ringgate keeps them, which is as keyed hashes.
+//! Keys of subscriptions: in the form that subscribers have, and in the form that ringgate stores, a keyed hash.
 //!
-//! A key is found by its hash, so finding one costs no more with many subscriptions than with few. Timing tells nobody
-//! anything of a stored key: what is compared is HMAC-SHA-256 under a secret of the instance, so whoever sends guesses can
-//! neither choose nor learn the bytes that a look-up walks along; the last comparison takes the same time for all hashes.
+//! A key is found by its hash, so a look-up takes no longer with many subscriptions than with few. Timing tells nothing about a
+//! stored key: HMAC-SHA-256 values under a secret of the instance are compared, so whoever sends guesses can neither choose nor
+//! learn the bytes that a look-up follows; the last comparison takes the same time for all hashes.
 //!
-//! A fast hash is enough: a key that ringgate makes is 128 random bits, which nobody tries out. A weak key that was brought
-//! along is as weak as it is, once both the catalogue and the instance's secret are stolen.
+//! A fast hash is enough: a key that ringgate makes is 128 random bits, which nobody can guess by trying. A weak key that was
+//! imported stays weak if both the catalogue and the instance's secret are stolen.
 //!
-//! Whatever prints a value of this module prints no key; [`SubscriptionKey::reveal`] is the one way to its text.
+//! Printing a value of this module prints no key; [`SubscriptionKey::reveal`] is the only way to its text.
 //!
-//! Not here: the instance's secret (`key_secret`), keys that can be had again (`sealed_key`).
+//! Not here: the instance's secret (`key_secret`), recoverable keys (`sealed_key`).
 
 use core::fmt;
 use core::hash::{BuildHasherDefault, Hash, Hasher};
@@ -61,7 +61,7 @@ impl SubscriptionKey {
     /// Takes a key that was brought along.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let is_key = (1..=SUBSCRIPTION_KEY_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
@@ -84,7 +84,7 @@ impl SubscriptionKey {
         &self.0
     }
 
-    /// What may be a key, in words.
+    /// Returns the allowed form of a key, in words.
     pub fn allowed() -> String {
         format!("1 to {SUBSCRIPTION_KEY_BYTES_MAX} printable ascii characters without a space at either end")
     }
@@ -106,7 +106,7 @@ impl KeyHash {
     /// Reads `hmac-sha256:` and 64 hexadecimal digits.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == 64 && digits.is_ascii());
         let mut hash = [0; 32];
@@ -135,7 +135,7 @@ impl KeyHash {
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// What may stand for a hash, in words.
+    /// Returns the allowed form of a hash, in words.
     pub fn allowed() -> String {
         format!("{PREFIX} and 64 hexadecimal digits")
     }

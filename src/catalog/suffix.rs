@@ -1,6 +1,6 @@
 //! The URL suffix under which an API is published.
 //!
-//! A suffix is compared with segments of a request path in their one spelling (`compiled::path_segment`), so it is in that spelling
+//! A suffix is compared with segments of a request path in their normal form (`compiled::path_segment`), so it is in that form
 //! itself: no percent-encoding, no dot segments, no empty segments, no parameters.
 //!
 //! Not here: that no two APIs share one (`compiled::suffixes`), finding the API of a path (`compiled::routing`).
@@ -19,7 +19,7 @@ impl Suffix {
     /// Checks a suffix.
     ///
     /// # Errors
-    /// What is allowed.
+    /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
         let is_suffix =
             text.len() <= SUFFIX_CHARS_MAX && (text.is_empty() || text.split('/').all(is_segment));
@@ -36,7 +36,7 @@ impl Suffix {
         self.0.split('/').filter(|segment| !segment.is_empty())
     }
 
-    /// What may be a suffix, in words.
+    /// Returns the allowed form of a suffix, in words.
     pub fn allowed() -> String {
         format!(
             "at most {SUFFIX_CHARS_MAX} url path characters (letters, digits, -._~!$&'()*+,=:@) in segments joined \
@@ -62,7 +62,7 @@ pub(super) fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
 }
 
-/// What an API asks for: its suffix, and which version of it.
+/// An API's claim to a suffix, and to a version of it.
 #[derive(Clone, Debug)]
 pub struct SuffixClaim {
     /// The line of the key, if it is known.

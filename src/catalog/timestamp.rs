@@ -1,6 +1,6 @@
 //! A moment of the calendar, as files give it: RFC 3339 with its offset.
 //!
-//! It is a number of seconds, so that comparing it with the time that is handed in needs no calendar.
+//! It is a number of seconds, so that it can be compared with a given time without a calendar.
 //!
 //! Not here: what time it is (the shells' clocks).
 
@@ -13,7 +13,7 @@ use toml_datetime::{Datetime, Offset};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// What stands for a moment in a file, in words.
+    /// The allowed form of a moment in a file, in words.
     pub const ALLOWED: &'static str =
         "a moment with its offset (rfc 3339) and without quotes, like 2030-01-31T12:00:00Z";
 

@@ -1,4 +1,4 @@
-//! Tells of sessions that were ended for a broken invariant: what relays report becomes lines of the log.
+//! Logs sessions that were ended for a broken invariant, from the reports of the relays.
 //!
 //! Not here: counting them, which a relay does itself (`broken_invariants`, and `bug` among the terminations).
 

@@ -1,4 +1,4 @@
-//! What an instance can be told to do while it serves: one list, whichever door a command comes in by.
+//! The commands to a serving instance: one list for signals and the control socket.
 //!
 //! ```text
 //! SIGHUP, SIGTERM, SIGINT ─┐
@@ -6,7 +6,7 @@
 //! control socket ──────────┘
 //! ```
 //!
-//! Not here: what a command does (`serving`), how one comes in (`signals`, `socket`).
+//! Not here: carrying a command out (`serving`), and receiving one (`signals`, `socket`).
 
 pub mod status;
 
@@ -53,13 +53,13 @@ impl Command {
 /// A command, and who is told what comes of it.
 #[derive(Debug)]
 pub struct Order {
-    /// What is to be done.
+    /// The command.
     pub command: Command,
     /// Who asked.
     pub asker: Asker,
 }
 
-/// What is told to who asked, before the end of it.
+/// The progress of a command, for whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Sessions that were opened and whose sockets are not both closed yet.
@@ -68,7 +68,7 @@ pub struct Progress {
     pub openings: u64,
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub enum Reply {
     /// How the instance is.

@@ -1,12 +1,12 @@
-//! The control socket, one of the doors for commands: a Unix stream for tools on this host (`ringgate ctl`).
+//! The control socket, one of the two ways in for commands: a Unix stream for tools on this host (`ringgate ctl`).
 //!
-//! The file is open to its owner alone, and whoever connects all the same is asked who it is: only root and the user of the process
-//! may command it.
+//! The file is open to its owner only, and whoever connects nevertheless is asked for its identity: only root and the user of the
+//! process may give commands.
 //!
-//! The property to trust: nobody who connects keeps a command out. Connections, requests and the time for them are bounded, and a new
-//! connection takes the place of the oldest that says nothing, or else of the oldest.
+//! The property to trust: no connection keeps a command out. Connections, requests and their time are bounded, and a new
+//! connection takes the place of the oldest silent one, or else of the oldest.
 //!
-//! Not here: the lines that are exchanged (`wire`), the file (`place`), what a command does (`serving`).
+//! Not here: the lines of the protocol (`wire`), the file (`place`), carrying a command out (`serving`).
 
 mod conversation;
 pub mod place;

@@ -1,7 +1,7 @@
-//! The cores that this process may use, which threads get which of them, and pinning a thread.
+//! The cores that this process may use, their assignment to threads, and pinning a thread.
 //!
-//! A core that the process was not given (`taskset`, `CPUAffinity=` of the unit, a cpuset) is never named here, so it
-//! is never pinned to.
+//! A core that the process was not given (`taskset`, `CPUAffinity=` of the unit, a cpuset) is never listed here, so no thread is
+//! pinned to it.
 //!
 //! Not here: a CPU quota (`CPUQuota=`), which limits time and not cores.
 

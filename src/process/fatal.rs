@@ -1,13 +1,14 @@
-//! The end of the process by a panic: told in the log, and at once.
+//! Ends the process at a panic: at once, with a log line.
 //!
-//! A panic is a broken invariant that nobody has turned into the end of one session or opening, so what is shared may be
-//! broken too: a buffer, a place, a count. A runtime that catches the panic of a task would go on with that. So a panic on any
-//! thread, in a task or not, ends the process with SIGABRT, and the unit restarts it.
+//! A panic is a broken invariant that was not confined to one session or opening, so shared state may be broken too: a buffer, a
+//! place, a count. A runtime that catches the panic of a task would go on with that. So a panic on any thread, in a task or not,
+//! ends the process with SIGABRT, and the unit restarts it.
 //!
-//! The property to trust: the process ends, whatever standard error is. The log is waited for, but not for long.
+//! The property to trust: the process ends, whatever state standard error is in. It waits for the log, but not for long.
 //!
-//! One thread is excepted ([`end_this_thread_only`]): the one that reads and compiles the files of a catalogue. It changes nothing
-//! that others share, and hands over its result when that is whole. A catalogue that makes it panic must not end open sessions.
+//! One thread is excepted ([`end_this_thread_only`]): the one that reads and compiles the files of a catalogue. It changes
+//! nothing that others share, and hands over its result only as a whole. A catalogue that makes it panic must not end open
+//! sessions.
 //!
 //! Not here: how a panic is logged (`process::log`), and a session's or an opening's broken invariant, which ends that one only
 //! (`session::invariant`).
@@ -59,7 +60,7 @@ pub(crate) mod child {
     /// Far longer than any child takes, on a busy machine too.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// What a serving process does before anything can panic.
+    /// The first action of a serving process, before anything can panic.
     pub(crate) fn begin() {
         crate::process::log::start().expect("a thread for the log");
         super::end_process_on_panic();
@@ -104,7 +105,7 @@ pub(crate) mod child {
         output.status.signal() == Some(libc::SIGABRT)
     }
 
-    /// What it wrote to standard error.
+    /// Returns the output on standard error.
     pub(crate) fn stderr(output: &Output) -> String {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }

@@ -1,12 +1,12 @@
 //! Small regular files, read whole: configuration, secrets, certificates.
 //!
-//! The property to trust: no kind of file makes its reader wait for what never comes or take more than its bound. A FIFO, a
-//! device, a socket or a folder is told by its kind and is never opened; a file that becomes one between the look and the
-//! open is opened without waiting (`O_NONBLOCK`), and then told. Links are followed: deployments switch them.
+//! The property to trust: no kind of file makes its reader wait for data that never comes, or read more than its bound. A FIFO, a
+//! device, a socket or a folder is recognised by its kind and never opened; a file that becomes one between the check and the
+//! open is opened without waiting (`O_NONBLOCK`), and then recognised. Links are followed: deployments switch them.
 //!
 //! A file system that does not answer is another matter: see [`watchdog`].
 //!
-//! Not here: what is in the files, and the words of their faults (`catalog`, `tls`).
+//! Not here: the content of the files, and the words of their faults (`catalog`, `tls`).
 
 pub mod watchdog;
 
@@ -48,7 +48,7 @@ impl Unreadable {
     }
 }
 
-/// What a file is that is not a regular one.
+/// The kind of a file that is not a regular one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A named pipe.
@@ -59,7 +59,7 @@ pub enum Kind {
     Folder,
     /// A character or block device.
     Device,
-    /// What no Unix of today has.
+    /// A kind that no current Unix has.
     Other,
 }
 

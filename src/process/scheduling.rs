@@ -1,13 +1,12 @@
-//! Who gets a core first: a relay (a short slice), then its front (SCHED_BATCH and a positive nice value), and what serves people
-//! and tools last (a larger nice value).
+//! Priorities of threads: a relay comes first (a short slice), then its front (SCHED_BATCH and a positive nice value), and the
+//! services last (a larger nice value).
 //!
-//! A storm of handshakes on a core must not be felt by the sessions that its relay carries. SCHED_BATCH keeps a thread
-//! that wakes up from taking the core away from the one that runs; the nice value decides how they share it. A thread
-//! that runs may finish its slice, milliseconds, before one that wakes up gets the core, unless that one's own slice is
-//! shorter (EEVDF, Linux 6.12).
+//! A storm of handshakes on a core must not be felt by the sessions of its relay. SCHED_BATCH keeps a thread that wakes up from
+//! preempting the running one; the nice value decides how they share the core. A running thread may finish its slice,
+//! milliseconds, before one that wakes up gets the core, unless that one's own slice is shorter (EEVDF, Linux 6.12).
 //!
-//! Neither needs a privilege, and both concern the calling thread and what it starts from then on. A refusal (a seccomp
-//! filter) leaves the gateway working, only less even: report it, do not stop.
+//! None of these needs a privilege. They apply to the calling thread and to threads that it starts later. If the kernel refuses
+//! one (a seccomp filter), the gateway works all the same, only less evenly: report it and go on.
 
 use std::io;
 
@@ -22,7 +21,7 @@ const FRONT_NICE: i32 = 5;
 /// Nice value of the thread of the services: it gets about a tenth of the weight of a thread at 0 while both want the core.
 const SERVICES_NICE: i32 = 10;
 
-/// What the kernel refused.
+/// The call that the kernel refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SchedulingFault {
     /// The policy stayed as it was; the nice value was not tried.
@@ -37,7 +36,7 @@ pub enum SchedulingFault {
 /// changes nothing.
 ///
 /// # Errors
-/// What the kernel refused; not fatal.
+/// The kernel's refusal; not fatal.
 #[expect(unsafe_code, reason = "rustix has no call for a slice")]
 pub fn shorten_slice() -> io::Result<()> {
     // `struct sched_attr` of sched_setattr(2) in its first version.
@@ -70,7 +69,7 @@ pub fn shorten_slice() -> io::Result<()> {
 /// Makes the calling thread SCHED_BATCH with nice +5; a thread that is nicer already stays so.
 ///
 /// # Errors
-/// What the kernel refused; not fatal.
+/// The kernel's refusal; not fatal.
 pub fn give_way() -> Result<(), SchedulingFault> {
     set_batch().map_err(SchedulingFault::KeptItsPolicy)?;
     set_nice(FRONT_NICE).map_err(SchedulingFault::KeptItsNiceValue)
@@ -80,7 +79,7 @@ pub fn give_way() -> Result<(), SchedulingFault> {
 /// already stays so.
 ///
 /// # Errors
-/// What the kernel refused; not fatal.
+/// The kernel's refusal; not fatal.
 pub fn come_last() -> io::Result<()> {
     set_nice(SERVICES_NICE)
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::control::command::Command;
 
-/// What a command that was done has to say.
+/// Returns the text for a command that was carried out.
 pub(super) fn done(command: Command, result: &Value) -> String {
     match command {
         Command::Status => status(&result["status"]),

@@ -1,6 +1,6 @@
-//! What is not to be shown, wherever it turns up: secret named values, the subscription key, credentials in headers, tokens.
+//! Masks secrets wherever they occur: secret named values, the subscription key, credentials in headers, tokens.
 //!
-//! Not here: what is a secret in a document's own text (`policy`).
+//! Not here: secrets in a document's own text (`policy`).
 
 use std::sync::LazyLock;
 
@@ -78,7 +78,7 @@ fn is_credential(name: &str) -> bool {
     CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential))
 }
 
-/// What follows `Bearer ` and its like, or all of a value that has no scheme.
+/// Returns the text behind `Bearer ` or another scheme, or the whole value if it has no scheme.
 fn behind_scheme(value: &str) -> &str {
     value.split_once(' ').map_or(value, |(_, behind)| behind)
 }

@@ -1,11 +1,11 @@
-//! TLS of an instance's listeners and backends, as their files have it, and looks for what has changed.
+//! The TLS configurations of an instance's listeners and backends, from their files, and the detection of changes in these.
 //!
-//! What connections are made with is immutable and goes to the fronts with a publication: files that were written anew, a
-//! catalogue that was, and ticket keys that were turned make another one. What open sessions have is their own.
+//! The configuration of connections is immutable and goes to the fronts with a publication. Changed files, a changed catalogue,
+//! and rotated ticket keys make a new one. Open sessions have their own state.
 //!
-//! It asks the file system, which may not answer: it is for the thread that looks at the files.
+//! It reads file systems, which may hang: it is for the thread that reads the files.
 //!
-//! Not here: when to look (`looker`), what is in the files (`tls`).
+//! Not here: when to check (`looker`), and the content of the files (`tls`).
 
 use crate::catalog::tls::ListenerTls;
 use crate::catalog::{Api, Name};
@@ -33,7 +33,7 @@ pub struct TlsFiles {
     /// Read when a backend needs them first.
     system: Option<SystemAuthorities>,
     tickets: Option<TicketKeys>,
-    /// What is wrong with files that have changed and cannot be used. What was read of them before stays in use.
+    /// The faults of files that have changed and cannot be used. Their previous content stays in use.
     faults: BTreeMap<Owner, Vec<String>>,
 }
 
@@ -176,7 +176,7 @@ impl TlsFiles {
         is_new | self.turn_tickets(now)
     }
 
-    /// What is wrong with files whose last state cannot be used, each fault once.
+    /// Returns the faults of files whose last state cannot be used, each fault once.
     pub fn faults(&self) -> Vec<String> {
         let faults: BTreeSet<_> = self.faults.values().flatten().cloned().collect();
         faults.into_iter().collect()
@@ -202,7 +202,7 @@ impl TlsFiles {
         true
     }
 
-    /// What the fronts need of it.
+    /// Returns the configurations that the fronts need.
     pub fn setup(&self, snapshot: &Snapshot) -> TlsSetup {
         let listeners = self.listeners.iter();
         let of_api =

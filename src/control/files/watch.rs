@@ -1,16 +1,16 @@
-//! Notices that files of a catalogue changed.
+//! Notices changes of a catalogue's files.
 //!
-//! The kernel tells (inotify), for every folder that files are in, and for every folder in which the way to them could be
-//! led elsewhere: a deployment replaces the whole by switching a link. What belongs together comes in a burst, so changes are
-//! gathered until it is quiet for a moment, but for a bounded time: a steady stream of them holds nothing up.
+//! The kernel reports changes (inotify) in every folder that files are in, and in every folder on the way to them: a deployment
+//! replaces the whole by switching a link. Changes that belong together come in a burst, so they are gathered until it is quiet
+//! for a moment, but for a bounded time: a steady stream of changes delays nothing for long.
 //!
-//! The property to trust: whatever is missed, because a queue was full, a folder came and went, or a network file system does
-//! not tell, is found by a look at everything, which is asked for at once where something is known to be missed, and else at an
-//! interval. Folders are watched before they are looked at.
+//! The property to trust: a missed change (because a queue was full, a folder came and went, or a network file system reports
+//! none) is found by a scan of all files. The scan is requested at once where a miss is known, and else runs at an interval.
+//! Folders are watched before they are read.
 //!
-//! It asks the file system, which may not answer: it is for the thread that looks at the files.
+//! It reads file systems, which may hang: it is for the thread that reads the files.
 //!
-//! Not here: reading the files (`store`), what becomes of a change (`looker`).
+//! Not here: reading the files (`store`), and the use of a change (`looker`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -39,7 +39,7 @@ const EVENTS_BYTES: usize = 4 * 1024;
 /// Most links on the way to the catalogue that are followed (Linux: 40). What is behind more is not watched.
 const LINKS_MAX: usize = 40;
 
-/// What may have changed.
+/// The files that may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
     /// These files, seen from the catalogue's folder.
@@ -59,7 +59,7 @@ impl Changed {
     }
 }
 
-/// What a watch of a folder is for.
+/// The purpose of a watch of a folder.
 #[derive(Clone, Debug)]
 enum Watched {
     /// Files of a catalogue; what comes before their names, `apis/`.
@@ -275,7 +275,7 @@ fn registered(inotify: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 impl Watched {
-    /// What an event means for the catalogue.
+    /// Returns the meaning of an event for the catalogue.
     fn change(&self, catalog: &Path, events: ReadFlags, name: Option<&OsStr>) -> Option<Changed> {
         match (self, name) {
             (Self::Way(names), Some(name)) => names.contains(name).then_some(Changed::Everything),

@@ -1,14 +1,14 @@
-//! The one way in which ringgate changes a catalogue's files, whoever asks: command line, and later REST and portal.
+//! The only way in which ringgate changes a catalogue's files, for the command line, and later for REST and portal.
 //!
-//! The property to trust: at every moment the folder holds a whole catalogue, the one before the change or the one after
-//! it, also when the process is killed or the host loses power. A change is one file's: it is written under a hidden name,
-//! synchronised, renamed over what was there, and its folder synchronised (`decisions/0014`). What a killed process leaves
-//! is a hidden file, which nobody reads, and which the next change takes away.
+//! The property to trust: at every moment the folder holds a whole catalogue, the one before the change or the one after it, even
+//! if the process is killed or the host loses power. A change concerns one file: it is written under a hidden name, synchronised,
+//! renamed over the old file, and its folder synchronised (`decisions/0014`). A killed process leaves a hidden file, which nobody
+//! reads, and which the next change removes.
 //!
-//! A change is made only if the whole catalogue with it compiles, and if what it replaces is what its author saw (`if_match`).
-//! One process writes at a time: it holds a lock on a hidden file, from looking to the last step.
+//! A change is made only if the whole catalogue with it compiles, and if the file still is as its author saw it (`if_match`). One
+//! process writes at a time: it holds a lock on a hidden file, from the first read to the last step.
 //!
-//! Not here: what is a fault (`catalog`), noticing what others change (`watch`).
+//! Not here: faults (`catalog`), and noticing changes of others (`watch`).
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -25,10 +25,10 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 /// The file that a writer holds a lock on. It stays: one that is taken away could be locked twice.
 const LOCK_FILE: &str = ".ringgate-lock";
 
-/// What a file is called while it is written, in the folder that it is for.
+/// The name of a file while it is written, in its target's folder.
 const UNFINISHED: &str = ".ringgate-unfinished";
 
-/// What the author of a change saw of the file that it is about.
+/// The state of the file that the author of a change saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfMatch {
     /// Whatever is there is replaced (`If-Match: *` where it must be there; no condition where it need not).
@@ -39,7 +39,7 @@ pub enum IfMatch {
     State(ETag),
 }
 
-/// What becomes of a file.
+/// A change of a file.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'t> {
     /// It is there, with this text.
@@ -75,7 +75,7 @@ pub enum NotWritten {
     /// The system. If that was at the last step, the change is there, and may be gone after a loss of power.
     #[error("cannot {step} {}: {error}", path.display())]
     System {
-        /// What could not be done.
+        /// The step that failed.
         step: &'static str,
         /// With what.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! A catalogue on its way to the fronts: with the places of its entities, whose limits it sets, and with their labels.
+//! A catalogue on its way to the fronts, with the places of its entities, whose limits it sets, and with their labels.
 
 use std::sync::Arc;
 

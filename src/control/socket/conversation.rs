@@ -94,7 +94,7 @@ async fn write(stream: &mut UnixStream, text: &str) -> io::Result<()> {
     timeout(ANSWER_TIMEOUT, stream.write_all(text.as_bytes())).await?
 }
 
-/// What comes next on a connection.
+/// The next event on a connection.
 enum Line {
     /// Without its line end.
     Whole(Bytes),

@@ -7,10 +7,10 @@
 //! ← {"version":1,"command":"reload","result":"refused",…}
 //! ```
 //!
-//! Each request gets one line with a `result`, behind which the next request is read. Whoever reads must ignore fields and
-//! lines that it does not know: within a version they may be added, but none changes or goes away.
+//! Each request gets one line with a `result`, and then the next request is read. A reader must ignore fields and lines that it
+//! does not know: within a version, fields may be added, but none changes or goes away.
 //!
-//! Not here: reading and writing (`conversation`), what a command does (`serving`).
+//! Not here: reading and writing (`conversation`), carrying a command out (`serving`).
 
 use core::fmt;
 
@@ -22,7 +22,7 @@ use super::super::command::{Command, Progress, Reply};
 /// The version of requests and answers.
 pub const VERSION: u64 = 1;
 
-/// What is wrong with a request.
+/// A fault of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RequestFault {
     /// It is no JSON object.
@@ -62,7 +62,7 @@ pub fn request_line(command: Command) -> String {
 /// Reads a request, without its line end.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault of the request.
 pub fn parse_request(line: &[u8]) -> Result<Command, RequestFault> {
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(line) else {
         return Err(RequestFault::NotAnObject);

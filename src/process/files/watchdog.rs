@@ -1,13 +1,14 @@
-//! Notices that a file system does not answer. One on a network whose server is gone holds whoever asks it, for as long as it is gone.
+//! Notices that a file system does not answer. A network file system whose server is gone blocks its callers for as long as it is
+//! gone.
 //!
-//! The thread that asks cannot be called back. So it says what it is about to touch ([`attempt`]), and another one looks now and
+//! A blocked thread cannot be called back. So it notes what it is about to touch ([`attempt`]), and another thread checks now and
 //! then whether it has come back ([`Watchdog::look`]). If it takes too long, the thread is given up and its path *hangs*: a new
-//! thread goes on with everything else, and each attempt at that path, or below it, fails at once. When the old thread does come
-//! back, its path hangs no more; all its further attempts fail, so that it soon ends.
+//! thread goes on with everything else, and each attempt at that path, or below it, fails at once. When the old thread comes
+//! back, its path hangs no more; its further attempts fail, so that it soon ends.
 //!
 //! The property to trust: no more than one thread waits for a path, and no more than `HANGING_MAX` for all of them.
 //!
-//! Attempts of threads that no watchdog has started are not watched: those of the command line may wait.
+//! Attempts of threads that no watchdog has started are not watched: the command line may wait.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -30,7 +31,7 @@ const HANGING_MAX: usize = 8;
 type Lock<T> = std::sync::Mutex<T>;
 
 thread_local! {
-    /// What this thread says its attempts to.
+    /// The record of this thread's attempts.
     static WATCHED: RefCell<Option<Arc<Watched>>> = const { RefCell::new(None) };
 }
 
@@ -43,7 +44,7 @@ struct Watched {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What it has begun and not come back from, and when it began.
+    /// The attempt in progress, and when it began.
     attempt: Option<(PathBuf, Instant)>,
     is_given_up: bool,
 }

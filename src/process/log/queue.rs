@@ -1,12 +1,13 @@
-//! A log: texts from any thread into a bounded queue, and one thread that writes them to a descriptor.
+//! A log: a bounded queue of texts from any thread, and one thread that writes them to a descriptor.
 //!
-//! The property to trust: [`Log::push`] takes no lock, makes no system call but the writer's wake-up, and always comes back. A
-//! text is taken by whole lines, as far as there is room; every line that is not taken, or not written, is counted, and told at
-//! its place among the others once lines can be written again.
+//! The property to trust: [`Log::push`] takes no lock, makes no system call but the writer's wake-up, and always returns. A text
+//! is taken by whole lines, as far as there is room. Every line that is not taken, or not written, is counted; the number is
+//! written at the place of the lines once lines can be written again.
 //!
-//! `tracing-appender` has such a queue too. It does not say what it dropped, bounds no bytes, and prints and waits when it ends.
+//! `tracing-appender` has such a queue too. It does not tell what it dropped, does not bound bytes, and prints and waits when it
+//! ends.
 //!
-//! Not here: what is logged and how a line looks (`process::log`).
+//! Not here: the messages and the form of a line (`process::log`).
 
 mod writer;
 
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 use crate::process::scheduling::give_way;
 use writer::Writer;
 
-/// What a log writes to.
+/// The output of a log.
 pub trait Output: Send + 'static {
     /// Writes some of `bytes`, and says how many.
     ///
@@ -60,8 +61,8 @@ pub struct Room {
     pub bytes: usize,
 }
 
-/// What a log does now and then on its writer's thread, such as logging what has become due. It is told whether the log is
-/// ending, and says whether it is to be called again soon.
+/// Periodic work on the writer's thread, such as logging counts that have become due. It is told whether the log is ending, and
+/// returns whether it is to be called again soon.
 pub type Upkeep = fn(bool) -> bool;
 
 /// A text in the queue.
@@ -72,7 +73,7 @@ struct Entry {
     dropped_before: u64,
 }
 
-/// What those who log and the writer share.
+/// The state that the loggers and the writer share.
 #[derive(Debug)]
 struct Shared {
     entries: ArrayQueue<Entry>,

@@ -5,13 +5,13 @@
 //! logged   1 2 3 ───── 10 s ─────► with times=247 ───── 10 s ─────► with times=N, by the log's writer
 //! ```
 //!
-//! Each pair of a message and an API has a count of its own. The first few are logged as they happen; then one line every
-//! `REPEATS_INTERVAL`, with how often it happened since the line before. The next one that happens when it is time is the one that is
-//! logged; where none does, the log's writer tells the count a moment later, and at the end of the process. After an interval
-//! in which nothing happened, the next ones are logged as they happen again.
+//! Each pair of a message and an API has a count of its own. The first few are logged as they happen; then there is one line
+//! every `REPEATS_INTERVAL`, with the number of times since the previous line. The next occurrence after the interval is the one
+//! that is logged; if there is none, the log's writer reports the count a moment later, and at the end of the process. After an
+//! interval without occurrences, the next ones are logged as they happen.
 //!
-//! There is one table for all workers, bounded by `REPEATS_MAX`. It is behind a lock, which is held for a look-up; only what has
-//! failed comes here, and never a relay.
+//! There is one table for all workers, bounded by `REPEATS_MAX`. It is behind a lock, which is held for a look-up. Only failures
+//! come here, and no relay does.
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
@@ -53,7 +53,7 @@ pub struct Told {
     pub times: Option<u64>,
 }
 
-/// What is known of one message and one API.
+/// The count of one message and one API.
 #[derive(Clone, Copy, Debug)]
 struct Repeat {
     /// How many of the first ones were logged.
@@ -89,7 +89,7 @@ impl Repeat {
     }
 }
 
-/// What is known of one message.
+/// The counts of one message.
 #[derive(Debug)]
 struct ByApi {
     level: Level,
@@ -199,7 +199,7 @@ mod tests {
             self.repeats.happened(Level::WARN, MESSAGE, api, self.at(ms))
         }
 
-        /// What the writer tells then: API and count.
+        /// Returns the writer's reports at that time: API and count.
         fn told_by_the_writer(&self, ms: u64, all: bool) -> Vec<(String, u64)> {
             let told = RefCell::default();
             self.repeats.tell_counts(self.at(ms), all, |level, message, api, times| {

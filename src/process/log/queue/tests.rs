@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 /// Longest that a test waits for something that is to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What one write of an output does.
+/// The behaviour of one write to an output.
 enum Does {
     /// It takes at most so many bytes.
     Takes(usize),
@@ -55,7 +55,7 @@ struct Scene {
     is_writing: bool,
     written: Receiver<Vec<u8>>,
     waits: Receiver<()>,
-    /// What was written, in lines, and what there is of the next one.
+    /// The written lines, and the start of the next one.
     lines: VecDeque<String>,
     line: String,
 }

@@ -5,7 +5,7 @@
 //!          └───────────────────────── own ────────────────────────────────────────────┘
 //! ```
 //!
-//! A batch that cannot be written is dropped. What its notice was to tell is kept for the next one.
+//! A batch that cannot be written is dropped. The count of its notice is carried over to the next one.
 
 use std::io;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ pub(super) struct Writer<O> {
     batch: Vec<u8>,
     /// Bytes at the start of the batch that are of the writer itself.
     own: usize,
-    /// What the batch tells of.
+    /// The number of dropped lines that the batch reports.
     told: Dropped,
     untold: Dropped,
     /// A write broke off within a line.
