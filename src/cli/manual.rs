@@ -75,7 +75,7 @@ mod tests {
             let [title, before, summary, after] = lines[..] else { panic!("{} is too short", topic.name) };
             assert!(title.starts_with("# "), "{}: {title}", topic.name);
             assert_eq!((before, after), ("", ""), "{}: the summary stands alone", topic.name);
-            assert!(summary.ends_with('.') && summary.len() <= 130, "{}: {summary}", topic.name);
+            assert!(summary.ends_with('.') && summary.len() <= 80, "{}: {summary}", topic.name);
         }
     }
 
