@@ -178,14 +178,19 @@ fn the_operators_example_serves_both_backends_with_tls_and_without() {
     assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
 }
 
-#[test]
-fn the_publishers_example_serves_who_has_its_key_and_keeps_its_policies() {
-    let backend = Backend::new();
+/// The publisher's example in front of `backend`, and the key that its README's command makes.
+fn publishers_example(backend: &Backend) -> (Example, String) {
     let ports =
         [("127.0.0.1:8080", "127.0.0.1:0".to_owned()), ("127.0.0.1:9001", backend.address.to_string())];
     let example = Example::new("publisher", &ports);
     let key = example.paste_well("ringgate subscription new-key acme --config ringgate.toml");
-    let key = key.trim();
+    (example, key.trim().to_owned())
+}
+
+#[test]
+fn the_publishers_example_serves_who_has_its_key_and_keeps_its_policies() {
+    let backend = Backend::new();
+    let (example, key) = publishers_example(&backend);
     let checked = example.paste_well("ringgate check --config ringgate.toml");
     assert!(checked.contains("no faults") && checked.contains("api quotes"), "{checked}");
     example.paste_well(&example.command_of_the_readme("ringgate policy check "));
@@ -218,14 +223,11 @@ fn the_publishers_example_serves_who_has_its_key_and_keeps_its_policies() {
 #[test]
 fn the_fifth_session_of_an_address_is_the_last_in_the_publishers_example() {
     let backend = Backend::new();
-    let ports =
-        [("127.0.0.1:8080", "127.0.0.1:0".to_owned()), ("127.0.0.1:9001", backend.address.to_string())];
-    let example = Example::new("publisher", &ports);
-    let key = example.paste_well("ringgate subscription new-key acme --config ringgate.toml");
+    let (example, key) = publishers_example(&backend);
     let served = Served::start(&example.configuration);
     let ask = || {
         let mut client = Raw::connect(served.address);
-        let lines = format!("Ocp-Apim-Subscription-Key: {}\r\n", key.trim());
+        let lines = format!("Ocp-Apim-Subscription-Key: {key}\r\n");
         client.send(request("/quotes?client-version=2", &lines).as_bytes());
         client
     };

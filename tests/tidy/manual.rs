@@ -248,6 +248,14 @@ fn row<const N: usize>(cells: [String; N]) -> Vec<String> {
     cells.to_vec()
 }
 
+/// Checks that a section's table has these rows, in any order.
+fn assert_rows_of_endings(heading: &str, mut expected: Vec<Vec<String>>) {
+    let mut described = rows(&page("endings.md"), heading);
+    expected.sort();
+    described.sort();
+    assert_eq!(described, expected);
+}
+
 #[test]
 fn endings_has_the_answer_of_every_cause_before_the_101() {
     let mut expected = Vec::new();
@@ -262,10 +270,7 @@ fn endings_has_the_answer_of_every_cause_before_the_101() {
         let retry = if cause.may_be_retried() { "5 to 9 s" } else { "none" };
         expected.push(row([format!("`{}`", cause.name()), status, retry.to_owned()]));
     }
-    let mut described = rows(&page("endings.md"), "Answers before the 101");
-    expected.sort();
-    described.sort();
-    assert_eq!(described, expected);
+    assert_rows_of_endings("Answers before the 101", expected);
 }
 
 #[test]
@@ -289,10 +294,7 @@ fn endings_has_what_both_sides_get_of_every_cause_after_the_101() {
             by_endpoint.into_iter().for_each(|(who, told)| push(who, told));
         }
     }
-    let mut described = rows(&page("endings.md"), "Ends after the 101");
-    expected.sort();
-    described.sort();
-    assert_eq!(described, expected);
+    assert_rows_of_endings("Ends after the 101", expected);
 }
 
 #[test]
