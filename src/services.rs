@@ -1,4 +1,4 @@
-//! Services for people and tools: the status page, and the built-in echo backend.
+//! What serves people and tools beside the gateway: the status page, and the built-in echo backend to try it with.
 //!
 //! Not here: anything that a session, a publish, a signal or the name of a backend waits for.
 

@@ -418,7 +418,7 @@ impl<N: Network> Opening<N> {
         }
     }
 
-    /// Returns the API that a request was routed to, if it is served on listeners of this scheme.
+    /// What a request was routed to, if it is served on listeners like this one.
     fn served_here<'a>(&self, routed: Option<Routed<'a>>) -> Result<Routed<'a>, Refusal> {
         let is_served = |api: &Api| if self.socket.is_secured() { api.schemes.wss } else { api.schemes.ws };
         routed
