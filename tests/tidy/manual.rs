@@ -1,6 +1,6 @@
 //! README and manual against the code: every key, metric, cause, tier and command is described as it is, and no link is broken.
 
-use super::{read, root, shown};
+use super::{read, root, rust_files, shown};
 use clap::CommandFactory as _;
 use regex::Regex;
 use ringgate::cli::Cli;
@@ -14,32 +14,32 @@ use std::path::{Path, PathBuf};
 /// Longest README, in lines: one page.
 const README_LINES_MAX: usize = 120;
 
-/// The functions that take keys out of a table, by file and receiver, and the section of the reference that has these keys.
-const SECTIONS: [(&str, &str, &str, &str); 24] = [
-    ("config/instance.rs", "catalog_folder", "", "Instance"),
-    ("config/instance.rs", "take_instance", "fields", "Instance"),
-    ("config/instance.rs", "take_listeners", "fields", "Instance"),
-    ("config/instance.rs", "take_listeners", "table", "[[listeners]]"),
-    ("config/instance.rs", "take_status", "fields", "[status]"),
-    ("config/instance.rs", "take_control_socket", "fields", "[control]"),
-    ("config/instance.rs", "take_keys", "fields", "[keys]"),
-    ("config/instance.rs", "take_names", "fields", "[names]"),
-    ("config/instance.rs", "take_limits", "fields", "[limits]"),
-    ("config/instance.rs", "take_tier", "fields", "[limits]"),
-    ("config/instance.rs", "take_dead_peer_timeout", "fields", "[limits]"),
-    ("catalog/tls.rs", "take_listener_tls", "fields", "tls of a listener"),
-    ("catalog/tls.rs", "take_certificates", "fields", "tls of a listener"),
-    ("catalog/tls.rs", "take_certificate", "fields", "certificates"),
-    ("catalog/tls.rs", "take_backend_tls", "fields", "tls of an API"),
-    ("catalog/api.rs", "take_api", "fields", "catalog/apis/NAME.toml"),
-    ("catalog/api.rs", "take_schemes", "fields", "catalog/apis/NAME.toml"),
-    ("catalog/api.rs", "take_frames", "fields", "catalog/apis/NAME.toml"),
-    ("catalog/api.rs", "take_key_names", "fields", "subscription_key_names of an API"),
-    ("catalog/product.rs", "take_product", "fields", "catalog/products/NAME.toml"),
-    ("catalog/subscription.rs", "take_subscription", "fields", "catalog/subscriptions/NAME.toml"),
-    ("catalog/version_set.rs", "take_version_set", "fields", "catalog/version-sets/NAME.toml"),
-    ("catalog/gateway.rs", "take_gateway", "fields", "catalog/gateways/NAME.toml"),
-    ("catalog/named_value.rs", "take_named_value", "fields", "catalog/named-values.toml"),
+/// The functions that take keys out of a table, by name and receiver, and the section of the reference that has these keys.
+const SECTIONS: [(&str, &str, &str); 24] = [
+    ("catalog_folder", "", "Instance"),
+    ("take_instance", "fields", "Instance"),
+    ("take_listeners", "fields", "Instance"),
+    ("take_listeners", "table", "[[listeners]]"),
+    ("take_status", "fields", "[status]"),
+    ("take_control_socket", "fields", "[control]"),
+    ("take_keys", "fields", "[keys]"),
+    ("take_names", "fields", "[names]"),
+    ("take_limits", "fields", "[limits]"),
+    ("take_tier", "fields", "[limits]"),
+    ("take_dead_peer_timeout", "fields", "[limits]"),
+    ("take_listener_tls", "fields", "tls of a listener"),
+    ("take_certificates", "fields", "tls of a listener"),
+    ("take_certificate", "fields", "certificates"),
+    ("take_backend_tls", "fields", "tls of an API"),
+    ("take_api", "fields", "catalog/apis/NAME.toml"),
+    ("take_schemes", "fields", "catalog/apis/NAME.toml"),
+    ("take_frames", "fields", "catalog/apis/NAME.toml"),
+    ("take_key_names", "fields", "subscription_key_names of an API"),
+    ("take_product", "fields", "catalog/products/NAME.toml"),
+    ("take_subscription", "fields", "catalog/subscriptions/NAME.toml"),
+    ("take_version_set", "fields", "catalog/version-sets/NAME.toml"),
+    ("take_gateway", "fields", "catalog/gateways/NAME.toml"),
+    ("take_named_value", "fields", "catalog/named-values.toml"),
 ];
 
 /// Keys whose range is not that of their constant alone: why, and the text of the reference.
@@ -79,6 +79,12 @@ struct ParsedKey {
     range: Option<String>,
 }
 
+/// The files of the parsers. Those of the fields themselves name no key.
+fn files_with_keys() -> Vec<PathBuf> {
+    let folders = ["config", "catalog"].map(|folder| rust_files(&root().join("src").join(folder)));
+    folders.concat().into_iter().filter(|file| !file.ends_with("catalog/fields.rs")).collect()
+}
+
 /// Every key that a parser takes out of a table.
 fn parsed_keys() -> Vec<ParsedKey> {
     let function = Regex::new(r"(?m)^(?:pub(?:\([a-z]+\))? )?fn (\w+)").expect("a pattern");
@@ -86,27 +92,24 @@ fn parsed_keys() -> Vec<ParsedKey> {
         r#"(\w*)\)?\s*\.take_(?:required_secret_|required_|secret_)?(?:integer|boolean|texts?|tables?|moment)\(\s*"(\w+)"(?:,\s*&(?:limits::)?([A-Z_0-9]+)\b)?"#,
     )
     .expect("a pattern");
-    let files: BTreeSet<&str> = SECTIONS.iter().map(|(file, ..)| *file).collect();
     let mut keys = Vec::new();
-    for file in files {
-        let text = read(&root().join("src").join(file));
+    for file in files_with_keys() {
+        let text = read(&file);
         let text = text.split("#[cfg(test)]").next().unwrap_or_default();
         let starts: Vec<_> = function.captures_iter(text).collect();
         for (at, start) in starts.iter().enumerate() {
             let begin = start.get(0).expect("a match").start();
             let end = starts.get(at + 1).map_or(text.len(), |next| next.get(0).expect("a match").start());
             for found in key.captures_iter(&text[begin..end]) {
-                let section = SECTIONS.iter().find(|(of, function, receiver, _)| {
-                    (*of, *function) == (file, &start[1]) && (receiver.is_empty() || *receiver == &found[1])
+                let section = SECTIONS.iter().find(|(function, receiver, _)| {
+                    *function == &start[1] && (receiver.is_empty() || *receiver == &found[1])
                 });
-                let section = section.unwrap_or_else(|| {
-                    panic!(
-                        "{file}: {} takes {} of {}: which section has it?",
-                        &start[1], &found[2], &found[1]
-                    )
+                let (_, _, section) = section.unwrap_or_else(|| {
+                    let (file, function) = (shown(&file), &start[1]);
+                    panic!("{file}: {function} takes {} of {}: which section has it?", &found[2], &found[1])
                 });
                 let range = found.get(3).map(|range| range.as_str().to_owned());
-                keys.push(ParsedKey { section: section.3, name: found[2].to_owned(), range });
+                keys.push(ParsedKey { section, name: found[2].to_owned(), range });
             }
         }
     }
@@ -133,11 +136,10 @@ fn the_reference_has_every_key_of_the_files_and_no_other() {
     }
 }
 
-/// A constant of the source, by the start of its definition.
+/// A constant of the parsers or of the limits, by the start of its definition.
 fn constant(definition: &Regex) -> Option<String> {
-    ["limits.rs", "config/instance.rs", "catalog/api.rs", "catalog/product.rs"]
-        .iter()
-        .find_map(|file| Some(definition.captures(&read(&root().join("src").join(file)))?[1].to_owned()))
+    let files = files_with_keys().into_iter().chain([root().join("src/limits.rs")]);
+    files.into_iter().find_map(|file| Some(definition.captures(&read(&file))?[1].to_owned()))
 }
 
 #[test]
