@@ -149,7 +149,7 @@ const IMPURE_MACROS: [&str; 8] =
 const PRINTING_MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
 /// Modules that may name standard error and output: the log itself, and what runs once and ends.
-const MAY_NAME_STANDARD_STREAMS: [&str; 10] = [
+const MAY_NAME_STANDARD_STREAMS: [&str; 11] = [
     "src/main.rs",
     "src/process/log.rs",
     "src/cli/check.rs",
