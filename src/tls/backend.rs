@@ -21,6 +21,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use super::files::{FileFault, Matter, Reader, WatchedFiles};
 use super::listener::ALPN_HTTP_1_1;
 use super::peer_certificate::PeerCertificate;
+use super::unusable_certificate::UnusableCertificate;
 use crate::catalog::BackendHost;
 use crate::catalog::tls::BackendTls;
 use crate::process::files::Unreadable;
@@ -148,12 +149,10 @@ fn read(
     let mut faults = Vec::new();
     let verifier = match (&tls.pin, &tls.ca) {
         (Some(pin), _) => Ok(Arc::new(PinnedVerifier { pin: *pin, provider: provider.clone() }) as Arc<_>),
-        (None, Some(name)) => reader.read_authorities(name).and_then(|authorities| {
-            chain_verifier(Arc::new(authorities), &provider)
-                .map_err(|matter| FileFault { file: folder.join(name), matter })
-        }),
-        (None, None) => chain_verifier(system.0.clone(), &provider)
-            .map_err(|matter| FileFault { file: PathBuf::from(SYSTEM_STORE), matter }),
+        (None, Some(name)) => reader
+            .read_authorities(name)
+            .and_then(|authorities| chain_verifier(Arc::new(authorities), folder.join(name), &provider)),
+        (None, None) => chain_verifier(system.0.clone(), PathBuf::from(SYSTEM_STORE), &provider),
     };
     let verifier: Option<Arc<dyn ServerCertVerifier>> = verifier.map_err(|fault| faults.push(fault)).ok();
     let pair = tls.certificate.as_ref().map(|files| reader.read_pair(files, &provider)).transpose();
@@ -173,14 +172,64 @@ fn read(
     (reader.watched, Ok(Read { config: Arc::new(config), warnings: reader.warnings }))
 }
 
+/// Trusts `authorities`, which were read of `file`.
 fn chain_verifier(
     authorities: Arc<RootCertStore>,
+    file: PathBuf,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, Matter> {
+) -> Result<Arc<dyn ServerCertVerifier>, FileFault> {
     let verifier = WebPkiServerVerifier::builder_with_provider(authorities, provider.clone()).build();
     match verifier {
-        Ok(verifier) => Ok(verifier),
-        Err(error) => Err(Matter::UnusableAuthorities(error.to_string())),
+        Ok(inner) => Ok(Arc::new(ChainVerifier { inner, trusted: file })),
+        Err(error) => Err(FileFault { file, matter: Matter::UnusableAuthorities(error.to_string()) }),
+    }
+}
+
+/// Takes what an authority vouches for, and says more about certificates that no authority can make a server's.
+#[derive(Debug)]
+struct ChainVerifier {
+    inner: Arc<WebPkiServerVerifier>,
+    /// The file of the authorities.
+    trusted: PathBuf,
+}
+
+impl ServerCertVerifier for ChainVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified =
+            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| match UnusableCertificate::of(end_entity, &self.trusted) {
+            Some(unusable) => unusable.refusal(),
+            None => error,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }
 

@@ -54,6 +54,7 @@ impl FailedCheck {
             HandshakeFault::TooLong => Self::Protocol,
             HandshakeFault::Closed => Self::Closed,
             HandshakeFault::Refused(error) => of_error(error),
+            HandshakeFault::Unusable(_) => Self::WrongPurpose,
             HandshakeFault::Astray(_) | HandshakeFault::Handover(_) => Self::Internal,
         }
     }

@@ -53,6 +53,12 @@ pub enum Matter {
     /// One of its certificates, counted from 1, is none.
     #[error("has a malformed certificate, number {0}")]
     Malformed(usize),
+    /// Its first certificate is of X.509 version 1.
+    #[error(
+        "has a certificate of X.509 version 1, which TLS clients refuse: issue it anew as version 3, with its host in \
+         subjectAltName (openssl req -x509 -newkey … -addext subjectAltName=DNS:HOST makes one)"
+    )]
+    Version1,
     /// Its key is of a kind that cannot be used.
     #[error("has a private key that cannot be used: {0}")]
     UnusableKey(rustls::Error),
@@ -190,6 +196,9 @@ impl<'a> Reader<'a> {
         let chain = chain?;
         let own = chain.first().ok_or_else(|| fault(&file, Matter::NoCertificate))?;
         let facts = PeerCertificate::parse(own).map_err(|_| fault(&file, Matter::Malformed(1)))?;
+        if facts.is_version_1 {
+            return Err(fault(&file, Matter::Version1));
+        }
         let certified = CertifiedKey::from_der(chain, key?, provider).map_err(|error| {
             if matches!(error, rustls::Error::InconsistentKeys(_)) {
                 fault(&key_file, Matter::OtherKey(file.clone()))

@@ -19,6 +19,7 @@ use super::handover::{Handover, HandoverFault, TrafficSecrets, hand_over};
 use super::record::suite::HEADER_BYTES;
 use super::record::{LegRecords, Role};
 use super::tickets::ReceivedTickets;
+use super::unusable_certificate::UnusableCertificate;
 use crate::limits::TLS_HANDSHAKE_BYTES_MAX;
 
 /// Most bytes behind a record's header in a handshake: those of TLS 1.2, which are more (RFC 5246 §6.2.3).
@@ -38,13 +39,25 @@ pub enum HandshakeFault {
     Closed,
     /// rustls says no.
     #[error(transparent)]
-    Refused(#[from] rustls::Error),
+    Refused(rustls::Error),
+    /// The peer's certificate cannot be a server's, whoever vouches for it.
+    #[error("{0}")]
+    Unusable(rustls::OtherError),
     /// rustls is in a state that the handshake does not have.
     #[error("rustls is {0} in a handshake")]
     Astray(&'static str),
     /// The handshake is over, and the record layer cannot take it on.
     #[error(transparent)]
     Handover(#[from] HandoverFault),
+}
+
+impl From<rustls::Error> for HandshakeFault {
+    fn from(error: rustls::Error) -> Self {
+        match UnusableCertificate::within(&error) {
+            Some(unusable) => Self::Unusable(unusable),
+            None => Self::Refused(error),
+        }
+    }
 }
 
 /// How far a handshake is.

@@ -9,10 +9,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use rustls::pki_types::{CertificateDer, UnixTime};
-use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::certificate::{CertificateInner, Raw, Version};
 use x509_cert::der::Decode as _;
-use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, SubjectAltName};
 
 /// A name that a certificate is for (RFC 5280 §4.2.1.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,10 @@ pub struct PeerCertificate {
     pub not_before: u64,
     /// The last one.
     pub not_after: u64,
+    /// Whether it is of X.509 version 1, which has no names of hosts.
+    pub is_version_1: bool,
+    /// Whether it is an authority's (RFC 5280 §4.2.1.9).
+    pub is_authority: bool,
 }
 
 /// The bytes are no certificate.
@@ -67,6 +71,8 @@ impl PeerCertificate {
         let serial = certificate.serial_number().as_bytes();
         let serial = serial.strip_prefix(&[0]).filter(|serial| !serial.is_empty()).unwrap_or(serial);
         let validity = certificate.validity();
+        let constraints =
+            certificate.get_extension::<BasicConstraints>().map_err(|_| MalformedCertificate)?;
         Ok(Self {
             subject: certificate.subject().to_string(),
             issuer: certificate.issuer().to_string(),
@@ -76,6 +82,8 @@ impl PeerCertificate {
             names,
             not_before: validity.not_before.to_unix_duration().as_secs(),
             not_after: validity.not_after.to_unix_duration().as_secs(),
+            is_version_1: certificate.version() == Version::V1,
+            is_authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
         })
     }
 
@@ -129,7 +137,7 @@ mod tests {
     use rcgen::{DnType, SanType, SerialNumber};
 
     use super::*;
-    use crate::tls::tests::pki::Authority;
+    use crate::tls::tests::pki::{Authority, version_1};
 
     fn parse(change: impl FnOnce(&mut rcgen::CertificateParams)) -> PeerCertificate {
         let leaf = Authority::new("the authority").leaf_with(&["Client.Example"], change);
@@ -174,6 +182,18 @@ mod tests {
             ]
         );
         assert_eq!(certificate.dns_names().collect::<Vec<_>>(), ["client.example", "*.example"]);
+    }
+
+    #[test]
+    fn tells_an_authority_and_a_version_1_from_what_a_server_shows() {
+        let facts = |der: &CertificateDer<'_>| {
+            let facts = PeerCertificate::parse(der).expect("a certificate");
+            (facts.is_version_1, facts.is_authority)
+        };
+        let authority = Authority::new("the authority");
+        assert_eq!(facts(authority.leaf(&["a"]).certificate.der()), (false, false));
+        assert_eq!(facts(&authority.der()), (false, true));
+        assert_eq!(facts(&version_1()), (true, false));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::fs;
 
 use rustls::AlertDescription;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use tempfile::TempDir;
 
-use super::pki::{Authority, Leaf, provider, server_config};
+use super::pki::{Authority, Leaf, VERSION_1_PEM, provider, self_signed_authority, server_config, version_1};
 use super::*;
 use crate::catalog::tls::{BackendTls, CertificateFiles};
 use crate::catalog::{BackendHost, BackendUrl};
@@ -92,6 +94,49 @@ fn a_backend_is_told_why_it_is_refused() {
         out.clear();
         assert!(handshake.advance(&mut peer.give(), &mut out).is_err());
         assert_eq!(peer.take(&out), Err(rustls::Error::AlertReceived(alert)));
+    }
+}
+
+#[test]
+fn a_self_signed_authority_that_is_its_own_ca_is_told_with_the_file_and_the_remedy() {
+    let (folder, authority) = (TempDir::new().expect("a folder"), Authority::new("authority"));
+    let leaf = self_signed_authority(&["a.example"]);
+    fs::write(folder.path().join("ca.pem"), leaf.certificate.pem()).expect("a file");
+    let trusting = BackendTls { ca: Some("ca.pem".to_owned()), ..BackendTls::default() };
+    let backend = load(trusting, &folder, &authority);
+    let fault = connect(&backend, &server(&leaf), "a.example").map(|_| ()).expect_err("an authority's");
+    let told = fault.to_string();
+    let file = folder.path().join("ca.pem").display().to_string();
+    let pin = PeerCertificate::parse(leaf.certificate.der()).expect("a certificate").thumbprint_sha256;
+    for part in ["CA:TRUE", &file, "CA:FALSE", &format!("tls.pin = \"{}\"", pin.to_lowercase())] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    assert_eq!(FailedCheck::of(&fault), FailedCheck::WrongPurpose);
+    // The remedy that it names is one.
+    let pinned = load(BackendTls { pin: pin_of(&leaf), ..BackendTls::default() }, &folder, &authority);
+    assert_eq!(failed(&pinned, &server(&leaf), "a.example"), Ok(()));
+}
+
+#[test]
+fn a_certificate_of_version_1_is_told_with_the_remedy() {
+    let folder = TempDir::new().expect("a folder");
+    fs::write(folder.path().join("ca.pem"), VERSION_1_PEM[0]).expect("a file");
+    let trusting = BackendTls { ca: Some("ca.pem".to_owned()), ..BackendTls::default() };
+    let backend = load(trusting, &folder, &Authority::new("authority"));
+    let key = PrivateKeyDer::from_pem_slice(VERSION_1_PEM[1].as_bytes()).expect("a key");
+    let key = provider().key_provider.load_private_key(key).expect("a key");
+    // As a server that does not look at its own certificate shows it.
+    let shown = Arc::new(CertifiedKey::new(vec![version_1()], key));
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)));
+    let fault = connect(&backend, &Arc::new(config), "old.example").map(|_| ()).expect_err("version 1");
+    let told = fault.to_string();
+    let file = folder.path().join("ca.pem").display().to_string();
+    for part in ["X.509 version 1", "CN=old.example", &file, "subjectAltName"] {
+        assert!(told.contains(part), "{part} in {told}");
     }
 }
 

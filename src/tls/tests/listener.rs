@@ -8,7 +8,7 @@ use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, Error};
 use tempfile::TempDir;
 
-use super::pki::{Authority, Leaf, client_config, provider};
+use super::pki::{Authority, Leaf, VERSION_1_PEM, client_config, provider};
 use super::*;
 use crate::catalog::tls::{CertificateFiles, ClientAuth, ListenerTls, MinVersion};
 use crate::tls::failed_check::FailedCheck;
@@ -345,6 +345,8 @@ fn says_what_is_wrong_with_each_file() {
     write("wrong", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     write("key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
     write("locked", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    write("old.pem", VERSION_1_PEM[0]);
+    write("old.key", VERSION_1_PEM[1]);
     write("large", &" ".repeat(crate::limits::TLS_FILE_BYTES_MAX as usize + 1));
     let faults_of = |tls: ListenerTls| -> Vec<String> {
         let faults = TlsListener::load(tls, folder.path(), ring(), now()).expect_err("at fault");
@@ -359,6 +361,11 @@ fn says_what_is_wrong_with_each_file() {
         ("good.key", "good.key", "good.key has no certificate"),
         ("cut", "good.key", "cut is not pem: "),
         ("wrong", "good.key", "wrong has a malformed certificate, number 1"),
+        (
+            "old.pem",
+            "old.key",
+            "old.pem has a certificate of X.509 version 1, which TLS clients refuse: issue it anew",
+        ),
         ("large", "good.key", "large is larger than 4194304 bytes"),
         ("good.pem", "good.pem", "good.pem has no private key that is not encrypted"),
         ("good.pem", "locked", "locked has no private key that is not encrypted"),

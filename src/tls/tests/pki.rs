@@ -10,6 +10,7 @@ use rcgen::{
     IsCa, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm, date_time_ymd,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -151,4 +152,42 @@ pub(crate) fn client_config(provider: &Arc<CryptoProvider>, authority: &Authorit
     let config = ClientConfig::builder_with_provider(provider.clone());
     let config = config.with_safe_default_protocol_versions().expect("versions");
     config.with_root_certificates(authority.roots()).with_no_client_auth()
+}
+
+/// A certificate of X.509 version 1, which no library of today makes, and its key: for `old.example`, valid until 2126.
+pub(crate) const VERSION_1_PEM: [&str; 2] = [
+    "\
+-----BEGIN CERTIFICATE-----
+MIIBWzCCAQECFFk5RkZeycMb2LVMKT46wQ8243BJMAoGCCqGSM49BAMCMC8xFzAV
+BgNVBAoMDlJpbmdnYXRlIFRlc3RzMRQwEgYDVQQDDAtvbGQuZXhhbXBsZTAgFw0y
+NjExMzAxMDU4NDFaGA8yMTI2MTEwNjEwNTg0MVowLzEXMBUGA1UECgwOUmluZ2dh
+dGUgVGVzdHMxFDASBgNVBAMMC29sZC5leGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZI
+zj0DAQcDQgAE/Zxb3/47LExCEw+5gC79ydfpV/hmVYhoEW1eRr5iF+ZdyQhpA7X6
+L8xV9tTuDbcb6Iit0nuWj/rgfgtgHCE55DAKBggqhkjOPQQDAgNIADBFAiEA8YtY
+diQZFLDOzokWtr7bQFM+crnozbnOV/AQPvcC5Q0CIGxUmvkuoYFatdcUrviB+oUp
+SSfJtEg69C47828V3TfY
+-----END CERTIFICATE-----
+",
+    "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgNFa4cjjZ16g/2+sh
+fDfVRxjl/m4MOkdIYOuYQfaqMkOhRANCAAT9nFvf/jssTEITD7mALv3J1+lX+GZV
+iGgRbV5GvmIX5l3JCGkDtfovzFX21O4NtxvoiK3Se5aP+uB+C2AcITnk
+-----END PRIVATE KEY-----
+",
+];
+
+/// The certificate of [`VERSION_1_PEM`].
+pub(crate) fn version_1() -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(VERSION_1_PEM[0].as_bytes()).expect("a certificate")
+}
+
+/// A self-signed certificate for these names that is an authority's, as `openssl req -x509` makes them.
+pub(crate) fn self_signed_authority(names: &[&str]) -> Leaf {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).expect("names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name = named("self-signed");
+    let key = KeyPair::generate().expect("a key");
+    Leaf { certificate: params.self_signed(&key).expect("a certificate"), key }
 }
