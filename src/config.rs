@@ -5,7 +5,9 @@
 //! Not here: reading the file (`cli`), what is published (`catalog`).
 
 pub mod instance;
+pub mod listener;
 pub mod tier;
 
 pub use instance::{InstanceConfig, InstanceLimits, NamesConfig, SessionsFrom, StatusConfig, parse_instance};
+pub use listener::ListenerConfig;
 pub use tier::TierUnits;

@@ -22,6 +22,7 @@ mod random_source;
 mod readers;
 mod refusal;
 mod remains;
+mod root_page;
 mod run;
 pub mod socket;
 mod source_addresses;
@@ -33,6 +34,7 @@ pub mod upstream_fault;
 #[cfg(test)]
 mod tests;
 
+pub use root_page::RootPage;
 use run::{Front, OpeningGuard};
 pub use run::{FrontParts, Published, front_ring_bytes, run_front};
 

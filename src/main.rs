@@ -1,8 +1,7 @@
 //! The `ringgate` binary: parses arguments, dispatches.
 
-use clap::Parser;
-use ringgate::cli::Cli;
-use ringgate::process::log;
+use ringgate::cli::{Cli, exit};
+use ringgate::process::log::{self, NoLog};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
@@ -10,11 +9,16 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Asking for help, or a wrong command line, ends here.
+    let cli = Cli::read();
     if let Err(error) = log::start() {
-        let _ = writeln!(io::stderr(), "ringgate: cannot start the thread that writes the log: {error}");
-        return ExitCode::FAILURE;
+        let _ = writeln!(io::stderr(), "ringgate: {error}");
+        return match error {
+            NoLog::Filter(_) => exit::USAGE.into(),
+            NoLog::Thread(_) => exit::FAILED.into(),
+        };
     }
-    let code = Cli::parse().run();
+    let code = cli.run();
     log::finish();
     code
 }

@@ -12,6 +12,7 @@ pub mod entity_cells;
 pub mod labels;
 pub mod publishes;
 pub mod record;
+pub mod state;
 
 pub use counters::{Counters, WorkerCounters};
 pub use labels::{EntityLabel, LabelRegistry, SessionLabels};

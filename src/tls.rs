@@ -22,6 +22,7 @@ pub mod record;
 pub mod setup;
 pub mod ticket_keys;
 pub mod tickets;
+pub mod unusable_certificate;
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,9 @@
 #[path = "check/setups.rs"]
 mod setups;
 
+#[path = "check/help.rs"]
+mod help;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::TcpListener;
@@ -228,19 +231,32 @@ fn an_address_that_another_process_holds_is_refused_by_both_and_the_process_is_n
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let own = std::process::id();
-    for instance in [
-        format!("[[listeners]]\naddress = \"{address}\"\n"),
-        format!("{}[status]\naddress = \"{address}\"\n", setups::INSTANCE),
-    ] {
-        let folder = folder();
-        setups::write(folder.path(), "ringgate.toml", &instance);
-        let faults = refused_by_both(&[], &["check", "--host"], folder.path(), &instance);
-        let told = format!(
-            "cannot listen on {address}: address already in use (os error 98); stop what listens there (process {own}), or \
-             choose another address"
-        );
-        assert_eq!(faults, [told]);
-    }
+    let folder = folder();
+    let instance = format!("[[listeners]]\naddress = \"{address}\"\n");
+    setups::write(folder.path(), "ringgate.toml", &instance);
+    let faults = refused_by_both(&[], &["check", "--host"], folder.path(), &instance);
+    let told = format!(
+        "cannot listen on {address}: address already in use (os error 98); stop what listens there (process {own}), or choose \
+         another address"
+    );
+    assert_eq!(faults, [told]);
+}
+
+#[test]
+fn a_status_page_whose_address_another_process_holds_is_noted_by_check_and_waited_for_by_serve() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = folder();
+    let instance = format!("{}[status]\naddress = \"{address}\"\n", setups::INSTANCE);
+    setups::write(folder.path(), "ringgate.toml", &instance);
+    let checked = limited(&[], &["check", "--host"], folder.path());
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned() + &stderr_of(&checked);
+    assert_eq!(checked.status.code(), Some(0), "{said}");
+    let told = format!(
+        "status.address {address} is in use by process {}; an instance starts without",
+        std::process::id()
+    );
+    assert!(said.contains(&told), "{said}");
 }
 
 #[test]

@@ -99,6 +99,7 @@ impl Workers {
                 counters: counters.worker(worker),
                 head_timeout_ms: 10_000,
                 dead_peer_timeout: None,
+                root_page: None,
             };
             fronts.push(thread::spawn(move || run_front(parts).unwrap()));
         }

@@ -14,8 +14,14 @@ mod broken_stderr;
 #[path = "serve/control_socket.rs"]
 mod control_socket;
 
+#[path = "serve/drain.rs"]
+mod drain;
+
 #[path = "serve/examples.rs"]
 mod examples;
+
+#[path = "serve/first_message.rs"]
+mod first_message;
 
 #[path = "serve/identity.rs"]
 mod identity;
@@ -80,8 +86,10 @@ fn serves_a_file_and_drains_at_sigterm_with_close_1001_and_exit_0() {
     while client.read().is_ok() {}
     let status = wait_for_exit(&mut served.child);
     assert_eq!(status.code(), Some(0));
-    served.wait_until_said("draining for at most 4 s");
-    served.wait_until_said("drained");
+    served.wait_until_said(
+        "draining 1 session: each is closed within 1 s, and what is open after 4 s (drain_s) is cut",
+    );
+    served.wait_until_said("drained; 1 session was closed in ");
 }
 
 #[test]
@@ -123,10 +131,18 @@ fn a_second_signal_ends_at_once() {
     client.send(&client_frame(0x82, b"payload")[..8]);
     served.signal(Signal::TERM);
     served.wait_until_said("draining");
-    served.signal(Signal::TERM);
-    assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
+    stop_again(&mut served);
     served.wait_until_said("ended at once");
     drop((client, session));
+}
+
+/// Signals until it counts: within half a second of the first, a second one is the same.
+fn stop_again(served: &mut Served) {
+    wait_until("the end at once", || {
+        served.signal(Signal::TERM);
+        served.child.try_wait().unwrap().is_some()
+    });
+    assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
 }
 
 #[test]
@@ -251,13 +267,12 @@ fn times(line: &str) -> u64 {
 }
 
 #[test]
-fn a_second_signal_cuts_sessions_that_the_drain_has_not_told_yet_with_close_1001() {
+fn a_later_second_signal_cuts_what_the_drain_has_not_ended_and_tells_whom_it_can_with_close_1001() {
     let backend = Backend::new();
     let instance = INSTANCE.replace("workers = 2", "workers = 1").replace("drain_s = 4", "drain_s = 60");
     let mut served = Served::start(&Configuration::new(&instance, &api_file("t", backend.address, "")));
-    // The drain tells the first one at once, and the last one when most of its time is over.
+    // The drain tells the first one at once, and waits for a boundary of the second.
     let mut told = Pair::open(served.address, &backend);
-    let mut at_boundary = Pair::open(served.address, &backend);
     let mut within_frame = Pair::open(served.address, &backend);
     let part = &server_frame(0x82, &[3; 1000])[..500];
     within_frame.backend.send(part);
@@ -265,18 +280,32 @@ fn a_second_signal_cuts_sessions_that_the_drain_has_not_told_yet_with_close_1001
     let close = server_frame(0x88, &close_payload(1001, "drain"));
 
     served.signal(Signal::TERM);
-    served.wait_until_said("a second SIGTERM");
+    served.wait_until_said("draining 2 sessions: ");
     told.client.expect(&close);
-    served.signal(Signal::TERM);
-    assert_eq!(at_boundary.client.read_to_end(), (close, StreamEnd::Fin));
+    stop_again(&mut served);
+    assert_eq!(told.client.read_to_end(), (vec![], StreamEnd::Fin));
     assert_eq!(within_frame.client.read_to_end(), (vec![], StreamEnd::Fin));
-    for pair in [&mut at_boundary, &mut within_frame] {
-        // Masked, so its length tells it: a header of 6 bytes, a code, "drain".
-        let (told, end) = pair.backend.read_to_end();
-        assert_eq!((told.len(), told[0], end), (6 + 2 + 5, 0x88, StreamEnd::Fin));
-    }
+    // Masked, so its length tells it: a header of 6 bytes, a code, "drain".
+    let (sent, end) = within_frame.backend.read_to_end();
+    assert_eq!((sent.len(), sent[0], end), (6 + 2 + 5, 0x88, StreamEnd::Fin));
+    served.wait_until_said("ended at once; ");
+}
+
+#[test]
+fn terminate_cuts_sessions_that_were_told_nothing_with_close_1001_at_their_boundary() {
+    let backend = Backend::new();
+    let configuration = Configuration::new(INSTANCE, &api_file("t", backend.address, ""));
+    let mut served = Served::start(&configuration);
+    let mut pair = Pair::open(served.address, &backend);
+    let mut terminate = Command::new(env!("CARGO_BIN_EXE_ringgate"));
+    terminate.args(["ctl", "terminate", "-c"]).arg(configuration.file()).env_remove("RUNTIME_DIRECTORY");
+    assert!(output_in_time(terminate).status.success());
+    let close = server_frame(0x88, &close_payload(1001, "drain"));
+    assert_eq!(pair.client.read_to_end(), (close, StreamEnd::Fin));
+    let (sent, end) = pair.backend.read_to_end();
+    assert_eq!((sent.len(), sent[0], end), (6 + 2 + 5, 0x88, StreamEnd::Fin));
     assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
-    served.wait_until_said("ended at once");
+    served.wait_until_said("ended at once; 1 session was cut");
 }
 
 #[test]

@@ -149,7 +149,7 @@ const IMPURE_MACROS: [&str; 8] =
 const PRINTING_MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
 /// Modules that may name standard error and output: the log itself, and what runs once and ends.
-const MAY_NAME_STANDARD_STREAMS: [&str; 11] = [
+const MAY_NAME_STANDARD_STREAMS: [&str; 14] = [
     "src/main.rs",
     "src/process/log.rs",
     "src/cli/check.rs",
@@ -158,6 +158,9 @@ const MAY_NAME_STANDARD_STREAMS: [&str; 11] = [
     "src/cli/catalogue.rs",
     "src/cli/ctl.rs",
     "src/cli/manual.rs",
+    "src/cli/completions.rs",
+    "src/cli/instance_file.rs",
+    "src/cli/man.rs",
     "src/cli/subscription.rs",
     "src/cli/policy/",
     // Files of the tables and texts that these print.

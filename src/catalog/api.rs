@@ -48,8 +48,8 @@ pub struct Api {
     pub description: String,
     /// Where its sessions go.
     pub backend: BackendUrl,
-    /// On which listeners it is served. Default `ws` alone.
-    pub schemes: Schemes,
+    /// On which listeners it is served. `None`: `wss` if any listener has TLS, else `ws`.
+    pub schemes: Option<Schemes>,
     /// Under which path it is served.
     pub suffix: Suffix,
     /// The products it is part of.
@@ -103,7 +103,7 @@ impl Api {
             display_name,
             description: String::new(),
             backend,
-            schemes: Schemes { ws: true, wss: false },
+            schemes: None,
             suffix,
             products: Vec::new(),
             gateways: Vec::new(),
@@ -188,6 +188,13 @@ pub struct Schemes {
     pub wss: bool,
 }
 
+impl Default for Schemes {
+    /// `ws` alone: the schemes of an instance without TLS.
+    fn default() -> Self {
+        Self { ws: true, wss: false }
+    }
+}
+
 /// What a relay makes of an API's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameMode {
@@ -269,7 +276,7 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
     let default = Api::new(name?, display_name?, backend?, suffix?);
     Some(Api {
         description: description.unwrap_or_default(),
-        schemes: schemes.unwrap_or(default.schemes),
+        schemes,
         products: products.unwrap_or_default(),
         gateways: gateways.unwrap_or_default(),
         subscription_required: subscription_required.unwrap_or(default.subscription_required),
@@ -365,7 +372,7 @@ mod tests {
         assert_eq!(api.display_name, "Chat");
         assert_eq!(Ok(&api.backend), BackendUrl::parse("ws://h/socket").as_ref());
         assert_eq!(api.suffix.as_str(), "chat");
-        assert_eq!(api.schemes, Schemes { ws: true, wss: false });
+        assert_eq!(api.schemes, None);
         assert!(api.subscription_required && api.products.is_empty() && api.gateways.is_empty());
         assert!(api.source_addresses.is_empty());
         let names = &api.key_names;
@@ -391,7 +398,7 @@ mod tests {
         )
         .expect("an api");
         assert_eq!(api.description, "Talk\nto each other");
-        assert_eq!(api.schemes, Schemes { ws: true, wss: true });
+        assert_eq!(api.schemes, Some(Schemes { ws: true, wss: true }));
         assert_eq!(api.products.iter().map(Name::as_str).collect::<Vec<_>>(), ["starter", "pro"]);
         assert_eq!(api.gateways.iter().map(Name::as_str).collect::<Vec<_>>(), ["edge"]);
         assert!(!api.subscription_required);

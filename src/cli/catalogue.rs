@@ -5,12 +5,14 @@
 //! Not here: the rules (`catalog`), changing a catalogue.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
 use super::check::report;
+use super::help;
+use super::instance_file::InstanceFileOption;
 use crate::compiled::Snapshot;
 use crate::compiled::export::export;
 use crate::control::files::store;
@@ -21,19 +23,21 @@ mod tables;
 #[derive(Debug, Subcommand)]
 pub enum CatalogueCommand {
     /// Name every fault, or say how much there is
+    #[command(after_help = help::CATALOGUE_CHECK)]
     Check(Catalogue),
     /// List what there is, as tables
+    #[command(after_help = help::CATALOGUE_SHOW)]
     Show(Catalogue),
     /// Write everything as one JSON document
+    #[command(after_help = help::CATALOGUE_EXPORT)]
     Export(Catalogue),
 }
 
 /// Which catalogue.
 #[derive(Debug, clap::Args)]
 pub struct Catalogue {
-    /// The instance file that names it
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: InstanceFileOption,
 }
 
 impl CatalogueCommand {
@@ -42,6 +46,10 @@ impl CatalogueCommand {
         let (Self::Check(Catalogue { config })
         | Self::Show(Catalogue { config })
         | Self::Export(Catalogue { config })) = self;
+        config.with_file(|file| self.run_on(file))
+    }
+
+    fn run_on(&self, config: &Path) -> ExitCode {
         // Who reads the output may leave early (`| head`): that changes nothing about the result.
         match store::load(config) {
             Ok(loaded) => {

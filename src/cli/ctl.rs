@@ -16,6 +16,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::exit;
+use super::help;
+use super::instance_file::{InstanceFileOption, NamedBy, NoInstanceFile};
 use crate::config::parse_instance;
 use crate::control::command::Command;
 use crate::control::files::store;
@@ -28,9 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest line of an answer, in bytes. Over it: it is none of a control socket.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The exit code where nothing was asked or answered, as of a command line that is wrong.
-const NOT_ASKED: u8 = 2;
-
 /// What to tell a running instance, and which one.
 #[derive(Debug, Args)]
 pub struct CtlArguments {
@@ -39,24 +39,28 @@ pub struct CtlArguments {
     /// Print what the instance answers as JSON
     #[arg(long, global = true)]
     json: bool,
-    /// The control socket. Without it and --config: ringgate.sock in $RUNTIME_DIRECTORY, else in /run/ringgate
+    /// The control socket. Without it: that of the instance file, and without one ringgate.sock in $RUNTIME_DIRECTORY, else in
+    /// /run/ringgate
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "config")]
     socket: Option<PathBuf>,
-    /// The instance file, which names the control socket or has it beside it
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: InstanceFileOption,
 }
 
 /// What a running instance can be told.
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum CtlCommand {
     /// Tell how it is: sessions, openings, catalogue, and the faults of the one that was refused last
+    #[command(after_help = help::CTL_STATUS)]
     Status,
     /// Look at its files, and publish them or name every fault
+    #[command(after_help = help::CTL_RELOAD)]
     Reload,
     /// Take no new sessions, finish those that are open within `drain_s`, and end
+    #[command(after_help = help::CTL_DRAIN)]
     Drain,
     /// Cut all sessions, and end at once
+    #[command(after_help = help::CTL_TERMINATE)]
     Terminate,
 }
 
@@ -90,7 +94,7 @@ impl CtlArguments {
         let code = match answer.result["result"].as_str() {
             Some("done") => ExitCode::SUCCESS,
             Some("refused") => ExitCode::FAILURE,
-            Some(_) | None => ExitCode::from(NOT_ASKED),
+            Some(_) | None => exit::USAGE.into(),
         };
         self.print(answer);
         code
@@ -115,16 +119,25 @@ impl CtlArguments {
 
     /// Where the socket may be, the likeliest first.
     fn socket_paths(&self) -> Result<Vec<PathBuf>, String> {
-        match (&self.socket, &self.config) {
+        match (&self.socket, self.config.find()) {
             (Some(socket), _) => Ok(vec![socket.clone()]),
-            (None, Some(config)) => socket_paths_of(config),
-            (None, None) => Ok(SocketPlace::of_host()),
+            (None, Err(NoInstanceFile)) => Ok(SocketPlace::of_host()),
+            (None, Ok(file)) if file.by == NamedBy::Option => socket_paths_of(&file.path),
+            (None, Ok(file)) => {
+                socket_paths_of(&file.path).map_err(|why| format!("{why}\nthe instance file is {file}"))
+            }
         }
     }
 
     /// Asks whoever listens at the first of these paths that somebody listens at.
     fn ask(&self, paths: &[PathBuf]) -> Result<Answer, String> {
-        let stream = connect(paths)?;
+        let stream = connect(paths).map_err(|why| match self.config.find() {
+            // No other instance is asked than that of the file: it might be the wrong one that is told to end.
+            Ok(file) if self.socket.is_none() && file.by != NamedBy::Option => {
+                format!("{why}\nthe instance file is {file}{}", hint_of_host(paths))
+            }
+            Ok(_) | Err(NoInstanceFile) => why,
+        })?;
         self.converse(stream).map_err(|error| {
             let kind = error.kind();
             let is_end = |kind| {
@@ -197,6 +210,14 @@ fn socket_paths_of(config: &Path) -> Result<Vec<PathBuf>, String> {
         Some("") => Err(format!("{file} has no control socket (control.socket = \"\"): use signals")),
         named => Ok(SocketPlace::candidates(config, named)),
     }
+}
+
+/// Where an instance of this host listens, if one does, and not at one of these paths.
+fn hint_of_host(asked: &[PathBuf]) -> String {
+    let of_host = SocketPlace::of_host().into_iter().find(|path| !asked.contains(path) && path.exists());
+    of_host.map_or_else(String::new, |path| {
+        format!("; for the service of this host, use --socket {}", path.display())
+    })
 }
 
 fn connect(paths: &[PathBuf]) -> Result<UnixStream, String> {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::help;
 use crate::catalog::Fault;
 use check::Check;
 use trace::Trace;
@@ -20,8 +21,10 @@ mod trace;
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
     /// Name every fault of documents or fragments, with line, column and what is allowed
+    #[command(after_help = help::POLICY_CHECK)]
     Check(Check),
     /// Run one made-up handshake through a document and show every step; secrets are masked
+    #[command(after_help = help::POLICY_TRACE)]
     Trace(Trace),
 }
 

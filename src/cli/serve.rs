@@ -5,9 +5,12 @@
 //!
 //! Not here: what an instance does while it serves (`control::serving`).
 
+use super::exit;
+use super::instance_file::{self, InstanceFile, InstanceFileOption, NamedBy};
 use crate::compiled::Snapshot;
-use crate::config::InstanceConfig;
-use crate::control::binding::{BoundListeners, bind_for_service};
+use crate::config::listener::plain_listeners;
+use crate::config::{InstanceConfig, ListenerConfig, StatusConfig};
+use crate::control::binding::{BoundListeners, bind_for_service, bind_when_free};
 use crate::control::files::looker::{InstanceFiles, Served, Start};
 use crate::control::files::store;
 use crate::control::host::{HostFacts, HostLacks, HostNeeds, judge};
@@ -23,15 +26,17 @@ use crate::process::fatal::end_process_on_panic;
 use crate::process::files::watchdog::Watchdog;
 use crate::process::log;
 use crate::process::open_files::raise_open_files;
+use crate::services::demo_page::demo_page;
 use crate::services::echo::EchoBackend;
 use crate::services::runtime::ServicesRuntime;
 use crate::services::status_page::StatusPage;
 use crate::telemetry::Observed;
 use crate::telemetry::text::log_lines;
+use announcement::StatusAt;
 use anyhow::{Context, Result, bail};
+use core::fmt;
 use rustls::pki_types::UnixTime;
-use std::fmt::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,42 +45,132 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-/// Runs the instance of a configuration file, or the built-in echo API without one.
-pub fn run(config: Option<&Path>) -> ExitCode {
-    match serve(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::say(&format!("ringgate: {error:#}"));
-            ExitCode::FAILURE
+mod announcement;
+
+/// What to serve, and where.
+#[derive(Debug, clap::Args)]
+pub struct ServeArguments {
+    #[command(flatten)]
+    config: InstanceFileOption,
+    /// Listen on this address, without TLS, instead of on the listeners of the instance file; may be given more than once
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    listen: Vec<SocketAddr>,
+    /// Serve the demo: an echo API at /echo, and a page at / to try it with. Without an instance file, serve does the same
+    #[arg(long, conflicts_with = "config")]
+    demo: bool,
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "allowed is an address with its port, like 127.0.0.1:8080 or [::1]:8080".to_owned())
+}
+
+/// What an instance serves.
+#[derive(Clone, Debug)]
+enum Source {
+    /// What an instance file says.
+    File(InstanceFile),
+    /// The demo.
+    Demo {
+        /// Somebody asked for it; otherwise there is no instance file.
+        is_asked: bool,
+    },
+}
+
+impl Source {
+    /// The path of the instance file. `None`: there is none.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) => Some(&file.path),
+            Self::Demo { .. } => None,
+        }
+    }
+
+    fn is_demo(&self) -> bool {
+        matches!(self, Self::Demo { .. })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => write!(formatter, "instance file {file}"),
+            Self::Demo { is_asked: true } => {
+                formatter.write_str("no instance file: this is the demo (--demo)")
+            }
+            Self::Demo { is_asked: false } => write!(
+                formatter,
+                "no instance file: this is the demo (-c is not given, {} is not set, and the working folder has no {})",
+                instance_file::VARIABLE,
+                instance_file::FILE
+            ),
         }
     }
 }
 
-fn serve(config: Option<&Path>) -> Result<()> {
+impl ServeArguments {
+    /// Runs the instance until it is told to stop.
+    pub fn run(&self) -> ExitCode {
+        let listeners = match plain_listeners(&self.listen) {
+            Ok(listeners) => listeners,
+            Err(why) => {
+                log::say(&format!("ringgate: --listen: {why}"));
+                return exit::USAGE.into();
+            }
+        };
+        let source = match self.config.find() {
+            Ok(file) if !self.demo => Source::File(file),
+            Ok(_) | Err(_) => Source::Demo { is_asked: self.demo },
+        };
+        match serve(&source, listeners) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                log::say(&format!("ringgate: {}", told(&error)));
+                if let Source::File(file) = &source
+                    && file.by != NamedBy::Option
+                {
+                    log::say(&format!("the instance file is {file}"));
+                }
+                exit::FAILED.into()
+            }
+        }
+    }
+}
+
+/// An error with what caused it, each text once: one that has its cause in its own text does not have it again.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |told, cause| match cause.to_string() {
+        cause if told.is_empty() => cause,
+        cause if told.contains(&cause) => told,
+        cause => format!("{told}: {cause}"),
+    })
+}
+
+fn serve(source: &Source, listeners: Vec<ListenerConfig>) -> Result<()> {
     end_process_on_panic();
     let control = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the control thread")?;
-    let result = control.block_on(run_instance(config));
+    let result = control.block_on(run_instance(source, listeners));
     // A look-up or a write that hangs on one of its blocking threads keeps nobody from ending.
     control.shutdown_background();
     result
 }
 
 /// Starts the instance of a configuration, and serves until it has ended. Runs on the control thread.
-async fn run_instance(config: Option<&Path>) -> Result<()> {
+async fn run_instance(source: &Source, listeners: Vec<ListenerConfig>) -> Result<()> {
     let mut signals = CommandSignals::catch().context("cannot catch signals")?;
     let report_requests = ReportRequests::catch().context("cannot catch signals")?;
     let ready = tokio::select! {
-        ready = make_ready(config) => ready?,
+        ready = make_ready(source.path(), listeners) => ready?,
         () = signals.stop_asked() => {
             tracing::info!("ended before it was open");
             return Ok(());
         }
     };
     // From here on signals are heard when it is open: that takes no time but that of the catalogue.
-    ready.open(config, signals, report_requests).await
+    ready.open(source, signals, report_requests).await
 }
 
 /// All that an instance needs to be open.
@@ -87,7 +182,8 @@ struct Ready {
     echo: Option<TcpListener>,
     cores: CorePlan,
     listeners: BoundListeners,
-    status: Option<(TcpListener, Vec<String>)>,
+    /// Of the status page. `None`: another process has its address, or there is to be none.
+    status: Option<TcpListener>,
     /// Where its control socket is to be, if nobody serves there.
     socket: Option<SocketPlace>,
 }
@@ -96,13 +192,17 @@ struct Ready {
 ///
 /// # Errors
 /// What is at fault, or not to be had.
-async fn make_ready(file: Option<&Path>) -> Result<Ready> {
+async fn make_ready(file: Option<&Path>, listeners: Vec<ListenerConfig>) -> Result<Ready> {
     let (Start { config, files, served, warnings }, echo) = match file {
-        Some(file) => (read_in_time(file.to_owned()).await?, None),
+        Some(file) => (read_in_time(file.to_owned(), listeners).await?, None),
         None => {
             let echo = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
             let echo = echo.context("cannot start the built-in echo backend")?;
-            (Start::built_in(store::built_in(echo.local_addr()?), UnixTime::now())?, Some(echo))
+            let mut loaded = store::built_in(echo.local_addr()?);
+            if !listeners.is_empty() {
+                loaded.config.listeners = listeners;
+            }
+            (Start::built_in(loaded, UnixTime::now())?, Some(echo))
         }
     };
     let socket = match SocketPlace::of(file, config.control_socket.as_deref()) {
@@ -120,7 +220,7 @@ async fn make_ready(file: Option<&Path>) -> Result<Ready> {
         return Err(HostLacks(judgement.faults).into());
     }
     let status = match &config.status {
-        Some(status) => Some((bind_for_service(status.address).await?, status.hosts.clone())),
+        Some(status) => bind_for_service(status.address)?,
         None => None,
     };
     let listeners = BoundListeners::bind(&config, cores.of_workers().len()).await?;
@@ -131,10 +231,10 @@ async fn make_ready(file: Option<&Path>) -> Result<Ready> {
 ///
 /// # Errors
 /// What is wrong with the files, or that one of them does not answer.
-async fn read_in_time(file: PathBuf) -> Result<Start> {
+async fn read_in_time(file: PathBuf, listeners: Vec<ListenerConfig>) -> Result<Start> {
     let (sender, mut start) = oneshot::channel();
     let mut watchdog = Watchdog::default();
-    let read = move || drop(sender.send(Start::read(&file, UnixTime::now())));
+    let read = move || drop(sender.send(Start::read_listening(&file, listeners, UnixTime::now())));
     watchdog.spawn("files", read).context("cannot start a thread")?;
     let mut looks = tokio::time::interval(CATALOG_UPKEEP);
     loop {
@@ -176,7 +276,7 @@ impl Ready {
     /// Opens, and serves to the end.
     async fn open(
         self,
-        file: Option<&Path>,
+        source: &Source,
         signals: CommandSignals,
         report_requests: ReportRequests,
     ) -> Result<()> {
@@ -190,16 +290,15 @@ impl Ready {
         let echo = echo.context("cannot start the built-in echo backend")?;
         let other_open_files = if echo.is_some() { echo_connections_max()? } else { 0 };
         let (snapshot, tls, revision) = (served.snapshot.clone(), served.setup(), served.revision);
-        let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files };
+        let root_page = source.is_demo().then(|| demo_page().into());
+        let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page };
         let (of_start, for_start) = (config.clone(), control.clone());
         let instance = spawn_blocking(move || Instance::start(&of_start, parts, &for_start)).await??;
         control.spawn(report_on_request(report_requests, instance.observed()));
-        let status = status
-            .map(|(listener, hosts)| {
-                StatusPage::start(services.handle(), listener, hosts, instance.observed())
-            })
-            .transpose()
-            .context("cannot serve the status page")?;
+        let status_at = match &config.status {
+            Some(of_page) => Some(start_status(of_page, status, &services, &control, &instance)?),
+            None => None,
+        };
         // Last of all that can fail: a start that fails takes it from nobody.
         let claimed = match socket {
             Some(place) => at_place(place, ClaimedSocket::claim).await?,
@@ -213,7 +312,7 @@ impl Ready {
             }
             None => (None, None),
         };
-        announce(&instance, &config, status.as_ref(), file.is_none(), &served.snapshot);
+        announce(&instance, &config, source, status_at, &served.snapshot);
         let publisher = files.map(|files| Publisher::start(files, served));
         let doors = Doors { signals, socket: orders };
         let ended = Serving::new(instance, config, revision, publisher).run(doors).await;
@@ -253,66 +352,88 @@ fn warn(warnings: &[String]) {
     }
 }
 
-/// One line for each API that is served: its suffix and its backend.
-fn describe(snapshot: &Snapshot, is_built_in: bool) -> Vec<String> {
-    snapshot
-        .served()
-        .iter()
-        .map(|api| {
-            let backend =
-                if is_built_in { "the built-in echo server".to_owned() } else { api.backend.to_string() };
-            format!("/{} → {} ({})", snapshot.path_of(api), backend, api.display_name)
-        })
-        .collect()
+/// Serves the status page to the end of the process: at once, or as soon as its address is free.
+///
+/// # Errors
+/// The kernel's, when the listener cannot be taken over.
+fn start_status(
+    config: &StatusConfig,
+    bound: Option<TcpListener>,
+    services: &ServicesRuntime,
+    control: &Handle,
+    instance: &Instance,
+) -> Result<StatusAt> {
+    let (address, hosts, observed) = (config.address, config.hosts.clone(), instance.observed());
+    let services = services.handle().clone();
+    let start = move |listener| {
+        let page = StatusPage::start(&services, listener, hosts, observed);
+        page.context("cannot serve the status page")
+    };
+    let at = bound
+        .as_ref()
+        .map_or(Ok(StatusAt::Taken(address)), |bound| bound.local_addr().map(StatusAt::Served))?;
+    let page = bound.map(|bound| (start.clone())(bound)).transpose()?;
+    // The task holds the page for as long as the process lives, its drain included.
+    control.spawn(async move {
+        let served = match page {
+            Some(page) => Ok(page),
+            None => {
+                tracing::warn!(
+                    %address,
+                    "the status page's address is in use, as by an instance that drains; it is tried again until it is free"
+                );
+                let page = start(bind_when_free(address).await);
+                if page.is_ok() {
+                    tracing::info!(%address, "the status page is served");
+                }
+                page
+            }
+        };
+        match served {
+            Ok(_page) => std::future::pending().await,
+            Err(error) => tracing::error!(%address, "{}", told(&error)),
+        }
+    });
+    Ok(at)
 }
 
 /// Prints what is open and how to try it.
 fn announce(
     instance: &Instance,
     config: &InstanceConfig,
-    status: Option<&StatusPage>,
-    is_built_in: bool,
+    source: &Source,
+    status: Option<StatusAt>,
     snapshot: &Arc<Snapshot>,
 ) {
-    let head = announced_head(instance, config, status);
-    let address = instance.addresses().first().copied();
-    let scheme = config.listeners.first().map(|listener| listener.scheme());
-    let snapshot = Arc::clone(snapshot);
-    // There may be ten thousand APIs.
+    let head = announcement::head(instance, config, source, status);
+    let (addresses, is_demo) = (instance.addresses().to_vec(), source.is_demo());
+    let (snapshot, config) = (Arc::clone(snapshot), config.clone());
+    // There may be ten thousand APIs, none of which a listener serves.
     spawn_blocking(move || {
-        let apis = describe(&snapshot, is_built_in);
-        let url = address.zip(scheme).map(|(address, scheme)| format!("{scheme}://{address}"));
-        log::print(&(head + &announced_apis(&apis, url.as_deref())));
+        let apis = announcement::apis(&snapshot, &config, &addresses, is_demo);
+        log::print(&(head + &apis));
     });
 }
 
-fn announced_head(instance: &Instance, config: &InstanceConfig, status: Option<&StatusPage>) -> String {
-    let mut text = String::new();
-    let mut add = |line: std::fmt::Arguments<'_>| {
-        writeln!(text, "{line}").expect("writing to a String does not fail");
-    };
-    let count = instance.workers();
-    let (places, from) = (instance.places().limit(), instance.sessions_from());
-    let plural = if count == 1 { "" } else { "s" };
-    add(format_args!("ringgate is open: {count} worker{plural}, at most {places} sessions ({from})"));
-    for (address, listener) in instance.addresses().iter().zip(&config.listeners) {
-        add(format_args!("  listening on {}://{address}", listener.scheme()));
-    }
-    if let Some(status) = status {
-        add(format_args!("  status page on http://{}/", status.address()));
-    }
-    text
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::instance::StartError;
+    use std::io;
 
-fn announced_apis(apis: &[String], url: Option<&str>) -> String {
-    let mut text: String = apis.iter().map(|line| format!("  {line}\n")).collect();
-    match (apis.first(), url) {
-        (Some(line), Some(url)) => {
-            let url = format!("{url}{}", line.split(' ').next().unwrap_or("/"));
-            text.push_str(&format!("try it: npx wscat -c {url}    or: python3 -m websockets {url}\n"));
+    #[test]
+    fn no_cause_of_a_failed_start_is_told_twice() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let in_use = || io::Error::from_raw_os_error(libc::EADDRINUSE);
+        for error in [
+            anyhow::Error::from(StartError::listen(address, in_use())),
+            StartError::Host(in_use()).into(),
+            anyhow::Error::from(in_use()).context("cannot catch signals"),
+            anyhow::Error::from(StartError::Host(in_use())).context("cannot serve the status page"),
+        ] {
+            let told = told(&error);
+            let cause = "ddress already in use";
+            assert_eq!(told.matches(cause).count(), 1, "{told}");
         }
-        (None, _) => text.push_str("  no API is published: put one into the catalogue's apis folder\n"),
-        (Some(_), None) => {}
     }
-    text
 }

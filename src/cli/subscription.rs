@@ -6,13 +6,15 @@
 
 use core::fmt;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use toml_edit::{DocumentMut, value};
 use zeroize::Zeroizing;
 
+use super::help;
+use super::instance_file::InstanceFileOption;
 use crate::catalog::sealed_key::NONCE_BYTES;
 use crate::catalog::subscription_key::{KEY_RANDOM_BYTES, KeySlot, SubscriptionKey};
 use crate::catalog::{Fault, Name};
@@ -24,15 +26,16 @@ use crate::control::files::writer::{CatalogWriter, NotWritten};
 #[derive(Debug, Subcommand)]
 pub enum SubscriptionCommand {
     /// Make a new key and print it, once: only its hash is kept
+    #[command(after_help = help::SUBSCRIPTION)]
     NewKey {
         /// The subscription
         name: String,
         /// Replace the secondary key, not the primary one
         #[arg(long)]
         secondary: bool,
-        /// The instance file that names the catalogue
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        /// Which instance file.
+        #[command(flatten)]
+        config: InstanceFileOption,
     },
 }
 
@@ -41,13 +44,13 @@ impl SubscriptionCommand {
     pub fn run(&self) -> ExitCode {
         let Self::NewKey { name, secondary, config } = self;
         let slot = if *secondary { KeySlot::Secondary } else { KeySlot::Primary };
-        match new_key(config, name, slot) {
+        config.with_file(|file| match new_key(file, name, slot) {
             Ok(key) => print(&key),
             Err(error) => {
                 let _ = writeln!(io::stderr(), "ringgate: {error}");
                 ExitCode::FAILURE
             }
-        }
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::catalog::api::{Api, FrameMode};
+use crate::catalog::api::{Api, FrameMode, Schemes};
 use crate::catalog::fault::Fault;
 use crate::catalog::name::Name;
 use crate::catalog::policy_documents::PolicyDocuments;
@@ -34,7 +34,7 @@ pub fn export(snapshot: &Snapshot) -> Value {
         (gateway.name.to_string(), described)
     });
     json!({
-        "apis": object(apis.iter().map(|api| (api.name.to_string(), api_value(api)))),
+        "apis": object(apis.iter().map(|api| (api.name.to_string(), api_value(api, snapshot.schemes_of(api))))),
         "products": object(products.iter().map(|(name, product)| (name.to_string(), product_value(product)))),
         "subscriptions": object(
             subscriptions.iter().map(|subscription| (subscription.name.to_string(), subscription_value(subscription)))
@@ -59,14 +59,14 @@ fn text<T: ToString>(value: Option<&T>) -> Option<String> {
     value.map(ToString::to_string)
 }
 
-fn api_value(api: &Api) -> Value {
+fn api_value(api: &Api, schemes: Schemes) -> Value {
     // Every field is named, so that none is forgotten here.
     let Api {
         name: _,
         display_name,
         description,
         backend,
-        schemes,
+        schemes: _,
         suffix,
         products,
         gateways,

@@ -15,7 +15,7 @@ pub use super::routing::Routed;
 use super::routing::Routes;
 use super::suffixes::published_path;
 use crate::catalog::access::Access;
-use crate::catalog::api::Api;
+use crate::catalog::api::{Api, Schemes};
 use crate::catalog::gateway::Gateway;
 use crate::catalog::given_key::GivenKey;
 use crate::catalog::name::Name;
@@ -64,6 +64,7 @@ pub struct Snapshot {
     policies: Policies,
     notes: Vec<String>,
     gateway: Option<Box<str>>,
+    default_schemes: Schemes,
 }
 
 impl Snapshot {
@@ -90,6 +91,7 @@ impl Snapshot {
             policies: Policies::default(),
             notes: Vec::new(),
             gateway: gateway.map(Into::into),
+            default_schemes: Schemes::default(),
         }
     }
 
@@ -102,6 +104,17 @@ impl Snapshot {
     #[must_use]
     pub fn with_key_hasher(self, key_hasher: KeyHasher) -> Self {
         Self { key_hasher: Some(key_hasher), ..self }
+    }
+
+    /// The same, where an API that names no schemes is served on these.
+    #[must_use]
+    pub fn with_default_schemes(self, default_schemes: Schemes) -> Self {
+        Self { default_schemes, ..self }
+    }
+
+    /// The schemes that an API is served on.
+    pub fn schemes_of(&self, api: &Api) -> Schemes {
+        api.schemes.unwrap_or(self.default_schemes)
     }
 
     /// Tells the secret that keys are hashed under from others. `None`: there is none.

@@ -23,11 +23,12 @@ pub fn useless(snapshot: &Snapshot, config: &InstanceConfig, now: Timestamp) -> 
 
 /// An API whose schemes no listener has.
 fn without_listener(api: &Api, config: &InstanceConfig) -> Option<String> {
-    let is_served = |is_tls: bool| if is_tls { api.schemes.wss } else { api.schemes.ws };
+    let schemes = api.schemes.unwrap_or(config.default_schemes());
+    let is_served = |is_tls: bool| if is_tls { schemes.wss } else { schemes.ws };
     if config.listeners.iter().any(|listener| is_served(listener.tls.is_some())) {
         return None;
     }
-    let (has, lacks) = if api.schemes.wss { ("wss", "has tls") } else { ("ws", "is without tls") };
+    let (has, lacks) = if schemes.wss { ("wss", "has tls") } else { ("ws", "is without tls") };
     Some(format!(
         "apis/{}.toml: no listener serves api {}: its schemes are [\"{has}\"], and no listener {lacks}; add such a listener, or \
          change schemes",

@@ -8,12 +8,13 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
+use super::listener::{ListenerConfig, default_schemes, overlap, take_listeners};
 use super::tier::{TierUnits, parse_tier};
+use crate::catalog::api::Schemes;
 use crate::catalog::fault::{Fault, Remedy};
 use crate::catalog::fields::{Document, Fields};
 use crate::catalog::name::Name;
 use crate::catalog::network::{Network, TRUSTED_NETWORKS_MAX};
-use crate::catalog::tls::{ListenerTls, take_listener_tls};
 use crate::head::authority::is_authority;
 use crate::limits;
 use crate::limits::Allowed;
@@ -24,9 +25,6 @@ const ZERO_COPY_KIB_MIN: Allowed = Allowed { least: 4, most: 65_536, unit: "KiB"
 
 /// Workers of an instance. No default here: absent, there is one for each core that the process may use.
 const WORKERS: Allowed = Allowed { least: 1, most: 256, unit: "workers" };
-
-/// Most listeners of an instance. Each worker has an accept loop for each of them.
-const LISTENERS_MAX: usize = 64;
 
 /// Where an instance listens when its file names no listener.
 const LISTENER_DEFAULT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
@@ -122,22 +120,6 @@ impl Default for KeysConfig {
     }
 }
 
-/// A bound address to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerConfig {
-    /// Address and port; port 0 lets the kernel choose one.
-    pub address: SocketAddr,
-    /// `None`: plain.
-    pub tls: Option<ListenerTls>,
-}
-
-impl ListenerConfig {
-    /// The scheme of URLs that lead to it.
-    pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "wss" } else { "ws" }
-    }
-}
-
 /// The bounds of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceLimits {
@@ -185,6 +167,13 @@ impl Default for InstanceConfig {
             names: NamesConfig::default(),
             control_socket: None,
         }
+    }
+}
+
+impl InstanceConfig {
+    /// The schemes of an API that names none: `wss` if any listener has TLS, else `ws`.
+    pub fn default_schemes(&self) -> Schemes {
+        default_schemes(&self.listeners)
     }
 }
 
@@ -325,31 +314,6 @@ fn take_names(mut fields: Fields<'_>) -> NamesConfig {
     };
     fields.finish();
     taken
-}
-
-fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConfig>> {
-    let mut listeners: Vec<ListenerConfig> = Vec::new();
-    for mut table in fields.take_tables("listeners", (1, LISTENERS_MAX))? {
-        let allowed = "an address with its port, like 127.0.0.1:8080 or [::1]:8080";
-        let address = table.take_required_text("address", allowed, |text| {
-            let address: SocketAddr = text.parse().map_err(|_| Remedy::from(allowed))?;
-            if listeners.iter().any(|listener| overlap(listener.address, address)) {
-                return Err(Remedy::act("another listener has this address: change one of the two"));
-            }
-            Ok(address)
-        });
-        let tls = table.take_table("tls").and_then(take_listener_tls);
-        table.finish();
-        listeners.extend(address.map(|address| ListenerConfig { address, tls }));
-    }
-    Some(listeners)
-}
-
-/// Whether one of two listeners takes connections of the other. An IPv6 listener takes none of IPv4.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let is_wider = one.ip().is_unspecified() || other.ip().is_unspecified();
-    let is_same_port = one.port() == other.port() && one.port() != 0;
-    one == other || is_same_port && one.is_ipv4() == other.is_ipv4() && is_wider
 }
 
 fn take_status(mut fields: Fields<'_>, listeners: &[ListenerConfig]) -> Option<StatusConfig> {
@@ -671,6 +635,17 @@ mod tests {
         assert!(
             parse("[[listeners]]").expect_err("no address")[0].contains("listeners[0].address is missing")
         );
+    }
+
+    #[test]
+    fn apis_are_served_with_tls_by_default_as_soon_as_one_listener_has_it() {
+        let schemes = |text: &str| parse(text).expect("a correct file").default_schemes();
+        let plain = "[[listeners]]\naddress = \"[::1]:1\"\n";
+        let tls = "[[listeners]]\naddress = \"[::1]:2\"\ntls = { certificates = [{ chain = \"c\", key = \"k\" }] }\n";
+        assert_eq!(schemes(""), Schemes { ws: true, wss: false });
+        assert_eq!(schemes(plain), Schemes { ws: true, wss: false });
+        assert_eq!(schemes(tls), Schemes { ws: false, wss: true });
+        assert_eq!(schemes(&format!("{plain}{tls}")), Schemes { ws: false, wss: true });
     }
 
     #[test]

@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it tries meanwhile.
 const INTERVAL: Duration = Duration::from_millis(20);
 
+/// How often an instance that serves tries the address of a service that was in use at its start.
+const SERVICE_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Every listener of an instance, bound once per worker.
 #[derive(Debug)]
 pub struct BoundListeners {
@@ -58,16 +61,30 @@ impl BoundListeners {
     }
 }
 
-/// Binds one address for a service.
+/// Binds one address for a service. `None`: it is in use, and the instance is to serve without it until [`bind_when_free`] has it.
 ///
 /// # Errors
-/// Why it cannot be bound.
+/// Any other reason why it cannot be bound.
+pub fn bind_for_service(address: SocketAddr) -> Result<Option<TcpListener>, StartError> {
+    match TcpListener::bind(address) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+        Err(error) => Err(StartError::listen(address, error)),
+    }
+}
+
+/// Binds one address for a service, as soon as it can be had.
 ///
 /// # Panics
 /// Outside a tokio runtime with its time enabled.
-pub async fn bind_for_service(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bound = bind_patiently(address, || TcpListener::bind(address)).await;
-    bound.map_err(|error| StartError::listen(address, error))
+pub async fn bind_when_free(address: SocketAddr) -> TcpListener {
+    loop {
+        // No event tells that an address is free.
+        sleep(SERVICE_INTERVAL).await;
+        if let Ok(listener) = TcpListener::bind(address) {
+            return listener;
+        }
+    }
 }
 
 /// Calls `bind` until it succeeds, as long as all that is wrong is that `address` is in use, for a second at most.
@@ -137,6 +154,16 @@ mod tests {
         .await;
         assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!((tries, told), (51, 1));
+    }
+
+    #[tokio::test]
+    async fn the_address_of_a_service_that_is_in_use_is_had_as_soon_as_it_is_free() {
+        let (listener, address) = taken();
+        assert!(bind_for_service(address).expect("no other fault").is_none());
+        let waiting = tokio::spawn(bind_when_free(address));
+        drop(listener);
+        assert_eq!(waiting.await.unwrap().local_addr().unwrap(), address);
+        assert!(bind_for_service("192.0.2.1:9".parse().unwrap()).is_err(), "an address of another host");
     }
 
     #[tokio::test]

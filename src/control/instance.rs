@@ -20,9 +20,10 @@ use crate::config::{InstanceConfig, SessionsFrom};
 use crate::control::binding::BoundListeners;
 use crate::control::bug_log::log_bugs;
 use crate::control::host::{NoRingMemory, holder_of};
-use crate::front::{FrontParts, Published};
-use crate::limits::open_files_reserve;
+use crate::front::{FrontParts, Published, RootPage};
+use crate::limits::{LINGER_S_DEFAULT, open_files_reserve};
 use crate::observe::publishes::Publishes;
+use crate::observe::state::{State, StateCell};
 use crate::observe::{Counters, LabelRegistry};
 use crate::process::cores::CorePlan;
 use crate::process::files::reason;
@@ -41,9 +42,9 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use workers::WorkerThreads;
 
-/// Sessions that an instance ends in a second when something that they are of is revoked. Raising it lets a revocation take
-/// hold sooner, and lets more of their clients come back at once.
-const REVOKED_SESSIONS_PER_S: u64 = 500;
+/// Sessions that an instance ends in a second at a drain, or when something that they are of is revoked. Raising it makes both
+/// faster, and lets more of their clients come back at once.
+const ENDED_SESSIONS_PER_S: u64 = 500;
 
 /// Longest time, in milliseconds, over which the ends of such sessions are spread, however many there are.
 const REVOCATION_SPREAD_MS_MAX: u64 = 30_000;
@@ -125,6 +126,8 @@ pub struct InstanceParts {
     pub tls: TlsSetup,
     /// What else in this process takes descriptors, such as the built-in echo backend.
     pub other_open_files: u64,
+    /// The page at the root of its listeners. `None`: the root is a path as any other.
+    pub root_page: Option<Arc<RootPage>>,
 }
 
 /// A running instance. Dropping it leaves its threads running: end it with [`Instance::drain`] and [`Instance::ended`].
@@ -136,6 +139,7 @@ pub struct Instance {
     lookups: Arc<Lookups>,
     publishes: Arc<Publishes>,
     labels: Arc<LabelRegistry>,
+    state: Arc<StateCell>,
     budgets: Budgets,
     sessions_from: SessionsFrom,
     /// `None` while a catalogue is being prepared.
@@ -162,7 +166,7 @@ impl Instance {
         parts: InstanceParts,
         control: &Handle,
     ) -> Result<Self, StartError> {
-        let InstanceParts { cores, listeners, snapshot, tls, other_open_files } = parts;
+        let InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page } = parts;
         let workers = cores.of_workers().len();
         let open_files = raise_open_files()?;
         let reserve = open_files_reserve(workers) + other_open_files;
@@ -184,6 +188,7 @@ impl Instance {
             lookups: Arc::clone(resolver.lookups()),
             publishes: Arc::default(),
             labels,
+            state: Arc::default(),
             budgets,
             sessions_from,
             registry: Some(registry),
@@ -228,6 +233,7 @@ impl Instance {
                 counters: instance.counters.worker(index),
                 head_timeout_ms: config.limits.head_timeout_ms,
                 dead_peer_timeout: config.limits.dead_peer_timeout(),
+                root_page: root_page.clone(),
             };
             instance.threads.start_front(index, *core, parts)?;
         }
@@ -257,7 +263,13 @@ impl Instance {
             lookups: Arc::clone(&self.lookups),
             publishes: Arc::clone(&self.publishes),
             labels: Arc::clone(&self.labels),
+            state: Arc::clone(&self.state),
         }
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> State {
+        self.state.get()
     }
 
     /// What became of changes of its catalogue, as far as its publisher has told.
@@ -333,7 +345,7 @@ impl Instance {
         let Some(registry) = &mut self.registry else { return false };
         let is_more = registry.revoke_ended(now, SUBSCRIPTIONS_ENDED_AT_ONCE);
         let Some(sessions) = registry.take_revoked() else { return is_more };
-        let spread_ms = (sessions * 1000 / REVOKED_SESSIONS_PER_S).min(REVOCATION_SPREAD_MS_MAX);
+        let spread_ms = (sessions * 1000 / ENDED_SESSIONS_PER_S).min(REVOCATION_SPREAD_MS_MAX);
         for mailbox in &self.mailboxes {
             mailbox.push(Message::Revoke { spread_ms });
         }
@@ -360,23 +372,26 @@ impl Instance {
         }
     }
 
-    /// Takes no more connections, and ends all sessions within the configured `drain_s`.
+    /// Takes no more connections, and ends all sessions: as fast as their count allows, and within the configured `drain_s`. Gives
+    /// over how many milliseconds they are told.
     ///
     /// What is queued on the listeners is taken and answered; sessions get a Close 1001 at their next boundary, the
-    /// first now and the last early enough to be answered; what is left at the end is cut.
-    pub fn drain(&self) {
+    /// first now and the last early enough to be answered; what is left after `drain_s` is cut.
+    pub fn drain(&self) -> u64 {
         let cut_after_ms = self.drain_s * 1000;
-        // The last session is told while there is still time for its peers to answer.
-        let answering_ms = (cut_after_ms / 2).min(crate::limits::LINGER_S_DEFAULT * 1000);
+        let spread_ms = drain_spread_ms(self.open_sessions(), cut_after_ms);
         self.draining.send_replace(true);
+        self.state.set(State::Draining);
         for mailbox in &self.mailboxes {
-            mailbox.push(Message::Drain { spread_ms: cut_after_ms - answering_ms, cut_after_ms });
+            mailbox.push(Message::Drain { spread_ms, cut_after_ms });
         }
+        spread_ms
     }
 
     /// Cuts all sessions now: each leg gets a Close 1001 if a boundary is at hand, else a plain end.
     pub fn cut(&self) {
         self.draining.send_replace(true);
+        self.state.set(State::Ending);
         for mailbox in &self.mailboxes {
             mailbox.push(Message::Drain { spread_ms: 0, cut_after_ms: 0 });
         }
@@ -389,6 +404,13 @@ impl Instance {
     pub async fn ended(&mut self) -> Result<(), String> {
         self.threads.ended().await
     }
+}
+
+/// Over how many milliseconds a drain tells so many sessions, all of which are to be over after `cut_after_ms`.
+fn drain_spread_ms(sessions: u64, cut_after_ms: u64) -> u64 {
+    // The last session is told while there is still time for its peers to answer.
+    let answering_ms = (cut_after_ms / 2).min(LINGER_S_DEFAULT * 1000);
+    (sessions * 1000 / ENDED_SESSIONS_PER_S).min(cut_after_ms - answering_ms)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use rustls::pki_types::UnixTime;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
-use super::command::status::{State, Status};
+use super::command::status::Status;
 use super::command::{Asker, Command, Order, Progress, Reply};
 use super::instance::Instance;
 use super::publisher::{Publisher, PublisherEvent};
@@ -27,6 +27,7 @@ use crate::catalog::timestamp::Timestamp;
 use crate::config::InstanceConfig;
 use crate::limits::CATALOG_UPKEEP;
 use crate::observe::publishes::LastPublish;
+use crate::observe::state::State;
 use crate::process::log;
 
 /// Milliseconds beyond the drain for the last completions; what is not over by then is left to the process's end.
@@ -74,7 +75,10 @@ pub struct Serving {
     /// `None`: it has no files, or publishes no more.
     publisher: Option<Publisher>,
     begun: Instant,
-    state: State,
+    /// When the drain began, and how many sessions were open then.
+    drained: Option<(Instant, u64)>,
+    /// Sessions that were open when the rest was cut.
+    cut: u64,
     /// When what is not over yet is left to the process's end; none while it serves.
     until: Option<Instant>,
     drain_askers: Vec<Asker>,
@@ -105,7 +109,8 @@ impl Serving {
             config,
             publisher,
             begun: Instant::now(),
-            state: State::Serving,
+            drained: None,
+            cut: 0,
             until: None,
             drain_askers: Vec::new(),
             terminate_askers: Vec::new(),
@@ -131,7 +136,7 @@ impl Serving {
             match event {
                 Event::WorkersEnded(ended) => {
                     ended?;
-                    if self.state == State::Serving {
+                    if self.instance.state() == State::Serving {
                         return Err("all workers ended by themselves".to_owned());
                     }
                     self.finish(true);
@@ -162,7 +167,7 @@ impl Serving {
             Command::Status => asker.reply(self.status()),
             Command::Reload => match &mut self.publisher {
                 Some(publisher) => publisher.request_look(asker),
-                None if self.state == State::Serving => {
+                None if self.instance.state() == State::Serving => {
                     asker.reply(Reply::NotReloaded("this instance has no files: it serves what is built in"));
                 }
                 None => asker.reply(Reply::NotReloaded(ENDING)),
@@ -173,15 +178,13 @@ impl Serving {
     }
 
     fn drain(&mut self, asker: Asker) {
-        match self.state {
+        match self.instance.state() {
             State::Serving => {
                 self.publish_no_more();
-                let drain_s = self.config.drain_s;
-                log::say(&format!(
-                    "draining for at most {drain_s} s; `ringgate ctl terminate`, or a second SIGTERM or SIGINT, ends at once"
-                ));
-                self.instance.drain();
-                self.state = State::Draining;
+                let (drain_s, sessions) = (self.config.drain_s, self.instance.open_sessions());
+                let spread_ms = self.instance.drain();
+                log::say(&draining(sessions, spread_ms, drain_s));
+                self.drained = Some((Instant::now(), sessions));
                 self.until = Some(Instant::now() + Duration::from_millis(drain_s * 1000 + DRAIN_OVERTIME_MS));
             }
             State::Draining => {}
@@ -199,13 +202,13 @@ impl Serving {
         if self.terminate_askers.len() < DRAIN_ASKERS_MAX {
             self.terminate_askers.push(asker);
         }
-        if self.state == State::Ending {
+        if self.instance.state() == State::Ending {
             return;
         }
         self.publish_no_more();
         // Openings in progress are not waited for.
+        self.cut = self.instance.open_sessions();
         self.instance.cut();
-        self.state = State::Ending;
         self.until = Some(Instant::now() + Duration::from_millis(CUT_MS));
     }
 
@@ -222,7 +225,7 @@ impl Serving {
     fn keep_up(&mut self) -> bool {
         let progress = self.progress();
         self.drain_askers.iter().for_each(|asker| asker.tell(progress));
-        let is_more = self.state == State::Serving && self.instance.end_revoked(now());
+        let is_more = self.instance.state() == State::Serving && self.instance.end_revoked(now());
         self.instance.let_go_of_retired();
         if let Some(publisher) = &mut self.publisher {
             publisher.look_after(&self.instance, Instant::now());
@@ -233,11 +236,14 @@ impl Serving {
 
     /// Tells everybody how it ended: whether all workers are over, or their time is.
     fn finish(&mut self, is_all_over: bool) {
-        let is_cut = self.state == State::Ending;
-        log::say(match (is_cut, is_all_over) {
-            (true, _) => "ended at once",
-            (false, true) => "drained",
-            (false, false) => "drained; openings that were still in progress are cut",
+        let is_cut = self.instance.state() == State::Ending;
+        let (begun, sessions) = self.drained.unwrap_or((self.begun, 0));
+        let (took_s, cut) = (begun.elapsed().as_secs_f64(), self.cut);
+        log::say(&match (is_cut, is_all_over) {
+            (true, _) => format!("ended at once; {} cut", were(cut)),
+            (false, true) if sessions == 0 => "drained".to_owned(),
+            (false, true) => format!("drained; {} closed in {took_s:.1} s", were(sessions)),
+            (false, false) => "drained; openings that were still in progress are cut".to_owned(),
         });
         for asker in self.drain_askers.drain(..) {
             asker.reply(match (is_cut, is_all_over) {
@@ -259,8 +265,25 @@ impl Serving {
     fn status(&self) -> Reply {
         let last = self.instance.publishes().last().expect("one is noted from the beginning");
         let uptime_s = self.begun.elapsed().as_secs();
-        Reply::Status(Box::new(Status::of(&self.instance, &self.config, last, self.state, uptime_s)))
+        Reply::Status(Box::new(Status::of(&self.instance, &self.config, last, uptime_s)))
     }
+}
+
+/// The line of the log at the beginning of a drain.
+fn draining(sessions: u64, spread_ms: u64, drain_s: u64) -> String {
+    if sessions == 0 {
+        return "draining; no session is open".to_owned();
+    }
+    let (plural, told_s) = (if sessions == 1 { "" } else { "s" }, spread_ms.div_ceil(1000).max(1));
+    format!(
+        "draining {sessions} session{plural}: each is closed within {told_s} s, and what is open after {drain_s} s (drain_s) is cut; \
+         another SIGTERM or SIGINT, from half a second on, or `ringgate ctl terminate` cuts at once"
+    )
+}
+
+/// So many sessions, as the subject of a passive sentence.
+fn were(sessions: u64) -> String {
+    if sessions == 1 { "1 session was".to_owned() } else { format!("{sessions} sessions were") }
 }
 
 /// Why nothing is published any more.

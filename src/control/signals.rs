@@ -1,16 +1,24 @@
 //! Signals, one of the doors for commands: SIGHUP asks for a reload, the first SIGTERM or SIGINT for a drain, every later one for
 //! the end at once. SIGUSR1 asks for a report in the log.
 //!
+//! A stop that comes within [`SAME_STOP`] of the first one is the same stop: a terminal sends SIGINT to a process and to the one that
+//! started it, which passes it on.
+//!
 //! The property to trust: a signal that arrives once this exists never kills the process by itself, and none that
 //! changes the outcome is lost, however the waiting future is dropped and made anew.
 //!
 //! Not here: what is done about a command (`serving`), what is reported.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::command::Command;
+
+/// How long after the first SIGTERM or SIGINT another one asks for nothing more.
+pub const SAME_STOP: Duration = Duration::from_millis(500);
 
 /// The signals that are commands, caught from its making to the end of the process.
 #[derive(Debug)]
@@ -18,7 +26,8 @@ pub struct CommandSignals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
-    was_drain_asked: bool,
+    /// When the first stop came.
+    stopped: Option<Instant>,
 }
 
 impl CommandSignals {
@@ -33,17 +42,22 @@ impl CommandSignals {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
         let hang_up = signal(SignalKind::hangup())?;
-        Ok(Self { terminate, interrupt, hang_up, was_drain_asked: false })
+        Ok(Self { terminate, interrupt, hang_up, stopped: None })
     }
 
     /// Waits for the next one, and gives what it asks for. May be dropped at any time.
     ///
     /// Two signals of a kind that arrive between two turns of the runtime count as one, as they do for the kernel.
     pub async fn next(&mut self) -> Command {
-        tokio::select! {
-            _ = self.terminate.recv() => self.stop(),
-            _ = self.interrupt.recv() => self.stop(),
-            _ = self.hang_up.recv() => Command::Reload,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+                _ = self.hang_up.recv() => return Command::Reload,
+            }
+            if let Some(command) = self.stop(Instant::now()) {
+                return command;
+            }
         }
     }
 
@@ -52,8 +66,16 @@ impl CommandSignals {
         while self.next().await == Command::Reload {}
     }
 
-    fn stop(&mut self) -> Command {
-        if std::mem::replace(&mut self.was_drain_asked, true) { Command::Terminate } else { Command::Drain }
+    /// What a stop at `now` asks for.
+    fn stop(&mut self, now: Instant) -> Option<Command> {
+        match self.stopped {
+            None => {
+                self.stopped = Some(now);
+                Some(Command::Drain)
+            }
+            Some(first) if now.saturating_duration_since(first) < SAME_STOP => None,
+            Some(_) => Some(Command::Terminate),
+        }
     }
 }
 
@@ -85,8 +107,17 @@ mod tests {
 
     use super::*;
 
-    // One test for all: signals go to the whole process, so a second test would see them too.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_within_half_a_second_of_the_first_is_the_same_one() {
+        let mut signals = CommandSignals::catch().unwrap();
+        let first = Instant::now();
+        let asked = [0, 0, 1, 499, 500, 501, 900].map(|ms| signals.stop(first + Duration::from_millis(ms)));
+        let (drain, terminate) = (Some(Command::Drain), Some(Command::Terminate));
+        assert_eq!(asked, [drain, None, None, None, terminate, terminate, terminate]);
+    }
+
+    // One test for all: signals go to the whole process, so a second test would see them too. Time passes only where the test says so.
+    #[tokio::test(start_paused = true)]
     async fn drains_at_the_first_stop_and_ends_at_once_at_every_later_one_and_reloads_at_any_time() {
         let mut signals = CommandSignals::catch().unwrap();
         let mut interrupted = CommandSignals::catch().unwrap();
@@ -100,6 +131,7 @@ mod tests {
         ] {
             kill_process(getpid(), sent).unwrap();
             assert_eq!(signals.next().await, asked, "{sent:?}");
+            tokio::time::advance(SAME_STOP).await;
         }
         // Whatever came before is one signal of its kind for who has not waited.
         interrupted.stop_asked().await;

@@ -246,6 +246,9 @@ impl<N: Network> Opening<N> {
         if self.front.is_draining() {
             return Err(draining().into());
         }
+        if let Some(page) = self.front.root_page.as_ref().filter(|_| asks_for_root_page(&request)) {
+            return Err(OpeningEnd::RootPage(Arc::clone(page)));
+        }
         let permit = self.front.budgets.take_session(self.peer.ip())?;
         let published = self.front.published();
         let (routed, query) = match request.target() {
@@ -253,7 +256,7 @@ impl<N: Network> Opening<N> {
                 let asked_version = |scheme: &_| given_version(scheme, request.headers(), query);
                 let routed =
                     published.snapshot.route_version(path, asked_version).map_err(Refusal::of_path)?;
-                (Some(self.served_here(routed)?), query)
+                (Some(self.served_here(&published.snapshot, routed)?), query)
             }
             Target::Asterisk | Target::Other => (None, None),
         };
@@ -419,8 +422,15 @@ impl<N: Network> Opening<N> {
     }
 
     /// What a request was routed to, if it is served on listeners like this one.
-    fn served_here<'a>(&self, routed: Option<Routed<'a>>) -> Result<Routed<'a>, Refusal> {
-        let is_served = |api: &Api| if self.socket.is_secured() { api.schemes.wss } else { api.schemes.ws };
+    fn served_here<'a>(
+        &self,
+        snapshot: &Snapshot,
+        routed: Option<Routed<'a>>,
+    ) -> Result<Routed<'a>, Refusal> {
+        let is_served = |api: &Api| {
+            let schemes = snapshot.schemes_of(api);
+            if self.socket.is_secured() { schemes.wss } else { schemes.ws }
+        };
         routed
             .filter(|routed| is_served(routed.api))
             .ok_or_else(|| Refusal::of(Cause::NoApi, "Resource not found"))
@@ -440,6 +450,12 @@ fn target_of(routed: &Routed<'_>, query: Option<&str>) -> String {
         target.push_str(query);
     }
     target
+}
+
+/// Whether a request is one of a browser that opens the root, and no opening handshake.
+fn asks_for_root_page(request: &RequestHead) -> bool {
+    let is_root = matches!(request.target(), Target::Origin { path: "/", query: _ });
+    is_root && !request.headers().contains("upgrade")
 }
 
 fn draining() -> Refusal {

@@ -6,6 +6,7 @@ use super::answer::PassedOn;
 use super::opening::Opening;
 use super::policies::{PolicyAnswer, PolicyRun};
 use super::refusal::{BUG_MESSAGE, Refusal, send_last_answer, send_within, shut};
+use super::root_page::RootPage;
 use super::stream::{Network, Stream};
 use super::truncation::reset_when_taken;
 use super::upstream_fault::UpstreamFault;
@@ -16,6 +17,7 @@ use crate::process::log::limited;
 use crate::session::{Cause, CorrelationId, Leg, Phase};
 use crate::shared_counts::Shed;
 use std::net::Shutdown;
+use std::sync::Arc;
 
 /// How an opening ends when it opens no session.
 pub(super) enum OpeningEnd {
@@ -25,6 +27,8 @@ pub(super) enum OpeningEnd {
     Answered(Box<PolicyAnswer>),
     /// The client gets the backend's own answer.
     PassedOn(PassedOn),
+    /// The client gets the page at the root.
+    RootPage(Arc<RootPage>),
     /// The connection is closed without an answer: the client has left, or would not understand one.
     CloseSilently(Cause),
     /// Its place was given to a newcomer.
@@ -134,6 +138,11 @@ impl<N: Network> Opening<N> {
             OpeningEnd::PassedOn(answer) => {
                 self.pass_on(answer).await;
                 (Cause::BackendAnswer, Phase::Answer)
+            }
+            OpeningEnd::RootPage(page) => {
+                send_last_answer(&self.socket, page.encode(&self.front.date.now())).await;
+                // As far as sessions go, the request names no API.
+                (Cause::NoApi, self.phase)
             }
             OpeningEnd::CloseSilently(cause) => (cause, self.phase),
             OpeningEnd::GaveWay => {

@@ -4,6 +4,7 @@ use super::accept::accept_until_drain;
 use super::answer_date::AnswerDate;
 use super::random_source::RandomSource;
 use super::readers::{Reader, Readers};
+use super::root_page::RootPage;
 use super::socket::Socket;
 use super::source_addresses::AddressTurns;
 use super::stream::{Handle, Host, Network};
@@ -73,6 +74,8 @@ pub struct FrontParts<H = OwnedFd> {
     pub head_timeout_ms: u64,
     /// After how long the connection to a silent backend is given up. `None`: never. Listeners have it from their bind.
     pub dead_peer_timeout: Option<Duration>,
+    /// The page at the root. `None`: the root is a path as any other.
+    pub root_page: Option<Arc<RootPage>>,
 }
 
 /// One front's state, shared by its tasks.
@@ -88,6 +91,7 @@ pub(super) struct Front<N: Network = Host> {
     worker: usize,
     pub(super) counters: Arc<WorkerCounters>,
     pub(super) head_timeout_ms: u64,
+    pub(super) root_page: Option<Arc<RootPage>>,
     pub(super) readers: Readers,
     pub(super) date: AnswerDate,
     pub(super) random: RandomSource,
@@ -191,6 +195,7 @@ impl<N: Network> Front<N> {
             counters,
             head_timeout_ms,
             dead_peer_timeout: _,
+            root_page,
         } = parts;
         let front = Rc::new(Self {
             network,
@@ -203,6 +208,7 @@ impl<N: Network> Front<N> {
             worker,
             counters,
             head_timeout_ms,
+            root_page,
             readers: Readers::default(),
             date: AnswerDate::default(),
             random,

@@ -11,6 +11,7 @@
 //!
 //! Not here: counters (`observe`).
 
+pub mod filter;
 pub mod queue;
 pub mod repeats;
 
@@ -21,27 +22,38 @@ use std::sync::OnceLock;
 use std::thread;
 
 use tokio::time::Instant;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
+pub use filter::FilterFault;
 use queue::{Descriptor, Log, Room};
 
 /// The environment variable with the filter of the log.
-const FILTER_VARIABLE: &str = "RINGGATE_LOG";
+pub const FILTER_VARIABLE: &str = "RINGGATE_LOG";
 
 /// The log of this process. Absent in tests that run its parts by themselves: nothing is written then.
 static LOG: OnceLock<Log> = OnceLock::new();
 
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum NoLog {
+    /// The environment variable means nothing.
+    #[error(transparent)]
+    Filter(#[from] FilterFault),
+    /// There is no thread for the writer.
+    #[error("cannot start the thread that writes the log: {0}")]
+    Thread(#[source] io::Error),
+}
+
 /// Starts the log of this process: what is traced goes to standard error from here on, and so does a panic's message.
 ///
 /// # Errors
-/// There is no thread for the writer.
-pub fn start() -> io::Result<()> {
+/// The filter means nothing, or there is no thread for the writer.
+pub fn start() -> Result<(), NoLog> {
+    let filter = filter::parse(&std::env::var_os(FILTER_VARIABLE).unwrap_or_default())?;
     let room = Room { entries: LOG_ENTRIES_MAX, bytes: LOG_BYTES_MAX };
-    let log = Log::start("log", Descriptor(io::stderr()), room, tell_repeats)?;
+    let log = Log::start("log", Descriptor(io::stderr()), room, tell_repeats).map_err(NoLog::Thread)?;
     let log = LOG.get_or_init(|| log);
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| "info".into());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || log.writer())

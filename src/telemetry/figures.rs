@@ -5,6 +5,7 @@ use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
 use crate::observe::LabelRegistry;
 use crate::observe::counters::{Counters, Kind, Label, MetricInfo, WORKER_METRICS, WorkerMetric};
 use crate::observe::publishes::Publishes;
+use crate::observe::state::{State, StateCell};
 use crate::process::log;
 use crate::shared_counts::budgets::Budgets;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct Observed {
     pub publishes: Arc<Publishes>,
     /// The figures by API, product and subscription.
     pub labels: Arc<LabelRegistry>,
+    /// What it is doing.
+    pub state: Arc<StateCell>,
 }
 
 /// A metric that an instance has once, however many workers it has.
@@ -33,6 +36,15 @@ struct InstanceMetric {
 
 /// The metrics of an instance, in the order in which they are shown.
 const INSTANCE_METRICS: &[InstanceMetric] = &[
+    InstanceMetric {
+        info: MetricInfo {
+            name: "draining",
+            help: "1 from the beginning of a drain, or of the end at once, to the end of the process; 0 before.",
+            kind: Kind::Gauge,
+            unit: "yes or no",
+        },
+        read: |observed| u64::from(observed.state.get() != State::Serving),
+    },
     InstanceMetric {
         info: MetricInfo {
             name: "places_taken",
@@ -221,7 +233,14 @@ impl Observed {
     /// Counters and places, and no look-ups: an instance before its resolver has been asked anything.
     pub fn of(counters: Counters, budgets: Budgets) -> Self {
         let labels = Arc::new(LabelRegistry::new(counters.workers().len()));
-        Self { counters, budgets, lookups: Arc::default(), publishes: Arc::default(), labels }
+        Self {
+            counters,
+            budgets,
+            lookups: Arc::default(),
+            publishes: Arc::default(),
+            labels,
+            state: Arc::default(),
+        }
     }
 
     /// Every figure, in the order of the list.

@@ -5,13 +5,14 @@ use super::figures::{Figure, Observed};
 use crate::observe::counters::Label;
 use std::fmt::Write as _;
 
-/// The status page: the state of the last publish, what each figure means and all its numbers, then what is not 0 by worker, and
+/// The status page: the state of the instance and of the last publish, what each figure means and all its numbers, then what is not 0 by worker, and
 /// by API, product and subscription.
 ///
 /// A line is a comment (`#`), empty, or `name value` or `name{label="value",…} value`.
 pub fn page(observed: &Observed) -> String {
     let figures = observed.figures();
-    let mut page = observed.publishes.describe("# ");
+    let mut page = format!("# ringgate is {}\n", observed.state.get().name());
+    page.push_str(&observed.publishes.describe("# "));
     for Figure { info, series } in &figures {
         let (name, kind, unit, help) = (info.name, info.kind.name(), info.unit, info.help);
         push_line(&mut page, format_args!("# {name} ({kind}, {unit}): {help}"));

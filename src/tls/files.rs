@@ -54,10 +54,7 @@ pub enum Matter {
     #[error("has a malformed certificate, number {0}")]
     Malformed(usize),
     /// Its first certificate is of X.509 version 1.
-    #[error(
-        "has a certificate of X.509 version 1, which TLS clients refuse: issue it anew as version 3, with its host in \
-         subjectAltName (openssl req -x509 -newkey … -addext subjectAltName=DNS:HOST makes one)"
-    )]
+    #[error("has a certificate of X.509 version 1, which TLS clients refuse")]
     Version1,
     /// Its key is of a kind that cannot be used.
     #[error("has a private key that cannot be used: {0}")]
@@ -88,6 +85,10 @@ impl Matter {
                 "it has to hold one in pem (BEGIN PRIVATE KEY); decrypt it first if it is encrypted (openssl pkey)"
             }
             Self::Malformed(_) => "copy the certificate again, from its BEGIN to its END line",
+            Self::Version1 => {
+                "issue it anew as version 3, with its host in subjectAltName (openssl req -x509 -newkey … -addext \
+                 subjectAltName=DNS:HOST makes one)"
+            }
             Self::UnusableKey(_) => "use a key of RSA, ECDSA (P-256, P-384, P-521) or Ed25519",
             Self::OtherKey(_) => "name the key that the certificate was issued for",
             Self::UnusableAuthorities(_) => "it has to hold at least one certificate of an authority",

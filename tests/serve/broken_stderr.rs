@@ -1,5 +1,6 @@
 //! A process that serves while its standard error takes nothing: every kind of that, and all that it logs at.
 
+use crate::stop_again;
 use crate::support::backend::{Backend, Pair, closed_port};
 use crate::support::frames::{client_frame, close_payload, server_frame};
 use crate::support::handshake::read_refusal;
@@ -135,8 +136,7 @@ fn a_second_sigterm_ends_at_once_with_exit_0() {
         scene.served.signal(Signal::TERM);
         let address = scene.served.address;
         wait_until("a port that is closed", || std::net::TcpStream::connect(address).is_err());
-        scene.served.signal(Signal::TERM);
-        assert_eq!(wait_for_exit(&mut scene.served.child).code(), Some(0), "{:?}", scene.broken);
+        stop_again(&mut scene.served);
         drop((client, backend));
     });
 }

@@ -172,7 +172,7 @@ fn lines_that_nobody_reads_are_dropped_by_whole_lines_counted_and_told_when_they
     for line in faults {
         assert!(line.contains("apis/u.toml:") && line.ends_with(", tls"), "a line in part: {line}");
     }
-    assert_eq!(lines.last().map(String::as_str), Some("drained"));
+    assert!(lines.last().is_some_and(|line| line.starts_with("drained")), "{:?}", lines.last());
 }
 
 /// The lines that can be read, as they come.

@@ -35,12 +35,13 @@ impl Accounts {
     }
 }
 
-/// Every gauge that is not 0, the limits aside.
+/// Every gauge that is not 0, the limits aside, and the state of the instance.
 pub fn held(observed: &Observed) -> Vec<(&'static str, u64)> {
     let gauges = observed
         .figures()
         .into_iter()
-        .filter(|figure| figure.info.kind.name() == "gauge" && !figure.info.name.ends_with("_limit"));
+        .filter(|figure| figure.info.kind.name() == "gauge" && !figure.info.name.ends_with("_limit"))
+        .filter(|figure| figure.info.name != "draining");
     let sums = gauges.flat_map(|figure| {
         let name = figure.info.name;
         figure.series.into_iter().map(move |series| (name, series.sum))

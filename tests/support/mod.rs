@@ -102,6 +102,7 @@ impl TestInstance {
             .expect("a control runtime");
         let text = format!("{instance_lines}\n[[listeners]]\naddress = \"127.0.0.1:0\"\n{listener_lines}\n");
         let config: InstanceConfig = parse_instance("ringgate.toml", &text).expect("a correct instance file");
+        let snapshot = snapshot.with_default_schemes(config.default_schemes());
         let accounts = Accounts::open(backends(&snapshot));
         let tls = TlsFiles::load(&config, &snapshot, Path::new(""), UnixTime::now());
         let tls = tls.expect("correct files of certificates");
@@ -110,8 +111,14 @@ impl TestInstance {
         let cores = CorePlan::of(&usable, config.workers.map(|workers| workers as usize));
         let listeners = runtime.block_on(BoundListeners::bind(&config, cores.of_workers().len()));
         let listeners = listeners.expect("addresses that are free");
-        let parts =
-            InstanceParts { cores, listeners, snapshot: snapshot.into(), tls: setup, other_open_files: 0 };
+        let parts = InstanceParts {
+            cores,
+            listeners,
+            snapshot: snapshot.into(),
+            tls: setup,
+            other_open_files: 0,
+            root_page: None,
+        };
         let instance = Instance::start(&config, parts, runtime.handle()).expect("an instance that starts");
         let address = instance.addresses()[0];
         Self { instance, address, runtime, tls, accounts, is_ended: false }

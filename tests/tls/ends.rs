@@ -153,7 +153,9 @@ fn provoked(cause: Cause) -> Provoked {
         }),
         Cause::Idle => ByRinggate("idle_timeout_s = 1", nothing),
         Cause::LongestLife => ByRinggate("longest_life_s = 1", nothing),
-        Cause::Drain => ByRinggate("", |gateway| gateway.instance.drain()),
+        Cause::Drain => ByRinggate("", |gateway| {
+            gateway.instance.drain();
+        }),
         Cause::Revoked => ByRinggate("", |gateway| gateway.publish(&[])),
         // Sockets with little room of their own.
         Cause::SlowReader => Elsewhere("slow_readers::a_slow_reader_is_reset_and_the_other_leg_ends_plainly"),

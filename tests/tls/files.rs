@@ -47,13 +47,15 @@ fn configuration() -> Configuration {
     let secured = api_file("u", closed_port(), backends).replace("ws://", "wss://");
     let hash = ringgate::catalog::key_secret::KeySecret::parse(SECRET).unwrap().hasher().text_of(b"key");
     let subscription = format!("display_name = \"S\"\nscope = \"/apis\"\nprimary_key_hash = \"{hash}\"\n");
-    let configuration =
-        Configuration::new(&format!("{INSTANCE}{listener}"), &api_file("t", tungstenite_echo(), ""))
-            .with_api("u", &secured)
-            .with_file("catalog/subscriptions/s.toml", &subscription)
-            .with_secret_file("ringgate.key", SECRET)
-            .with_file("clients.pem", &authority.pem())
-            .with_file("backends.pem", &authority.pem());
+    let configuration = Configuration::new(
+        &format!("{INSTANCE}{listener}"),
+        &api_file("t", tungstenite_echo(), "schemes = [\"ws\"]"),
+    )
+    .with_api("u", &secured)
+    .with_file("catalog/subscriptions/s.toml", &subscription)
+    .with_secret_file("ringgate.key", SECRET)
+    .with_file("clients.pem", &authority.pem())
+    .with_file("backends.pem", &authority.pem());
     authority.leaf(&["gateway.example"]).write(configuration.folder(), "own");
     authority.leaf(&["client.example"]).write(configuration.folder(), "shown");
     configuration

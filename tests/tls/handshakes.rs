@@ -3,8 +3,10 @@
 use crate::gateway::{NAME, Secured};
 use crate::pki::{Authority, client_config, provider};
 use crate::secured::{connect, read_head, send, trusting};
+use crate::support::backend::tungstenite_echo;
 use crate::support::handshake::read_refusal_of;
 use crate::support::raw::{Raw, StreamEnd, header, request};
+use crate::support::served::{Configuration, INSTANCE, Served};
 use crate::support::{TestInstance, api_file, wait_until};
 use ringgate::policy::expression::{DateTime, Value};
 use ringgate::session::{Cause, Phase};
@@ -218,6 +220,39 @@ fn an_api_is_served_on_listeners_of_its_schemes_only() {
     plain.wait_for_rest();
     plain.end();
     scene.end();
+}
+
+#[test]
+fn an_api_that_names_no_schemes_is_served_with_tls_alone_where_a_listener_has_it_also_after_a_publish() {
+    let authority = Authority::new("ca");
+    let listener = "[[listeners]]\naddress = \"127.0.0.2:0\"\n[listeners.tls]\ncertificates = [{ chain = \"own.pem\", key = \"own.key\" }]\n";
+    let echo = tungstenite_echo();
+    let configuration =
+        Configuration::new(&format!("{INSTANCE}{listener}"), &api_file("t", echo, "schemes = [\"ws\"]"))
+            .with_api("u", &api_file("u", echo, ""))
+            .with_api("v", &api_file("v", echo, "schemes = [\"ws\", \"wss\"]"));
+    authority.leaf(&[NAME]).write(configuration.folder(), "own");
+    let served = Served::start(&configuration);
+    let secured = served.announced.iter().find_map(|line| line.strip_prefix("  listening on wss://"));
+    let secured = secured.expect("a listener with TLS").parse().unwrap();
+    let plain = |path: &str| {
+        let mut client = Raw::connect(served.address);
+        client.send(request(path, "").as_bytes());
+        client.read_head()[9..12].to_owned()
+    };
+    let with_tls = |path: &str| {
+        let mut client = connect(secured, &trusting(&authority), NAME);
+        send(&mut client, request(path, "").as_bytes());
+        read_head(&mut client)[9..12].to_owned()
+    };
+    for (path, on_plain, on_secured) in [("/t", "101", "404"), ("/u", "404", "101"), ("/v", "101", "101")] {
+        assert_eq!((plain(path).as_str(), with_tls(path).as_str()), (on_plain, on_secured), "{path}");
+    }
+    std::fs::write(configuration.folder().join("catalog/apis/w.toml"), api_file("w", echo, "")).unwrap();
+    served.wait_until_said("published the catalogue");
+    for path in ["/u", "/w"] {
+        assert_eq!((plain(path).as_str(), with_tls(path).as_str()), ("404", "101"), "{path} after a publish");
+    }
 }
 
 #[test]

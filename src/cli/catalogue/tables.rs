@@ -39,7 +39,7 @@ pub(super) fn tables(snapshot: &Snapshot) -> String {
             format!("/{}", snapshot.path_of(api)),
             text_or_dash(api.version.as_ref()),
             api.revision.to_string(),
-            schemes(api.schemes),
+            schemes(snapshot.schemes_of(api)),
             api.backend.to_string(),
             names(&api.products),
             if api.gateways.is_empty() { "every".to_owned() } else { names(&api.gateways) },

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use super::lines;
 use super::stage::{MADE_UP, Stage};
 use crate::catalog::Fault;
+use crate::cli::instance_file::InstanceFileOption;
 use crate::compiled::Snapshot;
 
 /// Which documents.
@@ -18,9 +19,8 @@ pub struct Check {
     /// The documents
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The instance file that names the catalogue with fragments and named values. Without it: the one a document lies in
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: InstanceFileOption,
 }
 
 impl Check {
@@ -29,7 +29,7 @@ impl Check {
         let mut faults: Vec<Fault> = Vec::new();
         let mut said = String::new();
         for file in &self.files {
-            match check(file, self.config.as_deref()) {
+            match check(file, &self.config) {
                 Ok(notes) => said.push_str(&notes),
                 // Documents of one catalogue share its fragments, and with them their faults.
                 Err(found) => {
@@ -53,7 +53,7 @@ impl Check {
 }
 
 /// What there is to say about a document that is in order, or its faults.
-fn check(file: &Path, config: Option<&Path>) -> Result<String, Vec<Fault>> {
+fn check(file: &Path, config: &InstanceFileOption) -> Result<String, Vec<Fault>> {
     let mut stage = Stage::of(file, config, None)?;
     let compiled = match stage.fragment().map(str::to_owned) {
         Some(name) => in_any_section(&mut stage, &name),

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! …/policies/apis/chat.xml        its own catalogue, the folder above `policies`; it stands where it stands
-//! --config FILE                   that instance's catalogue
+//! -c FILE                         that instance's catalogue, wherever the document lies
 //! in or beside a catalogue        that catalogue, with one made-up API, in one made-up product
+//! $RINGGATE_CONFIG, ringgate.toml that instance's catalogue, for a document that lies in none
 //! anything else                   the made-up ones alone
 //! ```
 //!
@@ -16,8 +17,9 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::catalog::named_value::NAMED_VALUES_FILE;
 use crate::catalog::{CatalogFiles, Fault, Name};
+use crate::cli::instance_file::{InstanceFileOption, NoInstanceFile};
 use crate::compiled::{Snapshot, compile};
-use crate::config::instance::ListenerConfig;
+use crate::config::ListenerConfig;
 use crate::config::instance::catalog_folder;
 use crate::config::parse_instance;
 use crate::control::files::store;
@@ -59,17 +61,22 @@ impl Stage {
     ///
     /// # Errors
     /// What of the files cannot be read.
-    pub(super) fn of(file: &Path, config: Option<&Path>, api: Option<&str>) -> Result<Self, Vec<Fault>> {
+    pub(super) fn of(
+        file: &Path,
+        config: &InstanceFileOption,
+        api: Option<&str>,
+    ) -> Result<Self, Vec<Fault>> {
         let shown = file.display().to_string();
         let text = store::read_text(file, &shown).map_err(|fault| vec![fault])?;
         let own = place_in_catalogue(file);
-        let (mut files, gateway, instance) = match (config, &own) {
+        let (mut files, gateway, instance) = match (config.given(), &own) {
             (Some(config), _) => catalogue_of(config)?,
             (None, Some((catalogue, _))) => (store::read_catalog(catalogue), None, None),
-            (None, None) => {
-                let near = catalogue_near(file).map(|catalogue| store::read_catalog(&catalogue));
-                (near.unwrap_or_default(), None, None)
-            }
+            (None, None) => match (catalogue_near(file), config.find()) {
+                (Some(near), _) => (store::read_catalog(&near), None, None),
+                (None, Ok(found)) => catalogue_of(&found.path)?,
+                (None, Err(NoInstanceFile)) => (CatalogFiles::default(), None, None),
+            },
         };
         let place = match (api, own) {
             (Some(api), _) => format!("policies/apis/{api}.xml"),

@@ -26,9 +26,11 @@ use crate::catalog::product::Product;
 use crate::catalog::subscription::{Scope, Subscription};
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, Fault};
+use crate::cli::instance_file::InstanceFileOption;
 use crate::compiled::Snapshot;
 use crate::compiled::access::SubscriptionKeyFault;
 use crate::compiled::given_version::given_version;
+use crate::config::listener::default_schemes;
 use crate::control::files::key_file;
 use crate::head::{Header, HttpDate, RequestHead, Target};
 use crate::http1::encode::encode_answer;
@@ -43,9 +45,8 @@ use crate::policy::machine::{Yield, start, start_refused};
 pub struct Trace {
     /// The document
     file: PathBuf,
-    /// The instance file that names the catalogue. Without it: the one the document lies in, or one that is made up
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: InstanceFileOption,
     /// The API whose handshake it is; the document stands for its own
     #[arg(long, value_name = "NAME")]
     api: Option<String>,
@@ -106,8 +107,10 @@ impl Way {
 }
 
 /// Whether an API is served on listeners with TLS, or without.
-fn is_served(api: &Api, is_tls: bool) -> bool {
-    if is_tls { api.schemes.wss } else { api.schemes.ws }
+fn is_served(stage: &Stage, api: &Api, is_tls: bool) -> bool {
+    let listeners = stage.instance.as_ref().map_or(&[][..], |instance| &instance.listeners);
+    let schemes = api.schemes.unwrap_or(default_schemes(listeners));
+    if is_tls { schemes.wss } else { schemes.ws }
 }
 
 /// The scheme that a client would use: one that the API and a listener have.
@@ -116,7 +119,10 @@ fn default_scheme(stage: &Stage, api: &Api) -> &'static str {
         Some(instance) => instance.listeners.iter().any(|listener| listener.tls.is_some() == is_tls),
         None => true,
     };
-    if is_served(api, true) && has_listener(true) && !(is_served(api, false) && has_listener(false)) {
+    if is_served(stage, api, true)
+        && has_listener(true)
+        && !(is_served(stage, api, false) && has_listener(false))
+    {
         "wss"
     } else {
         "ws"
@@ -193,7 +199,7 @@ impl Trace {
     }
 
     fn stage(&self) -> Result<Stage, Vec<Fault>> {
-        let mut stage = Stage::of(&self.file, self.config.as_deref(), self.api.as_deref())?;
+        let mut stage = Stage::of(&self.file, &self.config, self.api.as_deref())?;
         if let Some(name) = stage.fragment().map(str::to_owned) {
             stage.make_up();
             let including = format!(
@@ -281,7 +287,7 @@ impl Trace {
         };
         way.add("api", format!("{} at /{api_path}", api.name));
         // Without its instance file it is not known which schemes the listeners have.
-        if stage.instance.is_some() && !is_served(api, url.is_tls) {
+        if stage.instance.is_some() && !is_served(stage, api, url.is_tls) {
             way.add(
                 "answer",
                 format!("404, because api {} is not served under this scheme (schemes)", api.name),
@@ -401,7 +407,7 @@ impl Trace {
     /// The listener that the client connects to.
     fn listener_of(&self, stage: &Stage, url: &Url) -> Result<String, String> {
         let Some(instance) = &stage.instance else {
-            return Ok("not looked at: no instance file is given (--config)".to_owned());
+            return Ok("not looked at: no instance file is given (-c)".to_owned());
         };
         let found = instance.listeners.iter().find(|listener| listener.tls.is_some() == url.is_tls);
         found.map(|listener| format!("{}://{}", listener.scheme(), listener.address)).ok_or_else(|| {
@@ -427,11 +433,8 @@ impl Trace {
             return Ok((Ok(Access { subscription: Some(subscription), product }), told));
         }
         if product.is_some() || stage.instance.is_none() {
-            let why = if product.is_some() {
-                "the product is given"
-            } else {
-                "no instance file is given (--config)"
-            };
+            let why =
+                if product.is_some() { "the product is given" } else { "no instance file is given (-c)" };
             return Ok((Ok(Access { subscription: None, product }), format!("not checked: {why}")));
         }
         let access = snapshot.access(api, given, Timestamp::from_unix(UnixTime::now().as_secs()));

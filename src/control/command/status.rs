@@ -5,28 +5,7 @@ use std::sync::Arc;
 use crate::config::InstanceConfig;
 use crate::control::instance::Instance;
 use crate::observe::publishes::LastPublish;
-
-/// What an instance is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It takes sessions.
-    Serving,
-    /// It takes no more, and ends those that are open.
-    Draining,
-    /// It cuts what is open, and ends.
-    Ending,
-}
-
-impl State {
-    /// Its name in answers.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Serving => "serving",
-            Self::Draining => "draining",
-            Self::Ending => "ending",
-        }
-    }
-}
+use crate::observe::state::State;
 
 /// What is taken, of how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,14 +62,13 @@ impl Status {
         instance: &Instance,
         config: &InstanceConfig,
         last: Arc<LastPublish>,
-        state: State,
         uptime_s: u64,
     ) -> Self {
         let (budgets, publishes) = (instance.budgets(), instance.publishes());
         let room = |taken: u32, limit: u32| Room { taken: taken.into(), limit: limit.into() };
         let listeners = instance.addresses().iter().zip(&config.listeners);
         Self {
-            state,
+            state: instance.state(),
             uptime_s,
             workers: instance.workers(),
             listeners: listeners

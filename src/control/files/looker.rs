@@ -28,13 +28,14 @@ use super::key_file;
 use super::store::{self, Loaded, read_again, read_catalog};
 use super::tls_files::TlsFiles;
 use super::watch::{CatalogWatch, Changed};
+use crate::catalog::api::Schemes;
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{CatalogFiles, Fault, Name, Revision};
 use crate::compiled::Snapshot;
 use crate::compiled::changes::changes;
 use crate::compiled::compile::Compiler;
 use crate::compiled::useless::useless;
-use crate::config::InstanceConfig;
+use crate::config::{InstanceConfig, ListenerConfig};
 use crate::tls::files::FileFault;
 use crate::tls::setup::TlsSetup;
 use core::time::Duration;
@@ -48,6 +49,8 @@ pub struct InstanceFiles {
     catalog: PathBuf,
     gateway: Option<Name>,
     key_file: PathBuf,
+    /// Those of APIs that name none.
+    default_schemes: Schemes,
 }
 
 impl InstanceFiles {
@@ -57,6 +60,7 @@ impl InstanceFiles {
             catalog: store::beside(file, &config.catalog),
             gateway: config.gateway.clone(),
             key_file: store::beside(file, &config.keys.file),
+            default_schemes: config.default_schemes(),
         }
     }
 }
@@ -101,9 +105,24 @@ impl Start {
     /// # Errors
     /// Everything that is wrong with the files.
     pub fn read(config: &Path, now: UnixTime) -> Result<Self, NoStart> {
+        Self::read_listening(config, Vec::new(), now)
+    }
+
+    /// As [`Start::read`]; the instance listens on `listeners` instead of those of its file, if there are any.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files.
+    pub fn read_listening(
+        config: &Path,
+        listeners: Vec<ListenerConfig>,
+        now: UnixTime,
+    ) -> Result<Self, NoStart> {
         let loaded = store::load(config);
-        let loaded =
+        let mut loaded =
             loaded.map_err(|faults| NoStart(faults.into_iter().map(StartFault::Configuration).collect()))?;
+        if !listeners.is_empty() {
+            loaded.config.listeners = listeners;
+        }
         let files = InstanceFiles::of(config, &loaded.config);
         let folder = config.parent().unwrap_or(Path::new(""));
         Self::of(loaded, Some(files), folder, now)
@@ -123,7 +142,8 @@ impl Start {
         folder: &Path,
         now: UnixTime,
     ) -> Result<Self, NoStart> {
-        let Loaded { config, mut snapshot, revision } = loaded;
+        let Loaded { config, snapshot, revision } = loaded;
+        let mut snapshot = snapshot.with_default_schemes(config.default_schemes());
         let mut faults = Vec::new();
         if let Some(files) = &files {
             match key_file::hasher_of(&snapshot, &files.key_file) {
@@ -303,6 +323,7 @@ impl Looker {
         let compiled = self.compiler.compile(&self.files, gateway);
         self.is_warm = true;
         let compiled = compiled.and_then(|snapshot| {
+            let snapshot = snapshot.with_default_schemes(self.at.default_schemes);
             key_file::with_keys(snapshot, &self.at.key_file).map_err(|fault| vec![fault])
         });
         let taken = match compiled {

@@ -64,7 +64,10 @@ pub fn load(config: &Path) -> Result<Loaded, Vec<Fault>> {
     let files = files.unwrap_or_default();
     let snapshot = if folder.is_some() { compile(&files, gateway) } else { Ok(Snapshot::default()) };
     match (instance, snapshot) {
-        (Ok(config), Ok(snapshot)) => Ok(Loaded { config, snapshot, revision: Revision::of(&files) }),
+        (Ok(config), Ok(snapshot)) => {
+            let snapshot = snapshot.with_default_schemes(config.default_schemes());
+            Ok(Loaded { config, snapshot, revision: Revision::of(&files) })
+        }
         (instance, snapshot) => {
             let faults = [instance.err(), snapshot.err()];
             Err(faults.into_iter().flatten().flatten().collect())

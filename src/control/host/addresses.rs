@@ -34,6 +34,12 @@ pub fn look(config: &InstanceConfig, own: Option<i32>) -> AddressFindings {
                 "{address} is held by the instance that runs already{}",
                 own.map(|process| format!(" (process {process})")).unwrap_or_default()
             )),
+            // It serves without its status page until the address is free.
+            Err(error) if !is_only_v6 && error.kind() == io::ErrorKind::AddrInUse => findings.notes.push(format!(
+                "status.address {address} is in use{}; an instance starts without its status page, and takes the address as soon \
+                 as it is free",
+                holder_of(address).map(|process| format!(" by process {process}")).unwrap_or_default()
+            )),
             Err(error) => findings.faults.push(StartError::listen(address, error)),
         }
     }

@@ -33,7 +33,7 @@ async fn start() -> Instance {
     let cores = CorePlan::of(&usable_cores().unwrap(), Some(1));
     let listeners = BoundListeners::bind(&config, 1).await.unwrap();
     let (snapshot, tls) = (Arc::clone(&served.snapshot), served.setup());
-    let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files: 0 };
+    let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files: 0, root_page: None };
     Instance::start(&config, parts, &Handle::current()).unwrap()
 }
 
@@ -207,4 +207,26 @@ fn a_publish_of_many_subscriptions_leaves_the_control_thread_to_others() {
         instance.drain();
         instance.ended().await.unwrap();
     });
+}
+
+#[test]
+fn a_drain_takes_as_long_as_its_sessions_need_and_no_longer_than_leaves_time_for_their_answers() {
+    for (sessions, drain_s, spread_ms) in [
+        (0, 30, 0),
+        (3, 30, 6),
+        (500, 30, 1_000),
+        (12_499, 30, 24_998),
+        (12_500, 30, 25_000),
+        (1_000_000, 30, 25_000),
+        (1_000_000, 4, 2_000),
+        (3, 0, 0),
+        (3, 3600, 6),
+        (u64::from(u32::MAX), 3600, 3_595_000),
+    ] {
+        assert_eq!(
+            drain_spread_ms(sessions, drain_s * 1000),
+            spread_ms,
+            "{sessions} sessions in {drain_s} s"
+        );
+    }
 }

@@ -114,6 +114,7 @@ impl Stage {
             counters: Arc::clone(&counters),
             head_timeout_ms: HEAD_MS,
             dead_peer_timeout: None,
+            root_page: None,
         };
         let (front, _) = Front::new(network, parts, RandomSource::new().unwrap());
         Self { front, budgets, counters, mailbox, drain, _published }

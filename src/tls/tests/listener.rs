@@ -364,7 +364,7 @@ fn says_what_is_wrong_with_each_file() {
         (
             "old.pem",
             "old.key",
-            "old.pem has a certificate of X.509 version 1, which TLS clients refuse: issue it anew",
+            "old.pem has a certificate of X.509 version 1, which TLS clients refuse; issue it anew",
         ),
         ("large", "good.key", "large is larger than 4194304 bytes"),
         ("good.pem", "good.pem", "good.pem has no private key that is not encrypted"),
