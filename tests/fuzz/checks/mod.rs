@@ -1,6 +1,6 @@
 //! Checks that have to hold for any input, one function for each fuzz target. They panic where one does not hold.
 //!
-//! The fuzzer makes inputs for them; `tests/corpora.rs` replays those that are kept.
+//! The fuzzer makes inputs for them; `tests/documents/corpora.rs` replays those that are kept.
 
 pub mod configuration;
 pub mod export;

@@ -1,0 +1,29 @@
+//! What clients and backends see of a gateway that runs in this process: openings, sessions, limits, policies, ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and waits for real events"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../support/golden.rs"]
+mod golden;
+
+mod backends;
+mod counters;
+mod endings;
+mod guards;
+mod keys;
+mod limits;
+mod policies;
+mod pool;
+mod ports;
+mod publish;
+mod refusals;
+mod revocation;
+mod slow_readers;
+mod splicing;
+mod zero_copy;
