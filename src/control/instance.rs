@@ -293,6 +293,11 @@ impl Instance {
         all.saturating_sub(of_openings).into()
     }
 
+    /// Sessions that a drain ends: those that are open, and those that are being opened, from the judged heads of their openings on.
+    pub fn sessions_to_end(&self) -> u64 {
+        self.budgets.sessions().taken().into()
+    }
+
     /// What openings and sessions are counted against.
     pub fn budgets(&self) -> &Budgets {
         &self.budgets
@@ -379,7 +384,7 @@ impl Instance {
     /// first now and the last early enough to be answered; what is left after `drain_s` is cut.
     pub fn drain(&self) -> u64 {
         let cut_after_ms = self.drain_s * 1000;
-        let spread_ms = drain_spread_ms(self.open_sessions(), cut_after_ms);
+        let spread_ms = drain_spread_ms(self.sessions_to_end(), cut_after_ms);
         self.draining.send_replace(true);
         self.state.set(State::Draining);
         for mailbox in &self.mailboxes {

@@ -181,7 +181,7 @@ impl Serving {
         match self.instance.state() {
             State::Serving => {
                 self.publish_no_more();
-                let (drain_s, sessions) = (self.config.drain_s, self.instance.open_sessions());
+                let (drain_s, sessions) = (self.config.drain_s, self.instance.sessions_to_end());
                 let spread_ms = self.instance.drain();
                 log::say(&draining(sessions, spread_ms, drain_s));
                 self.drained = Some((Instant::now(), sessions));
@@ -207,7 +207,7 @@ impl Serving {
         }
         self.publish_no_more();
         // Openings in progress are not waited for.
-        self.cut = self.instance.open_sessions();
+        self.cut = self.instance.sessions_to_end();
         self.instance.cut();
         self.until = Some(Instant::now() + Duration::from_millis(CUT_MS));
     }

@@ -237,13 +237,13 @@ fn serve_does_not_start_without_the_secret_of_its_keys_or_with_one_that_others_c
         String::from_utf8(output.stderr).unwrap()
     };
     let missing = said(&configuration);
-    assert!(missing.contains("ringgate.key: not there"), "{missing}");
+    assert!(missing.contains("ringgate.key: is not there"), "{missing}");
     let configuration = configuration.with_file("ringgate.key", SECRET);
     let open = said(&configuration);
-    assert!(open.contains("ringgate.key: open to others") && !open.contains(SECRET), "{open}");
+    assert!(open.contains("ringgate.key: is open to others") && !open.contains(SECRET), "{open}");
     let configuration = configuration.with_secret_file("ringgate.key", &SECRET[1..]);
     let short = said(&configuration);
-    assert!(short.contains("ringgate.key: not a secret") && !short.contains(&SECRET[1..]), "{short}");
+    assert!(short.contains("ringgate.key: holds no secret") && !short.contains(&SECRET[1..]), "{short}");
 }
 
 #[test]

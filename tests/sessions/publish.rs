@@ -137,7 +137,7 @@ fn a_bad_change_is_refused_with_all_its_faults_and_the_catalogue_before_it_stays
     let configuration = Configuration::new(&instance, &api_file("t", tungstenite_echo(), ""));
     let served = Served::start(&configuration);
     let first = status_page(&served);
-    assert!(first.contains("\r\n# catalogue: revision ") && first.contains(" was published 2"), "{first}");
+    assert!(first.contains("\n# catalogue: revision ") && first.contains(" was published 2"), "{first}");
     assert!(
         first.contains("\ncatalogue_publishes 1\n") && first.contains("\ncatalogue_faults 0\n"),
         "{first}"

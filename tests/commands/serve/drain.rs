@@ -23,6 +23,11 @@ fn within_frame(served: &Served, backend: &Backend) -> Pair {
     pair
 }
 
+/// Waits until the status page has `part` in it: a page is given for some milliseconds after it was made.
+fn wait_until_page(what: &str, address: SocketAddr, part: &str) {
+    wait_until(what, || page(address).contains(part));
+}
+
 #[test]
 fn three_sessions_are_closed_at_once_however_long_a_drain_may_take() {
     let backend = Backend::new();
@@ -68,7 +73,7 @@ fn a_second_signal_that_comes_with_the_first_is_the_same_and_a_later_one_cuts() 
     // Another order comes behind both: the instance answers it, and is draining still.
     served.signal(Signal::USR1);
     served.wait_until_said("end of counters");
-    assert!(page(served.status_address()).contains("# ringgate is draining\n"));
+    wait_until_page("draining", served.status_address(), "# ringgate is draining\n");
     wait_until("the end at once", || {
         served.signal(Signal::TERM);
         served.child.try_wait().unwrap().is_some()
@@ -93,11 +98,8 @@ fn the_status_page_says_draining_to_the_end_and_the_next_instance_starts_without
     let held = within_frame(&first, &backend);
     first.signal(Signal::TERM);
     first.wait_until_said("draining 1 session: ");
-    let draining = page(status);
-    assert!(
-        draining.contains("# ringgate is draining\n") && draining.contains("\ndraining 1\n"),
-        "{draining}"
-    );
+    wait_until_page("draining", status, "# ringgate is draining\n");
+    wait_until_page("the gauge", status, "\ndraining 1\n");
 
     // The next one takes over the listener, which the first has closed, and does not wait for the page's address.
     wait_until("a port that is closed", || std::net::TcpStream::connect(address).is_err());
@@ -114,6 +116,6 @@ fn the_status_page_says_draining_to_the_end_and_the_next_instance_starts_without
     assert_eq!(wait_for_exit(&mut first.child).code(), Some(0));
     // Nothing was said about the address in between.
     assert!(second.next_said().contains("the status page is served"));
-    assert!(page(status).contains("# ringgate is serving\n"), "the second one's");
+    wait_until_page("the second one's page", status, "# ringgate is serving\n");
     drop(pair);
 }
