@@ -263,16 +263,11 @@ fn too_few_open_files_are_refused_by_both() {
     assert!(faults[0].starts_with("cannot hold 1 session: needs 578 open files"), "{faults:?}");
 }
 
-/// What makes a command one of a user who is nobody else's, if this process may do that and that user may run the binary.
-fn as_other_user() -> Option<Vec<&'static str>> {
-    let become_other = vec![
-        "setpriv",
-        "--reuid=61234",
-        "--regid=61234",
-        "--clear-groups",
-        "--inh-caps=-all",
-        "--bounding-set=-all",
-    ];
+/// What makes a command one of a user, and the user's alone, if this process may do that and that user may run the binary. The kernel
+/// counts threads and locked memory by user: each test has one of its own.
+fn as_user(reuid: &'static str) -> Option<Vec<&'static str>> {
+    let become_other =
+        vec!["setpriv", reuid, "--regid=61234", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
     let mut command = Command::new(become_other[0]);
     command.args(&become_other[1..]).arg(env!("CARGO_BIN_EXE_ringgate")).arg("--version");
     let is_possible = command.output().is_ok_and(|output| output.status.success());
@@ -291,7 +286,7 @@ fn open_folder() -> TempDir {
 
 #[test]
 fn too_little_locked_memory_is_refused_by_both_with_what_is_needed_which_is_enough() {
-    let Some(other) = as_other_user() else { return };
+    let Some(other) = as_user("--reuid=61234") else { return };
     let folder = open_folder();
     let under = |bytes: u64, workers: u32| {
         setups::write(
@@ -326,7 +321,7 @@ fn too_little_locked_memory_is_refused_by_both_with_what_is_needed_which_is_enou
 
 #[test]
 fn too_few_threads_are_refused_by_both() {
-    let Some(other) = as_other_user() else { return };
+    let Some(other) = as_user("--reuid=61235") else { return };
     let folder = open_folder();
     let limits: Vec<&str> = other.iter().copied().chain(["prlimit", "--nproc=11:11"]).collect();
     let faults = refused_by_both(&limits, &["check", "--host"], folder.path(), "11 threads");
