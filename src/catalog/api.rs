@@ -21,7 +21,7 @@ use super::version_set::Version;
 use crate::limits;
 use crate::limits::Allowed;
 
-/// What to do about a bound on frames that nobody looks at.
+/// The remedy for a size limit on frames that are not inspected.
 const OPAQUE_AND_BOUNDED: &str = "opaque frames are not looked at, so their size cannot be limited: remove frame_bytes_max and \
                                   message_bytes_max, or set frames to \"strict\"";
 
@@ -42,9 +42,9 @@ const LONGEST_LIFE_S: Allowed = Allowed { least: 1, most: 31_536_000, unit: "sec
 pub struct Api {
     /// Its name: that of its file.
     pub name: Name,
-    /// What people call it, 1 to 300 characters.
+    /// Display name, 1 to 300 characters.
     pub display_name: String,
-    /// What it is for, at most 4000 characters. Default empty.
+    /// Purpose, at most 4000 characters. Default empty.
     pub description: String,
     /// Where its sessions go.
     pub backend: BackendUrl,
@@ -64,7 +64,7 @@ pub struct Api {
     pub version_set: Option<Name>,
     /// Its version in that set. `None`: the original API of the set, or there is no set.
     pub version: Option<Version>,
-    /// What becomes of its sessions when it, or their product or subscription, is revoked. Default: they are kept.
+    /// The fate of its sessions when it, or their product or subscription, is revoked. Default: they are kept.
     pub on_revoke: OnRevoke,
     /// Which revision this is, 1 to 1,000,000: the current one, as others are not published. Default 1.
     pub revision: u64,
@@ -152,8 +152,8 @@ impl Default for KeyNames {
     }
 }
 
-/// What becomes of an API's sessions when it is no longer served, or when the product or the subscription in whose context
-/// they are is gone, or the subscription was stopped or has run out.
+/// The fate of an API's sessions when it is no longer served, when the product or the subscription in whose context they
+/// are is gone, or when that subscription was stopped or has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnRevoke {
     /// They go on to their own end, as in Azure API Management, which looks at an opening handshake only.
@@ -195,7 +195,7 @@ impl Default for Schemes {
     }
 }
 
-/// What a relay makes of an API's bytes.
+/// The way a relay treats an API's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameMode {
     /// Frames are found, checked and counted.
@@ -347,7 +347,7 @@ fn parse_source_address(text: &str) -> Result<IpAddr, String> {
 mod tests {
     use super::*;
 
-    /// What has no default.
+    /// The keys that have no default.
     const LEAST: &str = "display_name = \"Chat\"\nurl = \"ws://h/socket\"\nsuffix = \"chat\"\n";
 
     fn parse(text: &str) -> Result<Api, Vec<String>> {

@@ -1,7 +1,7 @@
-//! The URL of an API's backend, taken apart once so that nobody has to parse it again.
+//! The URL of an API's backend, parsed once.
 //!
-//! What is accepted can be dialled and put on a request line as it stands: there are no spaces, controls, dot segments
-//! or broken percent-encodings in it.
+//! An accepted URL can be dialled and put on a request line as it stands: it has no spaces, control characters, dot
+//! segments or broken percent-encodings.
 //!
 //! Not here: resolving the host (the front), joining with a request's path (`compiled::snapshot`). `ws+unix:` is reserved: with
 //! it, host and port become one variant of an endpoint, and path and authority stay as they are.
@@ -57,7 +57,7 @@ impl BackendUrl {
     /// Takes a URL apart.
     ///
     /// # Errors
-    /// What is allowed, in words.
+    /// A description of the allowed URLs.
     pub fn parse(text: &str) -> Result<Self, Remedy> {
         if text.chars().count() > BACKEND_URL_CHARS_MAX {
             return Err(format!("at most {BACKEND_URL_CHARS_MAX} characters").into());
@@ -92,7 +92,7 @@ impl BackendUrl {
         }
     }
 
-    /// What may be a backend's URL, in words.
+    /// Describes the allowed URLs of a backend.
     pub fn allowed() -> &'static str {
         "ws://host[:port][/path] or wss://host[:port][/path]"
     }

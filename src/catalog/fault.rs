@@ -1,9 +1,9 @@
-//! One thing that is wrong in the configuration, told so that the operator can mend it without looking anything up.
+//! One fault of the configuration, with all that the operator needs to correct it.
 //!
 //! A fault is one line: control characters are escaped, long values cut, and user information in a URL is hidden,
 //! because faults end up in logs.
 //!
-//! Not here: what is allowed (each field's own module).
+//! Not here: the allowed values (each field's own module).
 
 use core::fmt;
 
@@ -26,11 +26,11 @@ pub struct Fault {
     pub key: String,
     /// The value as it was given, [`Fault::MISSING`], [`Fault::UNKNOWN`], or what is the matter with the file.
     pub value: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: Remedy,
 }
 
-/// What to do about a fault.
+/// The remedy of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Write a value like this. It completes the sentence "allowed is …".
@@ -97,7 +97,7 @@ impl Fault {
     /// The `value` of a key that means nothing. What was given to it is not shown: it may be a secret's misspelt key.
     pub const UNKNOWN: &'static str = "unknown";
 
-    /// What stands where a secret would.
+    /// The placeholder for a secret.
     pub const MASKED: &'static str = "***";
 
     /// A fault about a whole file: it cannot be read, or it is not TOML. `act` says what to do.

@@ -1,8 +1,8 @@
-//! What one file of an entity came to, and what it asks of the others.
+//! The parsed file of one entity, and its demands on other files.
 //!
 //! It depends on that file alone, so it can be kept for as long as the file does not change.
 //!
-//! Not here: what the files ask of each other (`compiled::compile`).
+//! This depends on the file alone, so it can be kept for as long as the file does not change.
 
 use super::fault::Fault;
 use super::fields::Document;
@@ -16,11 +16,11 @@ use super::suffix::SuffixClaim;
 pub struct Parsed<T> {
     /// The entity, or its file's faults in the order of lines.
     pub value: Result<T, Vec<Fault>>,
-    /// What the file asks of others.
+    /// The file's demands on others.
     pub asks: Asks,
 }
 
-/// What a file asks of others.
+/// The demands of a file on others.
 #[derive(Clone, Debug, Default)]
 pub struct Asks {
     /// The entities that it names.

@@ -1,13 +1,13 @@
-//! Policy documents as they were written, by what they are for.
+//! Policy documents as they were written, by scope.
 //!
 //! ```text
 //! policies/global.xml               every API
 //! policies/products/starter.xml     the sessions of a product
 //! policies/apis/chat.xml            the onHandshake operation of an API; there is no other operation to have one
-//! policies/fragments/common.xml     what documents include
+//! policies/fragments/common.xml     a fragment, for documents to include
 //! ```
 //!
-//! Not here: what stands in them.
+//! Not here: the content of the documents.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::name::Name;
 use super::reference::Entity;
 use crate::limits::POLICY_DOCUMENT_BYTES_MAX;
 
-/// What is wrong with a document that nothing would run.
+/// The fault of a document that would never run.
 const NO_PLACE: &str = "no policy document is read from here";
 
 /// Every policy document and fragment.
@@ -30,7 +30,7 @@ pub struct PolicyDocuments {
     pub of_products: BTreeMap<Name, Arc<str>>,
     /// Those of the onHandshake operation of APIs.
     pub of_apis: BTreeMap<Name, Arc<str>>,
-    /// What documents include, by name.
+    /// Fragments that documents include, by name.
     pub fragments: BTreeMap<Name, Arc<str>>,
 }
 

@@ -1,10 +1,10 @@
 //! One product, from `products/<name>.toml`: APIs that are subscribed to together.
 //!
-//! Which APIs belong to it is said by the APIs. Unpublishing hides a product from those who could subscribe; keys that
-//! are there stay valid, as in Azure API Management, and only an open product stops letting anybody in.
+//! The APIs name the products that they belong to. Unpublishing hides a product from possible subscribers; existing keys
+//! stay valid, as in Azure API Management. An open product is closed by it to requests without a key.
 //!
-//! Not here: approval, terms and the limit of subscriptions are kept for whoever makes subscriptions; no key is judged
-//! by them.
+//! Not here: approval, terms and the limit of subscriptions. They are kept for software that creates subscriptions; no
+//! key is judged by them.
 
 use super::fault::{Fault, Remedy};
 use super::fields::{Document, Fields};
@@ -20,10 +20,10 @@ const PRODUCT_DESCRIPTION_CHARS_MAX: usize = 1000;
 /// Longest terms of a product, in characters. Azure API Management names no bound.
 const TERMS_CHARS_MAX: usize = 65_536;
 
-/// Subscriptions of one owner that a product takes. Kept for whoever makes subscriptions. Absent: no bound.
+/// Subscriptions of one owner that a product takes. Kept for software that creates subscriptions. Absent: no bound.
 const SUBSCRIPTIONS_LIMIT: Allowed = Allowed { least: 1, most: 1_000_000, unit: "subscriptions" };
 
-/// What to do about a key that is about subscriptions of an open product.
+/// The remedy for a key about subscriptions in an open product.
 const NOBODY_SUBSCRIBES: &str = "nobody subscribes to a product with subscription_required = false: remove it, or set \
                                  subscription_required to true";
 
@@ -32,11 +32,11 @@ const NOBODY_SUBSCRIBES: &str = "nobody subscribes to a product with subscriptio
 pub struct Product {
     /// Its name: that of its file.
     pub name: Name,
-    /// What people call it, 1 to 300 characters.
+    /// Display name, 1 to 300 characters.
     pub display_name: String,
-    /// What it is for, at most 1000 characters. Default empty.
+    /// Purpose, at most 1000 characters. Default empty.
     pub description: String,
-    /// What a subscriber agrees to, at most 65,536 characters. Default empty.
+    /// Terms of use that a subscriber agrees to, at most 65,536 characters. Default empty.
     pub terms: String,
     /// Whether it is published. Default no, as in Azure API Management.
     pub is_published: bool,
@@ -51,7 +51,7 @@ pub struct Product {
 }
 
 impl Product {
-    /// Whether its APIs are open to whoever gives no key, once it is published.
+    /// Whether its APIs are open to clients without a key, once it is published.
     pub fn is_open(&self) -> bool {
         !self.subscription_required
     }

@@ -1,13 +1,13 @@
-//! What one file says of another: an API names its products, a subscription its scope.
+//! References from one file to another: an API names its products, a subscription its scope.
 //!
-//! A reference holds when the file it means is there, whether or not that one is at fault: one mistake is told once.
+//! A reference is valid when the file it names exists, even if that file has faults: each mistake is reported once.
 //!
-//! Not here: which keys refer to what (each entity's own module).
+//! Not here: which keys refer to which entities (each entity's own module).
 
 use super::fault::{Fault, Remedy, nearest};
 use super::name::Name;
 
-/// What can be referred to.
+/// An entity that can be referred to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entity {
     /// `apis/<name>.toml`.
@@ -40,7 +40,7 @@ impl Entity {
 /// A key's value that names another entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// What it names.
+    /// The kind of entity that it names.
     pub to: Entity,
     /// Its name.
     pub name: Name,
@@ -48,7 +48,7 @@ pub struct Reference {
     pub line: Option<usize>,
     /// The key: `products[1]`.
     pub key: String,
-    /// What stands there.
+    /// The value as it was given.
     pub given: String,
 }
 

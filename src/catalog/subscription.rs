@@ -1,8 +1,8 @@
-//! One subscription, from `subscriptions/<name>.toml`: a pair of keys and what they open.
+//! One subscription, from `subscriptions/<name>.toml`: a pair of keys and their scope.
 //!
 //! Both keys are valid at any time, so that one can be replaced while the other is used. Only their keyed hashes are here.
 //!
-//! Azure API Management keeps the dates of a subscription for the record; ringgate holds to them.
+//! Azure API Management keeps the dates of a subscription for the record; ringgate enforces them.
 //!
 //! Not here: which key belongs to which subscription (`compiled::snapshot`), the decision that follows (`compiled::access`).
 
@@ -25,11 +25,11 @@ const OWNER_CHARS_MAX: usize = 256;
 pub struct Subscription {
     /// Its name: that of its file.
     pub name: Name,
-    /// What people call it, 1 to 100 characters.
+    /// Display name, 1 to 100 characters.
     pub display_name: String,
-    /// Whose it is, at most 256 characters. Default empty: nobody's.
+    /// Owner, at most 256 characters. Default empty: no owner.
     pub owner: String,
-    /// What its keys open.
+    /// The scope of its keys.
     pub scope: Scope,
     /// Only an active one opens anything. Default active.
     pub state: SubscriptionState,
@@ -65,7 +65,7 @@ impl Subscription {
     }
 }
 
-/// What a subscription's keys open, as Azure API Management writes it.
+/// The scope of a subscription's keys, as Azure API Management writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// `/products/<name>`: the APIs of a product, in its context.

@@ -1,13 +1,13 @@
-//! What an operator says about TLS: of a listener, and of an API's backend.
+//! The TLS settings in the configuration: of a listener, and of an API's backend.
 //!
-//! Only names of files stand here. They are relative to the folder of the instance file, or absolute.
+//! They hold only names of files, which are relative to the folder of the instance file, or absolute.
 //!
-//! Not here: what is in the files (`tls::certificates`).
+//! Not here: the content of the files (`tls::certificates`).
 
 use super::fault::Remedy;
 use super::fields::Fields;
 
-/// What to do about keys that do not go with one another.
+/// Remedies for keys that do not go together.
 const NO_AUTHORITIES: &str =
     "client_ca is missing: name the file of the authorities of clients, or set client_auth to \"none\"";
 const NOBODY_ASKED: &str = "it has no effect beside client_auth = \"none\": remove it, or set client_auth to \"optional\" or \
@@ -70,9 +70,9 @@ pub struct ListenerTls {
 pub struct BackendTls {
     /// The file of the authorities in PEM that the backend's certificate comes from. `None`: those of the system.
     pub ca: Option<String>,
-    /// What ringgate shows if the backend asks. `None`: nothing.
+    /// The certificate that ringgate shows if the backend asks for one. `None`: it shows none.
     pub certificate: Option<CertificateFiles>,
-    /// SHA-256 of the one certificate (the whole of it, in DER) that the backend has to show, whoever issued it.
+    /// SHA-256 of the one certificate (the whole of it, in DER) that the backend has to show, whatever its issuer.
     pub pin: Option<[u8; 32]>,
 }
 
@@ -172,7 +172,7 @@ mod tests {
     use crate::catalog::fault::Fault;
     use crate::catalog::fields::Document;
 
-    /// What is taken of the table `tls` in `text`, or its faults.
+    /// Parses the table `tls` in `text`; gives the value or the faults.
     fn taken<T>(text: &str, take: impl FnOnce(Fields<'_>) -> Option<T>) -> Result<T, Vec<String>> {
         let document = Document::parse("a.toml", text).unwrap_or_else(|faults| panic!("{faults:?}"));
         let value = take(document.fields().take_table("tls").expect("a table"));

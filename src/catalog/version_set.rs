@@ -6,8 +6,8 @@
 //! Query     /chat/room?api-version=v2
 //! ```
 //!
-//! An API of a set that has no version of its own is the original one: it serves whoever asks for no version, or for one
-//! that is not there. Without it, they get 404. Browsers cannot set headers: they need Segment or Query.
+//! An API of a set without a version of its own is the original: it serves requests that ask for no version, or for
+//! one that does not exist. Without it, they get 404. Browsers cannot set headers: they need Segment or Query.
 //!
 //! Not here: finding the API (`compiled::snapshot`).
 
@@ -30,9 +30,9 @@ const VERSION_CHARS_MAX: usize = 100;
 pub struct VersionSet {
     /// Its name: that of its file.
     pub name: Name,
-    /// What people call it, 1 to 100 characters.
+    /// Display name, 1 to 100 characters.
     pub display_name: String,
-    /// What it is for, at most 4000 characters. Default empty.
+    /// Purpose, at most 4000 characters. Default empty.
     pub description: String,
     /// Where a request says which version it means.
     pub scheme: VersionScheme,
@@ -57,7 +57,7 @@ impl Version {
     /// Checks a version.
     ///
     /// # Errors
-    /// What is allowed.
+    /// A description of the allowed versions.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.len() <= VERSION_CHARS_MAX && is_segment(text) {
             return Ok(Self(text.into()));
@@ -141,7 +141,7 @@ fn take_version_set(mut fields: Fields<'_>, name: Option<Name>) -> Option<Versio
     })
 }
 
-/// What to do about the name of a place that the scheme does not look at.
+/// The remedy for the name of a header or parameter that the scheme does not use.
 fn unused() -> Remedy {
     Remedy::act("it has no effect with this versioning_scheme: remove it, or change the scheme")
 }
