@@ -35,12 +35,12 @@ pub mod subscription;
 #[derive(Debug, Parser)]
 #[command(name = "ringgate", version, after_help = help::RINGGATE, after_long_help = help::behind_help())]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand to run.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What ringgate can be told to do.
+/// The subcommands of ringgate.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Open the listeners and carry sessions until told to stop

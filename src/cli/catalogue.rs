@@ -1,6 +1,6 @@
-//! `ringgate catalogue check|show|export`: a catalogue's files, looked at without an instance.
+//! `ringgate catalogue check|show|export`: examines a catalogue's files without an instance.
 //!
-//! What is secret is masked in every output.
+//! Secrets are masked in every output.
 //!
 //! Not here: the rules (`catalog`), changing a catalogue.
 
@@ -19,7 +19,7 @@ use crate::control::files::store;
 
 mod tables;
 
-/// What can be done with a catalogue.
+/// The subcommands of `ringgate catalogue`.
 #[derive(Debug, Subcommand)]
 pub enum CatalogueCommand {
     /// Name every fault, or say how much there is
@@ -33,7 +33,7 @@ pub enum CatalogueCommand {
     Export(Catalogue),
 }
 
-/// Which catalogue.
+/// The catalogue.
 #[derive(Debug, clap::Args)]
 pub struct Catalogue {
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub struct Catalogue {
 }
 
 impl CatalogueCommand {
-    /// Does it. Exit code 0 and what was asked for, or 1 and the faults on standard error.
+    /// Runs the command. Exit code 0 and the requested output, or 1 and the faults on standard error.
     pub fn run(&self) -> ExitCode {
         let (Self::Check(Catalogue { config })
         | Self::Show(Catalogue { config })

@@ -1,12 +1,12 @@
-//! `ringgate check`: everything for which `serve` would not start, or what would be open.
+//! `ringgate check`: reports everything that would keep `serve` from starting, or what would be open.
 //!
-//! Without `--host` it depends on the files alone. With it, the host is looked at too, as it is at this moment. Nothing is
+//! Without `--host` the result depends on the files alone. With it, the host is examined too, in its current state. Nothing is
 //! changed, listened on, resolved or dialled.
 //!
-//! The property to trust: what is at fault is found by the functions that `serve` calls (`Start::read`, `host::judge`), so both give
-//! the same verdict in the same words.
+//! The property to trust: faults are found by the functions that `serve` calls (`Start::read`, `host::judge`), so both give the same
+//! verdict in the same words.
 //!
-//! Not here: what is a fault (`catalog`, `control::files`, `control::host`).
+//! Not here: the rules (`catalog`, `control::files`, `control::host`).
 
 mod unit;
 
@@ -29,21 +29,21 @@ use crate::control::socket::place::{ClaimedSocket, NoSocket, SocketPlace};
 use crate::process::cores::{CorePlan, usable_cores};
 use crate::process::files::reason;
 
-/// How the host is looked at.
+/// The host check.
 #[derive(Clone, Copy, Debug)]
 pub struct Host<'a> {
     /// The systemd unit whose limits hold. `None`: those of this process.
     pub unit: Option<&'a str>,
 }
 
-/// What was found.
+/// The findings of a check.
 #[derive(Debug, Default)]
 struct Findings {
-    /// `serve` would not start.
+    /// Faults that keep `serve` from starting.
     faults: Vec<String>,
-    /// It would, and it is probably not what is wanted.
+    /// Conditions with which it would start, but which are probably not intended.
     warnings: Vec<String>,
-    /// What is as it should be, and good to know.
+    /// Facts that are in order, and useful to know.
     notes: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ pub fn run(config: &Path, host: Option<Host<'_>>) -> ExitCode {
 }
 
 impl Findings {
-    /// Adds what is to be said about the host.
+    /// Adds the findings about the host.
     fn look_at(&mut self, file: &Path, config: &InstanceConfig, host: Host<'_>) {
         let own = self.look_at_socket(file, config);
         match usable_cores() {
@@ -97,7 +97,7 @@ impl Findings {
         self.notes.extend(found.notes);
     }
 
-    /// Looks at the control socket. Gives the process that has it, which runs the instance already.
+    /// Checks the control socket. Gives the process that holds it, which runs the instance already.
     fn look_at_socket(&mut self, file: &Path, config: &InstanceConfig) -> Option<i32> {
         let place = SocketPlace::of(Some(file), config.control_socket.as_deref())?;
         match ClaimedSocket::look(&place.path) {
@@ -138,7 +138,7 @@ pub fn report(config: &Path, faults: &[impl fmt::Display]) -> String {
     text
 }
 
-/// What an instance of this configuration would open and serve.
+/// Summarises what an instance of this configuration would open and serve.
 pub fn summary(file: &Path, config: &InstanceConfig, snapshot: &Snapshot) -> String {
     let mut text = String::new();
     push_line(&mut text, format_args!("{}: no faults", file.display()));
@@ -161,7 +161,7 @@ pub fn summary(file: &Path, config: &InstanceConfig, snapshot: &Snapshot) -> Str
     text
 }
 
-/// What tells an API from others at its path, in words.
+/// Describes the version that tells an API from others at its path.
 fn version_of(api: &Api) -> String {
     match (&api.version_set, &api.version) {
         (Some(set), Some(version)) => format!(" (version {version} of {set})"),

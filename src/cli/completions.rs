@@ -7,7 +7,7 @@ use clap_complete::{Shell, generate};
 
 use super::exit;
 
-/// Which shell.
+/// The shell to complete for.
 #[derive(Debug, clap::Args)]
 pub struct Completions {
     /// The shell
@@ -16,7 +16,7 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// Prints them.
+    /// Prints the completions.
     pub fn run(&self) -> ExitCode {
         let mut script = Vec::new();
         generate(self.shell, &mut super::documented(), "ringgate", &mut script);

@@ -1,7 +1,7 @@
-//! `ringgate ctl`: tells a running instance what to do, over its control socket, and says what came of it.
+//! `ringgate ctl`: sends a command to a running instance over its control socket, and reports the result.
 //!
-//! Exit code 0: it was done. 1: the instance refused, and says why. 2: nothing was asked or answered: no instance listens, it does not
-//! let this user in, it does not answer, or the command line is wrong.
+//! Exit code 0: the command was carried out. 1: the instance refused it, and says why. 2: no command was sent or answered: no instance
+//! listens, it does not let this user in, it does not answer, or the command line is wrong.
 //!
 //! Not here: the lines of the socket (`control::socket::wire`), what a command does (`control::serving`).
 
@@ -25,13 +25,13 @@ use crate::control::files::store;
 use crate::control::socket::place::SocketPlace;
 use crate::control::socket::wire;
 
-/// How long an instance may say nothing. One that is at work says so every second.
+/// How long an instance may be silent. A busy one reports every second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Longest line of an answer, in bytes. Over it: it is none of a control socket.
+/// Longest line of an answer, in bytes. Over it: the peer is not a control socket.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// What to tell a running instance, and which one.
+/// The command for a running instance, and the instance.
 #[derive(Debug, Args)]
 pub struct CtlArguments {
     #[command(subcommand)]
@@ -47,7 +47,7 @@ pub struct CtlArguments {
     config: InstanceFileOption,
 }
 
-/// What a running instance can be told.
+/// The commands for a running instance.
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum CtlCommand {
     /// Tell how it is: sessions, openings, catalogue, and the faults of the one that was refused last
@@ -75,16 +75,16 @@ impl CtlCommand {
     }
 }
 
-/// What an instance has answered.
+/// The answer of an instance.
 struct Answer {
     /// The line with the result.
     result: Value,
-    /// What came before it.
+    /// The lines before the result.
     faults: Vec<Value>,
 }
 
 impl CtlArguments {
-    /// Does it, and gives the exit code.
+    /// Sends the command, and gives the exit code.
     pub fn run(&self) -> ExitCode {
         let answer =
             self.socket_paths().and_then(|paths| self.ask(&paths)).unwrap_or_else(|message| Answer {
@@ -100,7 +100,7 @@ impl CtlArguments {
         code
     }
 
-    /// Who reads the output may leave early (`| head`): that changes nothing about the result.
+    /// A reader of the output may leave early (`| head`), which does not affect the result.
     fn print(&self, Answer { mut result, faults }: Answer) {
         if self.json {
             result["faults"] = faults.into();
@@ -117,7 +117,7 @@ impl CtlArguments {
         };
     }
 
-    /// Where the socket may be, the likeliest first.
+    /// The possible paths of the socket, the likeliest first.
     fn socket_paths(&self) -> Result<Vec<PathBuf>, String> {
         match (&self.socket, self.config.find()) {
             (Some(socket), _) => Ok(vec![socket.clone()]),
@@ -129,7 +129,7 @@ impl CtlArguments {
         }
     }
 
-    /// Asks whoever listens at the first of these paths that somebody listens at.
+    /// Sends the command to the first of these paths on which an instance listens.
     fn ask(&self, paths: &[PathBuf]) -> Result<Answer, String> {
         let stream = connect(paths).map_err(|why| match self.config.find() {
             // No other instance is asked than that of the file: it might be the wrong one that is told to end.
@@ -196,7 +196,7 @@ impl CtlArguments {
     }
 }
 
-/// Where the instance of this file has its socket.
+/// The control socket of the instance of this file.
 fn socket_paths_of(config: &Path) -> Result<Vec<PathBuf>, String> {
     let file = config.display().to_string();
     let parsed = store::read_text(config, &file)
@@ -212,7 +212,7 @@ fn socket_paths_of(config: &Path) -> Result<Vec<PathBuf>, String> {
     }
 }
 
-/// Where an instance of this host listens, if one does, and not at one of these paths.
+/// Returns a hint at the socket of this host's service, if that exists and is none of these paths.
 fn hint_of_host(asked: &[PathBuf]) -> String {
     let of_host = SocketPlace::of_host().into_iter().find(|path| !asked.contains(path) && path.exists());
     of_host.map_or_else(String::new, |path| {

@@ -1,8 +1,8 @@
-//! What help texts and man pages tell beyond the options: examples, exit codes, signals, environment variables, files.
+//! The parts of help texts and man pages besides the options: examples, exit codes, signals, environment variables, files.
 //!
-//! It stands here once: `--help` and the man pages are made of it. A test runs every example through the parser.
+//! `--help` and the man pages are both generated from this module. A test runs every example through the parser.
 //!
-//! Not here: the text of an option (beside the option).
+//! Not here: the description of an option (beside the option).
 
 use core::fmt::Write as _;
 
@@ -130,7 +130,7 @@ Examples:
   ringgate check -c /etc/ringgate/ringgate.toml   # names every fault
   ringgate ctl status                             # asks the running instance";
 
-/// Signals that `ringgate serve` heeds, and what it does.
+/// Signals that `ringgate serve` handles, and its reaction.
 pub const SIGNALS: [(&str, &str); 4] = [
     (
         "SIGTERM, SIGINT",
@@ -166,7 +166,7 @@ pub const FILES: [(&str, &str); 4] = [
     ("ringgate.sock", "the control socket: in $RUNTIME_DIRECTORY, else beside the instance file"),
 ];
 
-/// All of it behind the help of `ringgate`.
+/// All of these sections, for the end of the help of `ringgate`.
 pub fn behind_help() -> String {
     let mut text = format!("{RINGGATE}\n\nExit codes:\n");
     for exit in exit::ALL {

@@ -1,7 +1,7 @@
-//! The instance file that a command reads: the one that `-c` names, else `RINGGATE_CONFIG`, else `./ringgate.toml`.
+//! The instance file that a command reads: the one given by `-c`, else `RINGGATE_CONFIG`, else `./ringgate.toml`.
 //!
-//! The property to trust: every command that reads the configuration finds it here, so all of them read the same file. A file that
-//! is named and missing is an error of whoever reads it; it never falls back to the next place.
+//! The property to trust: every command that reads the configuration finds it here, so all of them read the same file. A named
+//! file that is missing is an error of the command that reads it; the search never falls back to the next place.
 //!
 //! Not here: reading the file (`control::files::store`).
 
@@ -27,23 +27,23 @@ pub struct InstanceFileOption {
     config: Option<PathBuf>,
 }
 
-/// Who named an instance file.
+/// The source of an instance file's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedBy {
     /// The option `-c`.
     Option,
     /// [`VARIABLE`].
     Variable,
-    /// Nobody: it is in the working folder.
+    /// Neither: the file is in the working folder.
     WorkingFolder,
 }
 
-/// An instance file, and why it is this one.
+/// An instance file, and the source of its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceFile {
     /// Its path.
     pub path: PathBuf,
-    /// Who named it.
+    /// The source of its name.
     pub by: NamedBy,
 }
 
@@ -94,7 +94,7 @@ impl InstanceFileOption {
     }
 }
 
-/// The help of the option: with the file that it would be here and now.
+/// The help of the option, with the file that would be read here and now.
 pub fn help_here() -> String {
     let taken = match InstanceFileOption::default().find() {
         Ok(file) => format!("here: {file}"),

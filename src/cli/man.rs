@@ -15,7 +15,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{exit, help};
 
-/// Where to.
+/// The destination.
 #[derive(Debug, clap::Args)]
 pub struct ManPages {
     /// The folder to write a page for every command into. Without it, ringgate(1) goes to standard output
@@ -24,7 +24,7 @@ pub struct ManPages {
 }
 
 impl ManPages {
-    /// Prints or writes them.
+    /// Prints or writes the pages.
     pub fn run(&self) -> ExitCode {
         let pages = pages();
         let (matter, done) = match &self.folder {
@@ -54,7 +54,7 @@ pub struct Page {
     pub text: Vec<u8>,
 }
 
-/// All pages, that of `ringgate` first.
+/// All pages, with the page of `ringgate` first.
 pub fn pages() -> Vec<Page> {
     let mut top = super::documented().disable_help_subcommand(true);
     // Gives every command its whole name.

@@ -1,6 +1,6 @@
-//! `ringgate policy check|trace`: policy documents, looked at without an instance.
+//! `ringgate policy check|trace`: examines policy documents without an instance.
 //!
-//! Not here: the rules (`policy`), on which stage a document stands (`stage`).
+//! Not here: the rules (`policy`), the catalogue of a document (`stage`).
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ mod stage;
 mod steps;
 mod trace;
 
-/// What can be done with policy documents.
+/// The subcommands of `ringgate policy`.
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
     /// Name every fault of documents or fragments, with line, column and what is allowed
@@ -29,7 +29,7 @@ pub enum PolicyCommand {
 }
 
 impl PolicyCommand {
-    /// Does it. Exit code 0 and what was asked for, or 1 and the faults on standard error.
+    /// Runs the command. Exit code 0 and the requested output, or 1 and the faults on standard error.
     pub fn run(&self) -> ExitCode {
         match self {
             Self::Check(check) => check.run(),

@@ -1,7 +1,7 @@
 //! `ringgate serve`: runs an instance until it is told to stop.
 //!
-//! The main thread is the control thread. What a start takes long over, files, addresses in use, a large catalogue, is waited for
-//! without blocking it, so that signals are heard meanwhile.
+//! The main thread is the control thread. The slow parts of a start (files, addresses in use, a large catalogue) are awaited
+//! without blocking it, so that signals are handled meanwhile.
 //!
 //! Not here: what an instance does while it serves (`control::serving`).
 
@@ -47,7 +47,7 @@ use tokio::time::Instant;
 
 mod announcement;
 
-/// What to serve, and where.
+/// The files and listeners to serve.
 #[derive(Debug, clap::Args)]
 pub struct ServeArguments {
     #[command(flatten)]
@@ -65,14 +65,14 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "allowed is an address with its port, like 127.0.0.1:8080 or [::1]:8080".to_owned())
 }
 
-/// What an instance serves.
+/// The source of an instance's configuration.
 #[derive(Clone, Debug)]
 enum Source {
-    /// What an instance file says.
+    /// An instance file.
     File(InstanceFile),
     /// The demo.
     Demo {
-        /// Somebody asked for it; otherwise there is no instance file.
+        /// Whether it was asked for; otherwise there is no instance file.
         is_asked: bool,
     },
 }
@@ -137,7 +137,7 @@ impl ServeArguments {
     }
 }
 
-/// An error with what caused it, each text once: one that has its cause in its own text does not have it again.
+/// Formats an error with its causes, each text once: a cause that an error's own text contains is not repeated.
 fn told(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |told, cause| match cause.to_string() {
         cause if told.is_empty() => cause,
@@ -173,25 +173,25 @@ async fn run_instance(source: &Source, listeners: Vec<ListenerConfig>) -> Result
     ready.open(source, signals, report_requests).await
 }
 
-/// All that an instance needs to be open.
+/// Everything that an instance needs to open.
 struct Ready {
     config: InstanceConfig,
     files: Option<InstanceFiles>,
     served: Arc<Served>,
-    /// Of its own backend, if it has one.
+    /// The listener of its own backend, if it has one.
     echo: Option<TcpListener>,
     cores: CorePlan,
     listeners: BoundListeners,
-    /// Of the status page. `None`: another process has its address, or there is to be none.
+    /// The listener of the status page. `None`: another process has its address, or there is to be none.
     status: Option<TcpListener>,
-    /// Where its control socket is to be, if nobody serves there.
+    /// The path of its control socket, if no other instance serves there.
     socket: Option<SocketPlace>,
 }
 
-/// Reads the files, takes addresses, and asks whether the control socket is free. May take long, and may be dropped.
+/// Reads the files, takes addresses, and checks whether the control socket is free. May take long, and may be dropped.
 ///
 /// # Errors
-/// What is at fault, or not to be had.
+/// The fault, or the resource that is not available.
 async fn make_ready(file: Option<&Path>, listeners: Vec<ListenerConfig>) -> Result<Ready> {
     let (Start { config, files, served, warnings }, echo) = match file {
         Some(file) => (read_in_time(file.to_owned(), listeners).await?, None),
@@ -227,10 +227,10 @@ async fn make_ready(file: Option<&Path>, listeners: Vec<ListenerConfig>) -> Resu
     Ok(Ready { config, files, served, echo, cores, listeners, status, socket })
 }
 
-/// Reads all files of an instance, on a thread of its own: signals are heard meanwhile.
+/// Reads all files of an instance, on a thread of its own, so that signals are handled meanwhile.
 ///
 /// # Errors
-/// What is wrong with the files, or that one of them does not answer.
+/// The faults of the files, or a file that does not answer.
 async fn read_in_time(file: PathBuf, listeners: Vec<ListenerConfig>) -> Result<Start> {
     let (sender, mut start) = oneshot::channel();
     let mut watchdog = Watchdog::default();
@@ -247,15 +247,15 @@ async fn read_in_time(file: PathBuf, listeners: Vec<ListenerConfig>) -> Result<S
     }
 }
 
-/// What is said where an instance serves without a control socket because it cannot be where it is by default.
+/// The message of an instance that serves without a control socket because the default path cannot be used.
 pub fn no_socket(why: &NoSocket) -> String {
     format!("serving without a control socket: {why}")
 }
 
-/// Checks or makes the control socket, on a thread that may wait. `None`: it cannot be where it is by default, which is told.
+/// Checks or makes the control socket, on a thread that may wait. `None`: the default path cannot be used, which is reported.
 ///
 /// # Errors
-/// It cannot be where it was asked for, or is another instance's.
+/// The configured path cannot be used, or belongs to another instance.
 async fn at_place<T: Send + 'static>(
     place: SocketPlace,
     act: fn(&Path) -> Result<T, NoSocket>,
@@ -273,7 +273,7 @@ async fn at_place<T: Send + 'static>(
 }
 
 impl Ready {
-    /// Opens, and serves to the end.
+    /// Opens the instance, and serves until it ends.
     async fn open(
         self,
         source: &Source,
@@ -323,7 +323,7 @@ impl Ready {
     }
 }
 
-/// Puts the counters into the log whenever it is asked to, for ever.
+/// Logs the counters on each request, for ever.
 async fn report_on_request(mut requests: ReportRequests, observed: Observed) {
     loop {
         requests.next().await;
@@ -337,7 +337,7 @@ fn start_echo(services: &Handle, listener: TcpListener) -> std::io::Result<EchoB
     EchoBackend::start(services, listener, echo_connections_max()? as usize)
 }
 
-/// The built-in backend takes one open file for each session, whose gateway takes two: it gets a third of what there is.
+/// The built-in backend takes one open file for each session, the gateway two: the backend gets a third of the limit.
 ///
 /// # Errors
 /// The kernel's: the limit cannot be raised.
@@ -345,7 +345,7 @@ fn echo_connections_max() -> std::io::Result<u64> {
     Ok(raise_open_files()?.saturating_sub(open_files_reserve(1)) / 3)
 }
 
-/// Logs what is legal and useless.
+/// Logs settings that are legal and useless.
 fn warn(warnings: &[String]) {
     for warning in warnings {
         tracing::warn!("{warning}");

@@ -1,6 +1,6 @@
 //! `ringgate subscription new-key`: makes a key of a subscription, writes its hash, and prints the key once.
 //!
-//! The key before it is valid until the change is published, and never after: who needs both uses the other slot.
+//! The previous key is valid until the change is published, and never after; to have both valid, use the other slot.
 //!
 //! Not here: the rules of a change (`control::files::writer`), what a key is (`catalog::subscription_key`).
 
@@ -22,7 +22,7 @@ use crate::control::files::key_file;
 use crate::control::files::store::{self, Loaded};
 use crate::control::files::writer::{CatalogWriter, NotWritten};
 
-/// What can be done with a subscription.
+/// The subcommands of `ringgate subscription`.
 #[derive(Debug, Subcommand)]
 pub enum SubscriptionCommand {
     /// Make a new key and print it, once: only its hash is kept
@@ -40,7 +40,7 @@ pub enum SubscriptionCommand {
 }
 
 impl SubscriptionCommand {
-    /// Does it. Exit code 0 and the key on standard output, or 1 and why not on standard error.
+    /// Runs the command. Exit code 0 and the key on standard output, or 1 and the reason on standard error.
     pub fn run(&self) -> ExitCode {
         let Self::NewKey { name, secondary, config } = self;
         let slot = if *secondary { KeySlot::Secondary } else { KeySlot::Primary };
@@ -54,7 +54,7 @@ impl SubscriptionCommand {
     }
 }
 
-/// The key is nowhere else: that nobody could be told is a failure.
+/// Prints the key, which exists nowhere else: a failure to print it is a failure of the command.
 fn print(key: &SubscriptionKey) -> ExitCode {
     let mut out = io::stdout().lock();
     match writeln!(out, "{}", key.reveal()).and_then(|()| out.flush()) {
@@ -104,7 +104,7 @@ impl fmt::Display for NoKey {
     }
 }
 
-/// Makes a key, and writes what is kept of it into the subscription's file.
+/// Makes a key, and writes its stored form into the subscription's file.
 fn new_key(config_file: &Path, name: &str, slot: KeySlot) -> Result<SubscriptionKey, NoKey> {
     let Loaded { config, snapshot, .. } = store::load(config_file).map_err(NoKey::Faults)?;
     let no_such = || NoKey::NoSuchSubscription(name.to_owned());
@@ -143,7 +143,7 @@ fn new_key(config_file: &Path, name: &str, slot: KeySlot) -> Result<Subscription
     Ok(key)
 }
 
-/// Sets a field of a document. What stands around an older value of it, as a comment, stays.
+/// Sets a field of a document, and keeps comments around the old value.
 fn set(document: &mut DocumentMut, field: &str, text: &str) {
     match document.get_mut(field).and_then(|item| item.as_value_mut()) {
         Some(before) => {

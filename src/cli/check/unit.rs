@@ -1,6 +1,6 @@
-//! The limits that systemd gives a unit, for a check that is not run by the unit.
+//! The systemd limits of a unit, for a check that does not run in the unit.
 //!
-//! Not here: what is judged (`control::host`).
+//! Not here: the judgement (`control::host`).
 
 use std::process::Command;
 
@@ -8,14 +8,14 @@ use crate::control::host::HostFacts;
 use crate::process::files::reason;
 use crate::process::host_limits::{CAP_IPC_LOCK, ThreadLimit, ThreadRoom, has_capability};
 
-/// What is asked of systemd.
+/// The properties that systemd is asked for.
 const PROPERTIES: &str = "LoadState,LimitNOFILE,LimitMEMLOCK,LimitNPROC,TasksMax,User,DynamicUser,AmbientCapabilities,\
                           CapabilityBoundingSet";
 
-/// The first Linux whose rings count as locked memory, where that cannot be tried.
+/// The first Linux version whose rings count as locked memory, for when that cannot be tried.
 const COUNTS_RING_MEMORY: (u32, u32) = (6, 14);
 
-/// Why the limits of a unit are not known.
+/// Why the limits of a unit are unknown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoUnit {
     /// There is no systemd to ask.
@@ -26,7 +26,7 @@ pub(super) enum NoUnit {
     NoSystemd {
         /// The unit.
         unit: String,
-        /// What went wrong.
+        /// The error.
         why: String,
     },
     /// systemd does not know it.
@@ -34,7 +34,7 @@ pub(super) enum NoUnit {
     Unknown {
         /// The unit.
         unit: String,
-        /// What systemd says of it.
+        /// The unit's state as systemd reports it.
         state: String,
     },
 }
@@ -52,7 +52,7 @@ impl UnitLimits {
     /// Asks systemd.
     ///
     /// # Errors
-    /// There is none, or it does not know the unit.
+    /// There is no systemd, or it does not know the unit.
     pub(super) fn of(unit: &str) -> Result<Self, NoUnit> {
         let no_systemd = |why: String| NoUnit::NoSystemd { unit: unit.to_owned(), why };
         let asked = Command::new("systemctl").args(["show", "--property", PROPERTIES, "--", unit]).output();
@@ -96,7 +96,7 @@ impl UnitLimits {
         })
     }
 
-    /// What the host gives the unit: its limits, and else what it gives this process, which is `own`.
+    /// Returns the host's facts for the unit: its limits, and otherwise those of this process, which are `own`.
     pub(super) fn on(self, unit: &str, own: HostFacts) -> HostFacts {
         // A process that may lock any memory cannot try what the kernel does to others.
         let is_counted = own.is_ring_memory_counted || has_capability(CAP_IPC_LOCK) && counts_ring_memory();

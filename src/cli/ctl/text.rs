@@ -26,7 +26,7 @@ pub(super) fn done(command: Command, result: &Value) -> String {
     }
 }
 
-/// How far a drain is.
+/// The progress of a drain.
 pub(super) fn progress(line: &Value) -> String {
     let progress = &line["progress"];
     let (sessions, openings) = (&progress["sessions"], &progress["openings"]);

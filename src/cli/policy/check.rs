@@ -1,7 +1,7 @@
 //! `ringgate policy check`: every fault of policy documents and fragments.
 //!
-//! What a document refers to is looked for in its catalogue (`stage`). A fragment is in order if it is in some section, as it
-//! is for the documents that include it to say where it stands.
+//! References of a document are looked up in its catalogue (`stage`). A fragment is valid if it compiles in any section,
+//! because the documents that include it decide where it stands.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::catalog::Fault;
 use crate::cli::instance_file::InstanceFileOption;
 use crate::compiled::Snapshot;
 
-/// Which documents.
+/// The documents to check.
 #[derive(Debug, clap::Args)]
 pub struct Check {
     /// The documents
@@ -24,7 +24,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// Checks them all.
+    /// Checks all documents.
     pub(super) fn run(&self) -> ExitCode {
         let mut faults: Vec<Fault> = Vec::new();
         let mut said = String::new();
@@ -52,7 +52,7 @@ impl Check {
     }
 }
 
-/// What there is to say about a document that is in order, or its faults.
+/// Returns the report on a document without faults, or its faults.
 fn check(file: &Path, config: &InstanceFileOption) -> Result<String, Vec<Fault>> {
     let mut stage = Stage::of(file, config, None)?;
     let compiled = match stage.fragment().map(str::to_owned) {
@@ -65,7 +65,7 @@ fn check(file: &Path, config: &InstanceFileOption) -> Result<String, Vec<Fault>>
     Ok(format!("{}: no faults\n{notes}", file.display()))
 }
 
-/// The catalogue, unless something else in it is at fault; or the faults of the document.
+/// Compiles the catalogue; gives the faults of the document, or `None` if only other files have faults.
 fn compile(stage: &Stage) -> Result<Option<Snapshot>, Vec<Fault>> {
     match stage.compile() {
         Ok(snapshot) => Ok(Some(snapshot)),
@@ -76,7 +76,7 @@ fn compile(stage: &Stage) -> Result<Option<Snapshot>, Vec<Fault>> {
     }
 }
 
-/// Compiles a fragment in one section after the other. Where it is in order in none, the first says what is wrong.
+/// Compiles a fragment in each section in turn. If it compiles in none, the faults are those of the first.
 fn in_any_section(stage: &mut Stage, name: &str) -> Result<Option<Snapshot>, Vec<Fault>> {
     stage.make_up();
     let mut first = None;

@@ -1,4 +1,4 @@
-//! The catalogue that a policy document is looked at in: its own, one that is named, or a made-up one.
+//! The catalogue in which a policy document is examined: its own, a named one, or a made-up one.
 //!
 //! ```text
 //! …/policies/apis/chat.xml        its own catalogue, the folder above `policies`; it stands where it stands
@@ -8,7 +8,7 @@
 //! anything else                   the made-up ones alone
 //! ```
 //!
-//! A document that has no place in a catalogue is that of the API that is named, or of a made-up one; one that begins with
+//! A document outside any catalogue belongs to the API that is named, or to a made-up one; a document that begins with
 //! `<fragment>` is a fragment. Nothing is written anywhere.
 //!
 //! Not here: what is a fault (`catalog`).
@@ -24,7 +24,7 @@ use crate::config::instance::catalog_folder;
 use crate::config::parse_instance;
 use crate::control::files::store;
 
-/// The name of what is made up.
+/// The name of every made-up entity.
 pub(super) const MADE_UP: &str = "document";
 
 const MADE_UP_API: &str = "display_name = \"Document\"\nurl = \"ws://backend.example\"\nsuffix = \"document\"\n\
@@ -32,35 +32,35 @@ const MADE_UP_API: &str = "display_name = \"Document\"\nurl = \"ws://backend.exa
 
 const MADE_UP_PRODUCT: &str = "display_name = \"Document\"\n";
 
-/// How many folders above that of a document are looked at for a catalogue that it lies in.
+/// How many folders above a document's own are searched for a catalogue that it lies in.
 const FOLDERS_ABOVE_MAX: usize = 4;
 
 /// A document in its catalogue.
 #[derive(Debug)]
 pub(super) struct Stage {
     pub(super) files: CatalogFiles,
-    /// Where the document stands in it.
+    /// Path of the document in the catalogue.
     pub(super) place: String,
     /// The document as it was named on the command line.
     shown: String,
     gateway: Option<Name>,
-    /// The instance whose catalogue it is. `None`: it is not known.
+    /// The instance that serves the catalogue. `None`: unknown.
     pub(super) instance: Option<Instance>,
 }
 
-/// What is known of the instance that serves a catalogue.
+/// The known facts of the instance that serves a catalogue.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) listeners: Vec<ListenerConfig>,
-    /// The file of its secret.
+    /// The file of the instance's secret.
     pub(super) key_file: PathBuf,
 }
 
 impl Stage {
-    /// Puts the document of `file` where it belongs: into the place of API `api`'s, if one is named.
+    /// Puts the document of `file` at its place in the catalogue: that of API `api`, if one is named.
     ///
     /// # Errors
-    /// What of the files cannot be read.
+    /// The files that cannot be read.
     pub(super) fn of(
         file: &Path,
         config: &InstanceFileOption,
@@ -97,27 +97,27 @@ impl Stage {
         self.place.strip_prefix("policies/fragments/")?.strip_suffix(".xml")
     }
 
-    /// The API and the product whose document it is.
+    /// Returns the API or the product that the document belongs to.
     pub(super) fn owners(&self) -> (Option<&str>, Option<&str>) {
         let of = |folder: &str| self.place.strip_prefix(folder)?.strip_suffix(".xml");
         (of("policies/apis/"), of("policies/products/"))
     }
 
-    /// Adds an API, in a product, that is nobody's.
+    /// Adds a made-up API and a made-up product.
     pub(super) fn make_up(&mut self) {
         self.files.insert(&format!("apis/{MADE_UP}.toml"), MADE_UP_API);
         self.files.insert(&format!("products/{MADE_UP}.toml"), MADE_UP_PRODUCT);
     }
 
-    /// The compiled catalogue, or every fault of it, by the catalogue's own names of its files.
+    /// Compiles the catalogue, or gives all its faults, under the catalogue's own names of files.
     pub(super) fn compile(&self) -> Result<Snapshot, Vec<Fault>> {
         compile(&self.files, self.gateway.as_ref().map(Name::as_str))
     }
 
-    /// As [`Stage::compile`], where files that are at fault and not needed are left out. Gives their faults too.
+    /// As [`Stage::compile`], but leaves out files that have faults and are not needed. Gives their faults too.
     ///
     /// # Errors
-    /// The faults of what is needed, and of what was left out, which may be why.
+    /// The faults of the needed files, and of those left out, which may be the cause.
     pub(super) fn compile_without_faulty(
         &mut self,
         is_needed: impl Fn(&Self, &Fault) -> bool,
@@ -146,13 +146,13 @@ impl Stage {
         }
     }
 
-    /// Whether a fault is one of the document, or of what it may refer to.
+    /// Whether a fault is one of the document, or of a file that it may refer to.
     pub(super) fn concerns(&self, fault: &Fault) -> bool {
         let is_referred_to = fault.file.starts_with("policies/fragments/") || fault.file == NAMED_VALUES_FILE;
         fault.file == self.place || is_referred_to
     }
 
-    /// Faults, the document's own under the name that it was given by, and its neighbours' as seen from where it was.
+    /// Renames the files in faults: the document to the name it was given by, its neighbours to paths relative to that name.
     pub(super) fn told(&self, mut faults: Vec<Fault>) -> Vec<Fault> {
         for fault in &mut faults {
             if fault.file == self.place {
@@ -164,7 +164,7 @@ impl Stage {
         faults
     }
 
-    /// A line about the document, under the name that it was given by; `None` for one about another.
+    /// Returns a note about the document under the name it was given by; `None` for a note about another file.
     pub(super) fn renamed(&self, note: &str) -> Option<String> {
         Some(format!("{}{}", self.shown, note.strip_prefix(&self.place)?))
     }
@@ -217,7 +217,7 @@ fn place_in_catalogue(file: &Path) -> Option<(PathBuf, String)> {
     (is_document && catalogue.join("apis").is_dir()).then(|| (catalogue, place.join("/")))
 }
 
-/// Whether the first element of a document, behind its comments and the like, is that of a fragment.
+/// Whether the first element of a document, after comments and the like, is `<fragment>`.
 fn is_fragment(text: &str) -> bool {
     let mut rest = text.trim_start_matches('\u{feff}').trim_start();
     loop {

@@ -1,9 +1,9 @@
-//! Writes down what each step of a run found, changed and took.
+//! Records the result, the changes and the duration of each step of a run.
 //!
-//! What a step changed is told by what the handshake looked like before and after it, so no policy can change anything that
-//! is not shown.
+//! Changes are found by comparing the handshake before and after a step, so no policy can make a change that is not
+//! shown.
 //!
-//! Not here: what is secret (`masks`).
+//! Not here: which values are secret (`masks`).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,26 +20,26 @@ use crate::policy::expression::{ExpressionHost, Section, Value};
 use crate::policy::guards::Guards;
 use crate::shared_counts::policy_guards::PolicyGuards;
 
-/// A run as it is written down.
+/// The record of a run.
 pub(super) struct Steps {
     pub(super) masks: Masks,
-    /// Nothing was counted in them before.
+    /// Fresh guards: nothing has been counted in them.
     guards: PolicyGuards,
-    /// What was written so far.
+    /// The text so far.
     pub(super) text: String,
-    /// Without times, so that two runs give the same.
+    /// Whether times are written; without them, two runs give the same text.
     is_timed: bool,
     section: Option<Section>,
     count: usize,
     before: Vec<Fact>,
-    /// What is done when the answer is known, so far.
+    /// The number of actions so far that are put off until the answer is known.
     put_off: usize,
-    /// What the step that runs has said.
+    /// The messages of the running step.
     said: Vec<String>,
     begun: Instant,
-    /// What all steps took.
+    /// The total time of all steps.
     took: Duration,
-    /// The steps so far, for programs.
+    /// The steps so far, for the JSON output.
     pub(super) records: Vec<serde_json::Value>,
 }
 
@@ -67,7 +67,7 @@ impl Steps {
         let _ = writeln!(self.text, "{:indent$}{line}", "");
     }
 
-    /// Says how many steps there were.
+    /// Writes the number of steps.
     pub(super) fn finish(&mut self) {
         let plural = if self.count == 1 { "" } else { "s" };
         let took = if self.is_timed { format!(" in {}", micros(self.took)) } else { String::new() };
@@ -75,7 +75,7 @@ impl Steps {
         self.line(0, &line);
     }
 
-    /// Everything about a handshake that a policy can change.
+    /// Returns all facts of a handshake that a policy can change.
     fn facts(&mut self, exchange: &Exchange) -> Vec<Fact> {
         self.masks.add_credentials(exchange.request.iter());
         let mut facts = vec![
@@ -114,11 +114,11 @@ impl Steps {
     }
 }
 
-/// Something about a handshake.
+/// One fact of a handshake.
 struct Fact {
-    /// As it is: that a credential was changed is told, though neither is shown.
+    /// The unmasked text, so that a changed credential is noticed although neither value is shown.
     whole: String,
-    /// As it may be shown.
+    /// The masked text.
     shown: String,
 }
 
@@ -195,7 +195,7 @@ impl PolicyHost for Steps {
     }
 }
 
-/// What is in `before` and not in `after`, with `-`, and the other way round with `+`; each in its order.
+/// Returns the facts that are only in `before`, with `-`, and those only in `after`, with `+`; each in its order.
 fn differences<'f>(before: &'f [Fact], after: &'f [Fact]) -> Vec<(char, &'f str)> {
     let mut counts: BTreeMap<&str, isize> = BTreeMap::new();
     before.iter().for_each(|fact| *counts.entry(&fact.whole).or_default() -= 1);

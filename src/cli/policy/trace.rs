@@ -1,9 +1,9 @@
 //! `ringgate policy trace`: one made-up handshake, judged and changed step by step by a document in its catalogue.
 //!
-//! Nothing is opened, resolved or dialled: what the backend answers is made up too. With an instance file, listener and
-//! subscription key are judged as the instance would; without, the subscription is the one that is named.
+//! Nothing is opened, resolved or dialled: the backend's answer is made up too. With an instance file, listener and
+//! subscription key are judged as the instance would judge them; without one, the subscription is given by name.
 //!
-//! Files of the catalogue that are at fault, and that the handshake does not need, are left out, which is told.
+//! Files of the catalogue with faults are left out if the handshake does not need them; the output says so.
 //!
 //! Not here: how a step is written down (`steps`), where a document stands (`stage`).
 
@@ -40,7 +40,7 @@ use crate::policy::expression::{DateTime, Guid, TimeSpan};
 use crate::policy::failure::Failure;
 use crate::policy::machine::{Yield, start, start_refused};
 
-/// Which document, and what handshake.
+/// The document, and the handshake to trace.
 #[derive(Debug, clap::Args)]
 pub struct Trace {
     /// The document
@@ -82,15 +82,15 @@ pub struct Trace {
     json: bool,
 }
 
-/// A trace that has come to its end.
+/// A finished trace.
 struct Traced {
     text: String,
     json: serde_json::Value,
-    /// What the client gets.
+    /// The status that the client gets.
     status: u16,
 }
 
-/// The way of a handshake up to its policies: what was asked at each station, and what came of it.
+/// The stations of a handshake before its policies: the question at each, and the result.
 #[derive(Default)]
 struct Way(Vec<(&'static str, String)>);
 
@@ -129,7 +129,7 @@ fn default_scheme(stage: &Stage, api: &Api) -> &'static str {
     }
 }
 
-/// What the made-up backend does.
+/// The answer of the made-up backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BackendAnswer {
     Status(u16),
@@ -150,7 +150,7 @@ impl BackendAnswer {
 }
 
 impl Trace {
-    /// Traces.
+    /// Runs the trace.
     pub(super) fn run(&self) -> ExitCode {
         let traced = match self.trace() {
             Ok(traced) => traced,
@@ -188,7 +188,7 @@ impl Trace {
         Ok(traced)
     }
 
-    /// Whether the handshake needs a file that is at fault.
+    /// Whether the handshake needs a file that has faults.
     fn needs(&self, stage: &Stage, fault: &Fault) -> bool {
         let (api, product) = stage.owners();
         let api = self.api.as_deref().or(api).map(|name| format!("apis/{name}.toml"));
@@ -367,7 +367,7 @@ impl Trace {
         Ok(self.ended(steps, &way, status))
     }
 
-    /// The trace that was written down.
+    /// Returns the finished trace.
     fn ended(&self, mut steps: Steps, way: &Way, status: u16) -> Traced {
         let path: serde_json::Map<String, serde_json::Value> = way
             .0
@@ -383,7 +383,7 @@ impl Trace {
         Traced { text: steps.text, json, status }
     }
 
-    /// Writes down an answer that is not the backend's.
+    /// Writes an answer that is not the backend's.
     fn write_answer(&self, steps: &mut Steps, response: &Response) {
         let date = HttpDate::from_unix(UnixTime::now().as_secs());
         let has_own_date = response.fields.get_all("Date").next().is_some();
@@ -404,7 +404,7 @@ impl Trace {
         }
     }
 
-    /// The listener that the client connects to.
+    /// Returns the listener that the client connects to.
     fn listener_of(&self, stage: &Stage, url: &Url) -> Result<String, String> {
         let Some(instance) = &stage.instance else {
             return Ok("not looked at: no instance file is given (-c)".to_owned());
@@ -418,7 +418,7 @@ impl Trace {
         })
     }
 
-    /// Whether the client is let in and in whose context, and what is said of its key.
+    /// Decides whether the client is admitted and in whose context; gives a remark on its key.
     fn access<'s>(
         &self,
         stage: &Stage,
@@ -464,7 +464,7 @@ impl Trace {
         RequestHead::parse(Bytes::from(head)).map_err(|fault| format!("the handshake is none: {fault}\n"))
     }
 
-    /// What comes of the dial.
+    /// Returns the result of the dial.
     fn came(&self) -> Result<Result<Response, Failure>, String> {
         let status = match self.answer {
             BackendAnswer::Status(status) => status,
@@ -501,7 +501,7 @@ fn write_fields<'h>(steps: &mut Steps, fields: impl Iterator<Item = Header<'h>>)
     }
 }
 
-/// What the client asks for.
+/// The URL that the client requests.
 struct Url {
     is_tls: bool,
     host: String,
@@ -509,12 +509,12 @@ struct Url {
 }
 
 impl Url {
-    /// The scheme of the request, as fields of HTTP have it.
+    /// Returns the scheme of the request, as HTTP fields have it.
     fn scheme(&self) -> &'static str {
         if self.is_tls { "https" } else { "http" }
     }
 
-    /// What is given, or the path of the API under `scheme`.
+    /// Parses the given URL; without one, uses the path of the API under `scheme`.
     fn parse(given: Option<&str>, scheme: &str, api_path: &str) -> Result<Self, String> {
         let made_up = format!("{scheme}://gateway.example/{api_path}");
         let given = given.unwrap_or(&made_up);

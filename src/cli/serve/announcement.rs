@@ -1,4 +1,4 @@
-//! The announcement of a start: what is open, what is served, and how to try it.
+//! The announcement of a start: addresses, APIs, and how to try them.
 //!
 //! Not here: when it is printed (`serve`).
 
@@ -15,7 +15,7 @@ use crate::control::instance::Instance;
 /// Most APIs that a start names. Those beyond are counted.
 const APIS_NAMED_MAX: usize = 20;
 
-/// Where the status page is to be had.
+/// Whether and where the status page is served.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum StatusAt {
     /// It is served there.
@@ -24,7 +24,7 @@ pub(super) enum StatusAt {
     Taken(SocketAddr),
 }
 
-/// What there is to say before the APIs.
+/// Returns the lines before the APIs.
 pub(super) fn head(
     instance: &Instance,
     config: &InstanceConfig,
