@@ -1,6 +1,6 @@
-//! What an operator configures of an instance: its own file (`ringgate.toml`), checked.
+//! The operator's configuration of an instance: its own file (`ringgate.toml`), checked.
 //!
-//! Text comes in with the name of its file; a value or *every* fault of that text goes out.
+//! The input is a text and the name of its file; the result is a value, or *every* fault of that text.
 //!
 //! Not here: reading the file (`cli`), what is published (`catalog`).
 

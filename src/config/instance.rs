@@ -70,7 +70,7 @@ pub struct InstanceConfig {
     pub listeners: Vec<ListenerConfig>,
     /// How its status page is served. `None`: it is not.
     pub status: Option<StatusConfig>,
-    /// What it takes on.
+    /// The bounds of its work.
     pub limits: InstanceLimits,
     /// How it keeps subscription keys.
     pub keys: KeysConfig,
@@ -171,7 +171,7 @@ impl Default for InstanceConfig {
 }
 
 impl InstanceConfig {
-    /// The schemes of an API that names none: `wss` if any listener has TLS, else `ws`.
+    /// The schemes of an API that lists none: `wss` if any listener has TLS, else `ws`.
     pub fn default_schemes(&self) -> Schemes {
         default_schemes(&self.listeners)
     }
@@ -198,7 +198,7 @@ impl Default for InstanceLimits {
     }
 }
 
-/// What says how many sessions an instance holds.
+/// The source of an instance's number of sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionsFrom {
     /// `limits.connections_max`, this many.
@@ -210,7 +210,7 @@ pub enum SessionsFrom {
 }
 
 impl SessionsFrom {
-    /// How many sessions were asked for; `None`: as many as fit.
+    /// Returns how many sessions are configured; `None`: as many as fit.
     pub fn asked(&self) -> Option<u64> {
         match self {
             Self::ConnectionsMax(sessions) => Some(*sessions),
@@ -236,7 +236,7 @@ impl InstanceLimits {
         (self.dead_peer_timeout_s > 0).then(|| Duration::from_secs(self.dead_peer_timeout_s))
     }
 
-    /// What says how many sessions the instance holds: `connections_max` before the tier.
+    /// Returns the source of the instance's number of sessions: `connections_max` before the tier.
     pub fn sessions_from(&self) -> SessionsFrom {
         match (self.connections_max, self.tier) {
             (Some(sessions), _) => SessionsFrom::ConnectionsMax(sessions),

@@ -12,7 +12,7 @@ use crate::catalog::tls::{ListenerTls, take_listener_tls};
 /// Most listeners of an instance. Each worker has an accept loop for each of them.
 const LISTENERS_MAX: usize = 64;
 
-/// A bound address to be.
+/// An address to be bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerConfig {
     /// Address and port; port 0 lets the kernel choose one.
@@ -27,7 +27,7 @@ impl ListenerConfig {
         Self { address, tls: None }
     }
 
-    /// What an operator might expect of it in vain.
+    /// A note on a possible false expectation of it.
     pub fn note(&self) -> Option<&'static str> {
         let is_all_of_ipv6 = self.address.is_ipv6() && self.address.ip().is_unspecified();
         is_all_of_ipv6.then_some("IPv6 only; IPv4 needs a listener on 0.0.0.0 as well")
@@ -39,7 +39,7 @@ impl ListenerConfig {
     }
 }
 
-/// The schemes of an API that names none, on an instance with these listeners: `wss` if any of them has TLS, else `ws`.
+/// The schemes of an API that lists none, on an instance with these listeners: `wss` if any of them has TLS, else `ws`.
 pub fn default_schemes(listeners: &[ListenerConfig]) -> Schemes {
     let wss = listeners.iter().any(|listener| listener.tls.is_some());
     Schemes { ws: !wss, wss }
@@ -64,14 +64,14 @@ pub(super) fn take_listeners(fields: &mut Fields<'_>) -> Option<Vec<ListenerConf
     Some(listeners)
 }
 
-/// Whether one of two listeners takes connections of the other. An IPv6 listener takes none of IPv4.
+/// Whether one of two listeners accepts connections meant for the other. An IPv6 listener accepts none of IPv4.
 pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let is_wider = one.ip().is_unspecified() || other.ip().is_unspecified();
     let is_same_port = one.port() == other.port() && one.port() != 0;
     one == other || is_same_port && one.is_ipv4() == other.is_ipv4() && is_wider
 }
 
-/// Listeners without TLS on these addresses, which keep the rules of those of a file.
+/// Listeners without TLS on these addresses, under the same rules as those of a file.
 ///
 /// # Errors
 /// There are too many, or two are alike.

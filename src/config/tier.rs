@@ -36,7 +36,7 @@ impl fmt::Display for TierUnits {
 /// The tier of a name.
 ///
 /// # Errors
-/// What is allowed, and why, if it is a tier that has no WebSocket APIs.
+/// A description of the allowed tiers, and the reason if the tier has no WebSocket APIs.
 pub fn parse_tier(name: &str) -> Result<&'static TierPreset, Remedy> {
     TIERS.iter().find(|tier| tier.name == name).ok_or_else(|| {
         let remedy = Remedy::one_of(&TIERS.map(|tier| tier.name), name);
