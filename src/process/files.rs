@@ -33,7 +33,7 @@ pub enum Unreadable {
     /// The system's reason.
     #[error("cannot be read ({})", reason(.0))]
     System(#[from] io::Error),
-    /// It is none that can be read whole.
+    /// It is not a file that can be read whole.
     #[error("is {0} and not a regular file")]
     NotRegular(Kind),
     /// It has more bytes than this.

@@ -1,6 +1,6 @@
-//! What the host lets this process have besides open files: locked memory and threads.
+//! The host's limits for this process besides open files: locked memory and threads.
 //!
-//! Not here: how much of it an instance needs (`control::host`), open files (`open_files`).
+//! Not here: how much an instance needs (`control::host`), open files (`open_files`).
 
 use std::fs;
 use std::io;
@@ -15,18 +15,18 @@ pub const CAP_IPC_LOCK: u32 = 14;
 /// The two capabilities each of which exempts from the limit of a user's threads (capabilities(7), setrlimit(2)).
 const CAPS_OF_THREADS: [u32; 2] = [21, 24];
 
-/// A limit of threads, and how many it counts already besides those of this process.
+/// A limit of threads, and how many of other processes it already counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThreadRoom {
-    /// What sets it.
+    /// The kind of the limit.
     pub from: ThreadLimit,
     /// The most threads.
     pub limit: u64,
-    /// How many there are.
+    /// Threads that count against it already, without those of this process.
     pub used: u64,
 }
 
-/// What limits threads.
+/// The kinds of limits of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadLimit {
     /// `RLIMIT_NPROC`: all threads of the user.
@@ -63,12 +63,12 @@ pub fn has_capability(number: u32) -> bool {
     set & (1 << number) != 0
 }
 
-/// Every limit of threads that holds for this process.
+/// Returns every limit of threads that applies to this process.
 pub fn thread_rooms() -> Vec<ThreadRoom> {
     user_room().into_iter().chain(group_rooms()).collect()
 }
 
-/// That of the user. `None`: there is none, or the process is exempt.
+/// Returns the limit of the user. `None`: there is none, or the process is exempt.
 fn user_room() -> Option<ThreadRoom> {
     let limit = getrlimit(Resource::Nproc).current?;
     let user = rustix::process::getuid();
@@ -79,12 +79,12 @@ fn user_room() -> Option<ThreadRoom> {
     Some(ThreadRoom { from: ThreadLimit::User, limit, used })
 }
 
-/// The threads of this process, which an instance's own count among.
+/// Counts the threads of this process, which include an instance's own.
 fn own_threads() -> u64 {
     fs::read_dir("/proc/self/task").map_or(1, |tasks| tasks.count() as u64)
 }
 
-/// The threads of all processes of a user, as far as they are shown.
+/// Counts the threads of all processes of a user, as far as they are visible.
 fn threads_of(user: u32) -> u64 {
     let Ok(processes) = fs::read_dir("/proc") else { return 0 };
     let threads = |process: fs::DirEntry| {
@@ -96,7 +96,7 @@ fn threads_of(user: u32) -> u64 {
     processes.flatten().filter_map(threads).sum()
 }
 
-/// Those of this process's control group and of all above it.
+/// Returns the limits of this process's control group and of all groups above it.
 fn group_rooms() -> Vec<ThreadRoom> {
     let Ok(groups) = fs::read_to_string("/proc/self/cgroup") else { return Vec::new() };
     let mut rooms = Vec::new();

@@ -1,11 +1,11 @@
-//! What this process tells its operator: the one log, and the warnings that traffic may provoke over and over.
+//! The log of this process, for its operator, and the warnings that traffic may cause repeatedly.
 //!
 //! ```text
 //! any thread ── text ─► queue (bounded, lock-free) ─► one writer thread ─► standard error
 //! ```
 //!
-//! The property to trust: whoever logs never waits, never fails and never panics, whatever standard error is: a full disk, a
-//! pipe that nobody reads, a reader that is gone. What cannot be written is dropped, counted, and told as soon as it can be.
+//! The property to trust: logging never blocks, never fails and never panics, whatever the state of standard error: a full disk, a
+//! pipe without a reader, a reader that is gone. Lines that cannot be written are dropped and counted, and the count is logged later.
 //!
 //! Nothing in a process that serves writes to standard error or standard output in any other way (`tests/tidy.rs` checks).
 //!
@@ -37,7 +37,7 @@ static LOG: OnceLock<Log> = OnceLock::new();
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum NoLog {
-    /// The environment variable means nothing.
+    /// The value of the environment variable is not a filter.
     #[error(transparent)]
     Filter(#[from] FilterFault),
     /// There is no thread for the writer.
@@ -45,10 +45,10 @@ pub enum NoLog {
     Thread(#[source] io::Error),
 }
 
-/// Starts the log of this process: what is traced goes to standard error from here on, and so does a panic's message.
+/// Starts the log of this process: traced events go to standard error from here on, and so does a panic's message.
 ///
 /// # Errors
-/// The filter means nothing, or there is no thread for the writer.
+/// The filter is not valid, or there is no thread for the writer.
 pub fn start() -> Result<(), NoLog> {
     let filter = filter::parse(&std::env::var_os(FILTER_VARIABLE).unwrap_or_default())?;
     let room = Room { entries: LOG_ENTRIES_MAX, bytes: LOG_BYTES_MAX };
@@ -65,7 +65,7 @@ pub fn start() -> Result<(), NoLog> {
     Ok(())
 }
 
-/// Writes what is logged so far, within a bounded time, and nothing after it. For the end of the process.
+/// Writes the lines logged so far, within a bounded time, and nothing after them. For the end of the process.
 pub fn finish() {
     if let Some(log) = LOG.get() {
         // Whether all of it was written: nobody is left to be told.
@@ -82,7 +82,7 @@ pub fn say(text: &str) {
     }
 }
 
-/// Writes a text to standard output, on a thread of its own: whether anybody reads it is no concern of the caller's.
+/// Writes a text to standard output, on a thread of its own, so that the caller does not depend on a reader.
 pub fn print(text: &str) {
     let room = Room { entries: 1, bytes: text.len() };
     // Without a thread it cannot be written without waiting, so it is not.
@@ -97,7 +97,7 @@ pub fn log_lines_dropped() -> u64 {
     LOG.get().map_or(0, Log::lines_dropped)
 }
 
-/// Logs counts of repeated warnings that are due; all that are left at the end. Gives whether to come back soon.
+/// Logs the counts of repeated warnings that are due; at the end, all that are left. Returns whether to call again soon.
 fn tell_repeats(is_ending: bool) -> bool {
     repeats::REPEATS.tell_counts(Instant::now(), is_ending, |level, message, api, times| {
         let api = Some(api).filter(|api| !api.is_empty());
@@ -109,7 +109,7 @@ fn tell_repeats(is_ending: bool) -> bool {
     })
 }
 
-/// Logs a panic: the hook of the standard library would write to standard error by itself, and wait for it.
+/// Logs a panic. The hook of the standard library would itself write to standard error, and wait for it.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
     let name = thread.name().unwrap_or("without a name");
@@ -124,7 +124,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     say(&text);
 }
 
-/// A line as those that are traced look, for what is told of the log itself.
+/// Formats a line about the log itself, in the form of traced lines.
 fn line(level: &str, message: &str) -> String {
     let mut line = String::new();
     // Without a time it still says what it has to say.
@@ -133,7 +133,7 @@ fn line(level: &str, message: &str) -> String {
     line
 }
 
-/// Logs what traffic may provoke over and over: at a level, of an API (`None` where it is of none), a message, then fields as
+/// Logs an event that traffic may cause repeatedly: the level, the API (`None` where there is none), a message, then fields as
 /// those of `tracing`.
 ///
 /// The first few are logged at once; from then on one line every ten seconds, whose `times` says how often it happened since
@@ -160,5 +160,5 @@ const LOG_ENTRIES_MAX: usize = 4096;
 /// The queue is full only where standard error takes no more bytes. Raising it keeps more lines over a longer standstill.
 const LOG_BYTES_MAX: usize = 1024 * 1024;
 
-/// How long the end of the process waits for the log to be written. What is not written by then is lost.
+/// How long the end of the process waits for the log to be written. Lines not written by then are lost.
 const LOG_FLUSH_PATIENCE: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
-//! How many files the process may open, and how many sessions and openings that holds.
+//! The limit of open files of the process, and the numbers of sessions and openings that fit in it.
 //!
 //! The property to trust: as many sessions as this module agreed to can be open at once, each with both of its
-//! descriptors, and as many openings in progress beside them, each with its client's, without the process running out.
-//! So connections that say nothing take no descriptor from a session that is admitted.
+//! descriptors, and as many openings in progress besides, each with the client's descriptor, without the process running out.
+//! So idle connections take no descriptor from an admitted session.
 //!
 //! Not here: counting them (`admission`), and `fs.nr_open` and `fs.file-max`, which bound the limit itself.
 
@@ -16,11 +16,11 @@ use crate::limits::{OPENINGS_MAX_DEFAULT, OPENINGS_MAX_DEFAULT_LEAST};
 /// Open files of one session: the client's socket and the backend's.
 const OPEN_FILES_PER_SESSION: u64 = 2;
 
-/// Open files of one opening that reads a request head: its client's socket. One that waits for its backend takes none: it has
-/// the place of the session to be until its sockets are closed or handed over, and with it that session's two.
+/// Open files of one opening that reads a request head: its client's socket. An opening that waits for its backend takes none: it
+/// holds the place of its future session until its sockets are closed or handed over, and with it that session's two.
 const OPEN_FILES_PER_OPENING: u64 = 1;
 
-/// The part of the open files that openings get at most by default where the sessions get all the rest: a sixteenth.
+/// The default share of the open files for openings, at most, where the sessions get all the rest: a sixteenth.
 const OPENINGS_SHARE: u64 = 16;
 
 /// Raises the soft limit of open files to the hard one and returns what the process has from then on.
@@ -28,7 +28,7 @@ const OPENINGS_SHARE: u64 = 16;
 /// The soft limit is kept low by default only for programs that use `select`, which this one does not.
 ///
 /// # Errors
-/// The kernel's. The limit stays as it was, and [`open_files_max`] tells it.
+/// The kernel's. The limit stays as it was, and [`open_files_max`] returns it.
 pub fn raise_open_files() -> io::Result<u64> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
@@ -45,16 +45,16 @@ pub fn open_files_max() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// What the instance file asks for.
+/// The sessions and openings that the instance file asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestedRoom {
-    /// What says how many sessions.
+    /// The source of the number of sessions.
     pub sessions: SessionsFrom,
     /// Openings in progress; `None`: the default, as far as it fits.
     pub openings: Option<u64>,
 }
 
-/// What the limit of open files holds.
+/// The sessions and openings that fit in the limit of open files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// Sessions at once.
@@ -63,7 +63,7 @@ pub struct Room {
     pub openings: u64,
 }
 
-/// A number of sessions that the limit of open files does not hold.
+/// A number of sessions that does not fit in the limit of open files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "cannot hold {sessions} session{}: needs {open_files_needed} open files, {openings} of them for openings, and the \
@@ -71,11 +71,11 @@ pub struct Room {
     of_what(.from, .sessions), other_remedy(.from)
 )]
 pub struct TooManySessions {
-    /// The sessions that were asked for; 1 when none were, and not even one fits.
+    /// The configured sessions; 1 when none are configured, and not even one fits.
     pub sessions: u64,
-    /// What asked for them.
+    /// The source of their number.
     pub from: SessionsFrom,
-    /// The openings beside them.
+    /// The openings besides them.
     pub openings: u64,
     /// Open files that they need, the reserve included.
     pub open_files_needed: u64,
@@ -101,7 +101,7 @@ fn other_remedy(from: &SessionsFrom) -> &'static str {
     }
 }
 
-/// How many sessions and openings the instance has at once: those `asked` for, or else what `open_files_max` allows.
+/// Returns how many sessions and openings the instance has at once: those `asked` for, or else what `open_files_max` allows.
 ///
 /// `reserve` is the number of open files that are for neither: [`crate::limits::open_files_reserve`], plus what else lives
 /// in the process, such as the connections of the built-in echo backend. Sessions that are asked for come before the

@@ -88,7 +88,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts a thread, and watches it from here on instead of the one before.
+    /// Starts a thread, and watches it instead of the previous one.
     ///
     /// # Errors
     /// As many threads hang as there may be, or the system gives no thread.
@@ -123,7 +123,7 @@ impl Watchdog {
         Some(path)
     }
 
-    /// The paths that threads wait for which were given up.
+    /// Returns the paths on which abandoned threads still wait.
     pub fn hanging(&self) -> Vec<PathBuf> {
         lock(&self.hanging).iter().cloned().collect()
     }

@@ -1,9 +1,9 @@
 //! The filter of the log, from `RINGGATE_LOG`: which lines are written.
 //!
 //! The property to trust: a filter that would silently drop or add lines because of a typing error is refused. `tracing-subscriber`
-//! takes any word for the name of a module; here a name has to be that of a module of ringgate.
+//! takes any word for the name of a module; here only names of ringgate's modules are allowed.
 //!
-//! Not here: who reads the variable, and when (`log`).
+//! Not here: when the variable is read (`log`).
 
 use std::ffi::OsStr;
 
@@ -44,7 +44,7 @@ const MODULES: [&str; 23] = [
     "websocket",
 ];
 
-/// A part of the filter that means nothing.
+/// A part of the filter that is neither a level nor a directive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{FILTER_VARIABLE}: {part:?} means nothing; allowed is a level ({}), or ringgate::MODULE=LEVEL, or several of them \
@@ -58,7 +58,7 @@ pub struct FilterFault {
 /// Reads a filter; an empty one is the default.
 ///
 /// # Errors
-/// The first part of it that means nothing.
+/// The first part that is neither a level nor a directive.
 pub fn parse(given: &OsStr) -> Result<EnvFilter, FilterFault> {
     let fault = |part: &str| FilterFault { part: part.to_owned() };
     let text = given.to_str().ok_or_else(|| fault(&given.to_string_lossy()))?.trim();

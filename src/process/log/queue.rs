@@ -87,7 +87,7 @@ struct Shared {
     is_ending: AtomicBool,
     has_ended: AtomicBool,
     writer: OnceLock<Thread>,
-    /// Who waits for the end.
+    /// Threads that wait for the end.
     waiter: OnceLock<Thread>,
 }
 
@@ -193,13 +193,13 @@ impl Log {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Has the writer end when it has written, or dropped, all that was taken.
+    /// Has the writer end once it has written, or dropped, everything in the queue.
     pub fn end(&self) {
         self.0.is_ending.store(true, Ordering::Release);
         self.0.wake_writer();
     }
 
-    /// As [`Log::end`], and waits for it, but no longer than `patience`. Gives whether it has ended.
+    /// As [`Log::end`], and waits for it, but no longer than `patience`. Returns whether it has ended.
     pub fn finish(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         let _ = self.0.waiter.set(thread::current());

@@ -41,12 +41,12 @@ pub(super) static REPEATS: Repeats = Repeats::new();
 /// The API of a count for all APIs that have none of their own. No API can have such a name.
 const OTHERS: &str = "(others)";
 
-/// Takes note that something happened that is logged as `message` at `level`. `None`: it is not to be logged this time.
+/// Counts an event that is logged as `message` at `level`. `None`: it is not to be logged this time.
 pub fn happened(level: Level, message: &'static str, api: Option<&str>) -> Option<Told> {
     REPEATS.happened(level, message, api.unwrap_or_default(), Instant::now())
 }
 
-/// Something that is to be logged.
+/// A repeated warning that is to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     /// How often it happened since it was logged last, this time included. `None`: it is one of the first.
@@ -82,7 +82,7 @@ impl Repeat {
         self.is_due(now).then(|| Told { times: Some(self.tell(now)) })
     }
 
-    /// Gives the count, which is told by that.
+    /// Returns the count, and resets it.
     fn tell(&mut self, now: Instant) -> u64 {
         self.told_at = now;
         std::mem::take(&mut self.untold)
@@ -96,7 +96,7 @@ struct ByApi {
     apis: BTreeMap<Box<str>, Repeat>,
 }
 
-/// Messages and APIs that were warned of lately.
+/// The messages and APIs of recent warnings.
 #[derive(Debug, Default)]
 struct Table {
     by_message: BTreeMap<&'static str, ByApi>,
@@ -158,7 +158,7 @@ impl Repeats {
         table.get_or_insert_default().happened(level, message, api, now)
     }
 
-    /// Tells the counts that are due, or all of them. Gives whether there is anything left to come back for.
+    /// Reports the counts that are due, or all of them. Returns whether any are left to report later.
     pub(super) fn tell_counts(&self, now: Instant, all: bool, tell: impl Fn(Level, &str, &str, u64)) -> bool {
         let (due, is_left) = {
             let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! A log whose output does what a test says.
+//! A log whose output behaves as a test prescribes.
 
 use super::*;
 use std::collections::VecDeque;

@@ -50,7 +50,7 @@ impl Dropped {
         self.error = self.error.take().or(other.error);
     }
 
-    /// The line that tells it. Always in the plural, so that one can search for it.
+    /// The line that reports it. Always in the plural, so that one search finds all.
     fn describe(&self) -> String {
         let mut reasons = Vec::new();
         if self.without_room > 0 {
@@ -157,7 +157,7 @@ impl<O: Output> Writer<O> {
         is_written
     }
 
-    /// Begins a batch with what the writer itself has to say.
+    /// Begins a batch with the writer's own notices.
     fn begin_batch(&mut self) {
         if self.is_within_line {
             self.batch.push(b'\n');
@@ -193,7 +193,7 @@ impl<O: Output> Writer<O> {
     }
 }
 
-/// Writes all of `bytes`; gives how many were written before what went wrong.
+/// Writes all of `bytes`; on an error, gives how many were written before it.
 fn write_all(output: &mut impl Output, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while written < bytes.len() {
