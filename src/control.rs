@@ -1,5 +1,5 @@
-//! What runs once per process, on a thread with a tokio runtime of its own. That thread waits for events only: what may block
-//! (files, look-ups of names) has threads beside it.
+//! The parts that run once per process, on a thread with a tokio runtime of its own. That thread only waits for events:
+//! operations that may block (files, look-ups of names) have threads of their own.
 //!
 //! Not here: anything that a byte of a session waits for; pages and interfaces for people (`services`).
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use self::status::Status;
 use crate::catalog::Revision;
 
-/// A command. What is added here has a name, and is done in `serving`.
+/// A command. A new one needs a name here, and its action in `serving`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Tell how the instance is.
@@ -31,7 +31,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// All there are.
+    /// All commands.
     pub const ALL: [Self; 4] = [Self::Status, Self::Reload, Self::Drain, Self::Terminate];
 
     /// Its name, for requests and command lines.
@@ -44,22 +44,22 @@ impl Command {
         }
     }
 
-    /// The one of that name.
+    /// Returns the command of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|command| command.name() == name)
     }
 }
 
-/// A command, and who is told what comes of it.
+/// A command, and the asker that is told its result.
 #[derive(Debug)]
 pub struct Order {
     /// The command.
     pub command: Command,
-    /// Who asked.
+    /// The asker.
     pub asker: Asker,
 }
 
-/// The progress of a command, for whoever asked.
+/// The progress of a command, for its asker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Sessions that were opened and whose sockets are not both closed yet.
@@ -71,36 +71,36 @@ pub struct Progress {
 /// The result of a command.
 #[derive(Debug)]
 pub enum Reply {
-    /// How the instance is.
+    /// The state of the instance.
     Status(Box<Status>),
     /// The files are served as they are.
     Reloaded {
-        /// Which state of them that is.
+        /// Their revision.
         revision: Revision,
-        /// How many APIs are served.
+        /// The number of APIs that are served.
         apis: usize,
-        /// They were not served before.
+        /// Whether they were not served before.
         is_new: bool,
     },
-    /// The files have faults: what was served before stays.
+    /// The files have faults: the previous catalogue stays in use.
     ReloadRefused {
-        /// Which state of them that is.
+        /// Their revision.
         revision: Revision,
-        /// The one that is served.
+        /// The revision that is served.
         served: Revision,
         /// Every fault, a line each.
         faults: Arc<[String]>,
     },
-    /// Files of TLS have faults: what was read of them before stays in use. The catalogue is served as its files are.
+    /// Files of TLS have faults: their previous content stays in use. The catalogue is served as its files are.
     TlsRefused {
-        /// Which state of the catalogue that is.
+        /// The revision of the catalogue.
         revision: Revision,
-        /// It was not served before.
+        /// Whether it was not served before.
         is_new: bool,
         /// Every fault, a line each.
         faults: Arc<[String]>,
     },
-    /// The files were not looked at, or what they say was not published, for a reason that is not in them.
+    /// The files were not read, or their content was not published, for a reason outside them.
     NotReloaded(&'static str),
     /// All sessions and openings are over.
     Drained,
@@ -108,49 +108,49 @@ pub enum Reply {
     DrainedInPart,
     /// Another command ended the drain before all sessions were over.
     DrainCut,
-    /// The drain goes on, and its end cannot be told to so many.
+    /// The drain goes on, but too many wait for its end already.
     NotAwaited,
     /// Sessions were cut, and the process ends.
     Terminated,
 }
 
-/// One who asked for something, and is told what comes of it unless it is gone.
+/// The asker of a command, which is told the result unless it is gone.
 #[derive(Debug)]
 pub struct Asker(Option<mpsc::Sender<Answer>>);
 
-/// Something to be told.
+/// A message to an asker.
 #[derive(Debug)]
 pub enum Answer {
-    /// It is still being done.
+    /// The command is still in progress.
     Progress(Progress),
-    /// It is over.
+    /// The command has finished.
     Reply(Reply),
 }
 
-/// Answers that wait until the one who asked takes them: some progress, and the reply.
+/// Answers that wait until the asker takes them: some progress, and the reply.
 const ANSWERS_WAITING_MAX: usize = 4;
 
 impl Asker {
-    /// One who reads the log: a signal has nobody to be answered to.
+    /// The log's reader: a signal has no other recipient for an answer.
     pub const LOG: Self = Self(None);
 
-    /// One who waits for answers, and what it waits at.
+    /// An asker that waits for answers, and its queue.
     pub fn new() -> (Self, mpsc::Receiver<Answer>) {
         let (sender, answers) = mpsc::channel(ANSWERS_WAITING_MAX);
         (Self(Some(sender)), answers)
     }
 
-    /// Whether it is a signal.
+    /// Whether this is the asker of a signal.
     pub fn is_log(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Whether nobody listens any more.
+    /// Whether the asker is gone.
     pub fn is_gone(&self) -> bool {
         self.0.as_ref().is_some_and(mpsc::Sender::is_closed)
     }
 
-    /// Tells how far it is. One who is slow to listen misses some.
+    /// Reports the progress. A slow asker misses some reports.
     pub fn tell(&self, progress: Progress) {
         // The last place is the reply's.
         if let Some(sender) = self.0.as_ref().filter(|sender| sender.capacity() > 1) {
@@ -158,7 +158,7 @@ impl Asker {
         }
     }
 
-    /// Tells what came of it.
+    /// Gives the result.
     pub fn reply(self, reply: Reply) {
         if let Some(sender) = self.0 {
             // It may be gone.

@@ -1,4 +1,4 @@
-//! Whether the host has what an instance needs: gathered in one place, judged by one function, for `serve` and for `check --host`.
+//! Whether the host meets the needs of an instance: gathered in one place, judged by one function, for `serve` and for `check --host`.
 //!
 //! ```text
 //! this process, or a systemd unit ─► HostFacts ─┐
@@ -6,7 +6,7 @@
 //! the instance file ─────────────► HostNeeds ───┘
 //! ```
 //!
-//! The property to trust: [`judge`] looks at nothing but its arguments, so `serve` and `check --host` say the same in the same words.
+//! The property to trust: [`judge`] depends on its arguments alone, so `serve` and `check --host` give one verdict in the same words.
 //!
 //! Not here: addresses (`addresses`), and the limits of a unit (`cli::check`).
 
@@ -33,10 +33,10 @@ use crate::ring::relay_ring_bytes;
 /// wait for files and names.
 const THREADS_BESIDES_WORKERS: u64 = 8;
 
-/// Fewer sessions than this, where only the limit of open files says how many there are, are worth a warning.
+/// Numbers of sessions below this are worth a warning, where only the limit of open files determines them.
 const FEW_SESSIONS: u64 = 1_000;
 
-/// What the host gives.
+/// The facts of a host that instances depend on.
 #[derive(Debug)]
 pub struct HostFacts {
     /// The unit whose limits these are. `None`: they are this process's.
@@ -53,18 +53,18 @@ pub struct HostFacts {
     pub threads: Vec<ThreadRoom>,
 }
 
-/// What an instance needs of it.
+/// The needs of an instance.
 #[derive(Clone, Copy, Debug)]
 pub struct HostNeeds {
     /// Its workers.
     pub workers: usize,
     /// Its sessions and openings.
     pub room: RequestedRoom,
-    /// Open files of what else is in the process, such as the built-in echo backend.
+    /// Open files of other parts of the process, such as the built-in echo backend.
     pub other_open_files: u64,
 }
 
-/// What the host does not have. Each names what is needed, what there is, and the remedy.
+/// A need that the host does not meet. Each fault names the need, the actual value, and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum HostFault {
     /// The kernel cannot run a relay.
@@ -81,7 +81,7 @@ pub enum HostFault {
     Threads(#[from] TooFewThreads),
 }
 
-/// Rings that the limit of locked memory does not hold.
+/// Rings that do not fit in the limit of locked memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "cannot hold the rings of {workers} worker{}: they need {} KiB of locked memory, and the limit is {} KiB; raise \
@@ -91,14 +91,14 @@ pub enum HostFault {
 pub struct TooLittleLockedMemory {
     /// The workers.
     pub workers: usize,
-    /// Bytes that they need.
+    /// Bytes needed.
     pub needed: u64,
-    /// Bytes that there are.
+    /// Bytes available.
     pub limit: u64,
 }
 
-/// Memory for a ring that the kernel did not give, although what was judged before would have held it: other processes of the
-/// user have locked memory too.
+/// A refusal of memory for a ring by the kernel, although the earlier check found room for it: other processes of the user
+/// have locked memory too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the kernel gives no memory for the ring of a worker; raise LimitMEMLOCK= in the unit or ulimit -l, which count all processes of \
@@ -107,20 +107,20 @@ pub struct TooLittleLockedMemory {
 pub struct NoRingMemory;
 
 impl NoRingMemory {
-    /// Whether this is what the kernel means.
+    /// Whether an error of the kernel means this.
     pub fn is_told_by(error: &io::Error) -> bool {
         error.raw_os_error() == Some(libc::ENOMEM)
     }
 }
 
-/// Threads that a limit does not hold.
+/// Threads that do not fit in a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooFewThreads {
     /// The workers.
     pub workers: usize,
     /// Threads that the instance needs.
     pub needed: u64,
-    /// The limit that does not hold them.
+    /// The limit that they exceed.
     pub room: ThreadRoom,
 }
 
@@ -147,7 +147,7 @@ fn plural(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// The remedy that the limit leaves, if it holds any worker.
+/// The alternative remedy, if the limit has room for any worker.
 fn fewer_workers(limit: u64) -> String {
     match limit.saturating_sub(relay_ring_bytes()) / ring_bytes_per_worker() {
         0 => String::new(),
@@ -160,19 +160,19 @@ fn ring_bytes_per_worker() -> u64 {
     relay_ring_bytes() + front_ring_bytes()
 }
 
-/// Locked memory that the rings of so many workers need, in bytes. The ring that the start tries the kernel with may not be
-/// given back yet, and counts as well.
+/// Locked memory that the rings of so many workers need, in bytes. The test ring of the start may not be freed yet, and counts
+/// as well.
 pub fn ring_bytes(workers: usize) -> u64 {
     workers as u64 * ring_bytes_per_worker() + relay_ring_bytes()
 }
 
-/// What the host does not have for an instance to start, a line each.
+/// The faults that keep an instance from starting on the host, a line each.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start on this host{}", lines(.0))]
 pub struct HostLacks(pub Vec<HostFault>);
 
 impl HostNeeds {
-    /// Those of an instance of `config` with so many workers.
+    /// Returns the needs of an instance of `config` with so many workers.
     pub fn of(config: &InstanceConfig, workers: usize, other_open_files: u64) -> Self {
         let limits = &config.limits;
         let room = RequestedRoom { sessions: limits.sessions_from(), openings: limits.openings_max };
@@ -181,7 +181,7 @@ impl HostNeeds {
 }
 
 impl HostFacts {
-    /// What this process has, once its soft limits are raised to the hard ones, which this does for locked memory.
+    /// Gathers the facts of this process with its soft limits at the hard ones; raises the limit of locked memory for that.
     pub fn of_this_process() -> Self {
         let ring = probe();
         let is_ring_memory_counted =
@@ -197,16 +197,16 @@ impl HostFacts {
     }
 }
 
-/// What is wrong with a host, and what is worth a warning.
+/// The faults and warnings about a host.
 #[derive(Debug, Default)]
 pub struct Judgement {
-    /// An instance would not start.
+    /// Faults that keep an instance from starting.
     pub faults: Vec<HostFault>,
-    /// It would, and it is probably not what is wanted.
+    /// Conditions with which it would start, but which are probably not intended.
     pub warnings: Vec<String>,
 }
 
-/// Judges whether what the host gives is what an instance needs.
+/// Judges whether the host meets the needs of an instance.
 pub fn judge(facts: HostFacts, needs: &HostNeeds) -> Judgement {
     let HostFacts { unit, ring, open_files, locked_memory, is_ring_memory_counted, threads } = facts;
     let workers = needs.workers;

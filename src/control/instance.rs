@@ -2,8 +2,8 @@
 //!
 //! Each worker is a front and a relay on one core. They share snapshots, places and mailboxes, nothing else.
 //!
-//! The property to trust: no call here takes the control thread longer for a large catalogue. What grows with the catalogue, the
-//! places of its entities and freeing what was replaced, is done on threads that may take long.
+//! The property to trust: no call here takes the control thread longer for a large catalogue. Work that grows with the catalogue,
+//! such as finding the places of its entities and freeing the previous one, is done on threads that may take long.
 //!
 //! Not here: when to publish and when to end (`serving`), the threads of the workers (`instance::workers`).
 
@@ -42,7 +42,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use workers::WorkerThreads;
 
-/// Sessions that an instance ends in a second at a drain, or when something that they are of is revoked. Raising it makes both
+/// Sessions that an instance ends in a second at a drain, or when an entity that they belong to is revoked. Raising it makes both
 /// faster, and lets more of their clients come back at once.
 const ENDED_SESSIONS_PER_S: u64 = 500;
 
@@ -58,9 +58,9 @@ pub enum StartError {
     /// A listener cannot be bound.
     #[error("cannot listen on {address}: {}; {}", reason(.error), listen_remedy(.error, .holder))]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the kernel said.
+        /// The kernel's error.
         error: io::Error,
         /// The process that listens there, if that is known.
         holder: Option<i32>,
@@ -71,13 +71,13 @@ pub enum StartError {
     /// The kernel gives no memory for a ring.
     #[error(transparent)]
     RingMemory(#[from] NoRingMemory),
-    /// Something that the host is to give.
+    /// The host does not meet a need.
     #[error("cannot start: {0}")]
     Host(#[from] io::Error),
 }
 
 impl StartError {
-    /// That of an address that cannot be listened on.
+    /// Makes the error for an address that cannot be listened on.
     pub fn listen(address: SocketAddr, error: io::Error) -> Self {
         let is_held = error.kind() == io::ErrorKind::AddrInUse;
         let holder = is_held.then(|| holder_of(address)).flatten();
@@ -110,10 +110,10 @@ fn listen_remedy(error: &io::Error, holder: &Option<i32>) -> String {
     remedy.to_owned()
 }
 
-/// Most subscriptions whose end has come that are revoked in one call, some 100 ns each. Those that are left wait for the next.
+/// Most expired subscriptions that are revoked in one call, some 100 ns each. The rest wait for the next call.
 const SUBSCRIPTIONS_ENDED_AT_ONCE: usize = 4096;
 
-/// What an instance is started with, besides its configuration.
+/// The parts that an instance starts with, besides its configuration.
 #[derive(Debug)]
 pub struct InstanceParts {
     /// Which cores its workers run on; how many workers it has.
@@ -124,7 +124,7 @@ pub struct InstanceParts {
     pub snapshot: Arc<Snapshot>,
     /// TLS of listeners and backends.
     pub tls: TlsSetup,
-    /// What else in this process takes descriptors, such as the built-in echo backend.
+    /// Descriptors of other parts of the process, such as the built-in echo backend.
     pub other_open_files: u64,
     /// The page at the root of its listeners. `None`: the root is a path as any other.
     pub root_page: Option<Arc<RootPage>>,
@@ -148,7 +148,7 @@ pub struct Instance {
     published: watch::Sender<Arc<Published>>,
     /// Catalogues before that one, which openings in progress may still hold.
     retired: Vec<Arc<Published>>,
-    /// Where what takes long is done.
+    /// The runtime for operations that take long.
     control: Handle,
     draining: watch::Sender<bool>,
     drain_s: u64,
@@ -160,7 +160,7 @@ impl Instance {
     /// more for a large catalogue.
     ///
     /// # Errors
-    /// Why it cannot start; nothing is left open then but threads that end by themselves.
+    /// Why it cannot start; only threads that end by themselves are left then.
     pub fn start(
         config: &InstanceConfig,
         parts: InstanceParts,
@@ -255,7 +255,7 @@ impl Instance {
         &self.counters
     }
 
-    /// What there is to be read of it, for as long as the reader likes.
+    /// Returns everything that can be observed of it; a reader may keep the value.
     pub fn observed(&self) -> Observed {
         Observed {
             counters: self.counters.clone(),
@@ -267,12 +267,12 @@ impl Instance {
         }
     }
 
-    /// What it is doing.
+    /// Returns its state.
     pub fn state(&self) -> State {
         self.state.get()
     }
 
-    /// What became of changes of its catalogue, as far as its publisher has told.
+    /// Returns the outcomes of changes of its catalogue, as far as its publisher has reported them.
     pub fn publishes(&self) -> &Publishes {
         &self.publishes
     }
@@ -298,12 +298,12 @@ impl Instance {
         self.budgets.sessions().taken().into()
     }
 
-    /// What openings and sessions are counted against.
+    /// Returns the budgets for openings and sessions.
     pub fn budgets(&self) -> &Budgets {
         &self.budgets
     }
 
-    /// What says how many sessions it holds.
+    /// Returns the source of its number of sessions.
     pub fn sessions_from(&self) -> SessionsFrom {
         self.sessions_from
     }
@@ -380,8 +380,8 @@ impl Instance {
     /// Takes no more connections, and ends all sessions: as fast as their count allows, and within the configured `drain_s`. Gives
     /// over how many milliseconds they are told.
     ///
-    /// What is queued on the listeners is taken and answered; sessions get a Close 1001 at their next boundary, the
-    /// first now and the last early enough to be answered; what is left after `drain_s` is cut.
+    /// Connections queued on the listeners are still accepted and answered; sessions get a Close 1001 at their next boundary, the
+    /// first now and the last early enough to be answered; sessions left after `drain_s` are cut.
     pub fn drain(&self) -> u64 {
         let cut_after_ms = self.drain_s * 1000;
         let spread_ms = drain_spread_ms(self.sessions_to_end(), cut_after_ms);
@@ -405,7 +405,7 @@ impl Instance {
     /// Waits until all workers have ended. May be dropped and called again.
     ///
     /// # Errors
-    /// What a worker failed with. The others may still run: the process is to end.
+    /// The error of a worker that failed. The others may still run: the process is to end.
     pub async fn ended(&mut self) -> Result<(), String> {
         self.threads.ended().await
     }

@@ -1,18 +1,18 @@
-//! Publishes what a look at an instance's files has found, looks after the thread that looks, and answers who asked for it.
+//! Publishes the findings of looks at an instance's files, supervises the thread that looks, and answers those who asked.
 //!
 //! ```text
 //! looker (a thread of its own) ── report ─► prepare (a thread that may take long) ─► commit: one store ─► every front
 //! ```
 //!
 //! The property to trust: the control thread never waits for a file, nor for a large catalogue. A catalogue is published whole or
-//! not at all: all that can fail comes first, in the looker: files, compile, keys, certificates. The commit is one store that
-//! every front reads, so there is no moment at which one worker has another catalogue to offer than the next; an opening ends
-//! under the one that it began with, which it holds. Who asks for a look is answered once, by a look that began after that.
+//! not at all: every step that can fail comes first, in the looker: files, compile, keys, certificates. The commit is one store that
+//! every front reads, so that all workers offer the new catalogue from the same moment; an opening ends under the catalogue that it
+//! began with, which it holds. Each request for a look is answered once, by a look that began after it.
 //!
-//! A file system that does not answer holds the looker. After a while another one goes on with everything else, what hangs
-//! being a fault of whoever needs it; the status page names it ([`watchdog`](crate::process::files::watchdog)).
+//! A file system that does not answer blocks the looker. After a while another looker takes over for all other files; the blocked
+//! path counts as a fault of those who need it, and the status page names it ([`watchdog`](crate::process::files::watchdog)).
 //!
-//! Not here: what is looked at, and when (`files::looker`), what a publish means to sessions (`instance`).
+//! Not here: which files are looked at, and when (`files::looker`), the effect of a publish on sessions (`instance`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,30 +30,30 @@ use crate::observe::publishes::LastPublish;
 use crate::process::fatal::end_this_thread_only;
 use crate::process::files::watchdog::Watchdog;
 
-/// Most who wait for a look at a time. Over it, the newest is told so.
+/// Most askers that wait for a look at a time. Over it, the newest is refused.
 const ASKERS_MAX: usize = 64;
 
-/// Takes up the changes of one instance's files.
+/// Publishes the changes of one instance's files.
 #[derive(Debug)]
 pub struct Publisher {
     files: InstanceFiles,
     served: Arc<Served>,
     watchdog: Watchdog,
-    /// `None`: there is none, since too many hang or it broke.
+    /// The looker. `None`: there is none, because too many hang or it panicked.
     looker: Option<LookerLine>,
-    /// When one is started again that broke.
+    /// When a looker that panicked is started again.
     next_start: Option<Instant>,
     /// A catalogue that is about to be published. No other report is taken meanwhile.
     preparing: Option<Preparing>,
     /// The number of the newest request for a look.
     asked: u64,
-    /// Who is still to be told what came of a look, with the number of the request.
+    /// The askers that wait for the result of a look, with the number of the request.
     askers: VecDeque<(u64, Asker)>,
-    /// What hung when that was looked at last.
+    /// The paths that hung at the last check.
     hung: Vec<String>,
 }
 
-/// The line to a looker.
+/// The channels to and from a looker.
 #[derive(Debug)]
 struct LookerLine {
     requests: UnboundedSender<u64>,
@@ -63,27 +63,27 @@ struct LookerLine {
 #[derive(Debug)]
 struct Preparing {
     preparation: Preparation,
-    /// What is new in it, in words.
+    /// Its changes, in words.
     changed: String,
-    /// The newest request that it answers.
+    /// The number of the newest request that it answers.
     answers: u64,
-    /// What those are told of files of TLS.
+    /// The faults of files of TLS, for those requests.
     tls_faults: Faults,
 }
 
-/// Something that a publisher has to do.
+/// An event for a publisher.
 #[derive(Debug)]
 pub enum PublisherEvent {
-    /// A look at the files has found something.
+    /// A look at the files has findings.
     Looked(LookReport),
     /// A catalogue is prepared.
     Prepared(Prepared),
-    /// The thread that looks at files broke.
+    /// The thread that looks at files panicked.
     LookerBroke,
 }
 
 impl Publisher {
-    /// Looks at these files, of which `served` is served already.
+    /// Starts to look at these files; `served` is already served.
     pub fn start(files: InstanceFiles, served: Arc<Served>) -> Self {
         let mut publisher = Self {
             files,
@@ -100,7 +100,7 @@ impl Publisher {
         publisher
     }
 
-    /// Waits until there is something to do. May be dropped at any time: nothing is lost.
+    /// Waits for the next event. May be dropped at any time: nothing is lost.
     pub async fn next(&mut self) -> PublisherEvent {
         if let Some(preparing) = &mut self.preparing {
             return PublisherEvent::Prepared(preparing.preparation.done().await);
@@ -113,8 +113,8 @@ impl Publisher {
         }
     }
 
-    /// Does what is to be done: gives what a look has found to the workers, or says why not, in the log, wherever the last publish
-    /// is shown, and to who asked.
+    /// Handles an event: gives the findings of a look to the workers, or reports why not: in the log, wherever the last publish is
+    /// shown, and to the askers.
     pub fn handle(&mut self, event: PublisherEvent, instance: &mut Instance, now: Timestamp) {
         match event {
             PublisherEvent::Looked(report) => self.handle_report(report, instance, now),
@@ -183,7 +183,7 @@ impl Publisher {
         }
     }
 
-    /// Tells everybody whose request is answered that the catalogue is served as its files are, and what is wrong with those of TLS.
+    /// Tells all askers whose request is answered that the catalogue is served as its files are, and the faults of files of TLS.
     fn reply_served(&mut self, answers: u64, tls_faults: &Faults, is_new: bool) {
         let (revision, apis) = (self.served.revision, self.served.snapshot.served().len());
         self.reply(answers, || {
@@ -195,14 +195,14 @@ impl Publisher {
         });
     }
 
-    /// Tells everybody whose request is answered.
+    /// Replies to all askers whose request is answered.
     fn reply(&mut self, answers: u64, reply: impl Fn() -> Reply) {
         while let Some((_, asker)) = self.askers.pop_front_if(|(number, _)| *number <= answers) {
             asker.reply(reply());
         }
     }
 
-    /// Only a broken invariant ends it so.
+    /// Handles the end of the looker, which only a broken invariant causes.
     fn handle_broken_looker(&mut self) {
         tracing::error!(
             "catalogue reload panicked; still serving the previous catalogue; reading the files again in {} s",
@@ -215,7 +215,7 @@ impl Publisher {
         });
     }
 
-    /// Looks at everything, at once or behind the look in progress, and tells what came of it though nothing has changed.
+    /// Requests a look at everything, at once or after the look in progress, which is answered even if nothing has changed.
     pub fn request_look(&mut self, asker: Asker) {
         // A signal has nobody who waits: the newest one stands for those before it.
         self.askers.retain(|(_, known)| !(known.is_gone() || known.is_log() && asker.is_log()));
@@ -233,18 +233,17 @@ impl Publisher {
         }
     }
 
-    /// Tells who waits for a look that it is still being done.
+    /// Tells waiting askers that the look is still in progress.
     pub fn tell_askers(&self, progress: Progress) {
         self.askers.iter().for_each(|(_, asker)| asker.tell(progress));
     }
 
-    /// Looks no more. Who waits is told.
+    /// Ends the looks. Waiting askers are told.
     pub fn end(&mut self, why: &'static str) {
         self.reply(u64::MAX, || Reply::NotReloaded(why));
     }
 
-    /// Looks whether the look in progress gets on, and sees to it that there is somebody who looks. To be called every second
-    /// or so.
+    /// Checks whether the look in progress advances, and starts another looker if there is none. To be called about every second.
     pub fn look_after(&mut self, instance: &Instance, now: Instant) {
         if let Some(path) = self.watchdog.look(now) {
             let patience_s = FILE_PATIENCE.as_secs();
@@ -270,7 +269,7 @@ impl Publisher {
         }
     }
 
-    /// Has everything looked at. Without a looker: the next one begins with that.
+    /// Requests a look at everything. Without a looker: the next one begins with that.
     fn request(&mut self) {
         if let Some(line) = &self.looker {
             // It may have broken: that is noticed where it is waited for. A request of a number that was answered is one of nobody's.
@@ -307,8 +306,8 @@ impl Publisher {
     }
 }
 
-/// Logs a refusal with its faults, on a thread of its own: there may be a thousand of them, which takes the control thread
-/// longer than others should wait for it.
+/// Logs a refusal with its faults, on a thread of its own: a thousand faults would occupy the control thread for longer than
+/// others should wait.
 fn log_refusal(revision: Revision, served: Revision, faults: Faults) {
     tokio::task::spawn_blocking(move || {
         tracing::error!(%revision, %served, faults = faults.len(), "refused the catalogue");

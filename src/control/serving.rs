@@ -1,4 +1,4 @@
-//! Serves: does what an instance needs and what it is told, until it has ended.
+//! Serves: runs an instance and carries out its commands, until it has ended.
 //!
 //! ```text
 //! Serving --drain--> Draining --all workers ended, or its time is over--> over
@@ -6,10 +6,10 @@
 //!    '-----terminate----------------------^
 //! ```
 //!
-//! The property to trust: a command does the same whichever door it comes in by, and everybody who asks is answered, the last of
-//! them before the process ends.
+//! The property to trust: a command has the same effect from every source, and everybody who asks is answered, the last of them
+//! before the process ends.
 //!
-//! Not here: how commands come in (`signals`, `socket`), what they do to workers (`instance`), publishing (`publisher`).
+//! Not here: receiving commands (`signals`, `socket`), their effect on workers (`instance`), publishing (`publisher`).
 
 use std::time::Duration;
 
@@ -30,16 +30,16 @@ use crate::observe::publishes::LastPublish;
 use crate::observe::state::State;
 use crate::process::log;
 
-/// Milliseconds beyond the drain for the last completions; what is not over by then is left to the process's end.
+/// Milliseconds beyond the drain for the last completions; unfinished work is left to the end of the process.
 const DRAIN_OVERTIME_MS: u64 = 2_000;
 
-/// Milliseconds for the last words of sessions when a second signal cuts them.
+/// Milliseconds for the final messages of sessions when a second signal cuts them.
 const CUT_MS: u64 = 500;
 
-/// Most who wait for the end of a drain at a time. Over it, the newest is told that the drain goes on without it.
+/// Most askers that wait for the end of a drain. Over it, the newest is told that the drain goes on without it.
 const DRAIN_ASKERS_MAX: usize = 64;
 
-/// Where commands come in.
+/// The sources of commands.
 #[derive(Debug)]
 pub struct Doors {
     /// Signals to the process.
@@ -67,7 +67,7 @@ impl Doors {
     }
 }
 
-/// An instance that serves.
+/// An instance that is served.
 #[derive(Debug)]
 pub struct Serving {
     instance: Instance,
@@ -77,15 +77,15 @@ pub struct Serving {
     begun: Instant,
     /// When the drain began, and how many sessions were open then.
     drained: Option<(Instant, u64)>,
-    /// Sessions that were open when the rest was cut.
+    /// Sessions that were open when the instance was cut.
     cut: u64,
-    /// When what is not over yet is left to the process's end; none while it serves.
+    /// When unfinished work is left to the end of the process; none while it serves.
     until: Option<Instant>,
     drain_askers: Vec<Asker>,
     terminate_askers: Vec<Asker>,
 }
 
-/// Something that has to be done.
+/// An event to handle.
 enum Event {
     WorkersEnded(Result<(), String>),
     Ordered(Order),
@@ -95,7 +95,7 @@ enum Event {
 }
 
 impl Serving {
-    /// Serves with `instance`, whose configuration is `config`, the catalogue `revision` and what `publisher` finds.
+    /// Prepares to serve `instance`, whose configuration is `config`: its catalogue is `revision`, and `publisher` finds changes.
     pub fn new(
         instance: Instance,
         config: InstanceConfig,
@@ -120,7 +120,7 @@ impl Serving {
     /// Serves until the instance was told to end and has.
     ///
     /// # Errors
-    /// What a worker failed with. The others may still run: the process is to end.
+    /// The error of a worker that failed. The others may still run: the process is to end.
     pub async fn run(mut self, mut doors: Doors) -> Result<(), String> {
         let mut upkeep = tokio::time::interval(CATALOG_UPKEEP);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -161,7 +161,7 @@ impl Serving {
         }
     }
 
-    /// Does what is ordered, or begins to.
+    /// Carries out a command, or begins to.
     fn obey(&mut self, Order { command, asker }: Order) {
         match command {
             Command::Status => asker.reply(self.status()),
@@ -212,7 +212,7 @@ impl Serving {
         self.until = Some(Instant::now() + Duration::from_millis(CUT_MS));
     }
 
-    /// What changes from here on is of nobody's concern.
+    /// Stops publishing: later changes of the files have no effect.
     fn publish_no_more(&mut self) {
         if let Some(mut publisher) = self.publisher.take() {
             publisher.end(ENDING);
@@ -221,7 +221,7 @@ impl Serving {
         }
     }
 
-    /// What is done every second. Gives whether it has to be done again at once.
+    /// Does the periodic work, every second. Returns whether it has to be called again at once.
     fn keep_up(&mut self) -> bool {
         let progress = self.progress();
         self.drain_askers.iter().for_each(|asker| asker.tell(progress));
@@ -234,7 +234,7 @@ impl Serving {
         is_more
     }
 
-    /// Tells everybody how it ended: whether all workers are over, or their time is.
+    /// Tells everybody how the instance ended: whether all workers have finished, or their time is over.
     fn finish(&mut self, is_all_over: bool) {
         let is_cut = self.instance.state() == State::Ending;
         let (begun, sessions) = self.drained.unwrap_or((self.begun, 0));
@@ -281,7 +281,7 @@ fn draining(sessions: u64, spread_ms: u64, drain_s: u64) -> String {
     )
 }
 
-/// So many sessions, as the subject of a passive sentence.
+/// Formats a number of sessions as the subject of a passive sentence.
 fn were(sessions: u64) -> String {
     if sessions == 1 { "1 session was".to_owned() } else { format!("{sessions} sessions were") }
 }
@@ -289,7 +289,7 @@ fn were(sessions: u64) -> String {
 /// Why nothing is published any more.
 const ENDING: &str = "the instance is about to end, and publishes no more";
 
-/// What a publisher has to do; for ever in coming where there is none.
+/// Returns the next event of a publisher; pending for ever without one.
 async fn next_of(publisher: &mut Option<Publisher>) -> PublisherEvent {
     match publisher {
         Some(publisher) => publisher.next().await,

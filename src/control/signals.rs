@@ -1,13 +1,13 @@
-//! Signals, one of the doors for commands: SIGHUP asks for a reload, the first SIGTERM or SIGINT for a drain, every later one for
-//! the end at once. SIGUSR1 asks for a report in the log.
+//! Signals, one of the sources of commands: SIGHUP asks for a reload, the first SIGTERM or SIGINT for a drain, every later one for
+//! an immediate end. SIGUSR1 asks for a report in the log.
 //!
-//! A stop that comes within [`SAME_STOP`] of the first one is the same stop: a terminal sends SIGINT to a process and to the one that
-//! started it, which passes it on.
+//! A stop that comes within [`SAME_STOP`] of the first one counts as the same stop: a terminal sends SIGINT both to a process and to
+//! its parent, which passes it on.
 //!
-//! The property to trust: a signal that arrives once this exists never kills the process by itself, and none that
-//! changes the outcome is lost, however the waiting future is dropped and made anew.
+//! The property to trust: once this exists, no signal kills the process by itself, and no signal that changes the outcome is
+//! lost, even if the waiting future is dropped and made anew.
 //!
-//! Not here: what is done about a command (`serving`), what is reported.
+//! Not here: carrying a command out (`serving`), the content of a report.
 
 use std::io;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 use super::command::Command;
 
-/// How long after the first SIGTERM or SIGINT another one asks for nothing more.
+/// How long after the first SIGTERM or SIGINT another one has no effect.
 pub const SAME_STOP: Duration = Duration::from_millis(500);
 
-/// The signals that are commands, caught from its making to the end of the process.
+/// The signals that are commands, caught from the creation of this value to the end of the process.
 #[derive(Debug)]
 pub struct CommandSignals {
     terminate: Signal,
@@ -61,12 +61,12 @@ impl CommandSignals {
         }
     }
 
-    /// Waits until it is asked for an end, whatever else it is asked for meanwhile.
+    /// Waits until a signal asks for an end, and ignores requests for a reload meanwhile.
     pub async fn stop_asked(&mut self) {
         while self.next().await == Command::Reload {}
     }
 
-    /// What a stop at `now` asks for.
+    /// Returns the command that a stop at `now` stands for.
     fn stop(&mut self, now: Instant) -> Option<Command> {
         match self.stopped {
             None => {
@@ -79,7 +79,7 @@ impl CommandSignals {
     }
 }
 
-/// Requests for a report, SIGUSR1, caught from its making to the end of the process.
+/// Requests for a report, SIGUSR1, caught from the creation of this value to the end of the process.
 #[derive(Debug)]
 pub struct ReportRequests(Signal);
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The property to trust: logging never blocks, never fails and never panics, whatever the state of standard error: a full disk, a
-//! pipe without a reader, a reader that is gone. Lines that cannot be written are dropped and counted, and the count is logged later.
+//! pipe without a reader, a reader that is gone. Lines that cannot be written are dropped and counted; the count is logged later.
 //!
 //! Nothing in a process that serves writes to standard error or standard output in any other way (`tests/tidy.rs` checks).
 //!

@@ -1,4 +1,4 @@
-//! The answer to `status`: how an instance is, at one moment.
+//! The answer to `status`: the state of an instance at one moment.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use crate::control::instance::Instance;
 use crate::observe::publishes::LastPublish;
 use crate::observe::state::State;
 
-/// What is taken, of how much.
+/// A used amount and its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// What is taken.
+    /// The used amount.
     pub taken: u64,
-    /// How much there is.
+    /// The limit.
     pub limit: u64,
 }
 
-/// How an instance is.
+/// The state of an instance.
 #[derive(Debug)]
 pub struct Status {
-    /// What it does.
+    /// Whether it serves, drains or ends.
     pub state: State,
     /// For how long it has served.
     pub uptime_s: u64,
@@ -31,7 +31,7 @@ pub struct Status {
     pub sessions: u64,
     /// Places of sessions; openings that wait for a backend, and sessions that linger, hold one too.
     pub places: Room,
-    /// What says how many places there are.
+    /// The source of the number of places.
     pub places_from: String,
     /// Openings that read a request head.
     pub reading: Room,
@@ -41,7 +41,7 @@ pub struct Status {
     pub catalogue: CatalogueStatus,
 }
 
-/// Which catalogue is served, and what became of the one that was tried last.
+/// The catalogue that is served, and the outcome of the last attempt to publish one.
 #[derive(Debug)]
 pub struct CatalogueStatus {
     /// How many APIs it serves.
@@ -50,14 +50,14 @@ pub struct CatalogueStatus {
     pub published: u64,
     /// How many were refused.
     pub refused: u64,
-    /// The one that was tried last, and which one is served.
+    /// The last attempt, and the catalogue that is served.
     pub last: Arc<LastPublish>,
     /// Files and folders whose file systems do not answer.
     pub hanging: Vec<String>,
 }
 
 impl Status {
-    /// How `instance` is, which has served for so long.
+    /// Describes `instance`, which has served for so long.
     pub(in crate::control) fn of(
         instance: &Instance,
         config: &InstanceConfig,

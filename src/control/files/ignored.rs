@@ -1,8 +1,8 @@
-//! Files in a catalogue's folders that look as if they were meant, and are not read: `apis/chat.yaml`, `api/chat.toml`.
+//! Unread files in a catalogue's folders that seem to be meant for it: `apis/chat.yaml`, `api/chat.toml`.
 //!
-//! Editors' copies, notes and hidden files are left alone.
+//! Editors' copies, notes and hidden files are ignored without a message.
 //!
-//! Not here: what is read (`store`).
+//! Not here: which files are read (`store`).
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,13 +13,13 @@ use crate::catalog::fault::nearest;
 use crate::catalog::named_value::NAMED_VALUES_FILE;
 use crate::process::files::watchdog::attempt;
 
-/// Extensions of files that somebody may take for the catalogue's.
+/// Extensions of files that could be meant for the catalogue.
 const TAKEN_FOR_ONE: [&str; 6] = ["toml", "yaml", "yml", "json", "xml", "conf"];
 
-/// Most that are told. What comes behind them is not looked at.
+/// Most files that are reported. Files after them are not looked at.
 const TOLD_MAX: usize = 20;
 
-/// A line for each such file, in the order of paths.
+/// Returns a line for each such file, in the order of paths.
 pub fn ignored_files(catalog: &Path) -> Vec<String> {
     let mut told = Vec::new();
     for folder in ENTITY_FOLDERS.iter().chain([&POLICY_FOLDER]) {
@@ -54,7 +54,7 @@ fn is_taken_for_one(name: &str) -> bool {
     !name.starts_with('.') && TAKEN_FOR_ONE.contains(&extension.to_lowercase().as_str())
 }
 
-/// Names of the folders, or of the other files, in `folder`; none where it cannot be read, which reading its files has told.
+/// Names of the folders, or of the other files, in `folder`; none if it cannot be read, which the reading of its files reports.
 fn names_in(folder: &Path, of_folders: bool) -> Vec<String> {
     let Ok(_attempt) = attempt(folder) else { return Vec::new() };
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };

@@ -1,11 +1,11 @@
-//! The file of an instance's secret: read, and made where there is none.
+//! The file of an instance's secret: read, or made if there is none.
 //!
-//! The property to trust: the file is never there in part. It is written under another name, and gets its own by a link,
-//! which fails where another process was faster; then that one's secret counts. Nobody but its owner may read it.
+//! The property to trust: the file is never incomplete. It is written under another name, and gets its own by a link, which
+//! fails if another process was faster; then the other secret counts. Only its owner may read it.
 //!
-//! A process that is killed in between may leave a hidden file behind, with a secret that nothing was made under.
+//! A process that is killed in between may leave a hidden file behind, whose secret was never used.
 //!
-//! Not here: what is derived from the secret (`catalog::key_secret`).
+//! Not here: the keys derived from the secret (`catalog::key_secret`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -23,10 +23,10 @@ use crate::process::files::{read_small, reason};
 /// Largest such file, in bytes, that is read: 64 hexadecimal digits and room for white space. Over it: a fault.
 const KEY_FILE_BYTES_MAX: u64 = 256;
 
-/// Bits of a mode that let anybody but the owner in.
+/// Bits of a mode that give access to anybody but the owner.
 const FOR_OTHERS: u32 = 0o077;
 
-/// What the file must be, in the words of a fault.
+/// The requirements for the file, in the words of a fault.
 const ALLOWED: &str = "it has to be a regular file that this user, and nobody else, can read (chmod 600)";
 
 /// Reads the secret. `None`: there is no such file.
@@ -63,7 +63,7 @@ pub fn read_needed(path: &Path) -> Result<KeySecret, Fault> {
     read(path)?.ok_or_else(|| Fault::of_file(&path.display().to_string(), None, "is not there", act))
 }
 
-/// The snapshot, which knows keys then: under the secret in the file at `path`, which has to be there if any subscription has
+/// Gives the snapshot the hasher of its keys, from the secret in the file at `path`, which has to exist if any subscription has
 /// a key.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub fn with_keys(snapshot: Snapshot, path: &Path) -> Result<Snapshot, Fault> {
     })
 }
 
-/// What the keys of a snapshot are hashed with, by the secret in the file at `path`. `None`: no subscription has a key.
+/// Returns the hasher of a snapshot's keys, from the secret in the file at `path`. `None`: no subscription has a key.
 ///
 /// # Errors
 /// As [`read_needed`].

@@ -1,19 +1,19 @@
-//! Looks at an instance's files for as long as it serves: the catalogue, the secret of keys, the files of TLS.
+//! Watches an instance's files for as long as it serves: the catalogue, the secret of keys, the files of TLS.
 //!
 //! ```text
 //! a change, an interval, SIGHUP ─► read, compile, read TLS ─► found ─► the control thread
 //! ```
 //!
-//! It has a thread of its own, on which everything that waits for a file system happens. What it finds is ready to be given to
-//! the workers: nothing of that can fail any more.
+//! It has a thread of its own, on which every wait for a file system happens. Its findings are complete and ready for the workers:
+//! no later step can fail.
 //!
-//! The property to trust: a catalogue is found whole or not at all. What is at fault is refused with every fault, and what was
-//! served before stays.
+//! The property to trust: a catalogue is read whole or not at all. A faulty one is refused with all its faults, and the previous
+//! one stays in use.
 //!
-//! The instance file is not read again: listeners, limits and the rest of it are those of the start.
+//! The instance file is not read again: listeners, limits and the rest stay as they were at the start.
 //!
-//! Not here: noticing changes (`watch`), what a publish means to sessions (`instance`), what happens if the thread does
-//! not come back from a file system (`publisher`).
+//! Not here: noticing changes (`watch`), the effect of a publish on sessions (`instance`), and the case that the thread waits
+//! for a file system without end (`publisher`).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -40,21 +40,21 @@ use crate::tls::files::FileFault;
 use crate::tls::setup::TlsSetup;
 use core::time::Duration;
 
-/// How often files of certificates are looked at for changes.
+/// How often files of certificates are checked for changes.
 const TLS_FILES_LOOK: Duration = Duration::from_secs(5);
 
-/// Where the files of an instance are.
+/// The paths of an instance's files.
 #[derive(Clone, Debug)]
 pub struct InstanceFiles {
     catalog: PathBuf,
     gateway: Option<Name>,
     key_file: PathBuf,
-    /// Those of APIs that name none.
+    /// The schemes of APIs that list none.
     default_schemes: Schemes,
 }
 
 impl InstanceFiles {
-    /// Those of the instance file at `file`, whose contents are `config`.
+    /// The paths for the instance file at `file`, whose contents are `config`.
     pub fn of(file: &Path, config: &InstanceConfig) -> Self {
         Self {
             catalog: store::beside(file, &config.catalog),
@@ -65,31 +65,31 @@ impl InstanceFiles {
     }
 }
 
-/// What an instance starts with.
+/// The files and the state that an instance starts with.
 #[derive(Debug)]
 pub struct Start {
     /// Its own configuration.
     pub config: InstanceConfig,
-    /// Where its files are; `None`: it has none.
+    /// The paths of its files; `None`: it has none.
     pub files: Option<InstanceFiles>,
-    /// What they say.
+    /// The state read from them.
     pub served: Arc<Served>,
-    /// What is legal in them and useless, a line each.
+    /// Settings in them that are legal and useless, a line each.
     pub warnings: Vec<String>,
 }
 
-/// Why an instance cannot start: everything that is wrong with its files, in the words of `check`.
+/// Why an instance cannot start: all faults of its files, in the words of `check`.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start, the configuration is at fault{}", lines(.0))]
 pub struct NoStart(pub Vec<StartFault>);
 
-/// Something that is wrong with the files of an instance.
+/// A fault of an instance's files.
 #[derive(Debug, thiserror::Error)]
 pub enum StartFault {
-    /// With its configuration.
+    /// In its configuration.
     #[error("{0}")]
     Configuration(Fault),
-    /// With a file of TLS that it names.
+    /// In a file of TLS that it names.
     #[error(transparent)]
     Tls(#[from] FileFault),
 }
@@ -103,7 +103,7 @@ impl Start {
     /// Reads the instance file `config` and all that it names.
     ///
     /// # Errors
-    /// Everything that is wrong with the files.
+    /// All faults of the files.
     pub fn read(config: &Path, now: UnixTime) -> Result<Self, NoStart> {
         Self::read_listening(config, Vec::new(), now)
     }
@@ -111,7 +111,7 @@ impl Start {
     /// As [`Start::read`]; the instance listens on `listeners` instead of those of its file, if there are any.
     ///
     /// # Errors
-    /// Everything that is wrong with the files.
+    /// All faults of the files.
     pub fn read_listening(
         config: &Path,
         listeners: Vec<ListenerConfig>,
@@ -128,7 +128,7 @@ impl Start {
         Self::of(loaded, Some(files), folder, now)
     }
 
-    /// What runs without any file.
+    /// The start of the built-in instance, which needs no file.
     ///
     /// # Errors
     /// None that concerns a file.
@@ -172,65 +172,65 @@ impl Start {
 /// The faults of a catalogue, a line each. There may be one for every file.
 pub type Faults = Arc<[String]>;
 
-/// What is served, with all that the next look has to know.
+/// The served state, with everything that the next look needs.
 #[derive(Clone, Debug)]
 pub struct Served {
     /// The catalogue.
     pub snapshot: Arc<Snapshot>,
-    /// Which one that is.
+    /// The revision of the catalogue.
     pub revision: Revision,
     /// TLS of listeners and backends.
     pub tls: TlsFiles,
-    /// The one that was refused last, and why, while none was published since.
+    /// The catalogue that was refused last, and why, if none was published since.
     refused: Option<(Revision, Faults)>,
 }
 
 impl Served {
-    /// TLS as the fronts need it.
+    /// Returns TLS in the form that the fronts need.
     pub fn setup(&self) -> TlsSetup {
         self.tls.setup(&self.snapshot)
     }
 }
 
-/// What a look at the files has found.
+/// The findings of a look at the files.
 #[derive(Debug)]
 pub struct LookReport {
-    /// What there is to do.
+    /// The action that follows.
     pub outcome: ReloadOutcome,
-    /// What is served from here on.
+    /// The state that is served from here on.
     pub served: Arc<Served>,
-    /// The newest request that this look answers, and with it those before; 0: none.
+    /// The number of the newest request that this look answers, along with all before it; 0: none.
     pub answers: u64,
-    /// What is wrong with files of TLS, for whom it answers. What was read of them before stays in use.
+    /// Faults of files of TLS, for the askers. The content that was read before stays in use.
     pub tls_faults: Faults,
 }
 
-/// What there is to do about what a look has found.
+/// The action that follows a look.
 #[derive(Debug)]
 pub enum ReloadOutcome {
-    /// Another catalogue is to be published, which differs from the one before by this.
+    /// Another catalogue is to be published; the text lists its changes from the previous one.
     Catalogue(TlsSetup, String),
-    /// The same catalogue is, with other certificates or ticket keys.
+    /// The same catalogue is to be published with other certificates or ticket keys.
     Tls(TlsSetup),
-    /// The catalogue of this revision is at fault.
+    /// The catalogue of this revision has faults.
     Refused(Revision, Faults),
-    /// Nothing, and it was asked for.
+    /// Nothing changed, but somebody asked.
     Unchanged,
 }
 
-/// Looks at files.
+/// Looks at the files of an instance.
 #[derive(Debug)]
 pub struct Looker {
     at: InstanceFiles,
     served: Served,
     files: CatalogFiles,
     compiler: Compiler,
-    /// The compiler has seen a catalogue like this one, and compiles a change of it fast.
+    /// Whether the compiler has already seen a catalogue like this one, so that it compiles a change fast.
     is_warm: bool,
 }
 
 impl Looker {
-    /// Looks at the files of an instance, of which `served` is served already.
+    /// Makes a looker for the files of an instance that already serves `served`.
     pub fn new(at: InstanceFiles, served: &Served) -> Self {
         Self {
             at,
@@ -241,12 +241,12 @@ impl Looker {
         }
     }
 
-    /// Looks until nobody takes what is found any more. Each of `requests` has everything looked at. Those that have a number
-    /// above 0, each a higher one, are answered although nothing has changed, by a look that begins after them. It blocks the
-    /// calling thread.
+    /// Looks until nobody receives the findings any more. Each of `requests` causes a look at everything. Requests with a number
+    /// above 0, each higher than the one before, are answered even if nothing has changed, by a look that begins after them.
+    /// Blocks the calling thread.
     ///
     /// # Errors
-    /// The system gives no runtime.
+    /// The system cannot make a runtime.
     pub fn run(
         mut self,
         mut requests: UnboundedReceiver<u64>,
@@ -284,7 +284,7 @@ impl Looker {
         Ok(())
     }
 
-    /// Looks at the files of TLS, and at what has changed of the catalogue, for requests up to `answers`.
+    /// Looks at the files of TLS, and at the changed parts of the catalogue, for requests up to `answers`.
     fn look(&mut self, changed: Option<Changed>, answers: u64) -> Vec<LookReport> {
         let is_tls_new = self.served.tls.look(UnixTime::now(), answers > 0);
         let of_catalogue = changed.and_then(|changed| self.look_at_catalogue(&changed, answers > 0));

@@ -1,4 +1,4 @@
-//! Reads the instance file and the catalogue's folder, the whole of it or single files again.
+//! Reads the instance file and the catalogue's folder, all of it or single files again.
 //!
 //! Either everything is without fault, or every fault of every file is told at once, the files in the order of their
 //! names; only when the instance file leaves open where the catalogue is, the catalogue has to wait. Nothing is read
@@ -28,24 +28,24 @@ use crate::process::files::{Unreadable, read_small, reason};
 pub(super) const ENTITY_FOLDERS: [&str; 5] =
     ["apis", "gateways", "products", "subscriptions", "version-sets"];
 
-/// The folder of policy documents, with one folder for each scope in it. What stands deeper has no place there, and is read so
-/// that it can be refused: a document that is never run would be a rule that is never kept.
+/// The folder of policy documents, with a folder for each scope in it. Deeper documents have no scope; they are read
+/// only to be refused, because a document that never runs would be a rule that is never enforced.
 pub(super) const POLICY_FOLDER: &str = "policies";
 
-/// How deep below that folder documents are looked for: as deep as `apis/chat/operations/send`.
+/// The greatest depth below that folder at which documents are searched for: that of `apis/chat/operations/send`.
 const POLICY_FOLDER_DEPTH_MAX: usize = 4;
 
-/// What a file must be to be read, in the words of a fault.
+/// The requirements for a readable file, in the words of a fault.
 const READABLE_FILE: &str = "it has to be a regular file that this user can read";
 
-/// What an instance needs to start.
+/// The parts that an instance needs to start.
 #[derive(Debug)]
 pub struct Loaded {
     /// The instance's own configuration.
     pub config: InstanceConfig,
-    /// The catalogue, for the instance's gateway. It knows no keys: those need the instance's secret.
+    /// The catalogue, for the instance's gateway. It has no keys yet: those need the instance's secret.
     pub snapshot: Snapshot,
-    /// Which state of the files that is.
+    /// The revision of the files.
     pub revision: Revision,
 }
 
@@ -75,7 +75,7 @@ pub fn load(config: &Path) -> Result<Loaded, Vec<Fault>> {
     }
 }
 
-/// What runs without any file: the default instance, and one API, `echo`, whose backend is at `echo_address`.
+/// The built-in start without files: the default instance, and one API, `echo`, whose backend is at `echo_address`.
 pub fn built_in(echo_address: SocketAddr) -> Loaded {
     let api = format!(
         "display_name = \"Echo\"\ndescription = \"Sends back what it receives.\"\nurl = \"ws://{echo_address}\"\n\
@@ -92,7 +92,7 @@ pub fn beside(config: &Path, named: &str) -> PathBuf {
     config.parent().unwrap_or(Path::new("")).join(named)
 }
 
-/// Every file of a catalogue that may be an entity or a policy document. What cannot be read is in it with its fault.
+/// Reads every file of a catalogue that may be an entity or a policy document. An unreadable file is included with its fault.
 pub fn read_catalog(catalog: &Path) -> CatalogFiles {
     let mut files = CatalogFiles::default();
     // The folder first: where its file system does not answer, the rest is not asked for.
@@ -110,8 +110,8 @@ pub fn read_catalog(catalog: &Path) -> CatalogFiles {
     files
 }
 
-/// Reads one file of a catalogue again: its text, or its fault, or that it is gone, is in `files` afterwards. A path that is
-/// none of a catalogue's files changes nothing.
+/// Reads one file of a catalogue again: `files` has its text or its fault afterwards, or no longer has the file. A path outside
+/// the catalogue's files changes nothing.
 pub fn read_again(catalog: &Path, path: &str, files: &mut CatalogFiles) {
     if !is_catalog_file(path) {
         return;
@@ -211,7 +211,7 @@ fn read_file(catalog: &Path, path: impl AsRef<Path>, files: &mut CatalogFiles) {
     }
 }
 
-/// What there is under a name, a link too.
+/// Returns the metadata of a path, without following a link.
 pub(super) fn metadata(path: &Path) -> io::Result<fs::Metadata> {
     let _attempt = attempt(path)?;
     fs::symlink_metadata(path)
@@ -252,7 +252,7 @@ fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// The whole of a file, or why it cannot be had; `file` is its name in faults.
+/// Returns the content of a file, or the reason why it cannot be read; `file` is its name in faults.
 pub(crate) fn read_text(path: &Path, file: &str) -> Result<String, Fault> {
     let mut read = read_small(path, CONFIG_FILE_BYTES_MAX).map_err(|why| match why {
         Unreadable::TooLarge(_) => too_large(file),

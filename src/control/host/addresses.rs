@@ -1,6 +1,6 @@
-//! Whether the addresses of an instance are free, without taking them.
+//! Checks whether the addresses of an instance are free, without taking them.
 //!
-//! Nothing listens here, so no client notices a check.
+//! The check does not listen, so no client notices it.
 //!
 //! Not here: binding them for an instance (`binding`).
 
@@ -12,16 +12,16 @@ use crate::config::InstanceConfig;
 use crate::control::instance::StartError;
 use crate::front::listener::check_free;
 
-/// What was found out about the addresses of an instance.
+/// The findings about the addresses of an instance.
 #[derive(Debug, Default)]
 pub struct AddressFindings {
-    /// The instance could not listen.
+    /// Addresses on which the instance could not listen.
     pub faults: Vec<StartError>,
-    /// An address that the running instance holds, in words.
+    /// Addresses that the running instance holds, in words.
     pub notes: Vec<String>,
 }
 
-/// Looks at every address of `config`; one that process `own`, which runs the instance already, holds is only noted.
+/// Checks every address of `config`; one that process `own`, which already runs the instance, holds is only noted.
 pub fn look(config: &InstanceConfig, own: Option<i32>) -> AddressFindings {
     let mut findings = AddressFindings::default();
     // In the order in which a start takes them. A service takes IPv4 on [::] too, a listener does not.

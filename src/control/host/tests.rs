@@ -1,4 +1,4 @@
-//! What is judged of hosts that this one need not be.
+//! Tests of the judgement, on facts of other hosts than this one.
 
 use std::io;
 

@@ -119,7 +119,7 @@ impl WorkerThreads {
     /// Waits until all have ended. May be dropped and called again.
     ///
     /// # Errors
-    /// What one failed with. The others may still run.
+    /// The error of a thread that failed. The others may still run.
     pub(super) async fn ended(&mut self) -> Result<(), String> {
         while self.running > 0 {
             match self.ends.recv().await {

@@ -31,42 +31,42 @@ use super::wire;
 use crate::config::instance::CONTROL_SOCKET_PATH_BYTES_MAX as PATH_BYTES_MAX;
 use crate::process::files::reason;
 
-/// The file's name where the configuration names none.
+/// The file's default name.
 const SOCKET_FILE: &str = "ringgate.sock";
 
 /// The folder that systemd makes for a service with `RuntimeDirectory=ringgate`.
 const SERVICE_FOLDER: &str = "/run/ringgate";
 
-/// Connections that wait to be accepted. Over it, the next ones wait before they are connected.
+/// Connections that wait to be accepted. Over it, further ones wait before they are connected.
 const BACKLOG: i32 = 128;
 
-/// How long a start waits in all for the instance behind a file to say how it is.
+/// How long a start waits in all for the instance at a socket to report its state.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a start waits for the lock, which another one holds for [`PROBE_PATIENCE`] at most.
+/// How long a start waits for the lock, which another start holds for [`PROBE_PATIENCE`] at most.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long is waited before something is tried again that no event tells of.
+/// The pause before a retry, for conditions that no event announces.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// The step that fails where the socket's folder is not there or not open to this user.
+/// The step that fails if the socket's folder does not exist or is not accessible to this user.
 const OPEN_LOCK: &str = "open the control socket's lock";
 
-/// Bytes of the answer that a start reads of such an instance.
+/// Most bytes of the answer that a start reads from such an instance.
 const PROBE_BYTES_MAX: usize = 64 * 1024;
 
-/// Where a control socket is to be.
+/// The place of a control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketPlace {
     /// Its path.
     pub path: PathBuf,
-    /// The configuration does not name it. An instance serves without it, if it cannot be there.
+    /// Whether the configuration leaves the path open. The instance then serves without a socket, if this path cannot be used.
     pub is_default: bool,
 }
 
 impl SocketPlace {
-    /// That of an instance, whose file `config` is, and names a path, or an empty one for no socket. Without a name: in the folder
-    /// that systemd made for the service (`RuntimeDirectory=`), or else beside the instance file. `None`: there is to be none.
+    /// The place for an instance with the file `config`, which names a path, or an empty one for no socket. Without a name: the folder
+    /// that systemd made for the service (`RuntimeDirectory=`), or else the folder of the instance file. `None`: no socket.
     pub fn of(config: Option<&Path>, named: Option<&str>) -> Option<Self> {
         Self::with_runtime_directory(config, named, std::env::var_os("RUNTIME_DIRECTORY"))
     }
@@ -93,8 +93,8 @@ impl SocketPlace {
 }
 
 impl SocketPlace {
-    /// Where that of a running instance may be, the likeliest first: its file is `config`, and names this path or none. The service
-    /// manager that started it may have made a folder that is not known here.
+    /// The possible paths of a running instance's socket, the likeliest first. Its file is `config`, and names the path `named`, or none.
+    /// The service manager that started it may have made a folder that is not known here.
     pub fn candidates(config: &Path, named: Option<&str>) -> Vec<PathBuf> {
         let likeliest = Self::of(Some(config), named);
         let beside = named.is_none().then(|| beside(config, SOCKET_FILE));
@@ -103,14 +103,14 @@ impl SocketPlace {
         paths
     }
 
-    /// Where that of a service is of which nothing is known.
+    /// The likely path of a service's socket, without its instance file.
     pub fn of_host() -> Vec<PathBuf> {
         let place = Self::of(None, None);
         vec![place.map_or_else(|| Path::new(SERVICE_FOLDER).join(SOCKET_FILE), |place| place.path)]
     }
 }
 
-/// The first of the folders of `RUNTIME_DIRECTORY`, which systemd parts by colons.
+/// The first of the folders of `RUNTIME_DIRECTORY`, which systemd separates by colons.
 fn first_folder(folders: &std::ffi::OsStr) -> Option<PathBuf> {
     let first = folders.as_bytes().split(|byte| *byte == b':').next()?;
     let folder = Path::new(std::ffi::OsStr::from_bytes(first));
@@ -132,7 +132,7 @@ pub enum NoSocket {
          another path", of_process(.1), .0.display(), .0.display()
     )]
     InUse(PathBuf, Option<i32>),
-    /// Something else has the name.
+    /// The path is taken by something other than a socket.
     #[error("{} is not a socket; remove it, or set control.socket to another path", .0.display())]
     Occupied(PathBuf),
     /// Another process holds its lock.
@@ -147,17 +147,17 @@ pub enum NoSocket {
         .path.display(), reason(.error)
     )]
     System {
-        /// What was tried.
+        /// The step that failed.
         step: &'static str,
-        /// With what.
+        /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
 }
 
 impl NoSocket {
-    /// Whether an instance starts all the same, if nobody asked for the socket to be there.
+    /// Whether the reason is the path itself, so that an instance with the default path starts without a socket.
     pub fn is_of_the_place(&self) -> bool {
         match self {
             Self::PathTooLong(_) | Self::System { .. } => true,
@@ -170,7 +170,7 @@ fn of_process(process: &Option<i32>) -> String {
     process.map(|process| format!(" (process {process})")).unwrap_or_default()
 }
 
-/// A control socket that listens, and whose file is this process's. Dropping it removes the file.
+/// A listening control socket, whose file belongs to this process. Dropping it removes the file.
 #[derive(Debug)]
 pub struct ClaimedSocket {
     listener: UnixListener,
@@ -179,21 +179,21 @@ pub struct ClaimedSocket {
     identity: (u64, u64),
 }
 
-/// What is behind a file that is there.
+/// The owner of an existing socket file.
 enum Behind {
-    /// Nobody listens.
+    /// No process listens.
     Nobody,
-    /// An instance that will end.
+    /// An instance that is about to end.
     Leaving,
-    /// Somebody, and which process.
+    /// A process that listens, with its id if known.
     Somebody(Option<i32>),
 }
 
 impl ClaimedSocket {
-    /// Whether [`ClaimedSocket::claim`] would make a socket at `path`, as far as can be told before. It changes nothing there.
+    /// Checks whether [`ClaimedSocket::claim`] could make a socket at `path`, as far as can be told beforehand. Changes nothing there.
     ///
     /// # Errors
-    /// Why it would not.
+    /// Why it could not.
     pub fn check(path: &Path) -> Result<(), NoSocket> {
         check_length(path)?;
         let _lock = lock(path, LOCK_PATIENCE)?;
@@ -260,7 +260,7 @@ impl ClaimedSocket {
         &self.path
     }
 
-    /// Removes the file, unless it is another one's by now.
+    /// Removes the file, unless it belongs to another instance by now.
     fn remove(&self) -> io::Result<()> {
         let _lock = lock(&self.path, LOCK_PATIENCE).map_err(io::Error::other)?;
         match fs::symlink_metadata(&self.path) {
@@ -296,10 +296,10 @@ fn check_length(path: &Path) -> Result<(), NoSocket> {
     Ok(())
 }
 
-/// What is behind the socket at `path`, which may be replaced. `None`: there is none.
+/// Returns the owner of the socket file at `path`, which may be replaced. `None`: there is no file.
 ///
 /// # Errors
-/// It may not.
+/// It may not be replaced.
 fn replaceable(path: &Path) -> Result<Option<Behind>, NoSocket> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -312,7 +312,7 @@ fn replaceable(path: &Path) -> Result<Option<Behind>, NoSocket> {
     }
 }
 
-/// Removes a file that its owner may remove at the same time.
+/// Removes a file, which its owner may remove at the same time.
 fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -354,7 +354,7 @@ fn pause() {
     std::thread::sleep(RETRY_PAUSE);
 }
 
-/// Asks who listens behind a file, again and again if it ends without an answer, for `patience` in all.
+/// Asks for the state of the process that listens at a socket, again if it ends without an answer, for `patience` in all.
 fn behind(path: &Path, patience: Duration) -> io::Result<Behind> {
     let deadline = Instant::now() + patience;
     loop {
@@ -384,10 +384,10 @@ fn behind(path: &Path, patience: Duration) -> io::Result<Behind> {
     }
 }
 
-/// The state that an instance says it has. `None`: it says something else.
+/// Reads the state that an instance reports. `None`: the answer is something else.
 ///
 /// # Errors
-/// It says nothing until the deadline, or the connection ends without an answer.
+/// There is no answer before the deadline, or the connection ends without one.
 fn state_of(mut stream: UnixStream, deadline: Instant) -> io::Result<Option<String>> {
     let left = || Some(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
     stream.set_write_timeout(left())?;
