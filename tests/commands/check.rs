@@ -263,8 +263,8 @@ fn too_few_open_files_are_refused_by_both() {
     assert!(faults[0].starts_with("cannot hold 1 session: needs 578 open files"), "{faults:?}");
 }
 
-/// What makes a command one of a user, and the user's alone, if this process may do that and that user may run the binary. The kernel
-/// counts threads and locked memory by user: each test has one of its own.
+/// Returns the prefix that runs a command as a user of its own, if this process may do that and that user may run the binary. The
+/// kernel counts threads and locked memory by user: each test has one of its own.
 fn as_user(reuid: &'static str) -> Option<Vec<&'static str>> {
     let become_other =
         vec!["setpriv", reuid, "--regid=61234", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];

@@ -1,4 +1,4 @@
-//! What clients and backends see of a gateway that runs in this process: openings, sessions, limits, policies, ends.
+//! A gateway that runs in this process, as clients and backends see it: openings, sessions, limits, policies, ends.
 
 #![allow(
     clippy::unwrap_used,

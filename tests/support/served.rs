@@ -21,7 +21,7 @@ pub const INSTANCE: &str = "workers = 2\ndrain_s = 4\n[[listeners]]\naddress = \
 /// A configuration in a folder of its own, with one API at `/t`.
 pub struct Configuration {
     folder: Arc<TempDir>,
-    /// What it logs; as the environment says if it is empty.
+    /// The filter of its log; if empty, the environment's.
     log: &'static str,
 }
 
@@ -124,9 +124,9 @@ pub struct Served {
     pub child: Child,
     pub address: SocketAddr,
     pub announced: Vec<String>,
-    /// What it says on stderr, line by line.
+    /// Its lines on stderr.
     said: Receiver<String>,
-    /// It looks at its files for as long as it lives.
+    /// The folder of its files, which it watches for as long as it lives.
     _folder: Arc<TempDir>,
 }
 
@@ -185,7 +185,7 @@ impl Served {
         self.said.recv_timeout(PATIENCE).expect("a line that was expected")
     }
 
-    /// What is left to be read of what it says on stderr, once it has ended or is about to.
+    /// Returns the unread rest of its lines on stderr, once it has ended or is about to.
     pub fn said_to_the_end(&self) -> Vec<String> {
         let next = || match self.said.recv_timeout(PATIENCE) {
             Ok(line) => Some(line),
@@ -217,7 +217,7 @@ impl Served {
 }
 
 impl Drop for Served {
-    /// What still serves has to close all its connections: the test's own ends are closed before.
+    /// Ends the process. One that still serves has to close all connections first, as the test has closed its own ends.
     fn drop(&mut self) {
         let is_to_be_at_rest = !thread::panicking() && matches!(self.child.try_wait(), Ok(None));
         let process = self.child.id().to_string();

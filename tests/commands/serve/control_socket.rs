@@ -30,12 +30,12 @@ fn ctl_command(configuration: &Configuration, arguments: &[&str]) -> Command {
     command
 }
 
-/// What `ringgate ctl` says; it gives up by itself if it is not answered.
+/// Returns the output of `ringgate ctl`, which gives up by itself if it is not answered.
 fn ctl(configuration: &Configuration, arguments: &[&str]) -> Output {
     ctl_command(configuration, arguments).output().unwrap()
 }
 
-/// What was said on standard output and standard error, after this exit code.
+/// Returns standard output and standard error; the exit code has to be this one.
 fn said(output: Output, code: i32) -> (String, String) {
     let [out, error] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert_eq!(output.status.code(), Some(code), "{out}{error}");

@@ -41,7 +41,7 @@ fn said(output: Output) -> (Option<i32>, String, String) {
     (output.status.code(), out, error)
 }
 
-/// What a request gets: the head and the body.
+/// Sends a request, and returns the head and the body of the answer.
 fn ask(address: SocketAddr, head: &str) -> (String, String) {
     let mut client = Raw::connect(address);
     client.send(head.as_bytes());
