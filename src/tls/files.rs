@@ -75,7 +75,7 @@ impl fmt::Display for FileFault {
 }
 
 impl Matter {
-    /// What to do about it; `None` where the matter says it already.
+    /// Returns the remedy; `None` if the fault's text already includes it.
     fn remedy(&self) -> Option<&'static str> {
         Some(match self {
             Self::Unreadable(_) => "it has to be a regular file that this user can read",
@@ -255,8 +255,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns a warning about the mode of a private key's file: whoever else can read it can pass for its owner. It is a warning and
-/// not a fault, because a group of those who need keys is usual (`ssl-cert` of Debian).
+/// Returns a warning about the mode of a private key's file: anyone else who can read it can impersonate its owner. It is a
+/// warning and not a fault, because a group of those who need keys is usual (`ssl-cert` of Debian).
 ///
 /// The files in the folder of systemd's credentials are left alone: what their mode shows for the group is the mask of an access
 /// control list, which lets the user of the service in.

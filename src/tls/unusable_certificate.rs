@@ -1,9 +1,9 @@
-//! A certificate that a backend shows and that cannot be a server's: what is wrong with it, and what to do.
+//! The fault of a certificate that a backend shows and that cannot be a server's, with its remedy.
 //!
-//! `rustls` says only that it refuses such a certificate. Both kinds are usual where an operator made the certificate by hand, so the
-//! error names the file that does not help, and what does.
+//! `rustls` reports only that it refuses such a certificate. Both kinds are common where an operator made the certificate by hand, so
+//! the error names the file that does not help, and the remedy.
 //!
-//! Not here: who is trusted (`backend`).
+//! Not here: which authorities are trusted (`backend`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rustls::{CertificateError, Error, OtherError};
 
 use super::peer_certificate::PeerCertificate;
 
-/// What is wrong with a backend's certificate. `trusted` is the file of those that the backend may be vouched for by.
+/// The fault of a backend's certificate. `trusted` is the file of the authorities that may vouch for the backend.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableCertificate {
     /// It is of X.509 version 1.
@@ -45,7 +45,7 @@ pub enum UnusableCertificate {
 }
 
 impl UnusableCertificate {
-    /// What is wrong with a certificate that was refused, if it is one of these.
+    /// Returns the fault of a refused certificate, if it is one of these.
     pub(super) fn of(shown: &CertificateDer<'_>, trusted: &Path) -> Option<Self> {
         let facts = PeerCertificate::parse(shown).ok()?;
         let (subject, trusted) = (facts.subject, trusted.to_owned());
@@ -63,7 +63,7 @@ impl UnusableCertificate {
         Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(self))))
     }
 
-    /// What [`UnusableCertificate::refusal`] has put into an error.
+    /// Returns the fault that [`UnusableCertificate::refusal`] put into an error.
     pub(super) fn within(error: &Error) -> Option<OtherError> {
         let Error::InvalidCertificate(CertificateError::Other(other)) = error else { return None };
         other.0.is::<Self>().then(|| other.clone())
