@@ -341,7 +341,7 @@ impl<'d> Compiling<'d> {
         self.met.push(policy);
     }
 
-    /// Compiles with `work` what is evaluated in another section than that which it stands in.
+    /// Compiles with `work` a part that is evaluated in another section than the one that contains it.
     pub(crate) fn put_off<T>(&mut self, section: Section, work: impl FnOnce(&mut Self) -> T) -> T {
         let outer = core::mem::replace(&mut self.place.section, section);
         let made = work(self);

@@ -62,7 +62,7 @@ pub(crate) struct NoDocument {
     pub(crate) at: usize,
     /// The fault.
     pub(crate) matter: String,
-    /// What to do about it.
+    /// The remedy.
     pub(crate) act: String,
 }
 

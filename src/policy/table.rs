@@ -362,7 +362,7 @@ pub(crate) fn policy_row(name: &str) -> Option<&'static PolicyRow> {
     }
 }
 
-/// What to do about an `unknown` policy in `section`: the nearest name, if one is near, and all that may stand there.
+/// The remedy for an `unknown` policy in `section`: the nearest name, if one is near, and all names that are allowed there.
 pub(crate) fn suggestion(unknown: &str, section: Section) -> String {
     let mut names: Vec<&str> = POLICIES
         .iter()
