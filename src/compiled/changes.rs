@@ -1,9 +1,9 @@
-//! What one catalogue has that another did not, in a line: which APIs, products, subscriptions and the rest were added, changed and
-//! removed.
+//! The difference between two catalogues, in a line: the added, changed and removed APIs, products, subscriptions and other
+//! entities.
 //!
-//! Names are told, never what is in them: a named value may be a secret.
+//! Only names are reported, never contents: a named value may be a secret.
 //!
-//! Not here: when it is said (`control::publisher`).
+//! Not here: when it is logged (`control::publisher`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is legal in a catalogue and useless: an API that nobody can open, a version set without an original. Each is a line.
+//! Legal but useless settings of a catalogue: an API that nobody can open, a version set without an original. A line for each.
 //!
 //! Not here: files that are not read (`control::files::ignored`).
 
