@@ -296,7 +296,7 @@ impl<N: Network> Opening<N> {
         Ok((admitted, waiting))
     }
 
-    /// Decides by the subscription key; policies may have something to say to who is not let in.
+    /// Decides by the subscription key; a refused client may still get an answer from policies.
     fn check_key<'s>(
         &self,
         snapshot: &'s Snapshot,
@@ -421,7 +421,7 @@ impl<N: Network> Opening<N> {
         }
     }
 
-    /// What a request was routed to, if it is served on listeners like this one.
+    /// Returns the route of a request, if its API is served on listeners like this one.
     fn served_here<'a>(
         &self,
         snapshot: &Snapshot,
