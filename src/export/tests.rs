@@ -1,4 +1,4 @@
-//! What the codec promises.
+//! Tests of the codec's guarantees.
 
 use proptest::prelude::*;
 

@@ -24,7 +24,7 @@ pub struct Observed {
     pub publishes: Arc<Publishes>,
     /// The figures by API, product and subscription.
     pub labels: Arc<LabelRegistry>,
-    /// What it is doing.
+    /// The state of the instance.
     pub state: Arc<StateCell>,
 }
 
