@@ -1,7 +1,7 @@
 //! Binds the addresses of an instance, and waits a moment for one that is in use.
 //!
-//! A process that was killed does not give its listeners back at once: the kernel frees what its rings held some time after the
-//! process is gone. A supervisor starts the next process before that.
+//! The listeners of a killed process are not freed at once: the kernel frees resources of its rings some time after the process has
+//! ended. A supervisor starts the next process before that.
 //!
 //! Not here: how one address is bound for several workers (`front::listener`).
 
@@ -87,7 +87,7 @@ pub async fn bind_when_free(address: SocketAddr) -> TcpListener {
     }
 }
 
-/// Calls `bind` until it succeeds, as long as all that is wrong is that `address` is in use, for a second at most.
+/// Calls `bind` until it succeeds, while the only fault is that `address` is in use, for a second at most.
 async fn bind_patiently<T>(address: SocketAddr, bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     bind_while(bind, || {
         tracing::warn!(%address, "the address is in use; trying again for {} s", PATIENCE.as_secs());
@@ -116,7 +116,7 @@ async fn bind_while<T>(mut bind: impl FnMut() -> io::Result<T>, tell: impl FnOnc
 mod tests {
     use super::*;
 
-    /// A listener of something else, and where it is.
+    /// A listener of another owner, and its address.
     fn taken() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

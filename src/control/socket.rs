@@ -1,7 +1,7 @@
-//! The control socket, one of the two ways in for commands: a Unix stream for tools on this host (`ringgate ctl`).
+//! The control socket, one of the two sources of commands: a Unix stream for tools on this host (`ringgate ctl`).
 //!
-//! The file is open to its owner only, and whoever connects nevertheless is asked for its identity: only root and the user of the
-//! process may give commands.
+//! The file is open to its owner only, and each client that connects nevertheless is asked for its identity: only root and the user
+//! of the process may give commands.
 //!
 //! The property to trust: no connection keeps a command out. Connections, requests and their time are bounded, and a new
 //! connection takes the place of the oldest silent one, or else of the oldest.
@@ -51,11 +51,11 @@ const REMOVE_PATIENCE: Duration = Duration::from_secs(1);
 pub struct ControlSocket {
     claimed: ClaimedSocket,
     accepting: AbortHandle,
-    /// How many wait for an answer, or are being written one.
+    /// Connections that wait for an answer, or are being written one.
     waiting: watch::Sender<usize>,
 }
 
-/// A connection, as seen from where they are accepted.
+/// A connection, from the view of the accepting task.
 #[derive(Debug)]
 struct Connection {
     task: AbortHandle,
@@ -85,7 +85,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl ControlSocket {
-    /// Serves a socket on `control`, and gives where its commands come out.
+    /// Serves a socket on `control`, and returns the receiver of its commands.
     ///
     /// # Errors
     /// The kernel's, when the listener cannot be taken over.
@@ -101,7 +101,7 @@ impl ControlSocket {
         Ok((Self { claimed, accepting, waiting }, ordered))
     }
 
-    /// Waits a moment until everybody who was answered has been written the answer, and removes the file.
+    /// Waits a moment until all answers are written, and removes the file.
     pub async fn finish(self) {
         self.accepting.abort();
         let mut waiting = self.waiting.subscribe();

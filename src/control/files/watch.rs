@@ -62,17 +62,17 @@ impl Changed {
 /// The purpose of a watch of a folder.
 #[derive(Clone, Debug)]
 enum Watched {
-    /// Files of a catalogue; what comes before their names, `apis/`.
+    /// Files of a catalogue, with the prefix of their names, such as `apis/`.
     Files(String),
     /// Names on the way to the catalogue that could come to lead elsewhere.
     Way(BTreeSet<OsString>),
 }
 
-/// The kernel's part: which folder each watch is of.
+/// The kernel's part: the folder of each watch.
 #[derive(Debug)]
 struct Watches {
     inotify: AsyncFd<OwnedFd>,
-    /// A folder can be on the way and have files: a watch is one for all.
+    /// A folder can both be on the way and hold files: one watch serves both.
     by_number: BTreeMap<i32, Vec<Watched>>,
 }
 
@@ -80,13 +80,13 @@ struct Watches {
 #[derive(Debug)]
 pub struct CatalogWatch {
     catalog: PathBuf,
-    /// `None`: the kernel does not tell, and everything is looked at at the interval alone.
+    /// `None`: the kernel does not report changes, and everything is only scanned at the interval.
     watches: Option<Watches>,
     gathered: Option<Gathered>,
     next_look: Instant,
 }
 
-/// Changes that are not told yet.
+/// Changes that are not reported yet.
 #[derive(Debug)]
 struct Gathered {
     changed: Changed,
@@ -95,7 +95,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// When they are told: when it was quiet, or at the latest.
+    /// When they are reported: once it is quiet, or at the latest then.
     fn due_at(&self) -> Instant {
         (self.last_at + CATALOG_QUIET).min(self.first_at + CATALOG_GATHER_MAX)
     }
@@ -118,7 +118,7 @@ impl CatalogWatch {
         watch
     }
 
-    /// Waits until something may have changed, and gives what. May be dropped at any time: nothing is lost.
+    /// Waits until something may have changed, and returns it. May be dropped at any time: nothing is lost.
     pub async fn changed(&mut self) -> Changed {
         loop {
             let due_at = self.gathered.as_ref().map_or(self.next_look, Gathered::due_at);
@@ -146,7 +146,7 @@ impl CatalogWatch {
         }
     }
 
-    /// Has everything told next, without waiting for an event.
+    /// Has everything reported next, without waiting for an event.
     pub fn expect_everything(&mut self) {
         self.next_look = Instant::now();
     }
@@ -161,7 +161,7 @@ impl CatalogWatch {
         }
     }
 
-    /// Watches whatever folders there are now. Who looks at everything afterwards misses nothing.
+    /// Watches all folders that exist now. A look at everything afterwards misses no change.
     fn watch_anew(&mut self) {
         self.watches = match Watches::of(&self.catalog) {
             Ok(watches) => Some(watches),
@@ -176,7 +176,7 @@ impl CatalogWatch {
         };
     }
 
-    /// Takes the events that there are. `None`: they concern no file of the catalogue.
+    /// Takes the pending events. `None`: they concern no file of the catalogue.
     fn take_events(&mut self) -> Option<Changed> {
         let Some(watches) = &self.watches else { return None };
         let mut found: Option<Changed> = None;
@@ -212,7 +212,7 @@ impl CatalogWatch {
     }
 }
 
-/// Waits until there are events; for ever where nothing is watched.
+/// Waits until there are events; pending for ever if nothing is watched.
 async fn readable(watches: Option<&Watches>) -> bool {
     let Some(watches) = watches else { return std::future::pending().await };
     match watches.inotify.readable().await {
@@ -302,8 +302,8 @@ impl Watched {
     }
 }
 
-/// Whether a file that has just come is likely to be written still: that it is closed will be told. A link is whole when it
-/// comes, and nobody closes it.
+/// Whether a new file is probably still being written: its closing will be reported. A link is complete from the start, and never
+/// closed.
 fn is_being_written(path: &Path) -> bool {
     metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.nlink() == 1)
 }

@@ -1,6 +1,6 @@
 //! The only way in which ringgate changes a catalogue's files, for the command line, and later for REST and portal.
 //!
-//! The property to trust: at every moment the folder holds a whole catalogue, the one before the change or the one after it, even
+//! The property to trust: at every moment the folder holds a whole catalogue, from before the change or after it, even
 //! if the process is killed or the host loses power. A change concerns one file: it is written under a hidden name, synchronised,
 //! renamed over the old file, and its folder synchronised (`decisions/0014`). A killed process leaves a hidden file, which nobody
 //! reads, and which the next change removes.
@@ -22,38 +22,38 @@ use crate::catalog::{ETag, Fault, Name, Revision};
 use crate::compiled::compile;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
-/// The file that a writer holds a lock on. It stays: one that is taken away could be locked twice.
+/// The file that a writer holds a lock on. It is never removed: a removed lock file could be locked twice.
 const LOCK_FILE: &str = ".ringgate-lock";
 
 /// The name of a file while it is written, in its target's folder.
 const UNFINISHED: &str = ".ringgate-unfinished";
 
-/// The state of the file that the author of a change saw.
+/// The state of the file that the author of a change expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfMatch {
-    /// Whatever is there is replaced (`If-Match: *` where it must be there; no condition where it need not).
+    /// Any state (`If-Match: *` where the file must exist; no condition where it need not).
     Anything,
-    /// Nothing was there (`If-None-Match: *`).
+    /// No file (`If-None-Match: *`).
     Nothing,
-    /// This state was there.
+    /// This state.
     State(ETag),
 }
 
 /// A change of a file.
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'t> {
-    /// It is there, with this text.
+    /// The file gets this text.
     Put(&'t str),
-    /// It is gone.
+    /// The file is removed.
     Delete,
 }
 
 /// A catalogue after a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// The state of the file; `None`: it is gone.
+    /// The state of the file; `None`: it is removed.
     pub etag: Option<ETag>,
-    /// The state of the whole.
+    /// The revision of the whole catalogue.
     pub revision: Revision,
 }
 
@@ -66,25 +66,25 @@ pub enum NotWritten {
     /// The file that is to be deleted is not there.
     #[error("{0} is not there")]
     NotThere(String),
-    /// The file is not in the state that the author saw: what its state is, if it is there.
+    /// The file is not in the expected state: its actual state, if it exists.
     #[error("the file has changed meanwhile")]
     HasChanged(Option<ETag>),
-    /// The catalogue with the change would be at fault.
+    /// The catalogue with the change would have faults.
     #[error("the catalogue would be at fault")]
     Faulty(Vec<Fault>),
-    /// The system. If that was at the last step, the change is there, and may be gone after a loss of power.
+    /// A system error. If it is at the last step, the change is there, and may be lost after a loss of power.
     #[error("cannot {step} {}: {error}", path.display())]
     System {
         /// The step that failed.
         step: &'static str,
-        /// With what.
+        /// The path of the step.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         error: io::Error,
     },
 }
 
-/// A step of a change, told before it is taken: tests end the process there.
+/// A step of a change, announced before it is taken: tests end the process there.
 pub type StepWatch<'w> = &'w mut dyn FnMut(&'static str);
 
 /// Writes to the catalogue in one folder.
@@ -181,7 +181,7 @@ impl CatalogWriter {
         }
     }
 
-    /// Takes away what writers that were killed have left.
+    /// Removes the hidden files of killed writers.
     fn take_away_unfinished(&self) -> Result<(), NotWritten> {
         for folder in store::folders_of(&self.catalog) {
             let path = folder.join(UNFINISHED);
@@ -254,8 +254,8 @@ impl Change<'_> {
     }
 }
 
-/// Gives a file that is being written the owner and the mode of the one that it replaces: the service reads it under a
-/// user of its own, whoever changes it.
+/// Gives a file that is being written the owner and the mode of the file that it replaces: the service reads it as a
+/// user of its own, which may not be the one that changes it.
 fn keep_owner_and_mode(file: &File, replaced: &Path) -> io::Result<()> {
     let Ok(before) = fs::metadata(replaced) else { return Ok(()) };
     let now = file.metadata()?;
@@ -265,7 +265,7 @@ fn keep_owner_and_mode(file: &File, replaced: &Path) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(before.mode() & 0o777))
 }
 
-/// Makes what happened to a folder's names last.
+/// Makes changes of a folder's names durable.
 fn synchronise(folder: &Path) -> Result<(), NotWritten> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("synchronise", folder))
 }

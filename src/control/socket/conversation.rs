@@ -56,7 +56,7 @@ pub(super) async fn converse(
     }
 }
 
-/// Has a command done, and tells what comes of it.
+/// Has a command carried out, and reports its progress and result.
 async fn answer(stream: &mut UnixStream, orders: &mpsc::Sender<Order>, command: Command) -> io::Result<()> {
     let (asker, mut answers) = Asker::new();
     // Where it is not taken, the asker is dropped.
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use crate::control::command::Progress;
 
-    /// A connection that is served: its client's end, and where its commands come out.
+    /// A served connection: the client's end, and the receiver of its commands.
     fn connect() -> (UnixStream, mpsc::Receiver<Order>) {
         let (client, served) = UnixStream::pair().unwrap();
         let (orders, ordered) = mpsc::channel(4);
@@ -143,7 +143,7 @@ mod tests {
         (client, ordered)
     }
 
-    /// All that comes until the end of the connection.
+    /// Returns everything received until the end of the connection.
     async fn rest(client: &mut UnixStream) -> String {
         let mut bytes = Vec::new();
         // A reset, where something stood unread, comes behind all that was written.

@@ -79,7 +79,7 @@ pub fn parse_request(line: &[u8]) -> Result<Command, RequestFault> {
     command.as_str().and_then(Command::named).ok_or(RequestFault::Command(command))
 }
 
-/// The line that tells how far something is.
+/// The line that reports progress.
 pub fn progress_line(Progress { sessions, openings }: Progress) -> String {
     line(json!({ "progress": { "sessions": sessions, "openings": openings } }))
 }
@@ -89,12 +89,12 @@ pub fn fault_line(fault: &str) -> String {
     line(json!({ "fault": fault }))
 }
 
-/// The line of a request that is none, or may not be made.
+/// The line for a malformed or forbidden request.
 pub fn error_line(message: &str) -> String {
     line(json!({ "version": VERSION, "result": "error", "message": message }))
 }
 
-/// The faults that are told before a reply.
+/// The faults that precede a reply.
 pub fn faults_of(reply: &Reply) -> &[String] {
     match reply {
         Reply::ReloadRefused { faults, .. } | Reply::TlsRefused { faults, .. } => faults,
@@ -109,7 +109,7 @@ pub fn faults_of(reply: &Reply) -> &[String] {
     }
 }
 
-/// The line of a reply: what came of `command`.
+/// The line of a reply: the result of `command`.
 pub fn result_line(command: Command, reply: &Reply) -> String {
     let (result, more) = match reply {
         Reply::Status(status) => ("done", json!({ "status": status_value(status) })),
