@@ -23,13 +23,13 @@ thread_local! {
     static ENDS_THREAD_ONLY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets a panic of the calling thread end that thread only. For one that changes nothing that others share, and whose end is
+/// Makes a panic of the calling thread end that thread only. For a thread that changes no shared state, and whose end is
 /// noticed.
 pub fn end_this_thread_only() {
     ENDS_THREAD_ONLY.set(true);
 }
 
-/// Lets every panic from here on, on any thread, end the process, after the hook that there is has told it.
+/// Makes every panic from here on, on any thread, end the process, after the current hook has reported it.
 pub fn end_process_on_panic() {
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
