@@ -1,7 +1,7 @@
 //! Keys of subscriptions: in the form that subscribers have, and in the form that ringgate stores, a keyed hash.
 //!
-//! A key is found by its hash, so a look-up takes no longer with many subscriptions than with few. Timing tells nothing about a
-//! stored key: HMAC-SHA-256 values under a secret of the instance are compared, so whoever sends guesses can neither choose nor
+//! A key is found by its hash, so a look-up takes no longer with many subscriptions than with few. Timing reveals nothing about a
+//! stored key: HMAC-SHA-256 values under a secret of the instance are compared, so a client that guesses can neither choose nor
 //! learn the bytes that a look-up follows; the last comparison takes the same time for all hashes.
 //!
 //! A fast hash is enough: a key that ringgate makes is 128 random bits, which nobody can guess by trying. A weak key that was
