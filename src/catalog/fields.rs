@@ -171,8 +171,8 @@ impl<'d> Fields<'d> {
         moment
     }
 
-    /// Returns references to the entities that the text at `key`, or each text in a list there, names. Texts that are not names are
-    /// left to the caller that takes the key.
+    /// Returns references to the entities that the text at `key`, or each text in a list there, names. Texts that are not
+    /// names are left to the caller that takes the key.
     pub(crate) fn references(&self, key: &str, to: Entity) -> Vec<Reference> {
         let Some(given) = self.table.get(key) else { return Vec::new() };
         let reference = |key: String, given: &Spanned<DeValue<'_>>| {
