@@ -40,17 +40,17 @@ const LONGEST_LIFE_S: Allowed = Allowed { least: 1, most: 31_536_000, unit: "sec
 /// A WebSocket API, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Api {
-    /// Its name: that of its file.
+    /// The name, which is that of its file.
     pub name: Name,
     /// Display name, 1 to 300 characters.
     pub display_name: String,
     /// Purpose, at most 4000 characters. Default empty.
     pub description: String,
-    /// Where its sessions go.
+    /// The backend of its sessions.
     pub backend: BackendUrl,
-    /// On which listeners it is served. `None`: `wss` if any listener has TLS, else `ws`.
+    /// The schemes of the listeners that serve it. `None`: `wss` if any listener has TLS, else `ws`.
     pub schemes: Option<Schemes>,
-    /// Under which path it is served.
+    /// The path under which it is served.
     pub suffix: Suffix,
     /// The products it is part of.
     pub products: Vec<Name>,
@@ -58,7 +58,7 @@ pub struct Api {
     pub gateways: Vec<Name>,
     /// Whether a client needs a subscription key. Default yes.
     pub subscription_required: bool,
-    /// Where a client gives its key.
+    /// The names of the header and the query parameter for a client's key.
     pub key_names: KeyNames,
     /// The version set that it is part of. `None`: it has no versions.
     pub version_set: Option<Name>,
@@ -66,7 +66,7 @@ pub struct Api {
     pub version: Option<Version>,
     /// The fate of its sessions when it, or their product or subscription, is revoked. Default: they are kept.
     pub on_revoke: OnRevoke,
-    /// Which revision this is, 1 to 1,000,000: the current one, as others are not published. Default 1.
+    /// The revision, 1 to 1,000,000: the current one, as others are not published. Default 1.
     pub revision: u64,
     /// The addresses of this host that its dials leave from, in turn. Empty: the kernel chooses.
     pub source_addresses: Vec<IpAddr>,
@@ -89,14 +89,14 @@ pub struct Api {
     pub frame_bytes_max: Option<u64>,
     /// Largest message in bytes, 1 to 2^62. `None`: any.
     pub message_bytes_max: Option<u64>,
-    /// Whether its frames are looked at. Default strict.
+    /// Whether its frames are inspected. Default strict.
     pub frames: FrameMode,
-    /// How its backend is trusted, if that is dialled with TLS. Default: by the system's authorities.
+    /// The trust in its backend, if that is dialled with TLS. Default: the system's authorities.
     pub tls: BackendTls,
 }
 
 impl Api {
-    /// An API with every default, and what has none.
+    /// An API with every default, and these values, which have none.
     pub fn new(name: Name, display_name: String, backend: BackendUrl, suffix: Suffix) -> Self {
         Self {
             name,
@@ -134,7 +134,7 @@ impl Api {
     }
 }
 
-/// Where a client gives its subscription key: the header comes first.
+/// The names of the header and the query parameter for a client's subscription key: the header comes first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyNames {
     /// Default `Ocp-Apim-Subscription-Key`.
@@ -156,7 +156,7 @@ impl Default for KeyNames {
 /// are is gone, or when that subscription was stopped or has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnRevoke {
-    /// They go on to their own end, as in Azure API Management, which looks at an opening handshake only.
+    /// They continue to their own end, as in Azure API Management, which checks only opening handshakes.
     Keep,
     /// They are ended (`revoked`).
     Close,

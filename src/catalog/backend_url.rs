@@ -22,7 +22,7 @@ const WSS_PORT: u16 = 443;
 const HOST_NAME_CHARS_MAX: usize = 253;
 const HOST_LABEL_CHARS_MAX: usize = 63;
 
-/// Who is dialled.
+/// The host to dial.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BackendHost {
     /// An address.
@@ -36,7 +36,7 @@ pub enum BackendHost {
 pub struct BackendUrl {
     /// Whether it is dialled with TLS (`wss`).
     pub is_tls: bool,
-    /// Who is dialled.
+    /// The host to dial.
     pub host: BackendHost,
     /// The port that is dialled, never 0.
     pub port: u16,

@@ -16,7 +16,7 @@ use super::files::CatalogFiles;
 pub struct ETag([u8; 32]);
 
 impl ETag {
-    /// That of a file with this text.
+    /// Returns the state of a file with this text.
     pub fn of(text: &str) -> Self {
         Self(bytes_of(digest(&SHA256, text.as_bytes()).as_ref()))
     }
@@ -64,7 +64,7 @@ const GATHERED_BYTES: usize = 16 * 1024;
 pub struct Revision([u8; 32]);
 
 impl Revision {
-    /// That of these files. A file that cannot be read counts with the reason.
+    /// Returns the revision of these files. An unreadable file counts with the reason.
     pub fn of(files: &CatalogFiles) -> Self {
         let mut context = Context::new(&SHA256);
         // Hashing little at a time takes twice as long, with tens of thousands of files.

@@ -17,11 +17,11 @@ const GATEWAY_LOCATION_CHARS_MAX: usize = 256;
 /// A gateway's description, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
-    /// Its name: that of its file.
+    /// The name, which is that of its file.
     pub name: Name,
     /// The description, at most 1000 characters. Default empty.
     pub description: String,
-    /// Where it is, at most 256 characters. Default empty.
+    /// The location, at most 256 characters. Default empty.
     pub location: String,
 }
 

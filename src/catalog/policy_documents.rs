@@ -24,11 +24,11 @@ const NO_PLACE: &str = "no policy document is read from here";
 /// Every policy document and fragment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyDocuments {
-    /// That of every API.
+    /// The document for every API.
     pub global: Option<Arc<str>>,
-    /// Those of products.
+    /// The documents of products.
     pub of_products: BTreeMap<Name, Arc<str>>,
-    /// Those of the onHandshake operation of APIs.
+    /// The documents of the onHandshake operation of APIs.
     pub of_apis: BTreeMap<Name, Arc<str>>,
     /// Fragments that documents include, by name.
     pub fragments: BTreeMap<Name, Arc<str>>,

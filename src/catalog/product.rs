@@ -30,7 +30,7 @@ const NOBODY_SUBSCRIBES: &str = "nobody subscribes to a product with subscriptio
 /// A product, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
-    /// Its name: that of its file.
+    /// The name, which is that of its file.
     pub name: Name,
     /// Display name, 1 to 300 characters.
     pub display_name: String,

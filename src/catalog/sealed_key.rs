@@ -99,7 +99,7 @@ impl KeySealer {
     /// Opens the sealed key of a slot of a subscription.
     ///
     /// # Errors
-    /// It is not one.
+    /// It is not the sealed key of this slot.
     pub fn open(
         &self,
         sealed: &SealedKey,

@@ -31,19 +31,19 @@ pub struct Subscription {
     pub owner: String,
     /// The scope of its keys.
     pub scope: Scope,
-    /// Only an active one opens anything. Default active.
+    /// Only an active subscription's keys are valid. Default active.
     pub state: SubscriptionState,
-    /// From when on. `None`: ever since.
+    /// Start of validity. `None`: no start.
     pub start_date: Option<Timestamp>,
-    /// Until when. `None`: for ever.
+    /// End of validity. `None`: no end.
     pub end_date: Option<Timestamp>,
-    /// When it expires, if that is before its end. `None`: never.
+    /// Expiry, which counts if it is before the end. `None`: none.
     pub expiration_date: Option<Timestamp>,
     /// The keyed hash of one key. `None`: it has no such key.
     pub primary_key_hash: Option<KeyHash>,
     /// The keyed hash of the other key.
     pub secondary_key_hash: Option<KeyHash>,
-    /// The first key itself, sealed. `None`: it cannot be had again.
+    /// The first key itself, sealed. `None`: it cannot be recovered.
     pub primary_key_sealed: Option<SealedKey>,
     /// The other key itself, sealed.
     pub secondary_key_sealed: Option<SealedKey>,
@@ -59,7 +59,7 @@ impl Subscription {
             && self.ends_at().is_none_or(|end| now < end)
     }
 
-    /// When it is over, by its end or its expiry.
+    /// Returns the earlier of its end and its expiry. `None`: it has neither.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.end_date.into_iter().chain(self.expiration_date).min()
     }
@@ -103,20 +103,20 @@ impl core::fmt::Display for Scope {
     }
 }
 
-/// Where a subscription stands, in Azure API Management's words.
+/// The state of a subscription, in Azure API Management's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscriptionState {
     /// Its keys are valid.
     Active,
     /// Its subscriber gave it up.
     Cancelled,
-    /// It has run out.
+    /// Its time is over.
     Expired,
     /// Its approval was refused.
     Rejected,
     /// Its approval is awaited.
     Submitted,
-    /// It was stopped for now.
+    /// It is stopped for now.
     Suspended,
 }
 

@@ -25,7 +25,7 @@ use crate::limits::SUBSCRIPTION_KEY_BYTES_MAX;
 /// Random bytes of a key that ringgate makes.
 pub const KEY_RANDOM_BYTES: usize = 16;
 
-/// Which of a subscription's two keys.
+/// One of a subscription's two keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySlot {
     /// The first.

@@ -35,11 +35,11 @@ pub struct CertificateFiles {
 /// Whether clients show certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// They are not asked.
+    /// Clients are not asked for one.
     None,
-    /// They are asked, and may have none. One that is not of `client_ca` ends the handshake.
+    /// Clients are asked, and may show none. A certificate that `client_ca` did not issue ends the handshake.
     Optional,
-    /// None without one.
+    /// Clients have to show one.
     Required,
 }
 
@@ -59,9 +59,9 @@ pub struct ListenerTls {
     pub certificates: Vec<CertificateFiles>,
     /// The file of the authorities in PEM that clients' certificates come from. There is one exactly if they are asked.
     pub client_ca: Option<String>,
-    /// Whether they are asked. Default none.
+    /// Whether clients are asked for certificates. Default none.
     pub client_auth: ClientAuth,
-    /// Default 1.2.
+    /// The lowest version of TLS. Default 1.2.
     pub min_version: MinVersion,
 }
 

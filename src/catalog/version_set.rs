@@ -28,17 +28,17 @@ const VERSION_CHARS_MAX: usize = 100;
 /// A version set, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionSet {
-    /// Its name: that of its file.
+    /// The name, which is that of its file.
     pub name: Name,
     /// Display name, 1 to 100 characters.
     pub display_name: String,
     /// Purpose, at most 4000 characters. Default empty.
     pub description: String,
-    /// Where a request says which version it means.
+    /// The part of a request that names the version.
     pub scheme: VersionScheme,
 }
 
-/// Where a request says which version it means.
+/// The part of a request that names the version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum VersionScheme {
     /// In the path segment behind the suffix.
