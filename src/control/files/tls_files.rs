@@ -23,21 +23,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// TLS of everything that has it, as it was read last. A copy shares what was read.
+/// TLS of all listeners and backends that have it, as it was read last. A copy shares the content.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
-    /// The folder of the instance file, from which names of files are seen.
+    /// The folder of the instance file, to which names of files are relative.
     folder: PathBuf,
     listeners: Vec<Option<TlsListener>>,
     backends: BTreeMap<Name, TlsBackend>,
-    /// Read when a backend needs them first.
+    /// Read when a backend first needs them.
     system: Option<SystemAuthorities>,
     tickets: Option<TicketKeys>,
     /// The faults of files that have changed and cannot be used. Their previous content stays in use.
     faults: BTreeMap<Owner, Vec<String>>,
 }
 
-/// Who has files of its own.
+/// The owner of a set of files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Owner {
     /// The listener at this place in the configuration.
@@ -46,7 +46,7 @@ enum Owner {
     Backend(Name),
 }
 
-/// The keys of clients' tickets, and since when the newest seals them.
+/// The keys of clients' tickets, and since when the newest has sealed them.
 #[derive(Clone, Debug)]
 struct TicketKeys {
     ring: Arc<TicketRing>,
@@ -54,10 +54,10 @@ struct TicketKeys {
 }
 
 impl TlsFiles {
-    /// Reads what the configuration names. `folder` is that of the instance file.
+    /// Reads the files that the configuration names. `folder` is that of the instance file.
     ///
     /// # Errors
-    /// Everything that is wrong with the files.
+    /// All faults of the files.
     pub fn load(
         config: &InstanceConfig,
         snapshot: &Snapshot,
@@ -95,10 +95,10 @@ impl TlsFiles {
         Ok(listener)
     }
 
-    /// Reads what another catalogue names. Backends that it says the same of keep what they have.
+    /// Reads the files that another catalogue names. Backends with unchanged settings keep theirs.
     ///
     /// # Errors
-    /// Everything that is wrong with the files; then nothing has changed.
+    /// All faults of the files; nothing has changed then.
     pub fn take_up(&mut self, snapshot: &Snapshot) -> Result<(), Vec<FileFault>> {
         let mut faults = Vec::new();
         let mut read = BTreeMap::new();
@@ -137,10 +137,10 @@ impl TlsFiles {
         Ok(self.system.insert(system).clone())
     }
 
-    /// Looks at the files again, reads those that have changed, and turns the ticket keys when they are due. Gives whether
-    /// there is anything new to publish. What cannot be used is logged, and the old one stays ([`TlsFiles::faults`]).
+    /// Checks the files, reads those that have changed, and rotates the ticket keys when they are due. Returns whether there is
+    /// anything new to publish. Files that cannot be used are logged, and the previous content stays ([`TlsFiles::faults`]).
     ///
-    /// If somebody asked for it, what could not be used is read and logged again although it has not changed.
+    /// If somebody asked for it, unusable files are read and logged again even if they have not changed.
     pub fn look(&mut self, now: UnixTime, was_asked: bool) -> bool {
         let mut is_new = false;
         let known = self.faults.clone();
@@ -216,7 +216,7 @@ impl TlsFiles {
     }
 }
 
-/// Notes what is wrong with the files of `owner`, and gives whether they can be used.
+/// Records the faults of the files of `owner`, and returns whether they can be used.
 fn note(
     faults: &mut BTreeMap<Owner, Vec<String>>,
     owner: Owner,

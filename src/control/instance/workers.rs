@@ -16,7 +16,7 @@ use crate::process::scheduling::{give_way, shorten_slice};
 use crate::relay::{BugReporter, Mailbox, Relay, RelayLimits};
 use crate::ring::KernelRing;
 
-/// How one of a worker's threads ended.
+/// The end of one of a worker's threads.
 #[derive(Debug)]
 enum ThreadEnd {
     Done,

@@ -255,7 +255,7 @@ impl ClaimedSocket {
         self.listener.try_clone()
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
