@@ -13,24 +13,24 @@ pub struct Exit {
     pub meaning: &'static str,
 }
 
-/// It was done.
+/// The command was carried out.
 pub const DONE: Exit =
     Exit { code: 0, meaning: "it was done; serve: the instance ended because it was told to" };
 
-/// It was refused or it failed.
+/// The command was refused, or it failed.
 pub const FAILED: Exit = Exit {
     code: 1,
     meaning: "it was refused, or it failed: standard error says why, and what to do about it",
 };
 
-/// It was not begun.
+/// The command was not begun.
 pub const USAGE: Exit = Exit {
     code: 2,
     meaning: "nothing was done: the command line, RINGGATE_LOG or the choice of the instance file is wrong; ctl: \
               no instance was reached, or it did not answer",
 };
 
-/// All of them.
+/// All exit codes.
 pub const ALL: [Exit; 3] = [DONE, FAILED, USAGE];
 
 impl From<Exit> for ExitCode {

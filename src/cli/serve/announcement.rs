@@ -15,10 +15,10 @@ use crate::control::instance::Instance;
 /// Most APIs that a start names. Those beyond are counted.
 const APIS_NAMED_MAX: usize = 20;
 
-/// Whether and where the status page is served.
+/// The status page of the instance.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum StatusAt {
-    /// It is served there.
+    /// It is served at this address.
     Served(SocketAddr),
     /// Another process has the address.
     Taken(SocketAddr),
@@ -92,7 +92,7 @@ pub(super) fn apis(
     text
 }
 
-/// Where a client on this host reaches an API: the address, and the whole URL. `None`: no listener serves it.
+/// How a client on this host reaches an API: the address, and the whole URL. `None`: no listener serves it.
 fn url_of(
     snapshot: &Snapshot,
     api: &Api,
