@@ -66,31 +66,31 @@ pub struct InstanceConfig {
     pub gateway: Option<Name>,
     /// Over how many seconds a drain spreads the ends of sessions, 0 to 3600. Default 30.
     pub drain_s: u64,
-    /// Where it listens: at least one, no two alike. Default: one on 127.0.0.1:8080.
+    /// The listeners: at least one, no two alike. Default: one on 127.0.0.1:8080.
     pub listeners: Vec<ListenerConfig>,
-    /// How its status page is served. `None`: it is not.
+    /// The status page. `None`: it is not served.
     pub status: Option<StatusConfig>,
     /// The bounds of its work.
     pub limits: InstanceLimits,
-    /// How it keeps subscription keys.
+    /// The handling of subscription keys.
     pub keys: KeysConfig,
-    /// How it looks up names of backends.
+    /// The look-up of backends' names.
     pub names: NamesConfig,
-    /// Where its control socket is, relative to the instance file's folder, or absolute; empty: there is none. `None`: where the
-    /// service manager or the instance file is.
+    /// The control socket's path, relative to the instance file's folder, or absolute; empty: no socket. `None`: in the
+    /// folder of the service manager or of the instance file.
     pub control_socket: Option<String>,
 }
 
-/// How an instance's status page is served.
+/// The settings of an instance's status page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusConfig {
-    /// Where: a loopback address, unless `beyond_loopback` says otherwise.
+    /// Its address: a loopback address, unless `beyond_loopback` allows others.
     pub address: SocketAddr,
-    /// Names and addresses by which clients may ask for it, in lower case, besides its own address and those of the loopback.
+    /// Names and addresses that clients may use for it, in lower case, besides its own address and those of the loopback.
     pub hosts: Vec<String>,
 }
 
-/// How an instance looks up names of backends.
+/// The settings for the look-up of backends' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamesConfig {
     /// Seconds after which a name that is asked for is looked up again, 1 to 3600. Default 5.
@@ -105,12 +105,12 @@ impl Default for NamesConfig {
     }
 }
 
-/// How an instance keeps subscription keys.
+/// The settings for subscription keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeysConfig {
-    /// The file of its secret, relative to the instance file's folder, or absolute. Default `ringgate.key`.
+    /// The file of the instance's secret, relative to the instance file's folder, or absolute. Default `ringgate.key`.
     pub file: String,
-    /// Whether keys that ringgate makes are sealed too, so that they can be had again. Default no.
+    /// Whether keys that ringgate makes are also stored sealed, so that they can be recovered. Default no.
     pub recoverable: bool,
 }
 
