@@ -45,7 +45,7 @@ const STATUS_CONNECTIONS_MAX: usize = 32;
 const STATUS_ACCEPT_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How long a page that was made is given to further readers. It bounds what making pages takes: each some hundred microseconds.
-const STATUS_PAGE_AGE_MAX: Duration = Duration::from_millis(10);
+pub const STATUS_PAGE_AGE_MAX: Duration = Duration::from_millis(10);
 
 /// How long a connection to the status page may take, from its accept to its end. Over it: closed.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use crate::support::backend::{Backend, Pair, closed_port};
 use crate::support::frames::{client_frame, close_payload, server_frame};
 use crate::support::handshake::read_refusal;
 use crate::support::raw::{Raw, StreamEnd, request};
-use crate::support::served::{Configuration, INSTANCE, Served, wait_for_exit};
+use crate::support::served::{Configuration, INSTANCE, Served, status_page, wait_for_exit};
 use crate::support::{TestInstance, api_file, comes_true, locked_api_file, subscription_file, wait_until};
 use ringgate::observe::Counters;
 use ringgate::shared_counts::budgets::Budgets;
@@ -25,11 +25,7 @@ fn the_page_names_and_explains_every_counter() {
 
 /// The numbers of a status page by what stands in front of them.
 fn numbers(status: SocketAddr) -> HashMap<String, u64> {
-    let mut client = Raw::connect(status);
-    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let (bytes, end) = client.read_to_end();
-    assert_eq!(end, StreamEnd::Fin);
-    let text = String::from_utf8(bytes).unwrap();
+    let text = status_page(status);
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     let lines = body.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));

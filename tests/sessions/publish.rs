@@ -43,12 +43,6 @@ fn status(gateway: SocketAddr, path: &str, lines: &str) -> u16 {
     client.read_head().split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-fn status_page(served: &Served) -> String {
-    let mut client = Raw::connect(served.status_address());
-    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    String::from_utf8(client.read_to_end().0).unwrap()
-}
-
 /// The revision that the status page begins with.
 fn revision(page: &str) -> &str {
     &page.split("# catalogue: revision ").nth(1).unwrap()[..16]
@@ -102,7 +96,7 @@ fn what_is_written_again_as_it_was_is_no_publish() {
     change(&served, PUBLISHED, || {
         fs::write(in_catalog(&configuration, "apis/u.toml"), text.replace("\"t\"", "\"u\"")).unwrap();
     });
-    let page = status_page(&served);
+    let page = served.status_page();
     assert!(page.contains("\ncatalogue_publishes 2\n"), "the start and the change: {page}");
 }
 
@@ -136,7 +130,7 @@ fn a_bad_change_is_refused_with_all_its_faults_and_the_catalogue_before_it_stays
     let instance = format!("{INSTANCE}[status]\naddress = \"127.0.0.1:0\"\n");
     let configuration = Configuration::new(&instance, &api_file("t", tungstenite_echo(), ""));
     let served = Served::start(&configuration);
-    let first = status_page(&served);
+    let first = served.status_page();
     assert!(first.contains("\n# catalogue: revision ") && first.contains(" was published 2"), "{first}");
     assert!(
         first.contains("\ncatalogue_publishes 1\n") && first.contains("\ncatalogue_faults 0\n"),
@@ -156,7 +150,7 @@ fn a_bad_change_is_refused_with_all_its_faults_and_the_catalogue_before_it_stays
         served.wait_until_said(fault);
     }
     assert_eq!(["/t", "/other", "/u"].map(|path| status(served.address, path, "")), [101, 404, 404]);
-    let page = status_page(&served);
+    let page = served.status_page();
     for part in
         [" was refused 2", " for 2 faults; served is ", "\ncatalogue_refusals 1\n", "\ncatalogue_faults 2\n"]
     {
@@ -174,7 +168,7 @@ fn a_bad_change_is_refused_with_all_its_faults_and_the_catalogue_before_it_stays
         fs::write(&t, good).unwrap();
         fs::remove_file(&u).unwrap();
     });
-    let page = status_page(&served);
+    let page = served.status_page();
     assert!(page.contains("\ncatalogue_publishes 2\n") && page.contains("\ncatalogue_faults 0\n"), "{page}");
     assert_eq!(revision(&page), revision(&first), "the same files are the same revision");
 }
@@ -215,12 +209,12 @@ fn sighup_has_everything_looked_at_at_once_and_without_a_change_publishes_nothin
     let instance = format!("{INSTANCE}[status]\naddress = \"127.0.0.1:0\"\n");
     let configuration = Configuration::new(&instance, &api_file("t", tungstenite_echo(), ""));
     let served = Served::start(&configuration);
-    let first = status_page(&served);
+    let first = served.status_page();
     for _ in 0..3 {
         let told = change(&served, UNCHANGED, || served.signal(Signal::HUP));
         assert!(told.ends_with(revision(&first)), "{told}");
     }
-    let page = status_page(&served);
+    let page = served.status_page();
     assert!(page.contains("\ncatalogue_publishes 1\n") && page.contains(" was published "), "{page}");
     let path = in_catalog(&configuration, "apis/u.toml");
     change(&served, REFUSED, || fs::write(&path, "=").unwrap());

@@ -1,7 +1,9 @@
 //! `ringgate serve` as a process of its own, on a configuration of its own.
 
 use super::accounts::connections_of;
+use super::raw::{Raw, StreamEnd};
 use super::{PATIENCE, comes_true};
+use ringgate::services::status_page::STATUS_PAGE_AGE_MAX;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -105,6 +107,21 @@ pub fn output_in_time(mut command: Command) -> Output {
     Output { status, stdout, stderr: read(Box::new(child.stderr.take().unwrap())) }
 }
 
+/// The answer of a status page, made after this was called: one that was made before is given for some milliseconds more.
+pub fn status_page(address: SocketAddr) -> String {
+    let called = Instant::now();
+    loop {
+        let is_new = called.elapsed() >= STATUS_PAGE_AGE_MAX;
+        let mut client = Raw::connect(address);
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let (answer, end) = client.read_to_end();
+        assert_eq!(end, StreamEnd::Fin);
+        if is_new {
+            return String::from_utf8(answer).unwrap();
+        }
+    }
+}
+
 pub fn wait_for_exit(child: &mut Child) -> ExitStatus {
     let mut status = None;
     let deadline = Instant::now() + PATIENCE;
@@ -164,6 +181,11 @@ impl Served {
     pub fn status_address(&self) -> SocketAddr {
         let url = self.announced.iter().find_map(|line| line.trim().strip_prefix("status page on http://"));
         url.and_then(|url| url.strip_suffix('/')).expect("a status page").parse().unwrap()
+    }
+
+    /// Its status page, as it is now.
+    pub fn status_page(&self) -> String {
+        status_page(self.status_address())
     }
 
     pub fn signal(&self, signal: Signal) {

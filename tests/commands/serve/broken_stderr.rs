@@ -86,9 +86,7 @@ impl Scene {
 
 /// A number of the status page of a process.
 pub(crate) fn number(served: &Served, name: &str) -> u64 {
-    let mut client = Raw::connect(served.status_address());
-    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let page = String::from_utf8(client.read_to_end().0).unwrap();
+    let page = served.status_page();
     let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
 }

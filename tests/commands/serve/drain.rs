@@ -3,29 +3,15 @@
 use super::with_drain;
 use crate::support::backend::{Backend, Pair};
 use crate::support::frames::{client_frame, close_payload, server_frame};
-use crate::support::raw::Raw;
-use crate::support::served::{Configuration, INSTANCE, Served, wait_for_exit};
+use crate::support::served::{Configuration, INSTANCE, Served, status_page, wait_for_exit};
 use crate::support::{api_file, wait_until};
 use rustix::process::Signal;
-use std::net::SocketAddr;
-
-/// The status page.
-fn page(address: SocketAddr) -> String {
-    let mut client = Raw::connect(address);
-    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    String::from_utf8(client.read_to_end().0).unwrap()
-}
 
 /// A session that no Close can be put into: its client has sent half a frame.
 fn within_frame(served: &Served, backend: &Backend) -> Pair {
     let mut pair = Pair::open(served.address, backend);
     pair.client.send(&client_frame(0x82, b"payload")[..8]);
     pair
-}
-
-/// Waits until the status page has `part` in it: a page is given for some milliseconds after it was made.
-fn wait_until_page(what: &str, address: SocketAddr, part: &str) {
-    wait_until(what, || page(address).contains(part));
 }
 
 #[test]
@@ -73,7 +59,7 @@ fn a_second_signal_that_comes_with_the_first_is_the_same_and_a_later_one_cuts() 
     // Another order comes behind both: the instance answers it, and is draining still.
     served.signal(Signal::USR1);
     served.wait_until_said("end of counters");
-    wait_until_page("draining", served.status_address(), "# ringgate is draining\n");
+    assert!(served.status_page().contains("# ringgate is draining\n"));
     wait_until("the end at once", || {
         served.signal(Signal::TERM);
         served.child.try_wait().unwrap().is_some()
@@ -93,13 +79,14 @@ fn the_status_page_says_draining_to_the_end_and_the_next_instance_starts_without
     let api = api_file("t", backend.address, "");
     let mut first = Served::start(&Configuration::new(&with_status("127.0.0.1:0", "127.0.0.1:0"), &api));
     let (address, status) = (first.address, first.status_address());
-    let serving = page(status);
+    let serving = status_page(status);
     assert!(serving.contains("# ringgate is serving\n") && serving.contains("\ndraining 0\n"), "{serving}");
     let held = within_frame(&first, &backend);
     first.signal(Signal::TERM);
     first.wait_until_said("draining 1 session: ");
-    wait_until_page("draining", status, "# ringgate is draining\n");
-    wait_until_page("the gauge", status, "\ndraining 1\n");
+    let draining = status_page(status);
+    let is_told = draining.contains("# ringgate is draining\n") && draining.contains("\ndraining 1\n");
+    assert!(is_told, "{draining}");
 
     // The next one takes over the listener, which the first has closed, and does not wait for the page's address.
     wait_until("a port that is closed", || std::net::TcpStream::connect(address).is_err());
@@ -110,12 +97,12 @@ fn the_status_page_says_draining_to_the_end_and_the_next_instance_starts_without
     second.wait_until_said("the status page's address is in use");
     let mut pair = Pair::open(second.address, &backend);
     pair.exchange();
-    assert!(page(status).contains("# ringgate is draining\n"), "the first one's page still");
+    assert!(status_page(status).contains("# ringgate is draining\n"), "the first one's page still");
 
     drop(held);
     assert_eq!(wait_for_exit(&mut first.child).code(), Some(0));
     // Nothing was said about the address in between.
     assert!(second.next_said().contains("the status page is served"));
-    wait_until_page("the second one's page", status, "# ringgate is serving\n");
+    assert!(status_page(status).contains("# ringgate is serving\n"), "the second one's");
     drop(pair);
 }

@@ -77,12 +77,6 @@ fn status_of(address: SocketAddr, path: &str) -> String {
     client.read_head().split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
-fn page(served: &Served) -> String {
-    let mut client = Raw::connect(served.status_address());
-    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    String::from_utf8(client.read_to_end().0).unwrap()
-}
-
 /// Does something, and looks whether it was done in time.
 fn in_time<T>(what: &str, act: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
@@ -112,7 +106,7 @@ fn services_that_are_stopped_keep_no_publish_no_name_no_command_and_no_signal_wa
     let echo = tungstenite_echo();
     let configuration = Configuration::new(&with_status(INSTANCE), &api_file("t", echo, ""));
     let mut served = Served::start(&configuration);
-    assert!(page(&served).starts_with("HTTP/1.1 200 "));
+    assert!(served.status_page().starts_with("HTTP/1.1 200 "));
     let Some(held) = Held::stop(thread_of(&served, "services")) else {
         eprintln!(
             "SKIPPED services_that_are_stopped_keep_no_publish_no_name_no_command_and_no_signal_waiting: no tracing here"
@@ -143,7 +137,7 @@ fn a_control_thread_that_is_stopped_keeps_no_service_and_no_session_waiting() {
         return;
     };
     for _ in 0..3 {
-        let page = in_time("the status page", || page(&served));
+        let page = in_time("the status page", || served.status_page());
         assert!(page.starts_with("HTTP/1.1 200 ") && page.contains("\nplaces_taken 1\n"), "{page}");
         in_time("a message", || pair.exchange());
     }
