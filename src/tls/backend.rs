@@ -147,23 +147,24 @@ fn read(
     let provider = Arc::new(crypto::aws_lc_rs::default_provider());
     let mut reader = Reader::new(folder);
     let mut faults = Vec::new();
-    let verifier = match (&tls.pin, &tls.ca) {
-        (Some(pin), _) => Ok(Arc::new(PinnedVerifier { pin: *pin, provider: provider.clone() }) as Arc<_>),
+    let trust = match (&tls.pin, &tls.ca) {
+        (Some(pin), _) => Ok(Trust::Pin(*pin)),
         (None, Some(name)) => reader
             .read_authorities(name)
-            .and_then(|authorities| chain_verifier(Arc::new(authorities), folder.join(name), &provider)),
-        (None, None) => chain_verifier(system.0.clone(), PathBuf::from(SYSTEM_STORE), &provider),
+            .and_then(|authorities| trusting(Arc::new(authorities), folder.join(name), &provider)),
+        (None, None) => trusting(system.0.clone(), PathBuf::from(SYSTEM_STORE), &provider),
     };
-    let verifier: Option<Arc<dyn ServerCertVerifier>> = verifier.map_err(|fault| faults.push(fault)).ok();
+    let trust = trust.map_err(|fault| faults.push(fault)).ok();
     let pair = tls.certificate.as_ref().map(|files| reader.read_pair(files, &provider)).transpose();
     let pair = pair.map_err(|fault| faults.push(fault)).ok();
-    let (Some(verifier), Some(pair)) = (verifier, pair) else { return (reader.watched, Err(faults)) };
+    let (Some(trust), Some(pair)) = (trust, pair) else { return (reader.watched, Err(faults)) };
 
+    let verifier = BackendVerifier { trust, provider: provider.clone() };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider has suites and key exchanges of both versions")
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match pair {
         Some(pair) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified))),
         None => config.with_no_client_auth(),
@@ -173,27 +174,60 @@ fn read(
 }
 
 /// Trusts `authorities`, which were read of `file`.
-fn chain_verifier(
+fn trusting(
     authorities: Arc<RootCertStore>,
     file: PathBuf,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, FileFault> {
-    let verifier = WebPkiServerVerifier::builder_with_provider(authorities, provider.clone()).build();
-    match verifier {
-        Ok(inner) => Ok(Arc::new(ChainVerifier { inner, trusted: file })),
+) -> Result<Trust, FileFault> {
+    let chain = WebPkiServerVerifier::builder_with_provider(authorities, provider.clone()).build();
+    match chain {
+        Ok(chain) => Ok(Trust::Authorities { chain, file }),
         Err(error) => Err(FileFault { file, matter: Matter::UnusableAuthorities(error.to_string()) }),
     }
 }
 
-/// Takes what an authority vouches for, and says more about certificates that no authority can make a server's.
+/// Judges the certificate of a backend.
 #[derive(Debug)]
-struct ChainVerifier {
-    inner: Arc<WebPkiServerVerifier>,
-    /// The file of the authorities.
-    trusted: PathBuf,
+struct BackendVerifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for ChainVerifier {
+/// The certificates that are taken.
+#[derive(Debug)]
+enum Trust {
+    /// Those that an authority vouches for.
+    Authorities {
+        chain: Arc<WebPkiServerVerifier>,
+        /// The file of the authorities.
+        file: PathBuf,
+    },
+    /// One, by its SHA-256.
+    Pin([u8; 32]),
+}
+
+/// Takes one certificate, if it is of the server and in its time.
+fn verify_pinned(
+    pin: &[u8; 32],
+    end_entity: &CertificateDer<'_>,
+    server_name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<ServerCertVerified, Error> {
+    if digest(&SHA256, end_entity).as_ref() != pin {
+        return Err(CertificateError::ApplicationVerificationFailure.into());
+    }
+    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+    let facts = PeerCertificate::parse(end_entity).map_err(|_| CertificateError::BadEncoding)?;
+    if facts.is_expired(now) {
+        return Err(CertificateError::Expired.into());
+    }
+    if facts.is_too_young(now) {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    Ok(ServerCertVerified::assertion())
+}
+
+impl ServerCertVerifier for BackendVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -202,65 +236,18 @@ impl ServerCertVerifier for ChainVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified =
-            self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        verified.map_err(|error| match UnusableCertificate::of(end_entity, &self.trusted) {
-            Some(unusable) => unusable.refusal(),
-            None => error,
-        })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-/// Takes one certificate, by its SHA-256.
-#[derive(Debug)]
-struct PinnedVerifier {
-    pin: [u8; 32],
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for PinnedVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if digest(&SHA256, end_entity).as_ref() != self.pin {
-            return Err(CertificateError::ApplicationVerificationFailure.into());
+        match &self.trust {
+            Trust::Pin(pin) => verify_pinned(pin, end_entity, server_name, now),
+            Trust::Authorities { chain, file } => {
+                let verified =
+                    chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+                // More is said about certificates that no authority can make a server's.
+                verified.map_err(|error| match UnusableCertificate::of(end_entity, file) {
+                    Some(unusable) => unusable.refusal(),
+                    None => error,
+                })
+            }
         }
-        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-        let facts = PeerCertificate::parse(end_entity).map_err(|_| CertificateError::BadEncoding)?;
-        if facts.is_expired(now) {
-            return Err(CertificateError::Expired.into());
-        }
-        if facts.is_too_young(now) {
-            return Err(CertificateError::NotValidYet.into());
-        }
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
