@@ -182,6 +182,8 @@ struct Ready {
     echo: Option<TcpListener>,
     cores: CorePlan,
     listeners: BoundListeners,
+    /// Open files of what else is in the process.
+    other_open_files: u64,
     /// The listener of the status page. `None`: another process has its address, or there is to be none.
     status: Option<TcpListener>,
     /// The path of its control socket, if no other instance serves there.
@@ -224,7 +226,7 @@ async fn make_ready(file: Option<&Path>, listeners: Vec<ListenerConfig>) -> Resu
         None => None,
     };
     let listeners = BoundListeners::bind(&config, cores.of_workers().len()).await?;
-    Ok(Ready { config, files, served, echo, cores, listeners, status, socket })
+    Ok(Ready { config, files, served, echo, cores, listeners, other_open_files, status, socket })
 }
 
 /// Reads all files of an instance, on a thread of its own, so that signals are handled meanwhile.
@@ -280,15 +282,15 @@ impl Ready {
         signals: CommandSignals,
         report_requests: ReportRequests,
     ) -> Result<()> {
-        let Self { config, files, served, echo, cores, listeners, status, socket } = self;
+        let Self { config, files, served, echo, cores, listeners, other_open_files, status, socket } = self;
         let control = Handle::current();
         // Services live as long as the instance does, its drain included.
         let left_over = cores.left_over().to_vec();
         let services = spawn_blocking(move || ServicesRuntime::start(left_over)).await?;
         let services = services.context("cannot start the thread of the services")?;
         let echo = echo.map(|listener| start_echo(services.handle(), listener)).transpose();
-        let echo = echo.context("cannot start the built-in echo backend")?;
-        let other_open_files = if echo.is_some() { echo_connections_max()? } else { 0 };
+        // Serves until this ends.
+        let _echo = echo.context("cannot start the built-in echo backend")?;
         let (snapshot, tls, revision) = (served.snapshot.clone(), served.setup(), served.revision);
         let root_page = source.is_demo().then(|| demo_page().into());
         let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page };
