@@ -96,7 +96,7 @@ impl<R: Ring> SessionHandle<'_, R> {
         } else if result == -libc::ENOBUFS {
             // The bytes stay in the socket; the receive is armed again when buffers are back.
             if self.notes(leg, ReceiveEvent::OutOfBuffers) {
-                self.engine.parked.push_back(self.carriers[leg as usize].name);
+                self.engine.line.park(self.carriers[leg as usize].name);
                 add(&self.engine.counters.parked, 1);
                 self.note_unread(leg);
             }

@@ -18,7 +18,6 @@ use crate::observe::WorkerCounters;
 use crate::observe::entity_cells::Writer;
 use crate::ring::{Operation, Ring};
 use crate::session::{Effects, Moment};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub(super) struct Engine<R: Ring> {
@@ -34,9 +33,7 @@ pub(super) struct Engine<R: Ring> {
     pub(super) ready: Vec<CarrierName>,
     /// When sessions are due, by slot.
     pub(super) wheel: Wheel,
-    /// Receives that wait for buffers, oldest first.
-    pub(super) parked: VecDeque<CarrierName>,
-    /// Legs that had more than their share of a turn, and are read behind all others.
+    /// Legs that wait for a plain call: those that had more than their share of a turn, and those that found no posted buffer.
     pub(super) line: Line,
     /// Carriers that were not read.
     pub(super) unread: Unread,
@@ -61,7 +58,6 @@ impl<R: Ring> Engine<R> {
             effects: Effects::new(),
             ready: Vec::new(),
             wheel: Wheel::new(now),
-            parked: VecDeque::new(),
             line: Line::default(),
             unread: Unread::default(),
             sends: SendWatch::default(),

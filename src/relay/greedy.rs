@@ -84,11 +84,14 @@ impl Share {
     }
 }
 
-/// Greedy legs, in the order in which they are read.
+/// Legs that wait for a plain call, in the order in which they are read.
 #[derive(Debug, Default)]
 pub(super) struct Line {
     turn: u8,
+    /// The greedy ones.
     waiting: VecDeque<CarrierName>,
+    /// Those whose receives found no posted buffer.
+    parked: VecDeque<CarrierName>,
 }
 
 impl Line {
@@ -96,8 +99,19 @@ impl Line {
         self.turn = self.turn.wrapping_add(1);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// A leg's receive found no posted buffer.
+    pub(super) fn park(&mut self, leg: CarrierName) {
+        self.parked.push_back(leg);
+    }
+
+    /// Whether greedy legs wait.
+    pub(super) fn has_greedy(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether legs wait that found no posted buffer.
+    pub(super) fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
     }
 }
 
@@ -110,38 +124,38 @@ impl<S> Carrier<S> {
 }
 
 impl<R: Ring> Relay<R> {
-    /// Reads greedy legs in their order: each once, and no more of them than a turn has time for.
+    /// Reads greedy legs in their order, while the last quarter of the buffers is free.
     pub(super) fn read_greedy(&mut self) {
-        let mut left = u64::from(self.engine.limits.line_kib_per_turn) * 1024;
-        for _ in 0..self.engine.line.waiting.len() {
-            if self.engine.keeps_buffers_back() {
-                break;
-            }
-            let Some(name) = self.engine.line.waiting.pop_front() else { break };
-            // A session that ended meanwhile may be gone.
-            let cost = self.with_leg(name, |handle, leg| handle.read_ration(leg)).unwrap_or(0);
-            left = left.saturating_sub(cost);
-            if left == 0 {
-                break;
-            }
-        }
+        let may_take = |engine: &mut Engine<R>| !engine.keeps_buffers_back();
+        self.read_in_turn(|line| &mut line.waiting, may_take, |handle, leg| handle.read_ration(leg));
     }
-}
 
-impl<R: Ring> Relay<R> {
-    /// Reads legs that found no posted buffer, the oldest first: each once, for as long as there is a free buffer and time.
+    /// Reads legs that found no posted buffer, the oldest first, while any buffer is free.
     pub(super) fn read_parked(&mut self) {
-        let waiting = self.engine.parked.len();
-        let most_kib = self.engine.limits.line_kib_per_turn;
-        let kib = (most_kib / waiting.max(1) as u32).clamp(RATION_KIB_LEAST, RATION_KIB) as u8;
-        let mut left = u64::from(most_kib) * 1024;
-        for _ in 0..waiting {
-            if left == 0 || !self.engine.has_free_buffer() {
+        let parked = self.engine.line.parked.len().max(1) as u32;
+        let kib = (self.engine.limits.line_kib_per_turn / parked).clamp(RATION_KIB_LEAST, RATION_KIB) as u8;
+        self.read_in_turn(
+            |line| &mut line.parked,
+            Engine::has_free_buffer,
+            |handle, leg| handle.read_parked(leg, kib),
+        );
+    }
+
+    /// Reads the legs of a queue from its front: each once, and no more of them than a turn has time for. `read` gives what one cost.
+    fn read_in_turn(
+        &mut self,
+        queue: fn(&mut Line) -> &mut VecDeque<CarrierName>,
+        may_take: impl Fn(&mut Engine<R>) -> bool,
+        read: impl Fn(&mut SessionHandle<'_, R>, Leg) -> u64,
+    ) {
+        let mut left = u64::from(self.engine.limits.line_kib_per_turn) * 1024;
+        for _ in 0..queue(&mut self.engine.line).len() {
+            if left == 0 || !may_take(&mut self.engine) {
                 break;
             }
-            let Some(name) = self.engine.parked.pop_front() else { break };
+            let Some(name) = queue(&mut self.engine.line).pop_front() else { break };
             // A session that ended meanwhile may be gone.
-            let cost = self.with_leg(name, |handle, leg| handle.read_parked(leg, kib)).unwrap_or(0);
+            let cost = self.with_leg(name, |handle, leg| read(handle, leg)).unwrap_or(0);
             left = left.saturating_sub(cost);
         }
     }
@@ -216,11 +230,14 @@ impl<R: Ring> SessionHandle<'_, R> {
         if carrier.receiving != Receiving::Parked || !self.notes(leg, ReceiveEvent::Served) {
             return 0;
         }
-        let mut spent = 0;
+        // Heads of large frames are received as before.
+        let mut spent = RECEIVE_COST;
         if self.carriers[leg as usize].reading.is_multishot() && self.is_to_be_read(leg) {
             self.carriers[leg as usize].reading = Reading::Rationed { ration_kib: kib };
             spent = self.receive_ration(leg, kib);
-            let is_greedy = matches!(self.carriers[leg as usize].reading, Reading::Rationed { .. });
+            let carrier = &*self.carriers[leg as usize];
+            let is_over = carrier.receiving == Receiving::Over;
+            let is_greedy = matches!(carrier.reading, Reading::Rationed { .. }) && !is_over;
             add(&self.engine.counters.rationed, is_greedy.into());
         }
         self.arm_if_wanted(leg);

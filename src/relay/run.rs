@@ -173,10 +173,10 @@ impl<R: Ring> Relay<R> {
 
     fn wait_ms(&mut self) -> u64 {
         let engine = &mut self.engine;
-        if !engine.line.is_empty() && !engine.keeps_buffers_back() {
+        if engine.line.has_greedy() && !engine.keeps_buffers_back() {
             return 0;
         }
-        if !engine.parked.is_empty() && engine.has_free_buffer() {
+        if engine.line.has_parked() && engine.has_free_buffer() {
             return 0;
         }
         let drain_at = self.drain.as_ref().map(Drain::next_at);
