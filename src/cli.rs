@@ -27,6 +27,7 @@ pub mod help;
 pub mod instance_file;
 pub mod man;
 pub mod manual;
+pub mod output;
 pub mod policy;
 pub mod serve;
 pub mod subscription;

@@ -13,6 +13,7 @@ use clap::Subcommand;
 use super::check::report;
 use super::help;
 use super::instance_file::InstanceFileOption;
+use super::output;
 use crate::compiled::Snapshot;
 use crate::compiled::export::export;
 use crate::control::files::store;
@@ -50,12 +51,8 @@ impl CatalogueCommand {
     }
 
     fn run_on(&self, config: &Path) -> ExitCode {
-        // Who reads the output may leave early (`| head`): that changes nothing about the result.
         match store::load(config) {
-            Ok(loaded) => {
-                let _ = io::stdout().write_all(self.output(config, &loaded.snapshot).as_bytes());
-                ExitCode::SUCCESS
-            }
+            Ok(loaded) => output::print(self.output(config, &loaded.snapshot).as_bytes()),
             Err(faults) => {
                 let _ = io::stderr().write_all(report(config, &faults).as_bytes());
                 ExitCode::FAILURE

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use rustls::pki_types::UnixTime;
 use unit::UnitLimits;
 
+use super::output;
 use super::serve::no_socket;
 use crate::catalog::Api;
 use crate::compiled::Snapshot;
@@ -63,10 +64,9 @@ pub fn run(config: &Path, host: Option<Host<'_>>) -> ExitCode {
         }
         Err(NoStart(faults)) => findings.faults.extend(faults.iter().map(ToString::to_string)),
     }
-    // Who reads the output may leave early (`| head`): that changes nothing about the result.
     let _ = io::stderr().write_all(findings.told(config).as_bytes());
-    let _ = io::stdout().write_all(said.as_bytes());
-    if findings.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let printed = output::print(said.as_bytes());
+    if findings.faults.is_empty() { printed } else { ExitCode::FAILURE }
 }
 
 impl Findings {

@@ -1,11 +1,10 @@
 //! `ringgate completions SHELL`: the completions of a shell, made of the command line itself.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap_complete::{Shell, generate};
 
-use super::exit;
+use super::output;
 
 /// The shell to complete for.
 #[derive(Debug, clap::Args)]
@@ -20,13 +19,6 @@ impl Completions {
     pub fn run(&self) -> ExitCode {
         let mut script = Vec::new();
         generate(self.shell, &mut super::documented(), "ringgate", &mut script);
-        // Half a script would be worse than none.
-        match io::stdout().write_all(&script) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                let _ = writeln!(io::stderr(), "ringgate: cannot write the completions: {error}");
-                exit::FAILED.into()
-            }
-        }
+        output::print(&script)
     }
 }

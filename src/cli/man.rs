@@ -13,7 +13,7 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::{exit, help};
+use super::{exit, help, output};
 
 /// The destination.
 #[derive(Debug, clap::Args)]
@@ -27,14 +27,12 @@ impl ManPages {
     /// Prints or writes the pages.
     pub fn run(&self) -> ExitCode {
         let pages = pages();
-        let (matter, done) = match &self.folder {
-            None => ("standard output".to_owned(), io::stdout().write_all(&pages[0].text)),
-            Some(folder) => (folder.display().to_string(), write(folder, &pages)),
-        };
-        match done {
+        let Some(folder) = &self.folder else { return output::print(&pages[0].text) };
+        match write(folder, &pages) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                let _ = writeln!(io::stderr(), "ringgate: cannot write man pages to {matter}: {error}");
+                let folder = folder.display();
+                let _ = writeln!(io::stderr(), "ringgate: cannot write man pages to {folder}: {error}");
                 exit::FAILED.into()
             }
         }

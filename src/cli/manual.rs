@@ -3,10 +3,11 @@
 //! Not here: the pages (`src/manual/`), and their comparison with the code (`tests/tidy/manual.rs`).
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
+
+use super::output;
 
 /// One page of the manual.
 struct Topic {
@@ -50,8 +51,7 @@ impl Manual {
             }
             None => list(),
         };
-        let _ = io::stdout().write_all(text.as_bytes());
-        ExitCode::SUCCESS
+        output::print(text.as_bytes())
     }
 }
 

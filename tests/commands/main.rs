@@ -14,5 +14,6 @@ mod golden;
 
 mod check;
 mod new_key;
+mod output;
 mod policy_documents;
 mod serve;

@@ -11,6 +11,7 @@ use super::lines;
 use super::stage::{MADE_UP, Stage};
 use crate::catalog::Fault;
 use crate::cli::instance_file::InstanceFileOption;
+use crate::cli::output;
 use crate::compiled::Snapshot;
 
 /// The documents to check.
@@ -41,10 +42,9 @@ impl Check {
                 }
             }
         }
-        // Who reads the output may leave early (`| head`): that changes nothing about the result.
-        let _ = io::stdout().write_all(said.as_bytes());
+        let printed = output::print(said.as_bytes());
         if faults.is_empty() {
-            return ExitCode::SUCCESS;
+            return printed;
         }
         let (count, plural) = (faults.len(), if faults.len() == 1 { "" } else { "s" });
         let _ = io::stderr().write_all(format!("{}{count} fault{plural}\n", lines(&faults)).as_bytes());

@@ -27,6 +27,7 @@ use crate::catalog::subscription::{Scope, Subscription};
 use crate::catalog::timestamp::Timestamp;
 use crate::catalog::{Api, Fault};
 use crate::cli::instance_file::InstanceFileOption;
+use crate::cli::output;
 use crate::compiled::Snapshot;
 use crate::compiled::access::SubscriptionKeyFault;
 use crate::compiled::given_version::given_version;
@@ -160,14 +161,14 @@ impl Trace {
             }
         };
         let shown = if self.json { format!("{:#}\n", traced.json) } else { traced.text };
-        let _ = io::stdout().write_all(shown.as_bytes());
+        let printed = output::print(shown.as_bytes());
         match self.expect {
             Some(expected) if expected != traced.status => {
                 let told = format!("expected status {expected}, and the client gets {}\n", traced.status);
                 let _ = io::stderr().write_all(told.as_bytes());
                 ExitCode::FAILURE
             }
-            Some(_) | None => ExitCode::SUCCESS,
+            Some(_) | None => printed,
         }
     }
 
