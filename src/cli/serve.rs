@@ -347,10 +347,19 @@ fn echo_connections_max() -> std::io::Result<u64> {
     Ok(raise_open_files()?.saturating_sub(open_files_reserve(1)) / 3)
 }
 
-/// Logs settings that are legal and useless.
+/// Most warnings that a start logs. Those beyond are counted.
+const WARNINGS_LOGGED_MAX: usize = 20;
+
+/// Logs settings that are legal and useless: there may be one for each of ten thousand APIs.
 fn warn(warnings: &[String]) {
-    for warning in warnings {
+    for warning in warnings.iter().take(WARNINGS_LOGGED_MAX) {
         tracing::warn!("{warning}");
+    }
+    if let more @ 1.. = warnings.len().saturating_sub(WARNINGS_LOGGED_MAX) {
+        tracing::warn!(
+            "{} more such warnings; `ringgate check` prints all of them",
+            announcement::grouped(more)
+        );
     }
 }
 

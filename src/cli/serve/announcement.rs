@@ -118,7 +118,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// A number with a comma before every three digits.
-fn grouped(number: usize) -> String {
+pub(super) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let first = (digits.len() - 1) % 3 + 1;
     let (start, rest) = digits.split_at(first);

@@ -1,10 +1,10 @@
 //! The first hour of a user: which file is read, the demo and its page, `--listen`, and what a start says.
 
 use super::failure;
-use crate::support::api_file;
 use crate::support::backend::{closed_port, tungstenite_echo};
 use crate::support::raw::{Raw, StreamEnd, header, request};
 use crate::support::served::{Configuration, INSTANCE, Served, output_in_time};
+use crate::support::{api_file, locked_api_file};
 use rustix::process::Signal;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -300,6 +300,28 @@ fn a_start_names_twenty_apis_and_counts_the_others() {
     let named: Vec<_> = served.announced.iter().filter(|line| line.contains(" → ")).collect();
     assert_eq!(named.len(), 20, "{named:?}");
     assert!(served.announced.iter().any(|line| line == "  and 5 more"), "{:?}", served.announced);
+}
+
+#[test]
+fn a_start_logs_twenty_warnings_of_its_files_and_counts_the_others() {
+    let mut configuration = Configuration::new(INSTANCE, &locked_api_file("t", closed_port(), ""));
+    for index in 0..24 {
+        let suffix = format!("a{index:02}");
+        configuration = configuration.with_api(&suffix, &locked_api_file(&suffix, closed_port(), ""));
+    }
+    let mut served = Served::start(&configuration);
+    served.signal(Signal::TERM);
+    assert_eq!(crate::support::served::wait_for_exit(&mut served.child).code(), Some(0));
+    let said = served.said_to_the_end();
+    let warnings: Vec<_> = said.iter().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(warnings.len(), 21, "{warnings:?}");
+    assert_eq!(
+        warnings.iter().filter(|line| line.contains(": no key opens api ")).count(),
+        20,
+        "{warnings:?}"
+    );
+    let rest = " 5 more such warnings; `ringgate check` prints all of them";
+    assert!(warnings[20].ends_with(rest), "{}", warnings[20]);
 }
 
 #[test]
