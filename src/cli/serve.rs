@@ -241,7 +241,7 @@ async fn read_in_time(file: PathBuf, listeners: Vec<ListenerConfig>) -> Result<S
     let mut looks = tokio::time::interval(CATALOG_UPKEEP);
     loop {
         tokio::select! {
-            start = &mut start => return Ok(start.context("the look at the files broke")??),
+            start = &mut start => return Ok(start.context("the thread that reads the files ended without a result")??),
             _ = looks.tick() => if let Some(path) = watchdog.look(Instant::now()) {
                 bail!("{} does not answer for {} s", path.display(), FILE_PATIENCE.as_secs());
             }

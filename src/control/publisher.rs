@@ -287,7 +287,7 @@ impl Publisher {
             let looker = Looker::new(files, &served);
             drop(served);
             if let Err(error) = looker.run(requested, &sender) {
-                tracing::error!(%error, "the files cannot be looked at");
+                tracing::error!(%error, "cannot watch or read the files");
             }
         };
         match self.watchdog.spawn("files", run) {
@@ -298,9 +298,12 @@ impl Publisher {
                 }
             }
             Err(error) => {
-                tracing::error!("no file is looked at: {error}");
+                tracing::error!(
+                    "cannot start the thread that reads the files: {error}; trying again in {} s, changes of files are not seen until then",
+                    CATALOG_LOOK_INTERVAL.as_secs()
+                );
                 self.next_start = Some(Instant::now() + CATALOG_LOOK_INTERVAL);
-                self.reply(u64::MAX, || Reply::NotReloaded("no file can be looked at for now: see the log"));
+                self.reply(u64::MAX, || Reply::NotReloaded("the files cannot be read for now; see the log"));
             }
         }
     }

@@ -87,7 +87,7 @@ worker_counters! {
     pub openings_given_way: AtomicU64, Counter of "openings";
     /// TLS handshakes that were completed with clients.
     pub tls_handshakes: AtomicU64, Counter of "handshakes";
-    /// Those of them that resumed an earlier connection.
+    /// TLS handshakes with clients that resumed an earlier connection.
     pub tls_resumptions: AtomicU64, Counter of "handshakes";
     /// Sessions that the relay took over.
     pub sessions_opened: AtomicU64, Counter of "sessions";

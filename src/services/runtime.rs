@@ -34,7 +34,7 @@ impl ServicesRuntime {
         let (started, is_started) = mpsc::channel();
         thread::Builder::new().name("services".to_owned()).spawn(move || {
             if let Err(error) = come_last() {
-                tracing::warn!(%error, "the services do not give way to sessions");
+                tracing::warn!(%error, "cannot lower the priority of the services thread; it competes with the workers for their cores");
             }
             if let Err(error) = if cores.is_empty() { Ok(()) } else { pin_current_thread(&cores) } {
                 tracing::warn!(%error, "the services are not kept off the cores of workers");

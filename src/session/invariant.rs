@@ -38,7 +38,7 @@ pub enum BrokenInvariant {
         owed: u64,
     },
     /// Only the current frame's payload passes without being looked at.
-    #[error("{} bytes of {} passed unseen, of {} that may", .passed.bytes, .from.name(), .passed.payload_left)]
+    #[error("{} bytes from {} were relayed unscanned, and only {} of the frame's payload were left", .passed.bytes, .from.name(), .passed.payload_left)]
     PassedMoreThanPayload {
         /// The leg that they came from.
         from: Leg,
@@ -58,7 +58,7 @@ pub enum BrokenInvariant {
         to: Leg,
     },
     /// Bytes that arrived before the session began are queued first.
-    #[error("what came before the session is queued to {} behind other bytes", .to.name())]
+    #[error("bytes from before the session are queued to {} behind other bytes", .to.name())]
     EarlyBytesComeLate {
         /// The leg that they were to go to.
         to: Leg,
@@ -128,9 +128,9 @@ pub enum BrokenInvariant {
         to: Leg,
     },
     /// A session says its end when it is over, and for a cause.
-    #[error("it ends without a cause, or before it is over")]
+    #[error("the session ends without a cause, or before it is over")]
     EndsWithoutCause,
     /// The end is a session's last effect.
-    #[error("it wants something done behind its end")]
+    #[error("the session has an effect behind its end")]
     EffectBehindEnd,
 }

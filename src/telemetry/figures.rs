@@ -57,7 +57,7 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
     InstanceMetric {
         info: MetricInfo {
             name: "places_limit",
-            help: "Places of sessions that there are (connections_max).",
+            help: "The limit of places of sessions (connections_max).",
             kind: Kind::Gauge,
             unit: "places",
         },
@@ -75,7 +75,7 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
     InstanceMetric {
         info: MetricInfo {
             name: "opening_places_limit",
-            help: "Places of openings that read a head that there are (openings_max).",
+            help: "The limit of places of openings that read a request head (openings_max).",
             kind: Kind::Gauge,
             unit: "places",
         },
@@ -93,7 +93,7 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
     InstanceMetric {
         info: MetricInfo {
             name: "pending_places_limit",
-            help: "Places of openings that wait for a backend that there are (pending_openings_max).",
+            help: "The limit of places of openings that wait for a backend (pending_openings_max).",
             kind: Kind::Gauge,
             unit: "places",
         },

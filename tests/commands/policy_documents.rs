@@ -363,7 +363,10 @@ fn with_an_instance_file_listener_scheme_and_key_are_judged_as_the_instance_woul
             &["--header=Ocp-Apim-Subscription-Key: wrong-wrong", "--expect=401"],
             &["subscription key: opens nothing here, or nothing now", "on-error"],
         ),
-        (&["--subscription=ann", "--expect=101"], &["taken for one of subscription ann, which is named"]),
+        (
+            &["--subscription=ann", "--expect=101"],
+            &["assumed to be one of subscription ann (--subscription)"],
+        ),
         (
             &["--url=ws://gateway.example/forwarded", "--expect=404"],
             &[

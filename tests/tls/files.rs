@@ -199,7 +199,7 @@ fn a_private_key_that_others_can_read_is_used_with_a_warning_that_names_it() {
     served.wait_until_said("own.key: this private key is open to every user of this host (mode 0644)");
     mode(0o600);
     served.signal(Signal::HUP);
-    served.wait_until_said("a listener's certificates were read anew");
+    served.wait_until_said("reloaded a listener's certificates");
 }
 
 /// A command that runs another one where the folder `$1` belongs to a file system that never answers: FUSE, whose server does
@@ -255,7 +255,7 @@ fn a_file_system_that_does_not_answer_holds_nothing_else_up() {
     served.wait_until_said("own.pem answers again");
     link("good.pem");
     served.signal(Signal::HUP);
-    served.wait_until_said("a listener's certificates were read anew");
+    served.wait_until_said("reloaded a listener's certificates");
     served.signal(Signal::TERM);
     assert_eq!(wait_for_exit(&mut served.child).code(), Some(0));
 }

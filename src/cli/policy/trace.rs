@@ -408,7 +408,7 @@ impl Trace {
     /// Returns the listener that the client connects to.
     fn listener_of(&self, stage: &Stage, url: &Url) -> Result<String, String> {
         let Some(instance) = &stage.instance else {
-            return Ok("not looked at: no instance file is given (-c)".to_owned());
+            return Ok("not judged: no instance file is given (-c)".to_owned());
         };
         let found = instance.listeners.iter().find(|listener| listener.tls.is_some() == url.is_tls);
         found.map(|listener| format!("{}://{}", listener.scheme(), listener.address)).ok_or_else(|| {
@@ -430,7 +430,7 @@ impl Trace {
         let subscription = self.subscription_of(snapshot)?;
         let product = self.product_of(stage, snapshot, subscription)?;
         if let Some(subscription) = subscription {
-            let told = format!("taken for one of subscription {}, which is named", subscription.name);
+            let told = format!("assumed to be one of subscription {} (--subscription)", subscription.name);
             return Ok((Ok(Access { subscription: Some(subscription), product }), told));
         }
         if product.is_some() || stage.instance.is_none() {

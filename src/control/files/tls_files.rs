@@ -152,7 +152,7 @@ impl TlsFiles {
             }
             let reloaded = listener.reload(now);
             if reloaded.is_ok() {
-                tracing::info!("a listener's certificates were read anew");
+                tracing::info!("reloaded a listener's certificates");
                 warn(listener.warnings());
             }
             is_new |= note(&mut self.faults, owner, reloaded);
@@ -192,7 +192,7 @@ impl TlsFiles {
         match tickets.ring.turned() {
             Ok(ring) => tickets.ring = Arc::new(ring),
             Err(error) => {
-                tracing::error!(%error, "ticket keys cannot be turned: no random bytes");
+                tracing::error!(%error, "cannot make a new key for session tickets: no random bytes; the previous one stays in use");
                 return false;
             }
         }

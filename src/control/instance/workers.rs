@@ -52,7 +52,7 @@ impl WorkerThreads {
         let run = move || {
             pin(core);
             if let Err(error) = shorten_slice() {
-                tracing::warn!(%error, "a relay waits for its front's slices");
+                tracing::warn!(%error, "cannot shorten the time slice of a relay; its sessions wait longer for the front on the same core");
             }
             // The kernel wants a ring to be made by the thread that uses it.
             match KernelRing::new(wake_up) {
@@ -82,7 +82,7 @@ impl WorkerThreads {
         let run = move || {
             pin(core);
             if let Err(error) = give_way() {
-                tracing::warn!(%error, "a front does not give way to its relay");
+                tracing::warn!(%error, "cannot lower the priority of a front; it competes with the relay on the same core");
             }
             run_front(parts).map_err(|error| {
                 if NoRingMemory::is_told_by(&error) {

@@ -47,7 +47,7 @@ const MODULES: [&str; 23] = [
 /// A part of the filter that is neither a level nor a directive.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{FILTER_VARIABLE}: {part:?} means nothing; allowed is a level ({}), or ringgate::MODULE=LEVEL, or several of them \
+    "{FILTER_VARIABLE}: {part:?} is no filter; allowed is a level ({}), or ringgate::MODULE=LEVEL, or several of them \
      with commas, like info,ringgate::front=debug",
     LEVELS.join(", ")
 )]
