@@ -10,6 +10,7 @@
 mod backlog;
 pub mod buffer_pool;
 mod buffer_ring;
+pub mod freed_memory;
 pub mod kernel_ring;
 pub mod locked_memory;
 pub mod message_block;

@@ -21,6 +21,7 @@ use crate::observe::entity_cells::Writer;
 use crate::observe::labels::{PublishedLabels, SessionLabels};
 use crate::policy::slot::Slot;
 use crate::relay::{NewSession, Relays};
+use crate::ring::freed_memory::when_memory_is_freed;
 use crate::ring::locked_memory::ring_bytes;
 use crate::session::{Cause, Phase};
 use crate::shared_counts::Shed;
@@ -302,7 +303,7 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
     ring.setup_coop_taskrun().setup_single_issuer().setup_submit_all();
     let mut builder = tokio_uring::builder();
     builder.entries(FRONT_SUBMISSION_ENTRIES).uring_builder(&ring);
-    let runtime = tokio_uring::Runtime::new(&builder)?;
+    let runtime = when_memory_is_freed(|| tokio_uring::Runtime::new(&builder))?;
     let random = RandomSource::new()?;
     let network = Host { dead_peer_timeout: parts.dead_peer_timeout };
     runtime.block_on(async {

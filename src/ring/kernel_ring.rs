@@ -5,6 +5,7 @@
 
 use super::buffer_pool::BufferPool;
 use super::buffer_ring::{BUFFER_GROUP, BufferRing, REGION_BYTES};
+use super::freed_memory::when_memory_is_freed;
 use super::locked_memory::{in_pages, ring_bytes};
 use super::message_block::MessageBlock;
 use super::peer_state::PeerState;
@@ -106,9 +107,10 @@ impl KernelRing {
     /// As [`KernelRing::new`].
     pub fn with_entries(wake_up: OwnedFd, buffers: u16, submission_entries: u32) -> Result<Self, RingError> {
         let at = |operation| move |source| RingError { operation, source };
-        let mut ring = set_up(submission_entries).map_err(at("io_uring_setup"))?;
+        let mut ring = when_memory_is_freed(|| set_up(submission_entries)).map_err(at("io_uring_setup"))?;
         let pool = BufferPool::new(buffers).map_err(at("mapping buffers"))?;
-        let buffer_ring = BufferRing::register(&ring).map_err(at("registering the buffer ring"))?;
+        let buffer_ring = when_memory_is_freed(|| BufferRing::register(&ring))
+            .map_err(at("registering the buffer ring"))?;
         let has_min_wait = ring.params().is_feature_min_timeout();
         let has_receive_caps = caps_receives(&mut ring).map_err(at("probing receives"))?;
         let mut ring = Self {

@@ -4,6 +4,7 @@
 //! setup flag is the test. Newer features are used where the ring's feature bits offer them. Version strings decide nothing.
 
 use super::buffer_ring::BufferRing;
+use super::freed_memory::when_memory_is_freed;
 use super::kernel_ring::{receive_multishot, set_up};
 use crate::limits::RELAY_SUBMISSION_ENTRIES;
 use io_uring::{IoUring, Probe, opcode};
@@ -72,7 +73,7 @@ impl ProbeError {
 /// Why it cannot be, and what the operator can do.
 pub fn probe() -> Result<(), ProbeError> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    let ring = set_up(RELAY_SUBMISSION_ENTRIES)
+    let ring = when_memory_is_freed(|| set_up(RELAY_SUBMISSION_ENTRIES))
         .map_err(|error| ProbeError::from_set_up(error, disabled_level(), &release))?;
     let mut operations = Probe::new();
     ring.submitter().register_probe(&mut operations).map_err(ProbeError::Other)?;

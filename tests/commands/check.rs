@@ -12,8 +12,8 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::channel;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use setups::Setup;
@@ -320,6 +320,25 @@ fn too_little_locked_memory_is_refused_by_both_with_what_is_needed_which_is_enou
 }
 
 #[test]
+fn a_start_waits_for_the_locked_memory_of_an_instance_that_ends() {
+    let Some(other) = as_user("--reuid=61236") else { return };
+    let folder = open_folder();
+    setups::write(folder.path(), "ringgate.toml", setups::INSTANCE);
+    let limits = |bytes: u64| {
+        let limit = format!("--memlock={bytes}:{bytes}");
+        other.iter().copied().chain(["prlimit", limit.leak()]).collect::<Vec<_>>()
+    };
+    let mut ending = Serving::start(&limits(8 << 20), folder.path());
+    ending.waits_for(&["ringgate is open: 2 workers"]).unwrap();
+    let mut starting = Serving::start(&limits(1204 << 10), folder.path());
+    // It has come as far as the control socket, and its rings do not fit beside those of the other.
+    starting.waits_for(&["serving without a control socket"]).unwrap();
+    ending.terminate();
+    starting.waits_for(&["ringgate is open: 2 workers"]).unwrap();
+    starting.terminate();
+}
+
+#[test]
 fn too_few_threads_are_refused_by_both() {
     let Some(other) = as_user("--reuid=61235") else { return };
     let folder = open_folder();
@@ -331,38 +350,59 @@ fn too_few_threads_are_refused_by_both() {
     );
 }
 
-/// Serves until all of `told` was said on either output, and ends it then. The error is what was said instead.
+/// A running instance, and its output up to now.
+struct Serving {
+    child: Child,
+    lines: Receiver<String>,
+    said: String,
+}
+
+impl Serving {
+    fn start(limits: &[&str], folder: &Path) -> Self {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", "30"]).args(limits).arg(env!("CARGO_BIN_EXE_ringgate")).arg("serve");
+        command.arg("--config").arg(folder.join("ringgate.toml"));
+        command.env_remove("RUNTIME_DIRECTORY").env_remove("RINGGATE_LOG").env_remove("RINGGATE_CONFIG");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = channel();
+        for pipe in [
+            Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>,
+            Box::new(child.stderr.take().unwrap()) as Box<dyn Read + Send>,
+        ] {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            });
+        }
+        Self { child, lines, said: String::new() }
+    }
+
+    /// Waits until it has said all of `told` on either output. The error is its output, if it ended before.
+    fn waits_for(&mut self, told: &[&str]) -> Result<(), String> {
+        while !told.iter().all(|told| self.said.contains(told)) {
+            let Ok(line) = self.lines.recv() else {
+                self.child.wait().unwrap();
+                return Err(std::mem::take(&mut self.said));
+            };
+            self.said.push_str(&line);
+            self.said.push('\n');
+        }
+        Ok(())
+    }
+
+    fn terminate(mut self) {
+        // `timeout` passes this on.
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Serves until all of `told` was said on either output, and ends it then. The error is its output, if it ended before.
 fn served_until(limits: &[&str], folder: &Path, told: &[&str]) -> Result<(), String> {
-    let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", "30"]).args(limits).arg(env!("CARGO_BIN_EXE_ringgate")).arg("serve");
-    command.arg("--config").arg(folder.join("ringgate.toml"));
-    command.env_remove("RUNTIME_DIRECTORY").env_remove("RINGGATE_LOG").env_remove("RINGGATE_CONFIG");
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (sender, lines) = channel();
-    for pipe in [
-        Box::new(child.stdout.take().unwrap()) as Box<dyn Read + Send>,
-        Box::new(child.stderr.take().unwrap()) as Box<dyn Read + Send>,
-    ] {
-        let sender = sender.clone();
-        thread::spawn(move || {
-            BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-    }
-    drop(sender);
-    let mut said = String::new();
-    let is_all_said = |said: &str| told.iter().all(|told| said.contains(told));
-    while !is_all_said(&said) {
-        let Ok(line) = lines.recv() else {
-            child.wait().unwrap();
-            return Err(said);
-        };
-        said.push_str(&line);
-        said.push('\n');
-    }
-    // The one that times it passes this on.
-    let process = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-    child.wait().unwrap();
+    let mut serving = Serving::start(limits, folder);
+    serving.waits_for(told)?;
+    serving.terminate();
     Ok(())
 }
 
