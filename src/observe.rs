@@ -5,6 +5,8 @@
 //!
 //! Figures by API, product and subscription are in `entity_cells`, under `labels`.
 //!
+//! The tables of the log are in `tables`.
+//!
 //! Not here: serving the page (`services::status_page`), logs of single sessions, which the relay never writes.
 
 pub mod counters;
@@ -13,6 +15,7 @@ pub mod labels;
 pub mod publishes;
 pub mod record;
 pub mod state;
+pub mod tables;
 
 pub use counters::{Counters, WorkerCounters};
 pub use labels::{EntityLabel, LabelRegistry, SessionLabels};

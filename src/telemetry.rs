@@ -4,6 +4,7 @@
 
 mod entity_figures;
 pub mod figures;
+pub mod sink;
 pub mod text;
 
 pub use figures::Observed;
