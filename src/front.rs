@@ -26,6 +26,7 @@ mod root_page;
 mod run;
 pub mod socket;
 mod source_addresses;
+mod stages;
 mod stream;
 mod truncation;
 mod turn_away;

@@ -14,6 +14,7 @@ pub mod entity_cells;
 pub mod labels;
 pub mod publishes;
 pub mod record;
+pub mod stages;
 pub mod state;
 pub mod tables;
 

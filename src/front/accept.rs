@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Milliseconds for which a listener pauses when descriptors or memory are used up.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -95,7 +96,7 @@ fn take(
     match accepted {
         Ok((socket, peer)) => {
             add(&front.counters.connections_accepted, 1);
-            let accepted = Accepted { id: front.random.correlation_id(), peer, listener };
+            let accepted = Accepted { id: front.random.correlation_id(), peer, listener, at: Instant::now() };
             match front.take_opening(peer.ip()) {
                 Ok(places) => {
                     let opening = front.begin_opening(places);

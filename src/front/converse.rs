@@ -10,12 +10,15 @@ use super::dial::{Abort, Destination, NoConnection, dial};
 use super::opening::Admitted;
 use super::opening_end::OpeningEnd;
 use super::policies::PolicyRun;
-use super::stream::Network;
+use super::stages::Stopwatch;
+use super::stream::{Network, Stream};
 use super::upstream_fault::{UpstreamFault, WhatFailed};
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
+use crate::observe::stages::Stage;
 use crate::session::{Cause, CorrelationId, Phase};
 use crate::websocket::ReservedBits;
 use crate::websocket::opening::check_answer;
+use bytes::Bytes;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -65,6 +68,9 @@ pub(super) struct Conversation<'a, N: Network> {
     pub(super) abort: &'a Abort<N::Stream>,
     /// How far it has got.
     pub(super) phase: &'a Cell<Phase>,
+    pub(super) stages: &'a Stopwatch,
+    /// When the dial begins.
+    pub(super) begun_at: Instant,
 }
 
 impl<N: Network> Conversation<'_, N> {
@@ -73,26 +79,20 @@ impl<N: Network> Conversation<'_, N> {
     /// # Errors
     /// Why there is no session.
     pub(super) async fn hold(self, policies: &mut Option<PolicyRun>) -> Result<Opened<N::Stream>, NotOpened> {
-        let Self { front, admitted, abort, .. } = self;
+        let Self { front, admitted, stages, .. } = self;
         let api = &admitted.api;
         let url = policies.as_ref().map_or(&api.backend, |run| run.exchange().backend());
         let destination =
             Destination { id: self.id, api: &api.name, backend: url, sources: front.address_turns.next(api) };
-        let dial_deadline = Instant::now() + Duration::from_millis(api.dial_timeout_ms);
-        let dialled = dial(&front.network, &destination, &front.resolver, dial_deadline, abort);
-        let (stream, address) = dialled.await?;
+        let dial_deadline = self.begun_at + Duration::from_millis(api.dial_timeout_ms);
+        let connected = self.connect(&destination, dial_deadline).await;
+        let dialled_at = stages.complete(Stage::Dial);
+        let (backend, address) = connected?;
         let at_address = |what: WhatFailed| what.at(address);
-        let backend = match &admitted.backend_tls {
-            Some(tls) if url.is_tls => {
-                secure_backend(stream, tls, dial_deadline).await.map_err(at_address)?
-            }
-            None if url.is_tls => return Err(WhatFailed::TlsNotConfigured.at(address).into()),
-            Some(_) | None => Channel::plain(stream),
-        };
         self.phase.set(Phase::Answer);
         let forward = policies.as_ref().map(PolicyRun::forward).unwrap_or_default();
         let answer_timeout_ms = forward.answer_timeout_ms.unwrap_or(api.answer_timeout_ms);
-        let deadline = Instant::now() + Duration::from_millis(answer_timeout_ms);
+        let deadline = dialled_at + Duration::from_millis(answer_timeout_ms);
         let forwarded =
             Forwarded { client: self.peer.ip(), proto: self.scheme, host: admitted.request.host() };
         let (target, authority) = (&admitted.backend_target, &url.authority);
@@ -100,8 +100,9 @@ impl<N: Network> Conversation<'_, N> {
             Some(run) => encode_request_of(run.exchange().request.iter(), target, authority, &forwarded),
             None => encode_backend_request(&admitted.request, target, authority, &forwarded),
         };
-        send_request(&backend, request.freeze(), deadline).await.map_err(at_address)?;
-        let mut answer = read_answer(&backend, deadline).await.map_err(at_address)?;
+        let answered = ask(&backend, request.freeze(), deadline).await;
+        stages.complete(Stage::Backend);
+        let mut answer = answered.map_err(at_address)?;
         // Whether a 101 is a correct one is judged before policies see it.
         let agreement = match answer.head.status() {
             101 => {
@@ -124,4 +125,29 @@ impl<N: Network> Conversation<'_, N> {
             }
         }
     }
+    /// Connects to the backend, with TLS if its URL says so; gives the address too.
+    async fn connect(
+        &self,
+        destination: &Destination<'_>,
+        deadline: Instant,
+    ) -> Result<(Channel<N::Stream>, SocketAddr), NotOpened> {
+        let Self { front, admitted, abort, .. } = self;
+        let (stream, address) = dial(&front.network, destination, &front.resolver, deadline, abort).await?;
+        let is_tls = destination.backend.is_tls;
+        let backend = match &admitted.backend_tls {
+            Some(tls) if is_tls => {
+                let secured = secure_backend(stream, tls, deadline).await;
+                secured.map_err(|what| what.at(address))?
+            }
+            None if is_tls => return Err(WhatFailed::TlsNotConfigured.at(address).into()),
+            Some(_) | None => Channel::plain(stream),
+        };
+        Ok((backend, address))
+    }
+}
+
+/// Sends the request, and reads the answer to it.
+async fn ask(backend: &impl Stream, request: Bytes, deadline: Instant) -> Result<BackendAnswer, WhatFailed> {
+    send_request(backend, request, deadline).await?;
+    read_answer(backend, deadline).await
 }

@@ -24,6 +24,7 @@ use super::policies::{Handshake, PolicyRun};
 use super::refusal::{Refusal, end_after_answer, send_within, shut};
 use super::run::Waiting;
 use super::socket::HangUp;
+use super::stages::Stopwatch;
 use super::stream::{Network, Stream};
 use super::upstream_fault::FaultOwner;
 use super::{Front, OpeningGuard};
@@ -40,6 +41,7 @@ use crate::http1::request::{check_incomplete_head, late_head_fault};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::observe::SessionLabels;
 use crate::observe::counters::add;
+use crate::observe::stages::Stage;
 use crate::process::log::limited;
 use crate::session::{Cause, CorrelationId, Phase};
 use crate::shared_counts::budgets::with_places;
@@ -66,6 +68,8 @@ pub(super) struct Accepted {
     pub(super) peer: SocketAddr,
     /// The listener's place in the configuration.
     pub(super) listener: usize,
+    /// When.
+    pub(super) at: Instant,
 }
 
 /// One opening in progress. Its places are its guard's, and go back when its sockets are closed or handed over.
@@ -81,6 +85,8 @@ pub(super) struct Opening<N: Network> {
     /// The method of the request, as soon as it is known.
     pub(super) method: Method,
     pub(super) phase: Phase,
+    /// How long each stage took so far.
+    pub(super) stages: Stopwatch,
     /// The labels of the session to be, as soon as they are known.
     pub(super) labels: Option<SessionLabels>,
     pub(super) guard: OpeningGuard<N>,
@@ -105,7 +111,7 @@ pub(super) async fn open<N: Network>(
     accepted: Accepted,
     guard: OpeningGuard<N>,
 ) {
-    let Accepted { id, peer, listener } = accepted;
+    let Accepted { id, peer, listener, at } = accepted;
     let tls = front.published().tls.of_listener(listener);
     let stream = Rc::new(stream);
     let socket = match tls.map(|config| Endpoint::with_client(&config)) {
@@ -124,10 +130,14 @@ pub(super) async fn open<N: Network>(
         certificate: None,
         method: Method::Other,
         phase: Phase::Head,
+        stages: Stopwatch::begin(at),
         labels: None,
         guard,
     };
-    match opening.run().await {
+    let outcome = opening.run().await;
+    let times = opening.stages.stop();
+    tracing::debug!(%id, ?times, "an opening is over");
+    match outcome {
         Ok(session) => opening.hand_over(session),
         Err(end) => {
             let (cause, phase) = opening.end(end).await;
@@ -139,13 +149,22 @@ pub(super) async fn open<N: Network>(
 impl<N: Network> Opening<N> {
     async fn run(&mut self) -> Result<Ready<N::Stream>, OpeningEnd> {
         // One deadline for all that a client has to say before it is judged.
-        let deadline = Instant::now() + Duration::from_millis(self.front.head_timeout_ms);
-        self.secure(deadline).await?;
-        let head = self.read_request(deadline).await?;
+        let begun = self.stages.complete(Stage::Accept);
+        let deadline = begun + Duration::from_millis(self.front.head_timeout_ms);
+        if self.socket.is_secured() {
+            let secured = self.secure(deadline).await;
+            self.stages.complete(Stage::Tls);
+            secured?;
+        }
+        let head = self.read_request(deadline).await;
+        self.stages.complete(Stage::Head);
+        let head = head?;
         self.method = Method::begun_by(&head.head);
-        let (mut admitted, waiting) = self.admit(head)?;
+        let admitted = self.admit(head);
+        let judged_at = self.stages.complete(Stage::Policy);
+        let (mut admitted, waiting) = admitted?;
         self.guard.wait_for_backend(waiting);
-        let opened = self.open_backend(&mut admitted).await?;
+        let opened = self.open_backend(&mut admitted, judged_at).await?;
         // Found before the client is told that it has a session.
         let mask = self.prepare_hand_over(&opened).map_err(|broken| {
             broken.log(self.id, &admitted.api, self.phase);
@@ -156,7 +175,7 @@ impl<N: Network> Opening<N> {
         Ok(Ready { admitted, opened, mask })
     }
 
-    /// Does the TLS handshake, if the listener has TLS.
+    /// Does the TLS handshake.
     async fn secure(&mut self, deadline: Instant) -> Result<(), OpeningEnd> {
         let stop = self.is_to_stop();
         let interrupt = async || {
@@ -353,7 +372,11 @@ impl<N: Network> Opening<N> {
     }
 
     /// Dials and does ringgate's own handshake with the backend, while the client stays.
-    async fn open_backend(&mut self, admitted: &mut Admitted) -> Result<Opened<N::Stream>, OpeningEnd> {
+    async fn open_backend(
+        &mut self,
+        admitted: &mut Admitted,
+        judged_at: Instant,
+    ) -> Result<Opened<N::Stream>, OpeningEnd> {
         let abort = Abort::default();
         let phase = Cell::new(Phase::Dial);
         let mut policies = admitted.policies.take();
@@ -366,6 +389,8 @@ impl<N: Network> Opening<N> {
                 scheme: self.scheme(),
                 abort: &abort,
                 phase: &phase,
+                stages: &self.stages,
+                begun_at: judged_at,
             };
             self.while_client_stays(&abort, conversation.hold(&mut policies)).await
         };

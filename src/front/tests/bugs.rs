@@ -9,6 +9,7 @@ use crate::front::opening::Opening;
 use crate::front::opening_end::BrokenOpening;
 use crate::front::refusal::{BUG_MESSAGE, Refusal};
 use crate::front::run::Waiting;
+use crate::front::stages::Stopwatch;
 use crate::head::Method;
 use crate::http1::ResponseHead;
 use crate::session::{Cause, CorrelationId, Phase};
@@ -16,6 +17,7 @@ use crate::websocket::ReservedBits;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use tokio::time::Instant;
 
 #[test]
 fn an_operation_that_was_forgotten_on_either_connection_is_500_and_a_bug() {
@@ -55,6 +57,7 @@ async fn what_a_session_lacks_is_named_before_its_client_gets_a_101() {
         certificate: None,
         method: Method::Other,
         phase: Phase::Answer,
+        stages: Stopwatch::begin(Instant::now()),
         labels: None,
         guard,
     };

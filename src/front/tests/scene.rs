@@ -194,7 +194,7 @@ impl Scene {
             }
         };
         let opening = async {
-            let accepted = Accepted { id: front.random.correlation_id(), peer, listener: 0 };
+            let accepted = Accepted { id: front.random.correlation_id(), peer, listener: 0, at: begun };
             open(Rc::clone(&front), socket, accepted, guard).await;
             Instant::now().duration_since(begun).as_millis() as u64
         };
