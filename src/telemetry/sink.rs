@@ -1,16 +1,17 @@
 //! Where rows of the log go: the observer makes them, sinks take them.
 
-use crate::observe::tables::{ConnectionRow, GatewayRow, Row as _, Table, Ticks, UsageRow};
+use crate::observe::tables::{Column, ConnectionRow, GatewayRow, Row, Table, Ticks, UsageRow, Value};
+use std::sync::Arc;
 
-/// A row of any table.
+/// A row of any table. Sinks share it: a clone copies nothing of it.
 #[derive(Clone, Debug)]
 pub enum LogRow {
     /// Of an opening.
-    Gateway(Box<GatewayRow>),
+    Gateway(Arc<GatewayRow>),
     /// Of an event of a connection.
-    Connection(Box<ConnectionRow>),
+    Connection(Arc<ConnectionRow>),
     /// Of an hour's usage.
-    Usage(Box<UsageRow>),
+    Usage(Arc<UsageRow>),
 }
 
 impl LogRow {
@@ -21,6 +22,33 @@ impl LogRow {
             Self::Connection(_) => ConnectionRow::TABLE,
             Self::Usage(_) => UsageRow::TABLE,
         }
+    }
+
+    /// Shows the value of each stored column, in the order of the table's columns.
+    pub fn visit<'a>(&'a self, visit: &mut dyn FnMut(&'static Column, Value<'a>)) {
+        match self {
+            Self::Gateway(row) => row.visit(visit),
+            Self::Connection(row) => row.visit(visit),
+            Self::Usage(row) => row.visit(visit),
+        }
+    }
+}
+
+impl From<GatewayRow> for LogRow {
+    fn from(row: GatewayRow) -> Self {
+        Self::Gateway(Arc::new(row))
+    }
+}
+
+impl From<ConnectionRow> for LogRow {
+    fn from(row: ConnectionRow) -> Self {
+        Self::Connection(Arc::new(row))
+    }
+}
+
+impl From<UsageRow> for LogRow {
+    fn from(row: UsageRow) -> Self {
+        Self::Usage(Arc::new(row))
     }
 }
 
