@@ -6,8 +6,10 @@
 
 pub mod instance;
 pub mod listener;
+pub mod logs;
 pub mod tier;
 
 pub use instance::{InstanceConfig, InstanceLimits, NamesConfig, SessionsFrom, StatusConfig, parse_instance};
 pub use listener::ListenerConfig;
+pub use logs::LogsConfig;
 pub use tier::TierUnits;

@@ -5,6 +5,9 @@
 mod entity_figures;
 pub mod figures;
 pub mod sink;
+pub mod sinks;
+pub mod store;
 pub mod text;
+pub mod tick_text;
 
 pub use figures::Observed;

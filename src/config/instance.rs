@@ -9,6 +9,7 @@ use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
 use super::listener::{ListenerConfig, default_schemes, overlap, take_listeners};
+use super::logs::{LogsConfig, take_logs};
 use super::tier::{TierUnits, parse_tier};
 use crate::catalog::api::Schemes;
 use crate::catalog::fault::{Fault, Remedy};
@@ -79,6 +80,8 @@ pub struct InstanceConfig {
     /// The control socket's path, relative to the instance file's folder, or absolute; empty: no socket. `None`: in the
     /// folder of the service manager or of the instance file.
     pub control_socket: Option<String>,
+    /// Where the log's rows go.
+    pub logs: LogsConfig,
 }
 
 /// The settings of an instance's status page.
@@ -166,6 +169,7 @@ impl Default for InstanceConfig {
             keys: KeysConfig::default(),
             names: NamesConfig::default(),
             control_socket: None,
+            logs: LogsConfig::default(),
         }
     }
 }
@@ -278,6 +282,7 @@ fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
         keys: fields.take_table("keys").map(take_keys).unwrap_or_default(),
         names: fields.take_table("names").map(take_names).unwrap_or_default(),
         control_socket: fields.take_table("control").and_then(take_control_socket),
+        logs: fields.take_table("logs").map(take_logs).unwrap_or_default(),
     };
     fields.finish();
     config
@@ -480,6 +485,7 @@ mod tests {
                 keys: KeysConfig { file: "/run/ringgate.key".to_owned(), recoverable: true },
                 names: NamesConfig { refresh_s: 7, stale_max_s: 0 },
                 control_socket: Some("run/c.sock".to_owned()),
+                logs: LogsConfig::default(),
             })
         );
     }

@@ -428,7 +428,7 @@ tables! {
         "Worker" worker: Option<i32>,
     }
 
-    /// Usage by subscription and product: a row for each hour, API, product and subscription with any.
+    /// Usage by subscription and product: a row for each hour, API, product and subscription with any; several where a new segment was begun in the hour.
     UsageRow = "RinggateUsage" {
         /// The begin of the hour.
         "TimeGenerated" time_generated: Ticks,
@@ -442,13 +442,13 @@ tables! {
         "Sessions" sessions: Option<i64>,
         /// Openings that were refused in the hour.
         "Refusals" refusals: Option<i64>,
-        /// Messages that clients sent in the hour.
+        /// Messages that clients sent, in the hour of the session's end, or of the progress row that told of them.
         "MessagesFromClient" messages_from_client: Option<i64>,
-        /// Messages that backends sent in the hour.
+        /// Messages that backends sent, in the hour of the session's end, or of the progress row that told of them.
         "MessagesFromBackend" messages_from_backend: Option<i64>,
-        /// Bytes that clients sent in the hour.
+        /// Bytes that clients sent, in the hour of the session's end, or of the progress row that told of them.
         "BytesFromClient" bytes_from_client: Option<i64>,
-        /// Bytes that backends sent in the hour.
+        /// Bytes that backends sent, in the hour of the session's end, or of the progress row that told of them.
         "BytesFromBackend" bytes_from_backend: Option<i64>,
     }
 }

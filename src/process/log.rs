@@ -92,6 +92,11 @@ pub fn print(text: &str) {
     }
 }
 
+/// Standard output, for a thread that may wait for its reader.
+pub fn standard_output() -> Descriptor<io::Stdout> {
+    Descriptor(io::stdout())
+}
+
 /// Lines of the log that were dropped since the start of the process.
 pub fn log_lines_dropped() -> u64 {
     LOG.get().map_or(0, Log::lines_dropped)
