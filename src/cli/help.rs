@@ -103,6 +103,22 @@ Examples:
   ringgate subscription new-key acme
   ringgate subscription new-key acme --secondary -c /etc/ringgate/ringgate.toml";
 
+/// Examples of `ringgate logs`.
+pub const LOGS: &str = "\
+Examples:
+  ringgate logs                                   # the newest openings
+  ringgate logs -f                                # and those to come
+  ringgate logs --list                            # questions that have a name
+  ringgate logs --name refusals --since 1h
+  ringgate logs --query-file by_api.kql -o csv --store /var/lib/ringgate/logs
+  ringgate logs --json-lines log.jsonl --json-lines log.jsonl.20261130T140012345Z.gz --name close-codes";
+
+/// Examples of `ringgate logs export`.
+pub const LOGS_EXPORT: &str = "\
+Examples:
+  ringgate logs export --since 1h | jq .
+  ringgate logs export --since 2026-11-29 --until 2026-11-30";
+
 /// Examples of `ringgate manual`.
 pub const MANUAL: &str = "\
 Examples:
@@ -143,13 +159,14 @@ pub const SIGNALS: [(&str, &str); 4] = [
 ];
 
 /// Environment variables.
-pub const ENVIRONMENT: [(&str, &str); 5] = [
+pub const ENVIRONMENT: [(&str, &str); 6] = [
     ("RINGGATE_CONFIG", "the instance file, where -c is not given"),
     (
         "RINGGATE_LOG",
         "what serve logs: off, error, warn, info (default), debug or trace; or by module, as in \
          info,ringgate::front=debug",
     ),
+    ("STATE_DIRECTORY", "the folder of the log store, as systemd sets it"),
     ("RUNTIME_DIRECTORY", "the folder of the control socket, as systemd sets it"),
     ("CREDENTIALS_DIRECTORY", "the folder of systemd's credentials, whose files may be open to a group"),
     (

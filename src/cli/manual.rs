@@ -25,10 +25,11 @@ impl Topic {
 }
 
 /// Every page, in the order of the list.
-const TOPICS: [Topic; 5] = [
+const TOPICS: [Topic; 6] = [
     Topic { name: "operator", text: include_str!("../manual/operator.md") },
     Topic { name: "publisher", text: include_str!("../manual/publisher.md") },
     Topic { name: "reference", text: include_str!("../manual/reference.md") },
+    Topic { name: "logs", text: include_str!("../manual/logs.md") },
     Topic { name: "performance", text: include_str!("../manual/performance.md") },
     Topic { name: "endings", text: include_str!("../manual/endings.md") },
 ];

@@ -31,11 +31,13 @@ use crate::services::echo::EchoBackend;
 use crate::services::runtime::ServicesRuntime;
 use crate::services::status_page::StatusPage;
 use crate::telemetry::Observed;
+use crate::telemetry::sinks::{SinkPlaces, start as start_sinks};
 use crate::telemetry::text::log_lines;
 use announcement::StatusAt;
 use anyhow::{Context, Result, bail};
 use core::fmt;
 use rustls::pki_types::UnixTime;
+use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -293,7 +295,13 @@ impl Ready {
         let _echo = echo.context("cannot start the built-in echo backend")?;
         let (snapshot, tls, revision) = (served.snapshot.clone(), served.setup(), served.revision);
         let root_page = source.is_demo().then(|| demo_page().into());
-        let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page };
+        let places = SinkPlaces::of(
+            &config.logs,
+            source.path().and_then(Path::parent),
+            log::standard_output().0.is_terminal(),
+        );
+        let sinks = start_sinks(&config.logs, &places).context("cannot start a thread of the log's sinks")?;
+        let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page, sinks };
         let (of_start, for_start) = (config.clone(), control.clone());
         let instance = spawn_blocking(move || Instance::start(&of_start, parts, &for_start)).await??;
         control.spawn(report_on_request(report_requests, instance.observed()));
@@ -314,7 +322,7 @@ impl Ready {
             }
             None => (None, None),
         };
-        announce(&instance, &config, source, status_at, &served.snapshot);
+        announce(&instance, &config, source, status_at, &places, &served.snapshot);
         let publisher = files.map(|files| Publisher::start(files, served));
         let doors = Doors { signals, socket: orders };
         let ended = Serving::new(instance, config, revision, publisher).run(doors).await;
@@ -414,9 +422,14 @@ fn announce(
     config: &InstanceConfig,
     source: &Source,
     status: Option<StatusAt>,
+    places: &SinkPlaces,
     snapshot: &Arc<Snapshot>,
 ) {
-    let head = announcement::head(instance, config, source, status);
+    let mut head = announcement::head(instance, config, source, status);
+    // The demo is to be tried, not to be looked back at.
+    if !source.is_demo() {
+        head.push_str(&places.describe(&config.logs));
+    }
     let (addresses, is_demo) = (instance.addresses().to_vec(), source.is_demo());
     let (snapshot, config) = (Arc::clone(snapshot), config.clone());
     // There may be ten thousand APIs, none of which a listener serves.

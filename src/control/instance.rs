@@ -32,6 +32,7 @@ use crate::relay::{Mailbox, Message, RelayLimits, Relays, bug_reports};
 use crate::ring::RingError;
 use crate::shared_counts::budgets::Budgets;
 use crate::telemetry::Observed;
+use crate::telemetry::sinks::Sinks;
 use crate::tls::setup::TlsSetup;
 pub use publication::{Preparation, Prepared};
 use std::io;
@@ -128,6 +129,8 @@ pub struct InstanceParts {
     pub other_open_files: u64,
     /// The page at the root of its listeners. `None`: the root is a path as any other.
     pub root_page: Option<Arc<RootPage>>,
+    /// Where the log's rows go.
+    pub sinks: Sinks,
 }
 
 /// A running instance. Dropping it leaves its threads running: end it with [`Instance::drain`] and [`Instance::ended`].
@@ -152,6 +155,7 @@ pub struct Instance {
     control: Handle,
     draining: watch::Sender<bool>,
     drain_s: u64,
+    sinks: Sinks,
     threads: WorkerThreads,
 }
 
@@ -166,7 +170,7 @@ impl Instance {
         parts: InstanceParts,
         control: &Handle,
     ) -> Result<Self, StartError> {
-        let InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page } = parts;
+        let InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page, sinks } = parts;
         let workers = cores.of_workers().len();
         let open_files = raise_open_files()?;
         let reserve = open_files_reserve(workers) + other_open_files;
@@ -198,6 +202,7 @@ impl Instance {
             control: control.clone(),
             draining,
             drain_s: config.drain_s,
+            sinks,
             threads: WorkerThreads::new(),
         };
         let relay_limits = RelayLimits {
@@ -264,6 +269,7 @@ impl Instance {
             publishes: Arc::clone(&self.publishes),
             labels: Arc::clone(&self.labels),
             state: Arc::clone(&self.state),
+            sinks: self.sinks.figures.clone(),
         }
     }
 

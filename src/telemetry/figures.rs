@@ -8,6 +8,8 @@ use crate::observe::publishes::Publishes;
 use crate::observe::state::{State, StateCell};
 use crate::process::log;
 use crate::shared_counts::budgets::Budgets;
+use crate::telemetry::sinks::AllSinkFigures;
+use crate::telemetry::sinks::queue::SinkFigures;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,6 +28,8 @@ pub struct Observed {
     pub labels: Arc<LabelRegistry>,
     /// The state of the instance.
     pub state: Arc<StateCell>,
+    /// The figures of where the log's rows go.
+    pub sinks: AllSinkFigures,
 }
 
 /// A metric that an instance has once, however many workers it has.
@@ -200,6 +204,42 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
     },
     InstanceMetric {
         info: MetricInfo {
+            name: "log_rows_written",
+            help: "Rows of the log that its sinks have written, each once for each sink.",
+            kind: Kind::Counter,
+            unit: "rows",
+        },
+        read: |observed| observed.of_sinks(SinkFigures::written),
+    },
+    InstanceMetric {
+        info: MetricInfo {
+            name: "log_rows_dropped",
+            help: "Rows of the log that a sink dropped, because they came faster than it writes.",
+            kind: Kind::Counter,
+            unit: "rows",
+        },
+        read: |observed| observed.of_sinks(SinkFigures::dropped),
+    },
+    InstanceMetric {
+        info: MetricInfo {
+            name: "log_rows_lost",
+            help: "Rows of the log that a sink could not write: the disk is full, or a peer is away.",
+            kind: Kind::Counter,
+            unit: "rows",
+        },
+        read: |observed| observed.of_sinks(SinkFigures::lost),
+    },
+    InstanceMetric {
+        info: MetricInfo {
+            name: "log_sink_faults",
+            help: "Failed writes and failed upkeep of the log's sinks.",
+            kind: Kind::Counter,
+            unit: "faults",
+        },
+        read: |observed| observed.of_sinks(SinkFigures::faults),
+    },
+    InstanceMetric {
+        info: MetricInfo {
             name: "files_hanging",
             help: "Files and folders that are not looked at, because their file systems do not answer.",
             kind: Kind::Gauge,
@@ -240,7 +280,12 @@ impl Observed {
             publishes: Arc::default(),
             labels,
             state: Arc::default(),
+            sinks: AllSinkFigures::default(),
         }
+    }
+
+    fn of_sinks(&self, figure: fn(&SinkFigures) -> u64) -> u64 {
+        self.sinks.iter().map(figure).sum()
     }
 
     /// Every figure, in the order of the list.

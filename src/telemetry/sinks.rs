@@ -18,6 +18,7 @@ use json_file::{JsonFileWriter, Rotation};
 use lines::{JsonForm, LineWriter};
 use queue::{QueuedSink, SinkFigures};
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,21 @@ impl AllSinkFigures {
             Some(format!("{prefix}log sink {name}: {fault} ({lost} rows lost, {dropped} dropped)\n"))
         };
         self.iter().filter_map(line).collect()
+    }
+}
+
+/// The sinks of an instance.
+#[derive(Default)]
+pub struct Sinks {
+    /// The sinks themselves, for the observer.
+    pub sinks: Vec<Box<dyn RowSink + Sync>>,
+    /// Their figures.
+    pub figures: AllSinkFigures,
+}
+
+impl fmt::Debug for Sinks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.figures.fmt(formatter)
     }
 }
 
@@ -95,6 +111,24 @@ impl SinkPlaces {
         }
     }
 
+    /// What a start says about where rows go: a line each.
+    pub fn describe(&self, config: &LogsConfig) -> String {
+        let mut text = match &self.store {
+            Some(folder) => format!(
+                "  log store in {} ({} days, {} MiB)\n",
+                folder.display(),
+                config.store_days,
+                config.store_mib
+            ),
+            None if config.store == Some(false) => String::new(),
+            None => "  no log store: set folder in [logs] of the instance file\n".to_owned(),
+        };
+        if let Some(file) = &self.json_file {
+            text.push_str(&format!("  log as JSON lines in {}\n", file.display()));
+        }
+        text
+    }
+
     /// The folders in which a running instance's store may be, the likeliest first.
     pub fn store_candidates(config: &LogsConfig, folder: Option<&Path>) -> Vec<PathBuf> {
         let likeliest = Self::of(config, folder, false).store;
@@ -123,11 +157,8 @@ fn first_folder(folders: &OsStr) -> Option<PathBuf> {
 ///
 /// # Errors
 /// There is no thread.
-pub fn start(
-    config: &LogsConfig,
-    places: &SinkPlaces,
-) -> io::Result<(Vec<Box<dyn RowSink>>, AllSinkFigures)> {
-    let mut sinks: Vec<Box<dyn RowSink>> = Vec::new();
+pub fn start(config: &LogsConfig, places: &SinkPlaces) -> io::Result<Sinks> {
+    let mut sinks: Vec<Box<dyn RowSink + Sync>> = Vec::new();
     let mut all = Vec::new();
     let mut figures = |name| {
         let figures = Arc::new(SinkFigures::new(name));
@@ -159,7 +190,7 @@ pub fn start(
         let writer = JournalWriter::new(JOURNAL_SOCKET.into());
         sinks.push(Box::new(QueuedSink::start(figures("journald"), writer)?));
     }
-    Ok((sinks, AllSinkFigures(all.into())))
+    Ok(Sinks { sinks, figures: AllSinkFigures(all.into()) })
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ mod log;
 
 mod runtimes;
 
+mod sinks;
+
 use crate::support::backend::{Backend, Pair, closed_port, tungstenite_echo};
 use crate::support::frames::{client_frame, close_payload, server_frame};
 use crate::support::handshake::read_refusal;

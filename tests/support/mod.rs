@@ -26,6 +26,7 @@ use ringgate::control::files::tls_files::TlsFiles;
 use ringgate::control::instance::{Instance, InstanceParts};
 use ringgate::process::cores::{CorePlan, usable_cores};
 use ringgate::session::{Cause, Phase};
+use ringgate::telemetry::sinks::Sinks;
 use ringgate::tls::setup::TlsSetup;
 use rustls::pki_types::UnixTime;
 use std::net::SocketAddr;
@@ -118,6 +119,7 @@ impl TestInstance {
             tls: setup,
             other_open_files: 0,
             root_page: None,
+            sinks: Sinks::default(),
         };
         let instance = Instance::start(&config, parts, runtime.handle()).expect("an instance that starts");
         let address = instance.addresses()[0];

@@ -5,6 +5,7 @@ use clap::CommandFactory as _;
 use regex::Regex;
 use ringgate::cli::Cli;
 use ringgate::limits::TIERS;
+use ringgate::observe::tables::TABLES;
 use ringgate::session::termination::{Answer, Farewell};
 use ringgate::session::{Cause, Leg};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 const README_LINES_MAX: usize = 120;
 
 /// The functions that take keys out of a table, by name and receiver, and the section of the reference that has these keys.
-const SECTIONS: [(&str, &str, &str); 24] = [
+const SECTIONS: [(&str, &str, &str); 25] = [
     ("catalog_folder", "", "Instance"),
     ("take_instance", "fields", "Instance"),
     ("take_listeners", "fields", "Instance"),
@@ -24,6 +25,7 @@ const SECTIONS: [(&str, &str, &str); 24] = [
     ("take_control_socket", "fields", "[control]"),
     ("take_keys", "fields", "[keys]"),
     ("take_names", "fields", "[names]"),
+    ("take_logs", "fields", "[logs]"),
     ("take_limits", "fields", "[limits]"),
     ("take_tier", "fields", "[limits]"),
     ("take_dead_peer_timeout", "fields", "[limits]"),
@@ -201,11 +203,32 @@ fn the_reference_has_every_metric_with_its_kind_and_unit() {
     assert_eq!(described, shown);
 }
 
+#[test]
+fn the_page_of_the_log_has_every_table_and_column_with_its_type() {
+    let page = page("logs.md");
+    for table in TABLES {
+        let columns: Vec<_> = table
+            .columns
+            .iter()
+            .map(|column| {
+                let kind = format!("{:?}", column.kind).to_lowercase();
+                vec![format!("`{}`", column.name), kind, column.help.to_owned()]
+            })
+            .collect();
+        assert_eq!(rows(&page, table.name), columns, "{}", table.name);
+        assert!(page.contains(&format!("### {}\n\n{}\n", table.name, table.help)), "{}", table.help);
+    }
+}
+
 /// Every subcommand, by its words behind `ringgate`. A group of commands stands for itself only by those in it.
 fn subcommands(command: &clap::Command, words: &str) -> Vec<String> {
     let of = |child: &clap::Command| {
         let words = format!("{words} {}", child.get_name());
-        if child.has_subcommands() { subcommands(child, &words) } else { vec![words] }
+        let mut all = subcommands(child, &words);
+        if !child.is_subcommand_required_set() {
+            all.push(words);
+        }
+        all
     };
     command.get_subcommands().filter(|child| child.get_name() != "help").flat_map(of).collect()
 }

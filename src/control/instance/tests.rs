@@ -33,7 +33,9 @@ async fn start() -> Instance {
     let cores = CorePlan::of(&usable_cores().unwrap(), Some(1));
     let listeners = BoundListeners::bind(&config, 1).await.unwrap();
     let (snapshot, tls) = (Arc::clone(&served.snapshot), served.setup());
-    let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files: 0, root_page: None };
+    let sinks = Sinks::default();
+    let parts =
+        InstanceParts { cores, listeners, snapshot, tls, other_open_files: 0, root_page: None, sinks };
     Instance::start(&config, parts, &Handle::current()).unwrap()
 }
 

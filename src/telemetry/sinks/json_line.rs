@@ -5,25 +5,41 @@
 //!
 //! Not here: reading such lines (`store::json_lines`).
 
-use crate::observe::tables::Value;
+use crate::observe::tables::{Column, Table, Value};
 use crate::telemetry::sink::LogRow;
 use crate::telemetry::tick_text::push_ticks;
 use std::io::Write as _;
 
 /// Appends the row as a line, with its end.
 pub fn push_json_line(line: &mut Vec<u8>, row: &LogRow) {
+    begin(line, row.table());
+    row.visit(&mut |column, value| push_member(line, column, value));
+    line.extend_from_slice(b"}\n");
+}
+
+/// Appends the line of a row whose values are these.
+pub fn push_line_of<'v>(
+    line: &mut Vec<u8>,
+    table: &Table,
+    values: impl IntoIterator<Item = (&'static Column, Value<'v>)>,
+) {
+    begin(line, table);
+    values.into_iter().for_each(|(column, value)| push_member(line, column, value));
+    line.extend_from_slice(b"}\n");
+}
+
+fn begin(line: &mut Vec<u8>, table: &Table) {
     line.extend_from_slice(b"{\"Type\":");
-    push_text(line, row.table().name);
-    row.visit(&mut |column, value| {
-        if matches!(value, Value::Null | Value::Text("")) {
-            return;
-        }
+    push_text(line, table.name);
+}
+
+fn push_member(line: &mut Vec<u8>, column: &Column, value: Value<'_>) {
+    if !matches!(value, Value::Null | Value::Text("")) {
         line.push(b',');
         push_text(line, column.name);
         line.push(b':');
         push_value(line, value);
-    });
-    line.extend_from_slice(b"}\n");
+    }
 }
 
 /// Appends a value as JSON.

@@ -7,9 +7,11 @@
 
 use super::retention::list;
 use super::segment::{beside, create_tables, is_damage, table_columns};
-use crate::observe::tables::{ColumnType, TABLES, Table, Ticks};
+use crate::observe::tables::{ColumnType, TABLES, Table, Ticks, Value};
 use crate::process::files::reason;
+use crate::telemetry::sinks::json_line::push_line_of;
 use rusqlite::limits::Limit;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, params};
 use std::collections::HashMap;
 use std::fs;
@@ -17,6 +19,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Rows that an export reads at once.
+const EXPORTED_ROWS: usize = 4096;
 
 /// How long a read waits for a lock of the writer's.
 const BUSY_PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +50,9 @@ pub struct SourceView<'q> {
     pub to: Option<Ticks>,
 }
 
+/// A table of a segment: the segment's file, and the table's name.
+pub type TableOfSegment = (PathBuf, &'static str);
+
 /// Which rows the views have, beside what a query asks for.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
@@ -53,7 +61,7 @@ pub struct Rows {
     /// None from it on.
     pub until: Option<Ticks>,
     /// By segment and table: none up to this row, and none behind that one.
-    pub between: Option<HashMap<(PathBuf, &'static str), (i64, i64)>>,
+    pub between: Option<HashMap<TableOfSegment, (i64, i64)>>,
 }
 
 /// A table of a segment.
@@ -130,7 +138,7 @@ impl StoreReader {
     }
 
     /// The number of the last row of each table of each segment.
-    pub fn last_rows(&self) -> HashMap<(PathBuf, &'static str), i64> {
+    pub fn last_rows(&self) -> HashMap<TableOfSegment, i64> {
         let of = |segment: &FoundSegment| {
             let last = |(name, table): (&&'static str, &StoredTable)| {
                 ((segment.path.clone(), *name), table.last_row)
@@ -198,6 +206,72 @@ impl StoreReader {
             create_view(&connection, source, parts)?;
         }
         Ok(connection)
+    }
+}
+
+impl StoreReader {
+    /// Gives every row within `rows` as JSON lines, some at a time, table by table, in the order in which they were stored. `take` says
+    /// whether it wants more. No read of the store lasts while it takes.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn export(&self, rows: &Rows, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), NoStore> {
+        for table in TABLES {
+            let all = SourceView { table, view: "", from: None, to: None };
+            for segment in self.segments.iter().filter(|segment| segment.overlaps(&all, rows)) {
+                let connection = open_read_only(&segment.uri)?;
+                let Some(select) = segment.select(table, "main", rows) else { continue };
+                let select = select.replacen("SELECT ", "SELECT rowid, ", 1);
+                let word = if select.contains(" WHERE ") { "AND" } else { "WHERE" };
+                let text = format!("{select} {word} rowid > ?1 ORDER BY rowid LIMIT {EXPORTED_ROWS}");
+                let mut last = 0;
+                loop {
+                    let before = last;
+                    let lines = export_some(&connection, &text, table, &mut last)?;
+                    if last == before {
+                        break;
+                    }
+                    if !take(&lines) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lines of the rows behind `last`, which is moved on.
+fn export_some(
+    connection: &Connection,
+    text: &str,
+    table: &'static Table,
+    last: &mut i64,
+) -> rusqlite::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    let mut statement = connection.prepare(text)?;
+    let mut found = statement.query(params![*last])?;
+    while let Some(row) = found.next()? {
+        *last = row.get(0)?;
+        let mut values = Vec::with_capacity(table.columns.len());
+        for (index, column) in table.columns.iter().enumerate() {
+            values.push((column, read_value(column.kind, row.get_ref(index + 1)?)));
+        }
+        push_line_of(&mut lines, table, values);
+    }
+    Ok(lines)
+}
+
+/// A stored value as the row had it.
+fn read_value(kind: ColumnType, value: ValueRef<'_>) -> Value<'_> {
+    match (kind, value) {
+        (ColumnType::Datetime, ValueRef::Integer(ticks)) => Value::Datetime(Ticks(ticks)),
+        (ColumnType::Int | ColumnType::Long, ValueRef::Integer(number)) => Value::Long(number),
+        (ColumnType::Bool, ValueRef::Integer(is)) => Value::Bool(is != 0),
+        (ColumnType::Real, ValueRef::Real(number)) => Value::Real(number),
+        (ColumnType::String, value) => Value::Text(value.as_str().unwrap_or_default()),
+        (ColumnType::Dynamic, ValueRef::Text(_)) => Value::Dynamic(value.as_str().unwrap_or("null")),
+        _ => Value::Null,
     }
 }
 

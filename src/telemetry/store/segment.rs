@@ -337,10 +337,12 @@ pub fn table_columns(connection: &Connection, schema: &str, table: &Table) -> ru
 }
 
 fn io_fault(error: &io::Error) -> rusqlite::Error {
-    let code = match error.kind() {
-        io::ErrorKind::StorageFull => rusqlite::ffi::SQLITE_FULL,
-        io::ErrorKind::ResourceBusy => rusqlite::ffi::SQLITE_BUSY,
-        _ => rusqlite::ffi::SQLITE_CANTOPEN,
+    let code = if error.kind() == io::ErrorKind::StorageFull {
+        rusqlite::ffi::SQLITE_FULL
+    } else if error.kind() == io::ErrorKind::ResourceBusy {
+        rusqlite::ffi::SQLITE_BUSY
+    } else {
+        rusqlite::ffi::SQLITE_CANTOPEN
     };
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(error.to_string().to_lowercase()))
 }

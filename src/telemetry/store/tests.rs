@@ -343,6 +343,34 @@ fn json_lines_plain_and_compressed_are_tables_too_and_what_is_no_row_is_counted(
 }
 
 #[test]
+fn what_is_exported_is_what_json_lines_would_have_been() {
+    let folder = TempDir::new().unwrap();
+    let mut writer = writer(folder.path());
+    let begin = now();
+    let at = |second: i64| Ticks(begin.0 + second * Ticks::PER_SECOND);
+    let rows: Vec<_> = (0..5000).map(|second| gateway(at(second), &second.to_string())).collect();
+    writer.write(&rows, begin).unwrap();
+    writer.write(&[connection(at(10))], begin).unwrap();
+    let exported = |rows: Rows| {
+        let mut lines = Vec::new();
+        let reader = StoreReader::open(folder.path()).unwrap();
+        reader
+            .export(&rows, &mut |some| {
+                lines.extend_from_slice(some);
+                true
+            })
+            .unwrap();
+        lines
+    };
+    let mut expected = Vec::new();
+    rows.iter().for_each(|row| push_json_line(&mut expected, row));
+    push_json_line(&mut expected, &connection(at(10)));
+    assert!(exported(Rows::default()) == expected, "all rows, in chunks");
+    let some = exported(Rows { since: Some(at(9)), until: Some(at(11)), between: None });
+    assert_eq!(String::from_utf8(some).unwrap().lines().count(), 3);
+}
+
+#[test]
 fn the_name_of_a_segment_is_its_begin() {
     let begin = Ticks(now().0 / 10_000 * 10_000);
     assert_eq!(begin_of(&file_name(begin)), Some((begin, false)));
