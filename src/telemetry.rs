@@ -4,6 +4,7 @@
 
 mod entity_figures;
 pub mod figures;
+pub mod kql;
 pub mod sink;
 pub mod sinks;
 pub mod store;
