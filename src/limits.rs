@@ -485,3 +485,6 @@ pub const COUNTER_LAG_MS: i64 = 1000;
 /// A token that names none of them is tried with all that fit: with private RSA keys of 2048 bits that takes half a millisecond
 /// for each.
 pub const TOKEN_DECRYPTION_KEYS_MAX: usize = 4;
+
+/// Milliseconds between two reports of what an open session has carried, where its API asks for them. Shorter: more rows of the log.
+pub const PROGRESS_INTERVAL_MS: u64 = 60_000;

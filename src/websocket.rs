@@ -8,6 +8,7 @@ pub mod close;
 pub mod extensions;
 pub mod frame;
 pub mod opening;
+pub mod received_close;
 pub mod reserved_bits;
 pub mod scanner;
 pub mod tally;

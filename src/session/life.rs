@@ -35,6 +35,7 @@ use super::termination::Cause;
 use super::{Leg, Moment};
 use crate::limits::{OWED_BYTES_HIGH, OWED_BYTES_LOW, RECORD_TIMEOUT_MS};
 use crate::websocket::frame::{FrameFault, Sender};
+use crate::websocket::received_close::ReceivedClose;
 use crate::websocket::scanner::{FrameRules, Held, ScanStop};
 use crate::websocket::tally::Tally;
 
@@ -83,7 +84,10 @@ pub struct Session {
     /// When bytes moved last, either way; what a socket took counts, whoever takes it.
     active_at: Moment,
     end: Option<SessionEnd>,
-    close_code: Option<u16>,
+    /// The leg whose Close frame came first.
+    closed_first: Option<Leg>,
+    /// Its counts are reported once in a while ([`Session::reporting_progress`]).
+    reports_progress: bool,
     is_over: bool,
 }
 
@@ -93,7 +97,7 @@ impl core::fmt::Debug for Session {
         formatter
             .debug_struct("Session")
             .field("end", &self.end)
-            .field("close_code", &self.close_code)
+            .field("closed_first", &self.closed_first)
             .field("is_over", &self.is_over)
             .field("is_opaque", &self.limits.frames.is_none())
             .field("active_at", &self.active_at)
@@ -114,7 +118,8 @@ impl Session {
             signs: SignsOfLife::new(limits.idle_timeout_ms, now),
             active_at: now,
             end: None,
-            close_code: None,
+            closed_first: None,
+            reports_progress: false,
             is_over: false,
         }
     }
@@ -126,6 +131,45 @@ impl Session {
             self.legs[leg as usize].is_wrapped = is_wrapped[leg as usize];
         }
         self
+    }
+
+    /// Its counts so far are reported every [`PROGRESS_INTERVAL_MS`](crate::limits::PROGRESS_INTERVAL_MS), if `is_reported`.
+    /// Default: they are not.
+    #[must_use]
+    pub fn reporting_progress(mut self, is_reported: bool) -> Self {
+        self.reports_progress = is_reported;
+        self
+    }
+
+    /// Whether its counts are to be reported once in a while.
+    pub fn reports_progress(&self) -> bool {
+        self.reports_progress
+    }
+
+    /// Why the session ends, and the leg that it comes from (absent if ringgate itself ends it), once that stands.
+    pub fn ending(&self) -> Option<(Cause, Option<Leg>)> {
+        self.end.as_ref().map(|end| (end.cause, end.by))
+    }
+
+    /// Bytes of `leg` that were queued towards the other one, heads of frames included.
+    pub fn relayed_bytes(&self, leg: Leg) -> u64 {
+        self.legs[leg as usize].relayed_bytes
+    }
+
+    /// The Close frame that `leg` has sent, if it has a code.
+    pub fn close_of(&self, leg: Leg) -> Option<&ReceivedClose> {
+        let state = &self.legs[leg as usize];
+        state.scanner.close().filter(|_| state.close_received)
+    }
+
+    /// Takes the Close frames that the legs sent, for whoever reports the session's end.
+    pub fn take_closes(&mut self) -> [Option<Box<ReceivedClose>>; 2] {
+        self.legs.each_mut().map(|state| state.scanner.take_close().filter(|_| state.close_received))
+    }
+
+    /// The code of the first Close frame that a leg sent, if one did and had one.
+    fn close_code(&self) -> Option<u16> {
+        self.closed_first.and_then(|leg| self.close_of(leg)).map(ReceivedClose::code)
     }
 
     /// Whether `leg` is not to be read for now.
@@ -373,8 +417,8 @@ impl Session {
         if let Outlet::ClosingAt { code, cause } = self.legs[other as usize].outlet {
             let (passing, stop) = self.legs[leg as usize].scanner.finish_frame(bytes);
             self.forward(leg, Held::default(), passing, effects);
-            if let Some(ScanStop::Closed(code)) = stop {
-                self.handle_close_frame(leg, code, now, effects);
+            if let Some(ScanStop::Closed(_)) = stop {
+                self.handle_close_frame(leg, now, effects);
             } else if self.legs[leg as usize].scanner.is_at_boundary() {
                 self.inject_close(other, code, cause, effects);
                 self.drop_bytes(leg, &bytes[passing..], effects);
@@ -387,7 +431,7 @@ impl Session {
         self.forward(leg, scan.held, scan.forward_bytes, effects);
         match scan.stop {
             None => {}
-            Some(ScanStop::Closed(code)) => self.handle_close_frame(leg, code, now, effects),
+            Some(ScanStop::Closed(_)) => self.handle_close_frame(leg, now, effects),
             Some(ScanStop::Fault(fault)) => self.handle_fault(leg, fault, now, effects),
         }
     }
@@ -398,9 +442,9 @@ impl Session {
         let state = &mut self.legs[leg as usize];
         match state.scanner.scan(bytes, &rules).stop {
             None => {}
-            Some(ScanStop::Closed(code)) => {
+            Some(ScanStop::Closed(_)) => {
                 state.intake = Intake::Ignored;
-                self.note_close(leg, code);
+                self.note_close(leg);
                 self.settle(effects);
             }
             Some(ScanStop::Fault(_)) => {
@@ -423,6 +467,7 @@ impl Session {
     /// So much more of what `from` sent is on its way to the other leg.
     fn owe(&mut self, from: Leg, queued: u64, effects: &mut Effects) {
         let to = from.other();
+        self.legs[from as usize].relayed_bytes += queued;
         let target = &mut self.legs[to as usize];
         target.owed_bytes += queued;
         if target.owed_bytes >= OWED_BYTES_HIGH && !self.legs[from as usize].is_paused {
@@ -432,19 +477,17 @@ impl Session {
     }
 
     /// A Close frame of `leg` was passed on to the other one, as it came.
-    fn handle_close_frame(&mut self, leg: Leg, code: Option<u16>, now: Moment, effects: &mut Effects) {
+    fn handle_close_frame(&mut self, leg: Leg, now: Moment, effects: &mut Effects) {
         self.legs[leg as usize].intake = Intake::Ignored;
-        self.note_close(leg, code);
+        self.note_close(leg);
         self.legs[leg.other() as usize].outlet = Outlet::Closed;
         self.begin_end(Cause::Closed, Some(leg), now, effects);
         self.settle(effects);
     }
 
-    /// Keeps the code of the first Close frame that came; an answer to one without a code does not stand in for it.
-    fn note_close(&mut self, leg: Leg, code: Option<u16>) {
-        if self.legs.iter().all(|state| !state.close_received) {
-            self.close_code = code;
-        }
+    /// Notes whose Close frame came first: an answer to one without a code does not stand in for it.
+    fn note_close(&mut self, leg: Leg) {
+        self.closed_first.get_or_insert(leg);
         self.legs[leg as usize].close_received = true;
     }
 

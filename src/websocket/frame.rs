@@ -132,6 +132,8 @@ pub struct Header {
     pub payload_bytes: u64,
     /// A Close frame's code, unmasked; absent for an empty Close and for all other frames.
     pub close_code: Option<u16>,
+    /// A Close frame's mask, if it has a code; else 0.
+    pub mask: [u8; 4],
 }
 
 /// The result of parsing the start of a frame.
@@ -164,15 +166,17 @@ pub fn parse_header(bytes: &[u8]) -> Parsed {
         0 => u64::from(short_length),
         _ => bytes[2..mask_at].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)),
     };
-    let mut close_code = None;
+    let (mut close_code, mut mask) = (None, [0; 4]);
     if first & 0x0f == 0x8 && (2..=CONTROL_PAYLOAD_BYTES_MAX).contains(&payload_bytes) {
         let Some(code) = bytes.get(header_bytes..header_bytes + CLOSE_CODE_BYTES) else {
             return Parsed::Needs(header_bytes + CLOSE_CODE_BYTES);
         };
-        let mask = if is_masked { &bytes[mask_at..mask_at + CLOSE_CODE_BYTES] } else { &[0, 0] };
+        if is_masked {
+            mask.copy_from_slice(&bytes[mask_at..header_bytes]);
+        }
         close_code = Some(u16::from_be_bytes([code[0] ^ mask[0], code[1] ^ mask[1]]));
     }
-    Parsed::Whole(Header { first, second, header_bytes, payload_bytes, close_code })
+    Parsed::Whole(Header { first, second, header_bytes, payload_bytes, close_code, mask })
 }
 
 impl Header {

@@ -16,6 +16,7 @@ mod export;
 mod small_frames;
 
 use super::frame::{FrameFault, Header, Opcode, Parsed, Sender, parse_header};
+use super::received_close::ReceivedClose;
 use super::reserved_bits::ReservedBits;
 use super::tally::{FrameKind, Tally};
 
@@ -100,7 +101,8 @@ pub struct Scanner {
     largest_bytes: u64,
     /// Frames that began since somebody asked. It does not move to another process: it is about the present turn only.
     frames: u32,
-    close_code: Option<u16>,
+    /// The current frame, if it is a Close with a code. It is the last frame.
+    close: Option<Box<ReceivedClose>>,
     /// The message in progress: whether it is text, and the bytes its frames declared so far.
     message: Option<Message>,
     held: [u8; HELD_BYTES_MAX + 1],
@@ -136,7 +138,7 @@ impl Scanner {
             kind: FrameKind::Pong,
             largest_bytes: 0,
             frames: 0,
-            close_code: None,
+            close: None,
             message: None,
             held: [0; HELD_BYTES_MAX + 1],
             held_len: 0,
@@ -218,9 +220,13 @@ impl Scanner {
                     scan.held.len = earlier;
                     scan.forward_bytes = header_end - usize::from(earlier);
                     // A Close frame's code was read with its header: it is payload that has passed.
-                    self.pass_payload((header_end - header.header_bytes) as u64);
+                    let (start, end) = (header.header_bytes, header_end);
+                    if let Some(close) = &mut self.close {
+                        close.pass(&self.held[start..end]);
+                    }
+                    self.pass_payload((end - start) as u64);
                     if self.payload_left == 0 && self.kind == FrameKind::Close {
-                        scan.stop = Some(ScanStop::Closed(self.close_code));
+                        scan.stop = Some(self.closed());
                         return;
                     }
                 }
@@ -233,14 +239,12 @@ impl Scanner {
         let mut at = scan.forward_bytes;
         loop {
             if self.payload_left > 0 {
-                let passing = self.payload_left.min((bytes.len() - at) as u64);
-                self.pass_payload(passing);
-                at += passing as usize;
+                at += self.pass_payload_of(&bytes[at..]);
                 if self.payload_left > 0 {
                     break;
                 }
                 if self.kind == FrameKind::Close {
-                    scan.stop = Some(ScanStop::Closed(self.close_code));
+                    scan.stop = Some(self.closed());
                     break;
                 }
             }
@@ -264,7 +268,7 @@ impl Scanner {
                     }
                     at += header.header_bytes;
                     if self.payload_left == 0 && self.kind == FrameKind::Close {
-                        scan.stop = Some(ScanStop::Closed(self.close_code));
+                        scan.stop = Some(self.closed());
                         break;
                     }
                 }
@@ -277,14 +281,9 @@ impl Scanner {
     ///
     /// For a stream that is to end at its next boundary. A header that was cut is not begun.
     pub fn finish_frame(&mut self, bytes: &[u8]) -> (usize, Option<ScanStop>) {
-        let passing = self.payload_left.min(bytes.len() as u64);
-        if passing == 0 {
-            return (0, None);
-        }
-        self.pass_payload(passing);
-        let stop = (self.payload_left == 0 && self.kind == FrameKind::Close)
-            .then_some(ScanStop::Closed(self.close_code));
-        (passing as usize, stop)
+        let passing = self.pass_payload_of(bytes);
+        let is_closed = passing > 0 && self.payload_left == 0 && self.kind == FrameKind::Close;
+        (passing, is_closed.then(|| self.closed()))
     }
 
     /// Copies from `bytes` into the held header until it is whole; `None` while it is not.
@@ -318,7 +317,7 @@ impl Scanner {
                 self.begin_data_frame(opcode, header.is_final(), header.payload_bytes, rules)?
             }
         };
-        self.close_code = header.close_code;
+        self.close = header.close_code.map(|code| ReceivedClose::begin(code, header.mask).into());
         self.payload_left = header.payload_bytes;
         self.largest_bytes = self.largest_bytes.max(header.payload_bytes);
         self.tally.count_frame(self.kind);
@@ -356,6 +355,31 @@ impl Scanner {
             (false, true) => FrameKind::BinaryMessage,
             (false, false) => FrameKind::BinaryFragment,
         })
+    }
+
+    /// Lets payload of the current frame pass, as much as `bytes` begin with; gives how many bytes that is.
+    fn pass_payload_of(&mut self, bytes: &[u8]) -> usize {
+        let passing = self.payload_left.min(bytes.len() as u64);
+        if let Some(close) = &mut self.close {
+            close.pass(&bytes[..passing as usize]);
+        }
+        self.pass_payload(passing);
+        passing as usize
+    }
+
+    /// The end of a Close frame.
+    fn closed(&self) -> ScanStop {
+        ScanStop::Closed(self.close.as_ref().map(|close| close.code()))
+    }
+
+    /// The Close frame that came, or is coming, if it has a code.
+    pub fn close(&self) -> Option<&ReceivedClose> {
+        self.close.as_deref()
+    }
+
+    /// Takes that Close frame, for whoever reports it: the stream is over.
+    pub fn take_close(&mut self) -> Option<Box<ReceivedClose>> {
+        self.close.take()
     }
 
     fn pass_payload(&mut self, bytes: u64) {
@@ -413,6 +437,41 @@ mod tests {
             }
         }
         (passed, None, scanner.tally)
+    }
+
+    /// The Close that a scanner has kept of these chunks: its code and its reason.
+    fn kept(chunks: &[&[u8]], sender: Sender) -> Option<(u16, Vec<u8>)> {
+        let mut scanner = Scanner::new(sender);
+        for chunk in chunks {
+            scanner.scan(chunk, &RULES);
+        }
+        scanner.close().map(|close| (close.code(), close.reason().to_vec()))
+    }
+
+    #[test]
+    fn keeps_code_and_reason_of_a_close_unmasked_wherever_the_frame_is_cut() {
+        let longest = "r".repeat(123);
+        for sender in [Sender::Client, Sender::Server] {
+            for reason in ["", "b", "going home", &longest] {
+                let payload = [&4001_u16.to_be_bytes()[..], reason.as_bytes()].concat();
+                let bytes = [frame(0x81, b"before", sender), frame(0x88, &payload, sender)].concat();
+                let expected = Some((4001, reason.as_bytes().to_vec()));
+                assert_eq!(kept(&[&bytes], sender), expected);
+                for cut in 0..bytes.len() {
+                    let (first, rest) = bytes.split_at(cut);
+                    assert_eq!(kept(&[first, rest], sender), expected, "{reason:?} cut at {cut}");
+                }
+                let single: Vec<_> = bytes.chunks(1).collect();
+                assert_eq!(kept(&single, sender), expected, "{reason:?} byte by byte");
+            }
+        }
+    }
+
+    #[test]
+    fn keeps_nothing_of_a_close_without_a_code_or_of_another_frame() {
+        for bytes in [frame(0x88, b"", Sender::Server), frame(0x89, b"ping", Sender::Server)] {
+            assert_eq!(kept(&[&bytes], Sender::Server), None);
+        }
     }
 
     fn run_server(bytes: &[u8]) -> (Vec<u8>, Option<ScanStop>, Tally) {

@@ -291,7 +291,7 @@ impl Session {
             cause,
             phase: Phase::Relay,
             by,
-            close_code: self.close_code,
+            close_code: self.close_code(),
         }));
     }
 }

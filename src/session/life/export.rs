@@ -17,7 +17,7 @@ use crate::export::{ExportFault, ExportKind, FieldReader, FieldWriter};
 use crate::session::signs_of_life::SignsOfLife;
 use crate::session::termination::Cause;
 use crate::session::{Leg, Moment};
-use crate::websocket::close::{CloseCode, is_code_allowed};
+use crate::websocket::close::CloseCode;
 use crate::websocket::frame::Sender;
 use crate::websocket::scanner::{FrameRules, Scanner};
 
@@ -48,14 +48,26 @@ impl Session {
 
     /// Writes all that it is; says whether there is something to write: nothing is left of a session that is over.
     pub(super) fn export_fields(&self, writer: &mut FieldWriter, now: Moment) -> bool {
-        let Self { legs, limits, mask, life_until, signs, active_at, end, close_code, is_over } = self;
+        let Self {
+            legs,
+            limits,
+            mask,
+            life_until,
+            signs,
+            active_at,
+            end,
+            closed_first,
+            reports_progress,
+            is_over,
+        } = self;
         writer.section("limits");
         limits.export_fields(writer);
         writer.section("session");
         writer.array("mask", *mask);
         writer.option("life_until", *life_until, |writer, field, until| until.export(writer, field, now));
         active_at.export(writer, "active_at", now);
-        writer.option("close_code", *close_code, FieldWriter::u16);
+        writer.option("closed_first", *closed_first, |writer, field, leg| writer.u8(field, leg as u8));
+        writer.bool("reports_progress", *reports_progress);
         writer.option("end", end.as_ref(), |writer, _, end| end.export_fields(writer, now));
         writer.section("signs of life");
         signs.export_fields(writer, now);
@@ -72,7 +84,8 @@ impl Session {
             mask: reader.array("mask")?,
             life_until: reader.option("life_until", |reader, field| Moment::import(reader, field, now))?,
             active_at: Moment::import(reader, "active_at", now)?,
-            close_code: reader.option("close_code", FieldReader::u16)?,
+            closed_first: reader.option("closed_first", import_leg)?,
+            reports_progress: reader.bool("reports_progress")?,
             end: reader.option("end", |reader, _| SessionEnd::import_fields(reader, now))?,
             signs: SignsOfLife::import_fields(reader, now)?,
             legs: [
@@ -81,7 +94,6 @@ impl Session {
             ],
             is_over: false,
         };
-        reader.check("close_code", session.close_code.is_none_or(is_code_allowed))?;
         for leg in Leg::BOTH {
             let (state, other) = (&session.legs[leg as usize], &session.legs[leg.other() as usize]);
             let is_taken = matches!(other.outlet, Outlet::Open | Outlet::ClosingAt { .. });
@@ -127,11 +139,7 @@ impl SessionEnd {
 
     fn import_fields(reader: &mut FieldReader<'_>, now: Moment) -> Result<Self, ExportFault> {
         let cause = import_cause(reader, "cause")?;
-        let by = reader.option("by", |reader, field| match reader.u8(field)? {
-            0 => Ok(Leg::Downstream),
-            1 => Ok(Leg::Upstream),
-            _ => Err(reader.impossible(field)),
-        })?;
+        let by = reader.option("by", import_leg)?;
         let until = reader.option("linger_until", |reader, field| Moment::import(reader, field, now))?;
         Ok(Self { cause, by, linger: until.map_or(Linger::WhileBytesMove, Linger::Until) })
     }
@@ -145,6 +153,7 @@ impl LegState {
             outlet,
             is_wrapped,
             owed_bytes,
+            relayed_bytes,
             is_paused,
             close_received,
             is_broken,
@@ -154,6 +163,7 @@ impl LegState {
         outlet.export_fields(writer);
         writer.bool("is_wrapped", *is_wrapped);
         writer.u64("owed_bytes", *owed_bytes);
+        writer.u64("relayed_bytes", *relayed_bytes);
         writer.bool("is_paused", *is_paused);
         writer.bool("close_received", *close_received);
         writer.bool("is_broken", *is_broken);
@@ -169,6 +179,7 @@ impl LegState {
             outlet: Outlet::import_fields(reader)?,
             is_wrapped: reader.bool("is_wrapped")?,
             owed_bytes: reader.count("owed_bytes")?,
+            relayed_bytes: reader.count("relayed_bytes")?,
             is_paused: reader.bool("is_paused")?,
             close_received: reader.bool("close_received")?,
             is_broken: reader.bool("is_broken")?,
@@ -234,6 +245,14 @@ impl Outlet {
             6 => Self::Shut,
             _ => return Err(reader.impossible("outlet")),
         })
+    }
+}
+
+fn import_leg(reader: &mut FieldReader<'_>, field: &'static str) -> Result<Leg, ExportFault> {
+    match reader.u8(field)? {
+        0 => Ok(Leg::Downstream),
+        1 => Ok(Leg::Upstream),
+        _ => Err(reader.impossible(field)),
     }
 }
 

@@ -77,6 +77,8 @@ pub(super) struct LegState {
     pub(super) is_wrapped: bool,
     /// Bytes queued towards this leg and not sent.
     pub(super) owed_bytes: u64,
+    /// Bytes of this leg that were queued towards the other one, heads of frames included.
+    pub(super) relayed_bytes: u64,
     /// This leg is not read because the other one is owed too much.
     pub(super) is_paused: bool,
     pub(super) close_received: bool,
@@ -94,6 +96,7 @@ impl LegState {
             outlet: Outlet::Open,
             is_wrapped: false,
             owed_bytes: 0,
+            relayed_bytes: 0,
             is_paused: false,
             close_received: false,
             is_broken: false,

@@ -2,8 +2,8 @@
 
 use super::{FrameKind, FrameRules, HELD_BYTES_MAX, Message, Scanner, Sender, Tally};
 use crate::export::{ExportFault, FieldReader, FieldWriter};
-use crate::websocket::close::is_code_allowed;
 use crate::websocket::frame::{Parsed, parse_header};
+use crate::websocket::received_close::ReceivedClose;
 use crate::websocket::reserved_bits::ReservedBits;
 
 impl Scanner {
@@ -16,7 +16,7 @@ impl Scanner {
             largest_bytes,
             // What one turn has cost says nothing of the next one, which is in another process.
             frames: _,
-            close_code,
+            close,
             message,
             held: _,
             held_len: _,
@@ -26,7 +26,7 @@ impl Scanner {
         writer.u64("payload_left", *payload_left);
         writer.u8("kind_of_frame", *kind as u8);
         writer.u64("largest_bytes", *largest_bytes);
-        writer.option("close_code_of_frame", *close_code, FieldWriter::u16);
+        writer.option("close", close.as_ref(), |writer, _, close| close.export_fields(writer));
         writer.option("message", message.as_ref(), |writer, _, message| {
             let Message { is_text, bytes } = message;
             writer.bool("message_is_text", *is_text);
@@ -46,9 +46,8 @@ impl Scanner {
         let kind = reader.u8("kind_of_frame")?;
         let kind = *FrameKind::ALL.get(usize::from(kind)).ok_or(reader.impossible("kind_of_frame"))?;
         let largest_bytes = reader.count("largest_bytes")?;
-        let close_code = reader.option("close_code_of_frame", FieldReader::u16)?;
-        let is_close_code = |code| kind == FrameKind::Close && is_code_allowed(code);
-        reader.check("close_code_of_frame", close_code.is_none_or(is_close_code))?;
+        let close = reader.option("close", |reader, _| ReceivedClose::import_fields(reader))?;
+        reader.check("close", close.is_none() || kind == FrameKind::Close)?;
         let message = reader.option("message", |reader, _| {
             Ok(Message { is_text: reader.bool("message_is_text")?, bytes: reader.u64("message_bytes")? })
         })?;
@@ -63,7 +62,7 @@ impl Scanner {
             kind,
             largest_bytes,
             frames: 0,
-            close_code,
+            close: close.map(Box::new),
             message,
             held,
             held_len: cut_header.len() as u8,

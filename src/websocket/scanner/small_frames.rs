@@ -91,7 +91,7 @@ impl Scanner {
             }
             self.tally.count_frames(kind, u64::from(frames), payload_bytes + repeated_bytes);
             self.kind = kind;
-            self.close_code = None;
+            self.close = None;
             self.largest_bytes = self.largest_bytes.max(largest_bytes);
             self.frames = self.frames.wrapping_add(frames);
         }
@@ -148,6 +148,7 @@ impl Scanner {
 mod tests {
     use super::super::{HELD_BYTES_MAX, Scan, ScanStop};
     use super::*;
+    use crate::websocket::received_close::ReceivedClose;
     use crate::websocket::reserved_bits::ReservedBits;
     use crate::websocket::tally::Tally;
     use proptest::prelude::*;
@@ -163,7 +164,7 @@ mod tests {
         is_at_boundary: bool,
         payload_left: u64,
         kind: FrameKind,
-        close_code: Option<u16>,
+        close: Option<ReceivedClose>,
         message: Option<(bool, u64)>,
         held: Vec<u8>,
     }
@@ -192,7 +193,7 @@ mod tests {
             is_at_boundary: scanner.is_at_boundary(),
             payload_left: scanner.payload_left(),
             kind: scanner.kind,
-            close_code: scanner.close_code,
+            close: scanner.close().cloned(),
             message: scanner.message.map(|message| (message.is_text, message.bytes)),
             held: scanner.held_bytes().to_vec(),
         }

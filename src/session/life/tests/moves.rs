@@ -333,7 +333,7 @@ fn states_that_no_session_has_are_refused_with_their_field() {
         ("intake", |session| session.legs[0].outlet = Outlet::Closed),
         ("sender", |session| session.legs.swap(0, 1)),
         ("owed_bytes", |session| session.legs[1].owed_bytes = 1 << 63),
-        ("close_code", |session| session.close_code = Some(1005)),
+        ("relayed_bytes", |session| session.legs[0].relayed_bytes = 1 << 63),
         ("outlet", |session| {
             session.limits.frames = None;
             session.legs[0].outlet = Outlet::ClosingAt { code: CloseCode::GoingAway, cause: Cause::Drain };
