@@ -17,6 +17,7 @@ mod head_reader;
 pub mod listener;
 mod opening;
 mod opening_end;
+mod opening_event;
 mod policies;
 mod random_source;
 mod readers;

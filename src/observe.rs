@@ -5,12 +5,15 @@
 //!
 //! Figures by API, product and subscription are in `entity_cells`, under `labels`.
 //!
-//! The tables of the log are in `tables`.
+//! The events of openings and sessions are in `events`; each front and each relay leaves them in a ring (`event_ring`). The tables
+//! of the log, whose rows are made of them, are in `tables`.
 //!
 //! Not here: serving the page (`services::status_page`), logs of single sessions, which the relay never writes.
 
 pub mod counters;
 pub mod entity_cells;
+pub mod event_ring;
+pub mod events;
 pub mod labels;
 pub mod publishes;
 pub mod record;

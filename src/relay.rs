@@ -26,8 +26,8 @@ pub mod mailbox;
 mod pace;
 pub mod placement;
 pub mod record_layer;
-mod revocation;
-pub mod run;
+pub mod reporting;
+mod run;
 mod sealing;
 mod seen;
 pub mod session_slot;
@@ -35,6 +35,7 @@ pub mod slab;
 pub mod slow_readers;
 mod splicing;
 mod wake_flag;
+mod walk;
 pub mod wheel;
 
 #[cfg(test)]

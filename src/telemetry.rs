@@ -1,10 +1,13 @@
-//! The figures of an instance for its operator: all of them at one moment, and their text.
+//! What an operator is shown of an instance: all figures at one moment, and rows of the log, which the observer makes of events.
 //!
 //! Not here: what is counted, and by whom (`observe`), the log of the process (`process::log`), and serving a page (`control`).
 
 mod entity_figures;
 pub mod figures;
 pub mod kql;
+pub mod masking;
+pub mod observer;
+pub mod rows;
 pub mod sink;
 pub mod sinks;
 pub mod store;

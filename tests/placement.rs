@@ -19,6 +19,7 @@ use ringgate::compiled::compile;
 use ringgate::config::NamesConfig;
 use ringgate::front::listener::bind_group;
 use ringgate::front::{FrontParts, Published, run_front};
+use ringgate::observe::event_ring::FrontEvents;
 use ringgate::observe::{Counters, LabelRegistry};
 use ringgate::process::open_files::raise_open_files;
 use ringgate::relay::{Mailbox, Message, Relay, RelayLimits, Relays};
@@ -89,6 +90,7 @@ impl Workers {
             let listeners = bind_group("127.0.0.1:0".parse().unwrap(), 1, None).unwrap();
             addresses.push(listeners[0].local_address().unwrap());
             let parts = FrontParts {
+                events: FrontEvents::off(),
                 listeners,
                 published: published_to_fronts.clone(),
                 draining: draining_of_fronts.clone(),

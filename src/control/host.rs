@@ -29,9 +29,9 @@ use crate::process::open_files::{RequestedRoom, TooManySessions, fit, open_files
 use crate::ring::probe::{ProbeError, probe, ring_memory_is_counted};
 use crate::ring::relay_ring_bytes;
 
-/// Threads of an instance besides the two of each worker: the control thread, the log, the services, the files, and those that
-/// wait for files and names.
-const THREADS_BESIDES_WORKERS: u64 = 8;
+/// Threads of an instance besides the two of each worker: the control thread, the log, the services, the observer, the files, and
+/// those that wait for files and names.
+const THREADS_BESIDES_WORKERS: u64 = 9;
 
 /// Numbers of sessions below this are worth a warning, where only the limit of open files determines them.
 const FEW_SESSIONS: u64 = 1_000;

@@ -14,6 +14,7 @@ use crate::admission::places::{HolderKind, Places};
 use crate::admission::registry::Registry;
 use crate::backend::names::Lookups;
 use crate::backend::names::Resolver;
+use crate::catalog::Name;
 use crate::catalog::timestamp::Timestamp;
 use crate::compiled::Snapshot;
 use crate::config::{InstanceConfig, SessionsFrom};
@@ -22,17 +23,21 @@ use crate::control::bug_log::log_bugs;
 use crate::control::host::{NoRingMemory, holder_of};
 use crate::front::{FrontParts, Published, RootPage};
 use crate::limits::{LINGER_S_DEFAULT, open_files_reserve};
+use crate::observe::event_ring::{FrontEvents, RelayEvents, event_rings};
 use crate::observe::publishes::Publishes;
 use crate::observe::state::{State, StateCell};
 use crate::observe::{Counters, LabelRegistry};
-use crate::process::cores::CorePlan;
+use crate::process::cores::{CoreIndex, CorePlan};
 use crate::process::files::reason;
 use crate::process::open_files::{RequestedRoom, TooManySessions, fit, raise_open_files};
 use crate::relay::{Mailbox, Message, RelayLimits, Relays, bug_reports};
 use crate::ring::RingError;
 use crate::shared_counts::budgets::Budgets;
 use crate::telemetry::Observed;
-use crate::telemetry::sinks::Sinks;
+use crate::telemetry::observer::{Observer, ObserverFigures};
+use crate::telemetry::rows::RowMaker;
+use crate::telemetry::sink::RowSink;
+use crate::telemetry::sinks::{AllSinkFigures, Sinks};
 use crate::tls::setup::TlsSetup;
 pub use publication::{Preparation, Prepared};
 use std::io;
@@ -41,7 +46,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use workers::WorkerThreads;
+use workers::{RelayLog, WorkerThreads};
 
 /// Sessions that an instance ends in a second at a drain, or when an entity that they belong to is revoked. Raising it makes both
 /// faster, and lets more of their clients come back at once.
@@ -129,7 +134,7 @@ pub struct InstanceParts {
     pub other_open_files: u64,
     /// The page at the root of its listeners. `None`: the root is a path as any other.
     pub root_page: Option<Arc<RootPage>>,
-    /// Where the log's rows go.
+    /// Where rows of the log go. Without any, no events are sent, and there is no observer.
     pub sinks: Sinks,
 }
 
@@ -155,8 +160,11 @@ pub struct Instance {
     control: Handle,
     draining: watch::Sender<bool>,
     drain_s: u64,
-    sinks: Sinks,
+    sink_figures: AllSinkFigures,
     threads: WorkerThreads,
+    observed_log: Arc<ObserverFigures>,
+    /// `None`: there is no log.
+    observer: Option<Observer>,
 }
 
 impl Instance {
@@ -202,8 +210,10 @@ impl Instance {
             control: control.clone(),
             draining,
             drain_s: config.drain_s,
-            sinks,
+            sink_figures: sinks.figures,
             threads: WorkerThreads::new(),
+            observed_log: Arc::default(),
+            observer: None,
         };
         let relay_limits = RelayLimits {
             backlog_bytes_max: (config.limits.backlog_mib_max as usize) << 20,
@@ -219,14 +229,18 @@ impl Instance {
         let relays = Relays::new(instance.mailboxes.clone());
         let (bug_reporter, bug_reports) = bug_reports();
         control.spawn(log_bugs(bug_reports));
-        for (index, core) in cores.of_workers().iter().enumerate() {
+        let gateway = config.gateway.as_ref().map_or("", Name::as_str);
+        let events = instance.observe(sinks.sinks, gateway, cores.left_over())?;
+        let (of_fronts, of_relays): (Vec<_>, Vec<_>) = events.into_iter().unzip();
+        for ((index, core), events) in cores.of_workers().iter().enumerate().zip(of_relays) {
             let (mailbox, counters) =
                 (Arc::clone(&instance.mailboxes[index]), instance.counters.worker(index));
             let reporter = bug_reporter.clone();
-            instance.threads.start_relay(index, *core, mailbox, counters, relay_limits, reporter)?;
+            let log = RelayLog { reporter, events };
+            instance.threads.start_relay(index, *core, mailbox, counters, relay_limits, log)?;
         }
-        for (index, (listeners, core)) in listeners.of_workers.into_iter().zip(cores.of_workers()).enumerate()
-        {
+        let fronts = listeners.of_workers.into_iter().zip(cores.of_workers()).zip(of_fronts);
+        for (index, ((listeners, core), events)) in fronts.enumerate() {
             let parts = FrontParts {
                 listeners,
                 published: published_to_fronts.clone(),
@@ -236,6 +250,7 @@ impl Instance {
                 relays: Arc::clone(&relays),
                 worker: index,
                 counters: instance.counters.worker(index),
+                events,
                 head_timeout_ms: config.limits.head_timeout_ms,
                 dead_peer_timeout: config.limits.dead_peer_timeout(),
                 root_page: root_page.clone(),
@@ -243,6 +258,40 @@ impl Instance {
             instance.threads.start_front(index, *core, parts)?;
         }
         Ok(instance)
+    }
+
+    /// Starts the observer, if rows are wanted; gives each worker's ends of its rings.
+    fn observe(
+        &mut self,
+        sinks: Vec<Box<dyn RowSink>>,
+        gateway: &str,
+        cores: &[CoreIndex],
+    ) -> io::Result<Vec<(FrontEvents, RelayEvents)>> {
+        if sinks.is_empty() {
+            return Ok((0..self.workers).map(|_| (FrontEvents::off(), RelayEvents::off())).collect());
+        }
+        let (mut senders, mut receivers) = (Vec::new(), Vec::new());
+        for counters in self.counters.workers() {
+            let (front, relay, events) = event_rings(counters);
+            senders.push((front, relay));
+            receivers.push(events);
+        }
+        let maker = RowMaker::new(gateway, &self.addresses);
+        let figures = Arc::clone(&self.observed_log);
+        self.observer = Some(Observer::start(receivers, maker, sinks, figures, cores.to_vec())?);
+        Ok(senders)
+    }
+
+    /// Ends the log, once all workers have ended or are not waited for any longer: what they have sent is written. It takes some
+    /// seconds at most. May be dropped and called again.
+    pub async fn end_log(&mut self) {
+        let Some(observer) = &mut self.observer else { return };
+        if !observer.end().await {
+            tracing::warn!(
+                "the log of openings and sessions was not written to its end in time: its last rows may be lost"
+            );
+        }
+        self.observer = None;
     }
 
     /// Where it listens, in the order of the configuration; with the ports that the kernel chose.
@@ -269,7 +318,8 @@ impl Instance {
             publishes: Arc::clone(&self.publishes),
             labels: Arc::clone(&self.labels),
             state: Arc::clone(&self.state),
-            sinks: self.sinks.figures.clone(),
+            sinks: self.sink_figures.clone(),
+            observer: Arc::clone(&self.observed_log),
         }
     }
 

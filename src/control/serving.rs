@@ -139,10 +139,12 @@ impl Serving {
                     if self.instance.state() == State::Serving {
                         return Err("all workers ended by themselves".to_owned());
                     }
+                    self.instance.end_log().await;
                     self.finish(true);
                     return Ok(());
                 }
                 Event::TimeIsOver => {
+                    self.instance.end_log().await;
                     self.finish(false);
                     return Ok(());
                 }

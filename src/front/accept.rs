@@ -5,6 +5,7 @@ use super::opening::{Accepted, open};
 use super::socket::Socket;
 use super::turn_away::turn_away;
 use crate::observe::counters::add;
+use crate::observe::event_ring::wall_ns;
 use crate::process::log::limited;
 use std::io;
 use std::net::SocketAddr;
@@ -96,7 +97,13 @@ fn take(
     match accepted {
         Ok((socket, peer)) => {
             add(&front.counters.connections_accepted, 1);
-            let accepted = Accepted { id: front.random.correlation_id(), peer, listener, at: Instant::now() };
+            let accepted = Accepted {
+                id: front.random.correlation_id(),
+                peer,
+                listener,
+                at: Instant::now(),
+                at_ns: wall_ns(),
+            };
             match front.take_opening(peer.ip()) {
                 Ok(places) => {
                     let opening = front.begin_opening(places);

@@ -54,6 +54,11 @@ impl BackendAnswer {
         }
     }
 
+    /// The status that the client gets.
+    fn status(&self) -> u16 {
+        self.changed.as_ref().map_or_else(|| self.head.status(), |changed| changed.status)
+    }
+
     /// Whether a policy has made it one that has no body.
     fn has_lost_its_body(&self) -> bool {
         self.changed.as_ref().is_some_and(|changed| matches!(changed.status, 204 | 304))
@@ -113,6 +118,8 @@ pub(super) async fn read_answer(
 /// An answer that is passed on, ready to be sent.
 #[derive(Debug)]
 pub(super) struct PassedOn {
+    /// Its status.
+    pub(super) status: u16,
     /// Head and body.
     pub(super) bytes: Bytes,
     /// The body is longer than what is passed on, or broke off: the connection is reset, so that the truncation shows.
@@ -143,7 +150,7 @@ pub(super) async fn pass_on(
                 return Ok(whole(&answer, framing, &body.received, date));
             }
             let head = answer.encode_passed_on(PassedOnBody::TruncatedLength(declared), date);
-            Ok(PassedOn { bytes: joined(head, &body.received), is_truncated: true })
+            Ok(PassedOn { status: answer.status(), bytes: joined(head, &body.received), is_truncated: true })
         }
         BodyLength::Chunked => pass_on_chunked(&answer, body, date).await,
         BodyLength::UntilClose => {
@@ -187,11 +194,12 @@ fn of_unknown_length(answer: &BackendAnswer, payload: &[u8], is_whole: bool, dat
     if !payload.is_empty() {
         bytes.extend_from_slice(&encode_chunk(payload));
     }
-    PassedOn { bytes: bytes.freeze(), is_truncated: true }
+    PassedOn { status: answer.status(), bytes: bytes.freeze(), is_truncated: true }
 }
 
 fn whole(answer: &BackendAnswer, framing: PassedOnBody, payload: &[u8], date: &HttpDate) -> PassedOn {
-    PassedOn { bytes: joined(answer.encode_passed_on(framing, date), payload), is_truncated: false }
+    let bytes = joined(answer.encode_passed_on(framing, date), payload);
+    PassedOn { status: answer.status(), bytes, is_truncated: false }
 }
 
 fn joined(mut head: BytesMut, payload: &[u8]) -> Bytes {

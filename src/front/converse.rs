@@ -56,6 +56,29 @@ impl From<UpstreamFault> for NotOpened {
     }
 }
 
+/// How far a conversation has got.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) phase: Cell<Phase>,
+    /// Where the backend was reached.
+    pub(super) address: Cell<Option<SocketAddr>>,
+    /// Whether the request went out.
+    pub(super) is_asked: Cell<bool>,
+    /// The status of the backend's answer.
+    pub(super) status: Cell<Option<u16>>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            phase: Cell::new(Phase::Dial),
+            address: Cell::default(),
+            is_asked: Cell::default(),
+            status: Cell::default(),
+        }
+    }
+}
+
 /// One request to a backend, and the opening that it is for.
 pub(super) struct Conversation<'a, N: Network> {
     pub(super) front: &'a Front<N>,
@@ -66,8 +89,7 @@ pub(super) struct Conversation<'a, N: Network> {
     pub(super) scheme: &'static str,
     /// Ends it when the client leaves.
     pub(super) abort: &'a Abort<N::Stream>,
-    /// How far it has got.
-    pub(super) phase: &'a Cell<Phase>,
+    pub(super) progress: &'a Progress,
     pub(super) stages: &'a Stopwatch,
     /// When the dial begins.
     pub(super) begun_at: Instant,
@@ -79,7 +101,7 @@ impl<N: Network> Conversation<'_, N> {
     /// # Errors
     /// Why there is no session.
     pub(super) async fn hold(self, policies: &mut Option<PolicyRun>) -> Result<Opened<N::Stream>, NotOpened> {
-        let Self { front, admitted, stages, .. } = self;
+        let Self { front, admitted, stages, progress, .. } = self;
         let api = &admitted.api;
         let url = policies.as_ref().map_or(&api.backend, |run| run.exchange().backend());
         let destination =
@@ -89,7 +111,9 @@ impl<N: Network> Conversation<'_, N> {
         let dialled_at = stages.complete(Stage::Dial);
         let (backend, address) = connected?;
         let at_address = |what: WhatFailed| what.at(address);
-        self.phase.set(Phase::Answer);
+        progress.phase.set(Phase::Answer);
+        progress.address.set(Some(address));
+        progress.is_asked.set(true);
         let forward = policies.as_ref().map(PolicyRun::forward).unwrap_or_default();
         let answer_timeout_ms = forward.answer_timeout_ms.unwrap_or(api.answer_timeout_ms);
         let deadline = dialled_at + Duration::from_millis(answer_timeout_ms);
@@ -103,6 +127,7 @@ impl<N: Network> Conversation<'_, N> {
         let answered = ask(&backend, request.freeze(), deadline).await;
         stages.complete(Stage::Backend);
         let mut answer = answered.map_err(at_address)?;
+        progress.status.set(Some(answer.head.status()));
         // Whether a 101 is a correct one is judged before policies see it.
         let agreement = match answer.head.status() {
             101 => {
@@ -125,6 +150,7 @@ impl<N: Network> Conversation<'_, N> {
             }
         }
     }
+
     /// Connects to the backend, with TLS if its URL says so; gives the address too.
     async fn connect(
         &self,

@@ -9,11 +9,12 @@ use super::remains::{behind, take_apart};
 use super::stream::{Network, Stream};
 use crate::catalog::{Api, FrameMode};
 use crate::observe::SessionRecord;
+use crate::observe::event_ring::wall_ns;
+use crate::observe::stages::StageTimes;
 use crate::relay::NewSession;
 use crate::session::{Cause, Leg, Phase, SessionLimits};
 use crate::websocket::ReservedBits;
 use crate::websocket::scanner::FrameRules;
-use std::time::SystemTime;
 
 /// All that a session is made of.
 pub(super) struct Ready<S> {
@@ -42,8 +43,8 @@ impl<N: Network> Opening<N> {
     }
 
     /// Gives both sockets to the relay, and all bytes that came behind either head. The client has its 101.
-    pub(super) fn hand_over(self, Ready { admitted, opened, mask }: Ready<N::Stream>) {
-        let Self { front, socket, id, peer, labels, mut guard, .. } = self;
+    pub(super) fn hand_over(self, Ready { admitted, opened, mask }: Ready<N::Stream>, times: StageTimes) {
+        let Self { front, socket, id, peer, labels, event, mut guard, .. } = self;
         let Opened { backend, address, answer, reserved_bits } = opened;
         let client = socket.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Downstream));
         let backend = backend.into_handle().map_err(|_| BrokenOpening::IsInFlight(Leg::Upstream));
@@ -58,6 +59,7 @@ impl<N: Network> Opening<N> {
             (parts, labels) => {
                 let broken = parts.err().unwrap_or(BrokenOpening::HasNoLabel);
                 broken.log(id, &admitted.api, Phase::Answer);
+                front.send_event(event, times, labels.as_ref(), Some((Cause::Bug, Phase::Answer)));
                 return front.count_termination(Cause::Bug, Phase::Answer, labels.as_ref());
             }
         };
@@ -71,6 +73,8 @@ impl<N: Network> Opening<N> {
             product = labels.product.as_ref().map(|label| label.name().as_str()),
             "opened a session"
         );
+        // Before the relay has the session, so that the event of its end comes later.
+        front.send_event(event, times, Some(&labels), None);
         front.hand_over(NewSession {
             sockets: [client.handle, backend.handle],
             early: [
@@ -81,24 +85,20 @@ impl<N: Network> Opening<N> {
             sealed: [client_remains.received, backend_remains.received],
             limits: session_limits(&admitted.api, reserved_bits),
             mask,
+            // No API asks for it: there is no key for it in its file.
+            reports_progress: false,
             permit,
             record: SessionRecord {
                 id,
                 labels,
+                api_revision: u32::try_from(admitted.api.revision).unwrap_or(u32::MAX),
                 client: peer.into(),
                 peer: peer.into(),
                 backend: address.into(),
-                opened_at_ms: now_ms(),
+                opened_at_ms: wall_ns() / 1_000_000,
             },
         });
     }
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "the shell's clock; a record says the time of day")]
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    since_1970.as_millis() as u64
 }
 
 fn session_limits(api: &Api, reserved_bits: ReservedBits) -> SessionLimits {

@@ -15,7 +15,7 @@
 //! Not here: the rules themselves (`http1`, `websocket::opening`, `catalog`, `policy`).
 
 use super::channel::{Channel, NoHandshake};
-use super::converse::{Conversation, NotOpened, Opened};
+use super::converse::{Conversation, NotOpened, Opened, Progress};
 use super::dial::Abort;
 use super::hand_over::Ready;
 use super::head_reader::{Head, NoHead, read_head};
@@ -41,6 +41,7 @@ use crate::http1::request::{check_incomplete_head, late_head_fault};
 use crate::limits::CLIENT_WATCH_AFTER_MS;
 use crate::observe::SessionLabels;
 use crate::observe::counters::add;
+use crate::observe::events::OpeningEnded;
 use crate::observe::stages::Stage;
 use crate::process::log::limited;
 use crate::session::{Cause, CorrelationId, Phase};
@@ -51,7 +52,6 @@ use crate::tls::setup::BackendTls;
 use crate::websocket::opening::{Offer, check_request};
 use bytes::Bytes;
 use rustls::pki_types::UnixTime;
-use std::cell::Cell;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -70,6 +70,8 @@ pub(super) struct Accepted {
     pub(super) listener: usize,
     /// When.
     pub(super) at: Instant,
+    /// When, in nanoseconds since 1970.
+    pub(super) at_ns: u64,
 }
 
 /// One opening in progress. Its places are its guard's, and go back when its sockets are closed or handed over.
@@ -89,12 +91,14 @@ pub(super) struct Opening<N: Network> {
     pub(super) stages: Stopwatch,
     /// The labels of the session to be, as soon as they are known.
     pub(super) labels: Option<SessionLabels>,
+    /// Filled in as it becomes known. `None`: nobody wants it.
+    pub(super) event: Option<Box<OpeningEnded>>,
     pub(super) guard: OpeningGuard<N>,
 }
 
 /// The result of judging the head of a request.
 pub(super) struct Admitted {
-    pub(super) request: RequestHead,
+    pub(super) request: Arc<RequestHead>,
     pub(super) behind: Bytes,
     pub(super) api: Arc<Api>,
     pub(super) backend_target: String,
@@ -111,14 +115,17 @@ pub(super) async fn open<N: Network>(
     accepted: Accepted,
     guard: OpeningGuard<N>,
 ) {
-    let Accepted { id, peer, listener, at } = accepted;
+    let Accepted { id, peer, listener, at, at_ns: _ } = accepted;
     let tls = front.published().tls.of_listener(listener);
+    let event = front.begin_event(&accepted, tls.is_some());
     let stream = Rc::new(stream);
     let socket = match tls.map(|config| Endpoint::with_client(&config)) {
         None => Channel::plain(stream),
         Some(Ok(endpoint)) => Channel::secured(stream, endpoint),
         Some(Err(error)) => {
             limited!(ERROR, None, "TLS of a listener cannot be used", %id, listener, %error);
+            let times = Stopwatch::begin(at).stop();
+            front.send_event(event, times, None, Some((Cause::Bug, Phase::Head)));
             return front.count_termination(Cause::Bug, Phase::Head, None);
         }
     };
@@ -132,16 +139,19 @@ pub(super) async fn open<N: Network>(
         phase: Phase::Head,
         stages: Stopwatch::begin(at),
         labels: None,
+        event,
         guard,
     };
     let outcome = opening.run().await;
     let times = opening.stages.stop();
     tracing::debug!(%id, ?times, "an opening is over");
     match outcome {
-        Ok(session) => opening.hand_over(session),
+        Ok(session) => opening.hand_over(session, times),
         Err(end) => {
             let (cause, phase) = opening.end(end).await;
-            opening.front.count_termination(cause, phase, opening.labels.as_ref());
+            let labels = opening.labels.as_ref();
+            opening.front.count_termination(cause, phase, labels);
+            opening.front.send_event(opening.event.take(), times, labels, Some((cause, phase)));
         }
     }
 }
@@ -171,6 +181,7 @@ impl<N: Network> Opening<N> {
             OpeningEnd::Broken
         })?;
         let answer = opened.answer.encode_switching_protocols(&self.front.date.now()).freeze();
+        self.note_told(101, &answer);
         send_within(&self.socket, answer).await.map_err(|_| OpeningEnd::CloseSilently(Cause::ClientGone))?;
         Ok(Ready { admitted, opened, mask })
     }
@@ -206,7 +217,13 @@ impl<N: Network> Opening<N> {
 
     /// Keeps what the client's certificate says. One that was shown in an earlier connection may have expired since.
     async fn take_certificate(&mut self) -> Result<(), OpeningEnd> {
-        let shown = self.socket.established().map(|tls| (tls.is_resumed, tls.peer_chain.clone()));
+        let shown = self.socket.established().map(|tls| {
+            if let Some(event) = &mut self.event {
+                event.tls_version = tls.version;
+                event.server_name = tls.server_name.as_deref().map(Into::into);
+            }
+            (tls.is_resumed, tls.peer_chain.clone())
+        });
         let Some((is_resumed, chain)) = shown else { return Ok(()) };
         add(&self.front.counters.tls_handshakes, 1);
         add(&self.front.counters.tls_resumptions, u64::from(is_resumed));
@@ -246,6 +263,7 @@ impl<N: Network> Opening<N> {
                 NoHead::Ended | NoHead::Broken(_) => return OpeningEnd::CloseSilently(Cause::ClientGone),
             };
             self.method = Method::begun_by(&received);
+            self.note_faulty_request(&received);
             stop
         })
     }
@@ -261,7 +279,21 @@ impl<N: Network> Opening<N> {
 
     /// Judges a request: everything that needs no backend.
     fn admit(&mut self, head: Head) -> Result<(Admitted, Waiting), OpeningEnd> {
-        let request = RequestHead::parse(head.head)?;
+        let request_bytes = u32::try_from(head.head.len()).unwrap_or(u32::MAX);
+        self.note(|event| event.request_bytes = Some(request_bytes));
+        let request = match RequestHead::parse(head.head.clone()) {
+            Ok(request) => Arc::new(request),
+            Err(fault) => {
+                self.note_faulty_request(&head.head);
+                let is_1_0 = matches!(fault, HeadFault::AskedForHttp10);
+                self.note(|event| event.protocol = if is_1_0 { "HTTP/1.0" } else { "" });
+                return Err(fault.into());
+            }
+        };
+        self.note(|event| {
+            event.protocol = "HTTP/1.1";
+            event.request = Some(Arc::clone(&request));
+        });
         if self.front.is_draining() {
             return Err(draining().into());
         }
@@ -285,6 +317,10 @@ impl<N: Network> Opening<N> {
                 // Whoever is not let in counts under the API alone.
                 let known = access.as_ref().ok().copied().unwrap_or_default();
                 self.labels = published.labels.of_session(routed.api, &known);
+                self.note(|event| {
+                    event.api = Some(Arc::clone(routed.api));
+                    event.subscription = known.subscription.cloned();
+                });
                 access?
             }
             None => Access::default(),
@@ -378,7 +414,7 @@ impl<N: Network> Opening<N> {
         judged_at: Instant,
     ) -> Result<Opened<N::Stream>, OpeningEnd> {
         let abort = Abort::default();
-        let phase = Cell::new(Phase::Dial);
+        let progress = Progress::default();
         let mut policies = admitted.policies.take();
         let result = {
             let conversation = Conversation {
@@ -388,14 +424,21 @@ impl<N: Network> Opening<N> {
                 peer: self.peer,
                 scheme: self.scheme(),
                 abort: &abort,
-                phase: &phase,
+                progress: &progress,
                 stages: &self.stages,
                 begun_at: judged_at,
             };
             self.while_client_stays(&abort, conversation.hold(&mut policies)).await
         };
-        self.phase = phase.get();
+        self.phase = progress.phase.get();
         abort.unwatch();
+        if let Err(NotOpened::Upstream(fault)) = &result
+            && progress.address.get().is_none()
+        {
+            progress.address.set(fault.address);
+        }
+        let target = std::mem::take(&mut admitted.backend_target);
+        self.note_asked(&admitted.api.backend, target, policies.as_ref(), &progress, result.as_ref().ok());
         match result {
             Ok(opened) => {
                 self.guard.hold(policies.map(|mut policies| policies.take_slots()).unwrap_or_default());

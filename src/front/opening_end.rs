@@ -13,6 +13,7 @@ use super::upstream_fault::UpstreamFault;
 use crate::catalog::Api;
 use crate::http1::HeadFault;
 use crate::http1::encode::encode_answer;
+use crate::observe::events::OpeningFailure;
 use crate::process::log::limited;
 use crate::session::{Cause, CorrelationId, Leg, Phase};
 use crate::shared_counts::Shed;
@@ -104,7 +105,7 @@ pub(super) fn upstream_end(policies: Option<PolicyRun>, fault: &UpstreamFault) -
 
 impl<N: Network> Opening<N> {
     /// Tells the client, and gives the cause and the phase that are counted.
-    pub(super) async fn end(&self, end: OpeningEnd) -> (Cause, Phase) {
+    pub(super) async fn end(&mut self, end: OpeningEnd) -> (Cause, Phase) {
         match end {
             OpeningEnd::Refused(refusal) => {
                 refusal.log_bug(self.id);
@@ -118,10 +119,11 @@ impl<N: Network> Opening<N> {
                     message = refusal.message,
                     "refused an opening"
                 );
+                self.note_failure(|| OpeningFailure::Refused(refusal.message.clone()));
                 self.tell(&refusal).await;
                 (refusal.cause, self.phase)
             }
-            OpeningEnd::Answered(answer) => {
+            OpeningEnd::Answered(mut answer) => {
                 tracing::debug!(
                     id = %self.id,
                     peer = %self.peer,
@@ -132,15 +134,22 @@ impl<N: Network> Opening<N> {
                     "policies answered an opening"
                 );
                 let bytes = encode_answer(answer.response.answer(), &self.front.date.now());
+                self.note_told(answer.response.status, &bytes);
+                if let Some(error) = answer.last_error.take() {
+                    self.note_failure(|| OpeningFailure::Policy(error));
+                }
                 send_last_answer(&self.socket, bytes.freeze()).await;
                 (answer.cause, self.phase)
             }
             OpeningEnd::PassedOn(answer) => {
+                self.note_told(answer.status, &answer.bytes);
                 self.pass_on(answer).await;
                 (Cause::BackendAnswer, Phase::Answer)
             }
             OpeningEnd::RootPage(page) => {
-                send_last_answer(&self.socket, page.encode(&self.front.date.now())).await;
+                let answer = page.encode(&self.front.date.now());
+                self.note_told(200, &answer);
+                send_last_answer(&self.socket, answer).await;
                 // As far as sessions go, the request names no API.
                 (Cause::NoApi, self.phase)
             }
@@ -150,14 +159,16 @@ impl<N: Network> Opening<N> {
                 (Cause::OpeningsFull, self.phase)
             }
             OpeningEnd::Broken => {
+                self.note_failure(|| OpeningFailure::Refused(BUG_MESSAGE.to_owned()));
                 self.tell(&Refusal::of(Cause::Bug, BUG_MESSAGE)).await;
                 (Cause::Bug, self.phase)
             }
         }
     }
 
-    async fn tell(&self, refusal: &Refusal) {
+    async fn tell(&mut self, refusal: &Refusal) {
         let answer = refusal.encode(self.method, &self.front.date.now());
+        self.note_told(refusal.status, &answer);
         send_last_answer(&self.socket, answer).await;
     }
 
@@ -172,8 +183,9 @@ impl<N: Network> Opening<N> {
     }
 
     /// Says at once, or not at all, that the place was given to a newcomer: nothing may be awaited without one.
-    fn say_that_it_gave_way(&self) {
+    fn say_that_it_gave_way(&mut self) {
         let refusal = Refusal::from(self.front.budgets.openings_full());
+        self.note_failure(|| OpeningFailure::Refused(refusal.message.clone()));
         tracing::debug!(
             id = %self.id,
             peer = %self.peer,
@@ -182,8 +194,10 @@ impl<N: Network> Opening<N> {
             "an opening gave way to a newcomer: it had waited longest for its request"
         );
         if !self.socket.is_secured() {
+            let answer = refusal.encode(self.method, &self.front.date.now());
             // What does not fit, nobody reads.
-            let _ = self.socket.send_now(&refusal.encode(self.method, &self.front.date.now()));
+            let _ = self.socket.send_now(&answer);
+            self.note_told(refusal.status, &answer);
         }
         shut(&self.socket, Shutdown::Write);
     }

@@ -45,6 +45,8 @@ pub(super) struct PolicyAnswer {
     pub(super) cause: Cause,
     /// For the log: where something went wrong and why, if it did, in words of the document and of ringgate.
     pub(super) why: String,
+    /// What failed in policies, or what they were told of, if anything did.
+    pub(super) last_error: Option<Box<LastError>>,
 }
 
 /// The view of an opening that policies get.
@@ -192,12 +194,13 @@ fn answer_of(turn: Yield, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
         // Neither comes about without an answer of the backend's; were one to, the fault is ours.
         Yield::PassOn | Yield::Dial(_) => {
             let response = Response::error(500, "Internal server error");
-            return PolicyAnswer { response, cause: Cause::Bug, why: String::new() };
+            return PolicyAnswer { response, cause: Cause::Bug, why: String::new(), last_error: None };
         }
     };
     // Not its message, which may quote what a client sent: a document that wants that in the log says so.
     let why = exchange.last_error.as_ref().map(LastError::place_and_reason).unwrap_or_default();
-    PolicyAnswer { response, cause, why }
+    let last_error = exchange.last_error.clone().map(Box::new);
+    PolicyAnswer { response, cause, why, last_error }
 }
 
 /// Returns the facts of a certificate that policies see, under .NET's names.

@@ -18,6 +18,7 @@ use crate::limits::TURNED_AWAY_LINGERING_MAX;
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::observe::entity_cells::Writer;
+use crate::observe::event_ring::FrontEvents;
 use crate::observe::labels::{PublishedLabels, SessionLabels};
 use crate::policy::slot::Slot;
 use crate::relay::{NewSession, Relays};
@@ -27,7 +28,7 @@ use crate::session::{Cause, Phase};
 use crate::shared_counts::Shed;
 use crate::shared_counts::budgets::{Budgets, OpeningPlaces};
 use crate::tls::setup::TlsSetup;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -71,6 +72,8 @@ pub struct FrontParts<H = OwnedFd> {
     pub worker: usize,
     /// This worker's counters.
     pub counters: Arc<WorkerCounters>,
+    /// Where its events go.
+    pub events: FrontEvents,
     /// Milliseconds in which a request head must be complete.
     pub head_timeout_ms: u64,
     /// After how long the connection to a silent backend is given up. `None`: never. Listeners have it from their bind.
@@ -91,6 +94,7 @@ pub(super) struct Front<N: Network = Host> {
     relays: Arc<Relays<Handle<N>>>,
     worker: usize,
     pub(super) counters: Arc<WorkerCounters>,
+    pub(super) events: RefCell<FrontEvents>,
     pub(super) head_timeout_ms: u64,
     pub(super) root_page: Option<Arc<RootPage>>,
     pub(super) readers: Readers,
@@ -194,6 +198,7 @@ impl<N: Network> Front<N> {
             relays,
             worker,
             counters,
+            events,
             head_timeout_ms,
             dead_peer_timeout: _,
             root_page,
@@ -208,6 +213,7 @@ impl<N: Network> Front<N> {
             relays,
             worker,
             counters,
+            events: RefCell::new(events),
             head_timeout_ms,
             root_page,
             readers: Readers::default(),

@@ -8,13 +8,17 @@ use super::Front;
 use super::opening::Accepted;
 use super::refusal::{Refusal, end_after_answer};
 use super::socket::Socket;
+use super::stages::Stopwatch;
 use crate::head::Method;
+use crate::observe::events::{OpeningFailure, Told};
 use crate::session::Phase;
 use std::rc::Rc;
 
 /// Tells the client why, and closes.
 pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, accepted: Accepted, refusal: &Refusal) {
-    let Accepted { id, peer, .. } = accepted;
+    let Accepted { id, peer, at, listener, .. } = accepted;
+    let is_secured = front.published().tls.of_listener(listener).is_some();
+    let mut event = front.begin_event(&accepted, is_secured);
     refusal.log_bug(id);
     tracing::debug!(
         %id,
@@ -31,6 +35,13 @@ pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, accepted: Accepted, r
     let answer = refusal.encode(Method::begun_by(&socket.peek_now()), &front.date.now());
     // An answer that does not fit is one that nobody reads.
     let is_told = socket.send_now(&answer).is_ok_and(|sent| sent == answer.len());
+    if let Some(event) = &mut event {
+        let bytes = u32::try_from(answer.len()).unwrap_or(u32::MAX);
+        event.told = is_told.then_some(Told { status: refusal.status, bytes });
+        event.failure = Some(OpeningFailure::Refused(refusal.message.clone()));
+    }
+    let times = Stopwatch::begin(at).stop();
+    front.send_event(event, times, None, Some((refusal.cause, Phase::Head)));
     // What stays unread would make the close a reset.
     let _ = socket.drop_received_now();
     if is_told && let Some(guard) = front.begin_lingering() {

@@ -117,6 +117,10 @@ worker_counters! {
     pub rationed: AtomicU64, Counter of "times";
     /// Invariants of single sessions that did not hold: a bug of ringgate's, for which those sessions were ended.
     pub broken_invariants: AtomicU64, Counter of "invariants";
+    /// Events of openings that were dropped, because the observer did not take them in time: the log lacks their rows.
+    pub front_events_dropped: AtomicU64, Counter of "events";
+    /// Events of sessions that were dropped, because the observer did not take them in time: the log lacks their rows.
+    pub relay_events_dropped: AtomicU64, Counter of "events";
     /// How openings and sessions ended: why, and how far they had got.
     terminations: Matrix<Cause, Phase>, Counter of "openings and sessions";
     /// Frames that a leg sent, over all ended sessions.

@@ -44,6 +44,8 @@ pub struct SessionRecord {
     pub id: CorrelationId,
     /// The labels that it is counted under.
     pub labels: SessionLabels,
+    /// The revision of its API.
+    pub api_revision: u32,
     /// Whom policies, limits and logs mean.
     pub client: RecordedAddress,
     /// Who connected.
@@ -66,7 +68,7 @@ impl SessionRecord {
     }
 
     fn export_fields(&self, writer: &mut FieldWriter) {
-        let Self { id, labels, client, peer, backend, opened_at_ms } = self;
+        let Self { id, labels, api_revision, client, peer, backend, opened_at_ms } = self;
         let SessionLabels { api, product, subscription } = labels;
         writer.array("id", id.to_bytes());
         writer.text("api", api.name().as_str());
@@ -74,6 +76,7 @@ impl SessionRecord {
             let name = label.as_ref().map(|label| label.name().as_str());
             writer.option(field, name, FieldWriter::text);
         }
+        writer.u32("api_revision", *api_revision);
         for (field, address) in [("client", client), ("peer", peer), ("backend", backend)] {
             address.export_fields(writer, field);
         }
@@ -90,6 +93,7 @@ impl SessionRecord {
         let api = import_name(&mut reader, "api")?;
         let product = reader.option("product", import_name)?;
         let subscription = reader.option("subscription", import_name)?;
+        let api_revision = reader.u32("api_revision")?;
         let client = RecordedAddress::import_fields(&mut reader, "client")?;
         let peer = RecordedAddress::import_fields(&mut reader, "peer")?;
         let backend = RecordedAddress::import_fields(&mut reader, "backend")?;
@@ -104,7 +108,7 @@ impl SessionRecord {
             product: product.map(|name| label(HolderKind::Product, name)),
             subscription: subscription.map(|name| label(HolderKind::Subscription, name)),
         };
-        Ok(Self { id: known_id, labels, client, peer, backend, opened_at_ms })
+        Ok(Self { id: known_id, labels, api_revision, client, peer, backend, opened_at_ms })
     }
 }
 
@@ -142,6 +146,7 @@ pub(crate) fn record_of_api(name: &str) -> SessionRecord {
     SessionRecord {
         id: CorrelationId::from_random([0x42; 16]),
         labels: SessionLabels::of_api(label.into()),
+        api_revision: 1,
         client: nowhere,
         peer: nowhere,
         backend: nowhere,
@@ -165,6 +170,7 @@ mod tests {
                 product: is_full.then(|| label(HolderKind::Product, "starter")),
                 subscription: is_full.then(|| label(HolderKind::Subscription, "acme")),
             },
+            api_revision: 7,
             client: address("192.0.2.7:50000"),
             peer: address(if is_full { "[2001:db8::7]:40000" } else { "192.0.2.7:50000" }),
             backend: address("10.0.0.9:9001"),
@@ -174,8 +180,8 @@ mod tests {
 
     fn shown(record: &SessionRecord) -> String {
         let names: Vec<_> = record.labels.iter().map(|label| (label.kind(), label.name().clone())).collect();
-        let SessionRecord { id, labels: _, client, peer, backend, opened_at_ms } = record;
-        format!("{id} {names:?} {client} {peer} {backend} {opened_at_ms}")
+        let SessionRecord { id, labels: _, api_revision, client, peer, backend, opened_at_ms } = record;
+        format!("{id} {names:?} {api_revision} {client} {peer} {backend} {opened_at_ms}")
     }
 
     #[test]

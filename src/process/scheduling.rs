@@ -84,6 +84,16 @@ pub fn come_last() -> io::Result<()> {
     set_nice(SERVICES_NICE)
 }
 
+/// Makes the calling thread SCHED_BATCH with nice +10, for work in batches that nothing waits for; a thread that is nicer already
+/// stays so.
+///
+/// # Errors
+/// The kernel's refusal; not fatal.
+pub fn come_last_in_batches() -> io::Result<()> {
+    set_batch()?;
+    come_last()
+}
+
 /// Raises the nice value of the calling thread, which is what "the process", unnamed, means to these calls on Linux.
 fn set_nice(nice: i32) -> io::Result<()> {
     // Lowering it, when the unit started the process nicer than that, would need a privilege and miss the point.
@@ -137,6 +147,16 @@ mod tests {
         });
         assert_eq!(changed.join().unwrap(), (before.0, before.1.max(SERVICES_NICE)));
         const { assert!(SERVICES_NICE > FRONT_NICE) };
+    }
+
+    #[test]
+    fn what_comes_last_in_batches_is_as_nice_and_wakes_up_without_preempting() {
+        let before = policy_and_nice();
+        let changed = std::thread::spawn(|| {
+            come_last_in_batches().unwrap();
+            policy_and_nice()
+        });
+        assert_eq!(changed.join().unwrap(), (libc::SCHED_BATCH, before.1.max(SERVICES_NICE)));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use super::effects::PayloadOrigin;
 use super::handle::SessionHandle;
 use super::mailbox::{Message, NewSession};
 use super::record_layer::RecordLayer;
-use super::revocation::Revocation;
 use super::run::Relay;
 use super::session_slot::{SessionName, SessionSlot};
+use super::walk::Walk;
 use crate::observe::counters::add;
 use crate::ring::Ring;
 use crate::session::{Cause, Leg, Session};
@@ -30,7 +30,7 @@ impl<R: Ring> Relay<R> {
                 }
                 Message::Revoke { spread_ms } => {
                     let of = (self.sessions.slots(), self.sessions.len());
-                    self.revocation = Some(Revocation::new(self.engine.now, of, spread_ms, self.revocation));
+                    self.revocation = Some(Walk::new(self.engine.now, of, spread_ms, self.revocation));
                 }
                 Message::NoMore => self.no_more_come = true,
             }
@@ -38,7 +38,8 @@ impl<R: Ring> Relay<R> {
     }
 
     fn open(&mut self, new: NewSession<R::Socket>) {
-        let NewSession { sockets, early, records, sealed, limits, mask, permit, record } = new;
+        let NewSession { sockets, early, records, sealed, limits, mask, reports_progress, permit, record } =
+            new;
         let has_records = records.each_ref().map(Option::is_some);
         let now = self.engine.now;
         if has_records.contains(&true) {
@@ -58,7 +59,11 @@ impl<R: Ring> Relay<R> {
             }
             return self.mailbox.session_is_gone();
         };
-        let session = Session::new(limits, mask, now).with_records(has_records);
+        let session = Session::new(limits, mask, now);
+        let session = session.with_records(has_records).reporting_progress(reports_progress);
+        if reports_progress {
+            self.engine.reporting.opened(now);
+        }
         let account = Account::open(record, self.engine.writer, &session);
         self.sessions.insert(|name| SessionSlot {
             generation: name.generation,
@@ -66,6 +71,7 @@ impl<R: Ring> Relay<R> {
             legs: [downstream, upstream],
             has_ended: false,
             is_broken_off: false,
+            is_closing_noted: false,
             permit,
             account,
         });

@@ -59,6 +59,7 @@ impl<R: Ring> SessionHandle<'_, R> {
             self.engine.ring.pool().release(chunk);
         }
         self.check(applied);
+        self.report_closing();
         self.end_key_exhausted();
     }
 

@@ -1,6 +1,6 @@
 //! Sessions that ringgate ends itself: all of them at a drain, some of them at a revocation.
 //!
-//! Not here: the time at which each session ends (`drain`, `revocation`), and the bytes that its legs receive (`session`).
+//! Not here: the time at which each session ends (`drain`, `walk`), and the bytes that its legs receive (`session`).
 
 use super::effects::PayloadOrigin;
 use super::handle::SessionHandle;

@@ -10,12 +10,14 @@ use super::carrier::{Carrier, CarrierName};
 use super::greedy::Line;
 use super::key_rest::KeyRest;
 use super::liveness::Unread;
+use super::reporting::Reporting;
 use super::run::RelayLimits;
 use super::slow_readers::{Holders, SendWatch};
 use super::wheel::Wheel;
 use crate::limits::{SLOW_SEND_MS, SLOW_SEND_MS_IN_NEED};
 use crate::observe::WorkerCounters;
 use crate::observe::entity_cells::Writer;
+use crate::observe::event_ring::RelayEvents;
 use crate::ring::{Operation, Ring};
 use crate::session::{Effects, Moment};
 use std::sync::Arc;
@@ -44,6 +46,9 @@ pub(super) struct Engine<R: Ring> {
     /// The walk that finds records which nobody uses.
     pub(super) key_rest: KeyRest,
     pub(super) bug_reporter: Option<BugReporter>,
+    /// Where its events go.
+    pub(super) events: RelayEvents,
+    pub(super) reporting: Reporting,
 }
 
 impl<R: Ring> Engine<R> {
@@ -64,6 +69,8 @@ impl<R: Ring> Engine<R> {
             holders: Holders::default(),
             key_rest: KeyRest::default(),
             bug_reporter: None,
+            events: RelayEvents::off(),
+            reporting: Reporting::default(),
         }
     }
 

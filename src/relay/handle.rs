@@ -62,6 +62,9 @@ impl<R: Ring> Relay<R> {
         let slot = self.sessions.remove(name.0).expect("a session that is freed was just worked on");
         self.engine.wheel.cancel(name.0.index);
         self.mailbox.session_is_gone();
+        if slot.session.reports_progress() {
+            self.engine.reporting.is_gone();
+        }
         for place in slot.legs {
             let carrier = self.carriers.remove(place.carrier.0);
             let Carrier { socket, mut queue, record_layer, .. } =
@@ -169,6 +172,7 @@ impl<R: Ring> SessionHandle<'_, R> {
         for leg in Leg::BOTH {
             self.engine.counters.count_tally(leg, self.slot.session.tally(leg));
         }
+        self.report_terminated(termination);
         self.engine.wheel.cancel(self.name.0.index);
         for leg in Leg::BOTH {
             self.discard(leg);

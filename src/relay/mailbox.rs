@@ -31,6 +31,8 @@ pub struct NewSession<S> {
     pub limits: SessionLimits,
     /// Masks a Close frame towards the backend (RFC 6455 §5.3); from a random source.
     pub mask: [u8; 4],
+    /// Whether its counts are reported while it is open, every `PROGRESS_INTERVAL_MS`. Default: they are not.
+    pub reports_progress: bool,
     /// Its place.
     pub permit: Permit,
     /// The session's record: id, client, labels.

@@ -10,9 +10,9 @@ use super::engine::Engine;
 use super::handle::SessionHandle;
 use super::lending::is_to_lend;
 use super::mailbox::Mailbox;
-use super::revocation::Revocation;
 use super::session_slot::{SessionName, SessionSlot};
 use super::slab::Slab;
+use super::walk::Walk;
 use crate::limits::{
     BACKLOG_MIB_MAX_DEFAULT, DEAD_PEER_TIMEOUT_S_DEFAULT, LINE_KIB_PER_TURN, SPLICE_KIB_MIN_DEFAULT,
     TURN_SHARE_KIB,
@@ -73,7 +73,7 @@ pub struct Relay<R: Ring> {
     completions: Vec<Completion>,
     due: Vec<u32>,
     pub(super) drain: Option<Drain>,
-    pub(super) revocation: Option<Revocation>,
+    pub(super) revocation: Option<Walk>,
     pub(super) no_more_come: bool,
 }
 
@@ -151,6 +151,7 @@ impl<R: Ring> Relay<R> {
         self.expire();
         self.step_drain();
         self.step_revocation();
+        self.step_reporting();
         self.take_back_late_sends();
         self.start_sends();
         self.read_greedy();
@@ -180,15 +181,15 @@ impl<R: Ring> Relay<R> {
             return 0;
         }
         let drain_at = self.drain.as_ref().map(Drain::next_at);
-        let revoke_at = self.revocation.as_ref().and_then(Revocation::next_at);
+        let revoke_at = self.revocation.as_ref().and_then(Walk::next_at);
         let patience_ms = engine.patience_ms();
         let late_at = engine.sends.next_late(patience_ms);
         let unread_at = engine.unread.next_due();
-        let next =
-            [engine.wheel.next_expiry(), drain_at, revoke_at, late_at, unread_at, engine.key_rest.next_at()]
-                .into_iter()
-                .flatten()
-                .min();
+        let (report_at, rest_at) = (engine.reporting.next_at(), engine.key_rest.next_at());
+        let next = [engine.wheel.next_expiry(), drain_at, revoke_at, report_at, late_at, unread_at, rest_at]
+            .into_iter()
+            .flatten()
+            .min();
         next.map_or(TURN_WAIT_MS_MAX, |next| next.millis_since(engine.now).clamp(1, TURN_WAIT_MS_MAX))
     }
 

@@ -21,6 +21,8 @@ pub(super) struct SessionSlot {
     pub(super) has_ended: bool,
     /// One of its invariants does not hold.
     pub(super) is_broken_off: bool,
+    /// That it begins to end was reported.
+    pub(super) is_closing_noted: bool,
     /// Given back with the slot, when both descriptors are closed.
     pub(super) permit: Permit,
     /// The session's record, and its counters under its labels.

@@ -1,5 +1,6 @@
 //! Every figure of an instance at one moment, read from the one list.
 
+use super::observer::ObserverFigures;
 use crate::backend::names::Lookups;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
 use crate::observe::LabelRegistry;
@@ -30,6 +31,8 @@ pub struct Observed {
     pub state: Arc<StateCell>,
     /// The figures of where the log's rows go.
     pub sinks: AllSinkFigures,
+    /// What the observer counts.
+    pub observer: Arc<ObserverFigures>,
 }
 
 /// A metric that an instance has once, however many workers it has.
@@ -204,6 +207,15 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
     },
     InstanceMetric {
         info: MetricInfo {
+            name: "log_rows",
+            help: "Rows of the log of openings and sessions that were made and given to where they go.",
+            kind: Kind::Counter,
+            unit: "rows",
+        },
+        read: |observed| observed.observer.rows.load(Ordering::Relaxed),
+    },
+    InstanceMetric {
+        info: MetricInfo {
             name: "log_rows_written",
             help: "Rows of the log that its sinks have written, each once for each sink.",
             kind: Kind::Counter,
@@ -281,6 +293,7 @@ impl Observed {
             labels,
             state: Arc::default(),
             sinks: AllSinkFigures::default(),
+            observer: Arc::default(),
         }
     }
 

@@ -56,7 +56,7 @@ impl AllSinkFigures {
 #[derive(Default)]
 pub struct Sinks {
     /// The sinks themselves, for the observer.
-    pub sinks: Vec<Box<dyn RowSink + Sync>>,
+    pub sinks: Vec<Box<dyn RowSink>>,
     /// Their figures.
     pub figures: AllSinkFigures,
 }
@@ -158,7 +158,7 @@ fn first_folder(folders: &OsStr) -> Option<PathBuf> {
 /// # Errors
 /// There is no thread.
 pub fn start(config: &LogsConfig, places: &SinkPlaces) -> io::Result<Sinks> {
-    let mut sinks: Vec<Box<dyn RowSink + Sync>> = Vec::new();
+    let mut sinks: Vec<Box<dyn RowSink>> = Vec::new();
     let mut all = Vec::new();
     let mut figures = |name| {
         let figures = Arc::new(SinkFigures::new(name));

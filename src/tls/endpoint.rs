@@ -57,6 +57,8 @@ pub struct Established {
     pub records: LegRecords,
     /// The peer's certificates, its own first; absent if it showed none.
     pub peer_chain: Option<Vec<CertificateDer<'static>>>,
+    /// The version of TLS: `TLS1.2` or `TLS1.3`.
+    pub version: &'static str,
     /// The name that the client asked for (SNI).
     pub server_name: Option<String>,
     /// Whether an earlier connection was resumed.
@@ -175,9 +177,11 @@ impl Endpoint {
         let State::Handshaking(handshake) = std::mem::replace(&mut self.state, State::Broken) else {
             return Ok(());
         };
-        let Finished { records, server_name, peer_chain, is_resumed, tickets, .. } = handshake.finish()?;
+        let Finished { records, version, server_name, peer_chain, is_resumed, tickets, .. } =
+            handshake.finish()?;
         let payload = Vec::new();
-        let established = Established { records, peer_chain, server_name, is_resumed, tickets, payload };
+        let established =
+            Established { records, peer_chain, version, server_name, is_resumed, tickets, payload };
         self.state = State::Established(Box::new(established));
         Ok(())
     }

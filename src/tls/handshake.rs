@@ -76,6 +76,8 @@ pub struct Finished {
     pub records: LegRecords,
     /// The protocol that was agreed on by ALPN.
     pub alpn: Option<Vec<u8>>,
+    /// The version of TLS: `TLS1.2` or `TLS1.3`.
+    pub version: &'static str,
     /// The name that the client asked for (SNI); `None` on a connection to a backend.
     pub server_name: Option<String>,
     /// The peer's certificates, its own first. Those of the first connection, if this one resumes it.
@@ -195,8 +197,11 @@ impl Handshake {
                 (Handover { role: Role::Client, suite, secrets }, ReceivedTickets::of(kernel))
             }
         };
+        // Others are not configured.
+        let is_1_2 = handover.suite.0 == rustls::ProtocolVersion::TLSv1_2;
+        let version = if is_1_2 { "TLS1.2" } else { "TLS1.3" };
         let records = hand_over(handover, &self.secrets)?;
-        Ok(Finished { records, alpn, server_name, peer_chain, is_resumed, tickets })
+        Ok(Finished { records, version, alpn, server_name, peer_chain, is_resumed, tickets })
     }
 
     fn common(&self) -> &CommonState {

@@ -18,6 +18,7 @@ mod endings;
 mod guards;
 mod keys;
 mod limits;
+mod log;
 mod policies;
 mod pool;
 mod ports;

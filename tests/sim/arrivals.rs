@@ -139,10 +139,12 @@ fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
     let record = SessionRecord {
         id: CorrelationId::from_random([9; 16]),
         labels: SessionLabels::of_api(Arc::clone(&world.borrow().label)),
+        api_revision: 1,
         client: nowhere,
         peer: nowhere,
         backend: nowhere,
         opened_at_ms: 0,
     };
-    NewSession { sockets, early, records, sealed, limits, mask, permit, record }
+    let reports_progress = false;
+    NewSession { sockets, early, records, sealed, limits, mask, reports_progress, permit, record }
 }

@@ -11,11 +11,13 @@ pub mod accounts;
 pub mod backend;
 pub mod frames;
 pub mod handshake;
+pub mod log_rows;
 pub mod raw;
 pub mod relay;
 pub mod served;
 
 use accounts::{Accounts, connections_and_ends, held};
+use log_rows::{AllRows, LogRows, collecting};
 use ringgate::admission::places::HolderKind;
 use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::{BackendHost, CatalogFiles};
@@ -71,6 +73,8 @@ pub struct TestInstance {
     runtime: Runtime,
     tls: TlsFiles,
     accounts: Accounts,
+    /// The rows of its log, if they are collected.
+    rows: Option<LogRows>,
     is_ended: bool,
 }
 
@@ -95,7 +99,22 @@ impl TestInstance {
         Self::start_on(instance_lines, "", snapshot(files))
     }
 
+    /// One API at `/t`, with a log of the test's own: its rows are not collected.
+    pub fn start_logging(instance_lines: &str, api: &str, sinks: Sinks) -> Self {
+        Self::start_all(instance_lines, "", snapshot(&files_of(&[("t", api)])), (sinks, None))
+    }
+
     fn start_on(instance_lines: &str, listener_lines: &str, snapshot: Snapshot) -> Self {
+        let (sinks, rows) = collecting();
+        Self::start_all(instance_lines, listener_lines, snapshot, (sinks, Some(rows)))
+    }
+
+    fn start_all(
+        instance_lines: &str,
+        listener_lines: &str,
+        snapshot: Snapshot,
+        (sinks, rows): (Sinks, Option<LogRows>),
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -119,11 +138,11 @@ impl TestInstance {
             tls: setup,
             other_open_files: 0,
             root_page: None,
-            sinks: Sinks::default(),
+            sinks,
         };
         let instance = Instance::start(&config, parts, runtime.handle()).expect("an instance that starts");
         let address = instance.addresses()[0];
-        Self { instance, address, runtime, tls, accounts, is_ended: false }
+        Self { instance, address, runtime, tls, accounts, rows, is_ended: false }
     }
 
     /// Gives it another catalogue: API files by name.
@@ -203,14 +222,15 @@ impl TestInstance {
         wait_until(&format!("{count} openings"), || self.instance.budgets().openings_taken() == count);
     }
 
-    /// Drains it, waits for its end, and looks whether all that it held is given back.
-    pub fn end(mut self) {
+    /// Drains it, waits for its end, and looks whether all that it held is given back, and whether its log is whole. Gives the rows.
+    pub fn end(mut self) -> AllRows {
         self.instance.drain();
         let instance = &mut self.instance;
         self.runtime
             .block_on(async { tokio::time::timeout(PATIENCE * 2, instance.ended()).await })
             .expect("an instance that ends")
             .expect("workers that end well");
+        self.runtime.block_on(self.instance.end_log());
         self.is_ended = true;
         assert_eq!(held(&self.instance.observed()), [], "held by an instance that is over");
         assert_eq!(self.instance.budgets().slots().keys(), 0, "keys with a slot taken");
@@ -230,6 +250,11 @@ impl TestInstance {
         assert_eq!(connections, ends, "each connection comes to one end");
         let open = self.accounts.open_sockets(self.address);
         assert!(open.is_empty(), "an instance that is over has open sockets, local and remote: {open:?}");
+        let rows = self.rows.as_ref().map(LogRows::all);
+        if let Some(rows) = &rows {
+            rows.check(&self.instance.observed());
+        }
+        rows.unwrap_or_default()
     }
 }
 

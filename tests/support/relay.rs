@@ -86,6 +86,7 @@ impl TestRelay {
             sealed: [Vec::new(), Vec::new()],
             limits,
             mask: [0; 4],
+            reports_progress: false,
             permit: self.places.take().unwrap(),
             record: self.record(),
         })));
@@ -98,6 +99,7 @@ impl TestRelay {
         SessionRecord {
             id: CorrelationId::from_random([1; 16]),
             labels: SessionLabels::of_api(Arc::clone(&self.label)),
+            api_revision: 1,
             client: address,
             peer: address,
             backend: address,

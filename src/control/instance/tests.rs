@@ -66,6 +66,7 @@ fn open(instance: &Instance, records: Option<FaultyRecords>) -> [TcpStream; 2] {
             linger_ms: 1_000,
         },
         mask: [0; 4],
+        reports_progress: false,
         permit: instance.places().take().unwrap().with_place(api().take_place().unwrap()),
         record: record_of_api("orders"),
     })));

@@ -11,6 +11,7 @@ use super::StartError;
 use crate::control::host::NoRingMemory;
 use crate::front::{FrontParts, run_front};
 use crate::observe::WorkerCounters;
+use crate::observe::event_ring::RelayEvents;
 use crate::process::cores::{CoreIndex, pin_current_thread};
 use crate::process::scheduling::{give_way, shorten_slice};
 use crate::relay::{BugReporter, Mailbox, Relay, RelayLimits};
@@ -21,6 +22,12 @@ use crate::ring::KernelRing;
 enum ThreadEnd {
     Done,
     Failed(String),
+}
+
+/// Where a relay leaves what is to be logged.
+pub(super) struct RelayLog {
+    pub(super) reporter: BugReporter,
+    pub(super) events: RelayEvents,
 }
 
 /// The threads of all workers that have not ended yet.
@@ -45,7 +52,7 @@ impl WorkerThreads {
         mailbox: Arc<Mailbox<OwnedFd>>,
         counters: Arc<WorkerCounters>,
         limits: RelayLimits,
-        reporter: BugReporter,
+        log: RelayLog,
     ) -> Result<(), StartError> {
         let wake_up = mailbox.wake_up()?;
         let (started, is_started) = std::sync::mpsc::channel();
@@ -58,7 +65,8 @@ impl WorkerThreads {
             match KernelRing::new(wake_up) {
                 Ok(ring) => {
                     let _ = started.send(Ok(()));
-                    let relay = Relay::new(ring, mailbox, counters, limits).reporting_to(reporter);
+                    let relay = Relay::new(ring, mailbox, counters, limits);
+                    let relay = relay.reporting_to(log.reporter).sending_events_to(log.events);
                     relay.run().map_err(|error| error.to_string())
                 }
                 Err(error) => {

@@ -59,6 +59,7 @@ async fn what_a_session_lacks_is_named_before_its_client_gets_a_101() {
         phase: Phase::Answer,
         stages: Stopwatch::begin(Instant::now()),
         labels: None,
+        event: None,
         guard,
     };
     let head = ResponseHead::parse(switching().into()).unwrap();

@@ -10,6 +10,7 @@ use crate::config::NamesConfig;
 use crate::front::opening::{Accepted, open};
 use crate::front::random_source::RandomSource;
 use crate::front::{Front, FrontParts, Published};
+use crate::observe::event_ring::FrontEvents;
 use crate::observe::{LabelRegistry, WorkerCounters};
 use crate::relay::{Mailbox, Message, NewSession, Relays};
 use crate::session::{Cause, Phase};
@@ -111,6 +112,7 @@ impl Stage {
             }),
             relays: Relays::new(vec![Arc::clone(&mailbox)]),
             worker: 0,
+            events: FrontEvents::off(),
             counters: Arc::clone(&counters),
             head_timeout_ms: HEAD_MS,
             dead_peer_timeout: None,
@@ -194,7 +196,8 @@ impl Scene {
             }
         };
         let opening = async {
-            let accepted = Accepted { id: front.random.correlation_id(), peer, listener: 0, at: begun };
+            let accepted =
+                Accepted { id: front.random.correlation_id(), peer, listener: 0, at: begun, at_ns: 0 };
             open(Rc::clone(&front), socket, accepted, guard).await;
             Instant::now().duration_since(begun).as_millis() as u64
         };

@@ -93,6 +93,7 @@ impl Bench {
             sealed: [Vec::new(), Vec::new()],
             limits: LIMITS,
             mask: MASK,
+            reports_progress: false,
             permit: self.places.take().unwrap(),
             record: record_of_api("chat"),
         })));

@@ -1,19 +1,19 @@
-//! Ends sessions whose API, product or subscription is revoked. Every session is checked once, evenly over a window, with a
-//! bounded number of slots in one turn, so that other sessions do not notice.
+//! A walk past all sessions of a relay: each is looked at once, evenly over a window, with a bounded number of slots in one turn, so
+//! that other sessions do not notice.
 //!
-//! Sessions that arrive meanwhile are checked on arrival.
+//! Sessions that arrive meanwhile may not be seen.
 //!
-//! Not here: which entities are revoked (`admission::registry`). The session's permit knows.
+//! Not here: what is looked for (`ending` ends those that are revoked, `reporting` reports what they have carried).
 
 use super::pace::Pace;
 use crate::session::Moment;
 
-/// Slots that a relay looks at in one turn for sessions that are revoked: some 10 µs. Those that are left wait for the next.
-const REVOCATION_LOOKS_PER_TURN: usize = 256;
+/// Slots that a walk looks at in one turn: some 10 µs. Those that are left wait for the next.
+const WALK_LOOKS_PER_TURN: usize = 256;
 
-/// A look at all sessions in progress, in the order of their slots.
+/// A walk in progress, in the order of the slots.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Revocation {
+pub(super) struct Walk {
     /// A step for each session that there was when it began.
     pace: Pace,
     slots: u32,
@@ -25,8 +25,8 @@ pub(super) struct Revocation {
     looks: usize,
 }
 
-impl Revocation {
-    /// A look at so many slots with so many sessions. It goes on where the one before it, in whose place it comes, has got
+impl Walk {
+    /// A walk past so many slots with so many sessions. It goes on where the one before it, in whose place it comes, has got
     /// to: so each slot's turn comes however soon one follows the other.
     pub(super) fn new(
         now: Moment,
@@ -40,7 +40,7 @@ impl Revocation {
 
     /// A turn begins.
     pub(super) fn begin_turn(&mut self) {
-        self.looks = REVOCATION_LOOKS_PER_TURN;
+        self.looks = WALK_LOOKS_PER_TURN;
     }
 
     /// The slot to look at next, if a session is due and this turn may look at one more slot.
@@ -72,11 +72,11 @@ mod tests {
     use super::*;
 
     /// Every slot that it looks at in one turn, where all of them have sessions.
-    fn turn(revocation: &mut Revocation, now: Moment) -> Vec<u32> {
-        revocation.begin_turn();
+    fn turn(walk: &mut Walk, now: Moment) -> Vec<u32> {
+        walk.begin_turn();
         let mut seen = Vec::new();
-        while let Some(slot) = revocation.take_due(now) {
-            revocation.note_session(now);
+        while let Some(slot) = walk.take_due(now) {
+            walk.note_session(now);
             seen.push(slot);
         }
         seen
@@ -84,15 +84,15 @@ mod tests {
 
     #[test]
     fn looks_at_each_slot_once_and_at_no_more_in_a_turn_than_it_may() {
-        let slots = 2 * REVOCATION_LOOKS_PER_TURN as u32 + 5;
+        let slots = 2 * WALK_LOOKS_PER_TURN as u32 + 5;
         for sessions in [0, 1, slots as usize] {
-            let mut revocation = Revocation::new(Moment::ZERO, (slots, sessions), 0, None);
+            let mut walk = Walk::new(Moment::ZERO, (slots, sessions), 0, None);
             let mut seen = Vec::new();
             let mut turns = 0;
-            while revocation.next_at().is_some() {
+            while walk.next_at().is_some() {
                 turns += 1;
-                let of_turn = turn(&mut revocation, Moment::ZERO);
-                assert!(of_turn.len() <= REVOCATION_LOOKS_PER_TURN);
+                let of_turn = turn(&mut walk, Moment::ZERO);
+                assert!(of_turn.len() <= WALK_LOOKS_PER_TURN);
                 seen.extend(of_turn);
             }
             assert_eq!(turns, 3);
@@ -102,35 +102,35 @@ mod tests {
 
     #[test]
     fn the_window_is_that_of_the_sessions_however_few_of_the_slots_they_have() {
-        let mut revocation = Revocation::new(Moment::ZERO, (100, 3), 200, None);
+        let mut walk = Walk::new(Moment::ZERO, (100, 3), 200, None);
         let mut seen_at = Vec::new();
         for millis in 0..300 {
             let now = Moment::from_millis(millis);
-            revocation.begin_turn();
-            while let Some(slot) = revocation.take_due(now) {
+            walk.begin_turn();
+            while let Some(slot) = walk.take_due(now) {
                 if [10, 11, 99].contains(&slot) {
-                    revocation.note_session(now);
+                    walk.note_session(now);
                     seen_at.push(millis);
                 }
             }
         }
         assert_eq!(seen_at, [0, 100, 200]);
-        assert_eq!(revocation.next_at(), None);
+        assert_eq!(walk.next_at(), None);
     }
 
     #[test]
     fn one_that_comes_in_the_place_of_another_goes_on_where_that_was_and_misses_none() {
-        let mut revocation = None;
+        let mut walk = None;
         let mut seen = Vec::new();
         for second in 0..10 {
             let now = Moment::from_millis(second * 1000);
-            let mut next = Revocation::new(now, (8, 8), 7_000, revocation);
+            let mut next = Walk::new(now, (8, 8), 7_000, walk);
             seen.extend(turn(&mut next, now));
-            revocation = Some(next);
+            walk = Some(next);
         }
         assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 0, 1], "one a second");
         // As many as there are, from wherever it begins.
-        let mut last = Revocation::new(Moment::ZERO, (8, 8), 0, revocation);
+        let mut last = Walk::new(Moment::ZERO, (8, 8), 0, walk);
         assert_eq!(turn(&mut last, Moment::ZERO), [2, 3, 4, 5, 6, 7, 0, 1]);
     }
 }

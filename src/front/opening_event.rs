@@ -1,0 +1,129 @@
+//! The event of an opening: filled in while the opening goes on, and sent once, when it is over.
+//!
+//! Nothing is formatted here, and nothing is made if nobody wants events.
+//!
+//! Not here: what an event has (`observe::events`), and the rows that are made of it (`telemetry::rows`).
+
+use super::Front;
+use super::converse::{Opened, Progress};
+use super::opening::{Accepted, Opening};
+use super::policies::PolicyRun;
+use super::stream::Network;
+use crate::catalog::BackendUrl;
+use crate::observe::SessionLabels;
+use crate::observe::events::{Asked, OpeningEnded, OpeningFailure, Told};
+use crate::observe::stages::StageTimes;
+use crate::session::{Cause, Phase};
+use bytes::Bytes;
+
+/// Longest method of a faulty request that is kept, in bytes.
+const METHOD_BYTES_MAX: usize = 32;
+
+impl<N: Network> Front<N> {
+    /// The event of an opening that begins. `None`: nobody wants it.
+    pub(super) fn begin_event(&self, accepted: &Accepted, is_secured: bool) -> Option<Box<OpeningEnded>> {
+        if !self.events.borrow().is_on() {
+            return None;
+        }
+        let Accepted { id, peer, listener, at, at_ns: accepted_at_ns } = *accepted;
+        let _ = at;
+        Some(Box::new(OpeningEnded {
+            id,
+            accepted_at_ns,
+            times: StageTimes::default(),
+            listener,
+            peer,
+            client: peer.ip(),
+            is_secured,
+            tls_version: "",
+            server_name: None,
+            method: None,
+            protocol: "",
+            request: None,
+            request_bytes: None,
+            api: None,
+            subscription: None,
+            labels: None,
+            asked: None,
+            told: None,
+            failure: None,
+            termination: None,
+        }))
+    }
+
+    /// Sends the event of an opening that is over. `termination` is `None` if a session came of it.
+    pub(super) fn send_event(
+        &self,
+        event: Option<Box<OpeningEnded>>,
+        times: StageTimes,
+        labels: Option<&SessionLabels>,
+        termination: Option<(Cause, Phase)>,
+    ) {
+        let Some(mut event) = event else { return };
+        event.times = times;
+        event.labels = labels.cloned();
+        event.termination = termination;
+        self.events.borrow_mut().send(event);
+    }
+}
+
+impl<N: Network> Opening<N> {
+    /// Fills in the event, if there is one.
+    pub(super) fn note(&mut self, fill: impl FnOnce(&mut OpeningEnded)) {
+        if let Some(event) = &mut self.event {
+            fill(event);
+        }
+    }
+
+    /// Notes what came of a request that is not one in order.
+    pub(super) fn note_faulty_request(&mut self, received: &[u8]) {
+        self.note(|event| {
+            let start = &received[..received.len().min(METHOD_BYTES_MAX + 1)];
+            let end = start.iter().position(|byte| *byte == b' ').unwrap_or_default();
+            let method = str::from_utf8(&start[..end]).ok();
+            let is_method =
+                |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+            event.method = method.filter(is_method).map(Into::into);
+        });
+    }
+
+    /// Notes what the backend was asked, and what it answered.
+    pub(super) fn note_asked(
+        &mut self,
+        own: &BackendUrl,
+        target: String,
+        policies: Option<&PolicyRun>,
+        progress: &Progress,
+        opened: Option<&Opened<N::Stream>>,
+    ) {
+        self.note(|event| {
+            let chosen = policies.map(|run| run.exchange().backend()).filter(|chosen| *chosen != own);
+            let values = |name: &'static str| {
+                let headers = opened.map(|opened| opened.answer.head.headers());
+                headers.into_iter().flat_map(move |headers| headers.get_all(name)).map(Bytes::copy_from_slice)
+            };
+            event.asked = Some(Asked {
+                backend: chosen.cloned().map(Box::new),
+                target,
+                address: progress.address.get(),
+                is_sent: progress.is_asked.get(),
+                status: progress.status.get(),
+                subprotocol: values("sec-websocket-protocol").next(),
+                extensions: values("sec-websocket-extensions").collect(),
+            });
+        });
+    }
+
+    /// Notes what the client is told.
+    pub(super) fn note_told(&mut self, status: u16, answer: &[u8]) {
+        let bytes = u32::try_from(answer.len()).unwrap_or(u32::MAX);
+        self.note(|event| event.told = Some(Told { status, bytes }));
+    }
+
+    /// Notes what failed, unless that is known already.
+    pub(super) fn note_failure(&mut self, failure: impl FnOnce() -> OpeningFailure) {
+        self.note(|event| {
+            event.failure.get_or_insert_with(failure);
+        });
+    }
+}

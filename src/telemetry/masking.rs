@@ -1,0 +1,310 @@
+//! Masks secrets in what the log, traces and spans show of requests: `***` in their place.
+//!
+//! | what | masked |
+//! |---|---|
+//! | a query | every value, unless the API lists its name; the one of the API's key always |
+//! | a header field | `Authorization`, `Cookie` and their like, and the one of the API's key; queries and user names in URLs |
+//! | a subprotocol | what stands behind `bearer.`; what looks like a token |
+//! | a URL | user name and password; its query as above |
+//! | a message | whatever is masked elsewhere of the same request ([`Secrets`]) |
+//!
+//! Names stay, so that an operator sees what was sent. A path stays as it is.
+//!
+//! Not here: the log of the process, which shows nothing that a client said (`THREATS.md`).
+
+use crate::catalog::api::KeyNames;
+use crate::head::RequestHead;
+use crate::head::percent::percent_decoded;
+use std::borrow::Cow;
+
+/// What stands in the place of a secret.
+pub const MASK: &str = "***";
+
+/// Fields whose values are secret, whatever the API's key is called.
+const SECRET_FIELDS: [&str; 6] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "set-cookie",
+    "ocp-apim-subscription-key",
+    "x-api-key",
+];
+
+/// Fields whose values are URLs.
+const URL_FIELDS: [&str; 4] = ["location", "referer", "origin", "content-location"];
+
+/// Marks a subprotocol that carries a token: `bearer.<token>`, `base64url.bearer.authorization.k8s.io.<token>`.
+const BEARER: &str = "bearer";
+
+/// Longest name of a subprotocol, in characters, that is taken for one. Longer than any that is registered: a token otherwise.
+const SUBPROTOCOL_CHARS_MAX: usize = 64;
+
+/// Shortest secret, in bytes, that is looked for in messages. A shorter one would mask parts of ordinary words.
+const SECRET_BYTES_MIN: usize = 4;
+
+/// How to mask what belongs to one API.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Masking<'a> {
+    key_names: Option<&'a KeyNames>,
+    shown_queries: &'a [Box<str>],
+}
+
+impl<'a> Masking<'a> {
+    /// That of an API with these names for its key, which shows the values of `shown_queries`.
+    pub fn of_api(key_names: &'a KeyNames, shown_queries: &'a [Box<str>]) -> Self {
+        Self { key_names: Some(key_names), shown_queries }
+    }
+
+    /// Masks path and query of a request.
+    pub fn target<'t>(&self, target: &'t str) -> Cow<'t, str> {
+        let Some((path, query)) = target.split_once('?') else { return Cow::Borrowed(target) };
+        let mut masked = String::with_capacity(target.len());
+        masked.push_str(path);
+        let mut separator = '?';
+        for pair in query.split_inclusive(['&', ';']) {
+            let (pair, next) = match pair.char_indices().last() {
+                Some((at, next @ ('&' | ';'))) => (&pair[..at], next),
+                _ => (pair, '&'),
+            };
+            masked.push(separator);
+            separator = next;
+            self.push_pair(&mut masked, pair);
+        }
+        if query.is_empty() || query.ends_with(['&', ';']) {
+            masked.push(separator);
+        }
+        Cow::Owned(masked)
+    }
+
+    fn push_pair(&self, masked: &mut String, pair: &str) {
+        match pair.split_once('=') {
+            // Neither a name nor a value for certain.
+            None if pair.is_empty() => {}
+            None => masked.push_str(MASK),
+            Some((name, value)) => {
+                masked.push_str(name);
+                masked.push('=');
+                masked.push_str(if self.is_shown(name) || value.is_empty() { value } else { MASK });
+            }
+        }
+    }
+
+    /// Whether the values of a query parameter may be shown.
+    fn is_shown(&self, name: &str) -> bool {
+        let name = percent_decoded(name);
+        let is_listed = self.shown_queries.iter().any(|shown| shown.as_bytes() == &*name);
+        let is_key = |names: &KeyNames| name.eq_ignore_ascii_case(names.query.as_str().as_bytes());
+        is_listed && !self.key_names.is_some_and(is_key)
+    }
+
+    /// Masks a URL, or what looks like one.
+    pub fn url(&self, url: &str) -> String {
+        let Some((scheme, rest)) = url.split_once("://") else { return self.target(url).into_owned() };
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let host = authority.rsplit_once('@').map(|(_, host)| host);
+        let (user, host) = host.map_or(("", authority), |host| ("***@", host));
+        // What a fragment says is not sent to servers, but may hold a token (RFC 6749 §4.2.2).
+        let (target, fragment) = target.split_once('#').map_or((target, ""), |(target, _)| (target, "#***"));
+        format!("{scheme}://{user}{host}{}{fragment}", self.target(target))
+    }
+
+    /// Masks the value of a header field.
+    pub fn field<'v>(&self, name: &str, value: &'v str) -> Cow<'v, str> {
+        if self.is_secret_field(name) {
+            return Cow::Borrowed(MASK);
+        }
+        if name.eq_ignore_ascii_case("sec-websocket-protocol") {
+            return Cow::Owned(
+                value.split(',').map(|name| subprotocol(name.trim())).collect::<Vec<_>>().join(", "),
+            );
+        }
+        if URL_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field)) {
+            return Cow::Owned(self.url(value));
+        }
+        Cow::Borrowed(value)
+    }
+
+    fn is_secret_field(&self, name: &str) -> bool {
+        let is_key = |names: &KeyNames| name.eq_ignore_ascii_case(names.header.as_str());
+        SECRET_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))
+            || self.key_names.is_some_and(is_key)
+    }
+}
+
+/// Masks a subprotocol.
+pub fn subprotocol(name: &str) -> Cow<'_, str> {
+    if let Some(at) = find_bearer(name) {
+        return Cow::Owned(format!("{}.{MASK}", &name[..at + BEARER.len()]));
+    }
+    let is_token = name.starts_with("eyJ") || name.len() > SUBPROTOCOL_CHARS_MAX;
+    Cow::Borrowed(if is_token { MASK } else { name })
+}
+
+/// Where `bearer` stands in a name as a part of its own, with more behind it.
+fn find_bearer(name: &str) -> Option<usize> {
+    let bytes = name.as_bytes();
+    (0..bytes.len()).find(|at| {
+        let is_begun = *at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
+        let rest = &bytes[*at..];
+        let is_bearer =
+            rest.len() > BEARER.len() && rest[..BEARER.len()].eq_ignore_ascii_case(BEARER.as_bytes());
+        is_begun && is_bearer && !rest[BEARER.len()].is_ascii_alphanumeric()
+    })
+}
+
+/// The values of one request that are masked, so that messages which quote them can be masked too.
+#[derive(Default)]
+pub struct Secrets(Vec<String>);
+
+impl Secrets {
+    /// Those of a request.
+    pub fn of(request: &RequestHead, masking: &Masking<'_>) -> Self {
+        let mut found = Vec::new();
+        for field in request.headers().iter() {
+            let value = String::from_utf8_lossy(field.value);
+            if masking.is_secret_field(field.name) {
+                // A scheme and a token, names and values of cookies: each by itself.
+                let parts = value
+                    .split([' ', ';', ','])
+                    .map(|part| part.split_once('=').map_or(part, |(_, value)| value));
+                found.extend(parts.map(str::to_owned));
+                found.push(value.into_owned());
+            } else if field.is("sec-websocket-protocol") {
+                let tokens = value.split(',').map(str::trim).filter(|name| subprotocol(name) != *name);
+                for token in tokens {
+                    let at = find_bearer(token).map_or(0, |at| at + BEARER.len() + 1);
+                    found.push(token[at..].to_owned());
+                }
+            }
+        }
+        let query = request.target_text().split_once('?').map_or("", |(_, query)| query);
+        for pair in query.split(['&', ';']) {
+            let (name, value) = pair.split_once('=').unwrap_or(("", pair));
+            if !masking.is_shown(name) {
+                found.push(String::from_utf8_lossy(&percent_decoded(value)).into_owned());
+                found.push(value.to_owned());
+            }
+        }
+        found.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
+        // Of two that overlap, the longer one first.
+        found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self(found)
+    }
+
+    /// Masks them in a text.
+    pub fn masked(&self, text: &str) -> String {
+        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn masking(shown: &[Box<str>]) -> (KeyNames, Vec<Box<str>>) {
+        (KeyNames::default(), shown.to_vec())
+    }
+
+    #[test]
+    fn values_of_a_query_are_masked_but_for_names_that_the_api_lists() {
+        let (names, shown) = masking(&["room".into(), "subscription-key".into(), "a b".into()]);
+        let masking = Masking::of_api(&names, &shown);
+        for (target, expected) in [
+            ("/chat", "/chat"),
+            ("/chat?", "/chat?"),
+            ("/chat?room=12&token=abc", "/chat?room=12&token=***"),
+            ("/chat?token=abc&room=12&", "/chat?token=***&room=12&"),
+            ("/chat?room=1;token=abc", "/chat?room=1;token=***"),
+            ("/chat?Room=1", "/chat?Room=***"),
+            ("/chat?a%20b=1", "/chat?a%20b=1"),
+            ("/chat?abc", "/chat?***"),
+            ("/chat?token=", "/chat?token="),
+            ("/chat?token=a=b?c", "/chat?token=***"),
+            // The key's name cannot be listed, however it is written.
+            ("/chat?subscription-key=k", "/chat?subscription-key=***"),
+            ("/chat?subscription%2Dkey=k", "/chat?subscription%2Dkey=***"),
+            ("/chat?SUBSCRIPTION-KEY=k", "/chat?SUBSCRIPTION-KEY=***"),
+            ("/eyJhbGciOiJub25lIn0.e30.x?", "/eyJhbGciOiJub25lIn0.e30.x?"),
+        ] {
+            assert_eq!(masking.target(target), expected, "{target}");
+        }
+        assert_eq!(Masking::default().target("/t?room=12"), "/t?room=***", "no API was found");
+    }
+
+    #[test]
+    fn user_names_passwords_and_fragments_of_urls_are_masked() {
+        for (url, expected) in [
+            ("wss://u:p@host:1/a?b=c#d", "wss://***@host:1/a?b=***#***"),
+            ("https://host", "https://host"),
+            ("https://u@v@host/x@y", "https://***@host/x@y"),
+            ("/a?b=c", "/a?b=***"),
+        ] {
+            assert_eq!(Masking::default().url(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn secret_fields_and_tokens_in_subprotocols_are_masked() {
+        let (names, shown) = masking(&[]);
+        let masking = Masking::of_api(&names, &shown);
+        for (name, value, expected) in [
+            ("Authorization", "Bearer abc", "***"),
+            ("COOKIE", "a=b", "***"),
+            ("ocp-apim-subscription-key", "k", "***"),
+            ("Origin", "https://u:p@site", "https://***@site"),
+            ("Referer", "https://site/a?token=x", "https://site/a?token=***"),
+            ("User-Agent", "x/1", "x/1"),
+            ("Sec-WebSocket-Protocol", "chat,bearer.abc", "chat, bearer.***"),
+            ("Sec-WebSocket-Protocol", "base64url.bearer.authorization.k8s.io.dG9r", "base64url.bearer.***"),
+            ("Sec-WebSocket-Protocol", "Bearer-abc", "Bearer.***"),
+            ("Sec-WebSocket-Protocol", "eyJhbGciOiJub25lIn0.e30.x", "***"),
+            ("Sec-WebSocket-Protocol", "graphql-transport-ws, mqtt", "graphql-transport-ws, mqtt"),
+            ("Sec-WebSocket-Protocol", "forbearer.x", "forbearer.x"),
+        ] {
+            assert_eq!(masking.field(name, value), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn messages_that_quote_what_is_masked_are_masked() {
+        let head = "GET /t?token=t0ken%2Bx&room=lobby HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer s3cret\r\n\
+                    Cookie: sid=c00kie; theme=dark\r\nOcp-Apim-Subscription-Key: k3y-value\r\n\
+                    Sec-WebSocket-Protocol: chat, bearer.pr0tocol\r\n\r\n";
+        let request = RequestHead::parse(Bytes::from(head)).unwrap();
+        let (names, shown) = masking(&["room".into()]);
+        let secrets = Secrets::of(&request, &Masking::of_api(&names, &shown));
+        let quoted = "s3cret c00kie k3y-value pr0tocol t0ken+x t0ken%2Bx lobby chat";
+        assert_eq!(secrets.masked(quoted), "*** *** *** *** *** *** lobby chat");
+    }
+
+    proptest! {
+        /// A value that stands nowhere else, in any query.
+        #[test]
+        fn no_value_of_a_query_is_left(
+            pairs in proptest::collection::vec(("[a-z%&;=+A-F0-9-]{0,8}", "[xyz]{0,3}"), 0..6),
+            secret in "[G-W]{8,20}",
+            at in 0_usize..6,
+        ) {
+            let mut pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            pairs.insert(at.min(pairs.len()), format!("n={secret}"));
+            let target = format!("/p?{}", pairs.join("&"));
+            let shown = vec!["room".into()];
+            let names = KeyNames::default();
+            let masking = Masking::of_api(&names, &shown);
+            let masked = masking.target(&target);
+            prop_assert!(!masked.contains(&secret), "{target} became {masked}");
+            let separators = |text: &str| text.chars().filter(|char| "&;?".contains(*char)).count();
+            prop_assert_eq!(separators(&masked), separators(&target));
+            prop_assert_eq!(masking.target(&masked), masked.clone(), "masked twice");
+        }
+
+        #[test]
+        fn no_token_of_a_subprotocol_is_left(before in "([a-z0-9]{1,6}[.])?", secret in "[G-W]{8,20}", dot in "[.-]") {
+            let name = format!("{before}bearer{dot}{secret}");
+            prop_assert!(!subprotocol(&name).contains(&secret));
+        }
+    }
+}

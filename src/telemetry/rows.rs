@@ -1,0 +1,491 @@
+//! Makes rows of the log out of events.
+//!
+//! The property to trust: every column that may hold something of a client's request is filled through [`Masking`] or [`Secrets`].
+//!
+//! Not here: what the columns mean (`observe::tables`), and where rows go (`sink`).
+
+use super::masking::{Masking, Secrets, subprotocol};
+use super::sink::LogRow;
+use crate::compiled::access::SubscriptionKeyFault;
+use crate::observe::SessionRecord;
+use crate::observe::events::{
+    Carried, OpeningEnded, OpeningFailure, RelayEvent, SessionClosing, SessionProgress, SessionTerminated,
+};
+use crate::observe::stages::Stage;
+use crate::observe::tables::{ConnectionRow, GatewayRow, Json, Text, Ticks};
+use crate::policy::exchange::LastError;
+use crate::session::{Cause, Leg, Phase};
+use crate::websocket::received_close::ReceivedClose;
+use crate::websocket::tally::FrameKind;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The name and the id of the one operation of a WebSocket API.
+const OPERATION: &str = "onHandshake";
+
+/// The sides of a connection, as the tables name them.
+const CLIENT: &str = "client";
+const GATEWAY: &str = "gateway";
+const BACKEND: &str = "backend";
+
+/// Makes rows.
+#[derive(Debug)]
+pub struct RowMaker {
+    region: Text,
+    /// By the place in the configuration.
+    listeners: Vec<Text>,
+}
+
+/// A failure, as both tables show it.
+struct ShownError {
+    source: &'static str,
+    reason: &'static str,
+    message: String,
+    section: &'static str,
+    scope: &'static str,
+}
+
+impl RowMaker {
+    /// That of an instance of this gateway (empty if it is of none), which listens there.
+    pub fn new(gateway: &str, listeners: &[SocketAddr]) -> Self {
+        let text = |text: &str| Text::from(Arc::<str>::from(text));
+        let listeners = listeners.iter().map(|address| text(&address.to_string())).collect();
+        Self { region: text(gateway), listeners }
+    }
+
+    /// Adds the rows of an opening, which a front of `worker` has opened.
+    pub fn push_opening(&self, worker: usize, event: &OpeningEnded, rows: &mut Vec<LogRow>) {
+        let masking = event.api.as_ref().map(|api| Masking::of_api(&api.key_names, &[])).unwrap_or_default();
+        let error = shown_error(event, &masking);
+        let gateway = self.gateway_row(worker, event, &masking, error.as_ref());
+        let connection =
+            |event_name: &'static str, at_us: u64, [source, destination]: [&'static str; 2]| ConnectionRow {
+                time_generated: Ticks::from_unix_ns(event.accepted_at_ns + at_us * 1_000),
+                correlation_id: gateway.correlation_id.clone(),
+                event_name: event_name.into(),
+                source: source.into(),
+                destination: destination.into(),
+                region: self.region.clone(),
+                api_id: gateway.api_id.clone(),
+                api_revision: gateway.api_revision.clone(),
+                product_id: gateway.product_id.clone(),
+                apim_subscription_id: gateway.apim_subscription_id.clone(),
+                client_ip_address: gateway.client_ip_address.clone(),
+                worker: gateway.worker,
+                ..ConnectionRow::default()
+            };
+        let total_us = u64::from(event.times.total_us);
+        let mut connections = vec![connection("arrived", 0, [CLIENT, GATEWAY])];
+        let is_connected = event.asked.as_ref().is_some_and(|asked| asked.is_sent);
+        if let Some(dialled_us) = event.times.until(Stage::Dial).filter(|_| is_connected) {
+            let row = connection("backendConnected", dialled_us, [GATEWAY, BACKEND]);
+            connections.push(ConnectionRow { backend_address: gateway.backend_address.clone(), ..row });
+        }
+        match event.termination {
+            None => {
+                let row = connection("established", total_us, [GATEWAY, CLIENT]);
+                connections.push(ConnectionRow { backend_address: gateway.backend_address.clone(), ..row });
+            }
+            Some((cause, phase)) => {
+                let by = ended_opening(cause);
+                let row = connection("terminated", total_us, [by, other_side(by)]);
+                connections.push(ConnectionRow {
+                    error: error.map(|error| error.message).unwrap_or_default().into(),
+                    backend_address: gateway.backend_address.clone(),
+                    cause: cause.name().into(),
+                    phase: phase.name().into(),
+                    ended_by: by.into(),
+                    duration_ms: Some((total_us / 1_000) as i64),
+                    ..row
+                });
+            }
+        }
+        rows.push(gateway.into());
+        rows.extend(connections.into_iter().map(LogRow::from));
+    }
+
+    fn gateway_row(
+        &self,
+        worker: usize,
+        event: &OpeningEnded,
+        masking: &Masking<'_>,
+        error: Option<&ShownError>,
+    ) -> GatewayRow {
+        let name =
+            |label: Option<&Arc<crate::observe::EntityLabel>>| own(label.map(|label| label.name().as_str()));
+        let labels = event.labels.as_ref();
+        let operation = if event.api.is_some() { OPERATION } else { "" };
+        let (status, asked) = (event.told.map(|told| told.status), event.asked.as_ref());
+        let is_sent = asked.is_some_and(|asked| asked.is_sent);
+        let stage_us = |stage| event.times.of(stage).map(i64::from);
+        let sum_ms = |stages: [Stage; 2]| {
+            let sum_us: i64 = stages.into_iter().filter_map(stage_us).sum();
+            sum_us / 1_000
+        };
+        let total_us = i64::from(event.times.total_us);
+        let phase = event.termination.map_or(Phase::Relay, |(_, phase)| phase);
+        GatewayRow {
+            time_generated: Ticks::from_unix_ns(event.accepted_at_ns),
+            correlation_id: event.id.to_string().into(),
+            region: self.region.clone(),
+            category: category(status).into(),
+            api_id: own(event.api.as_ref().map(|api| api.name.as_str())),
+            api_revision: event.api.as_ref().map(|api| api.revision.to_string()).unwrap_or_default().into(),
+            operation_id: operation.into(),
+            operation_name: operation.into(),
+            product_id: name(labels.and_then(|labels| labels.product.as_ref())),
+            user_id: own(event.subscription.as_ref().map(|subscription| subscription.owner.as_str())),
+            apim_subscription_id: name(labels.and_then(|labels| labels.subscription.as_ref())),
+            caller_ip_address: event.peer.ip().to_string().into(),
+            method: match &event.request {
+                Some(_) => "GET".into(),
+                None => own(event.method.as_deref()),
+            },
+            url: url(event, masking).into(),
+            client_protocol: event.protocol.into(),
+            client_tls_version: event.tls_version.into(),
+            backend_method: if is_sent { "GET" } else { "" }.into(),
+            backend_url: backend_url(event, masking).into(),
+            backend_protocol: if is_sent { "HTTP/1.1" } else { "" }.into(),
+            response_code: status.map(i32::from),
+            backend_response_code: asked.and_then(|asked| asked.status).map(i32::from),
+            request_size: event.request_bytes.map(|bytes| bytes as i32),
+            response_size: event.told.map(|told| told.bytes as i32),
+            total_time: Some(total_us / 1_000),
+            backend_time: Some(sum_ms([Stage::Dial, Stage::Backend])),
+            client_time: Some(sum_ms([Stage::Tls, Stage::Head])),
+            cache_time: Some(0),
+            cache: "none".into(),
+            is_request_success: Some(event.termination.is_none()),
+            is_trace_requested: Some(false),
+            is_trace_allowed: Some(false),
+            is_trace_expired: Some(false),
+            is_master_trace: Some(false),
+            last_error_source: error.map_or("", |error| error.source).into(),
+            last_error_reason: error.map_or("", |error| error.reason).into(),
+            last_error_message: own(error.map(|error| error.message.as_str())),
+            last_error_section: error.map_or("", |error| error.section).into(),
+            last_error_scope: error.map_or("", |error| error.scope).into(),
+            last_error_elapsed: error.map(|_| total_us / 1_000),
+            errors: Json(error.map(|error| errors_json(error, total_us / 1_000))),
+            client_ip_address: event.client.to_string().into(),
+            listener: self.listeners.get(event.listener).cloned().unwrap_or_default(),
+            sni: own(event.server_name.as_deref()),
+            subprotocol: asked
+                .and_then(|asked| asked.subprotocol.as_deref())
+                .map(|chosen| subprotocol(&String::from_utf8_lossy(chosen)).into_owned())
+                .unwrap_or_default()
+                .into(),
+            extensions: asked.map(|asked| joined(&asked.extensions)).unwrap_or_default().into(),
+            cause: event.termination.map_or("", |(cause, _)| cause.name()).into(),
+            phase: phase.name().into(),
+            tls_time_us: stage_us(Stage::Tls),
+            head_time_us: stage_us(Stage::Head),
+            policy_time_us: stage_us(Stage::Policy),
+            dial_time_us: stage_us(Stage::Dial),
+            backend_time_us: stage_us(Stage::Backend),
+            total_time_us: Some(total_us),
+            worker: i32::try_from(worker).ok(),
+            backend_address: asked
+                .and_then(|asked| asked.address)
+                .map(|address| address.to_string())
+                .unwrap_or_default()
+                .into(),
+            ..GatewayRow::default()
+        }
+    }
+
+    /// Adds the rows of an event of a session that the relay of `worker` carries.
+    pub fn push_session(&self, worker: usize, event: &RelayEvent, rows: &mut Vec<LogRow>) {
+        match event {
+            RelayEvent::Closing(SessionClosing { at_ns, record, cause: _, by }) => {
+                rows.push(self.closing_row(worker, *at_ns, record, *by).into());
+            }
+            RelayEvent::Progress(SessionProgress { at_ns, record, carried }) => {
+                let row = self.connection_row(worker, "progress", *at_ns, record);
+                let row = ConnectionRow { source: GATEWAY.into(), ..row };
+                rows.push(with_carried(row, *at_ns, record, carried).into());
+            }
+            RelayEvent::Terminated(SessionTerminated {
+                at_ns,
+                record,
+                termination,
+                is_at_once,
+                carried,
+                closes,
+            }) => {
+                let by = termination.by;
+                if *is_at_once {
+                    rows.push(self.closing_row(worker, *at_ns, record, by).into());
+                }
+                let [client_close, backend_close] = closes;
+                let row = self.connection_row(worker, "terminated", *at_ns, record);
+                let row = with_carried(row, *at_ns, record, carried);
+                rows.push(LogRow::from(ConnectionRow {
+                    source: side(by).into(),
+                    destination: other_side(side(by)).into(),
+                    error: if is_failure(termination.cause) { termination.cause.name() } else { "" }.into(),
+                    cause: termination.cause.name().into(),
+                    phase: termination.phase.name().into(),
+                    ended_by: side(by).into(),
+                    client_close_code: client_close.as_ref().map(|close| close.code().into()),
+                    client_close_reason: reason(client_close.as_deref()),
+                    backend_close_code: backend_close.as_ref().map(|close| close.code().into()),
+                    backend_close_reason: reason(backend_close.as_deref()),
+                    ..row
+                }));
+            }
+        }
+    }
+
+    fn closing_row(
+        &self,
+        worker: usize,
+        at_ns: u64,
+        record: &SessionRecord,
+        by: Option<Leg>,
+    ) -> ConnectionRow {
+        ConnectionRow {
+            source: side(by).into(),
+            destination: other_side(side(by)).into(),
+            ended_by: side(by).into(),
+            ..self.connection_row(worker, "closing", at_ns, record)
+        }
+    }
+
+    fn connection_row(
+        &self,
+        worker: usize,
+        event_name: &'static str,
+        at_ns: u64,
+        record: &SessionRecord,
+    ) -> ConnectionRow {
+        let SessionRecord { id, labels, api_revision, client, peer: _, backend, opened_at_ms: _ } = record;
+        let name = |label: &Arc<crate::observe::EntityLabel>| Text::from(label.name().as_str().to_owned());
+        ConnectionRow {
+            time_generated: Ticks::from_unix_ns(at_ns),
+            correlation_id: id.to_string().into(),
+            event_name: event_name.into(),
+            region: self.region.clone(),
+            api_id: name(&labels.api),
+            api_revision: api_revision.to_string().into(),
+            product_id: labels.product.as_ref().map(name).unwrap_or_default(),
+            apim_subscription_id: labels.subscription.as_ref().map(name).unwrap_or_default(),
+            client_ip_address: client.ip.to_string().into(),
+            backend_address: backend.to_string().into(),
+            worker: i32::try_from(worker).ok(),
+            ..ConnectionRow::default()
+        }
+    }
+}
+
+/// The row with what the legs have sent since the 101.
+fn with_carried(row: ConnectionRow, at_ns: u64, record: &SessionRecord, carried: &Carried) -> ConnectionRow {
+    let count = |number: u64| Some(i64::try_from(number).unwrap_or(i64::MAX));
+    let frames = |leg: Leg| Json(Some(frames_json(&carried.frames[leg as usize])));
+    ConnectionRow {
+        duration_ms: count((at_ns / 1_000_000).saturating_sub(record.opened_at_ms)),
+        messages_from_client: count(carried.messages(Leg::Downstream)),
+        messages_from_backend: count(carried.messages(Leg::Upstream)),
+        bytes_from_client: count(carried.bytes[Leg::Downstream as usize]),
+        bytes_from_backend: count(carried.bytes[Leg::Upstream as usize]),
+        frames_from_client: frames(Leg::Downstream),
+        frames_from_backend: frames(Leg::Upstream),
+        ..row
+    }
+}
+
+/// The kinds of which there were any.
+fn frames_json(frames: &[u64; FrameKind::ALL.len()]) -> String {
+    let mut json = String::from("{");
+    for (kind, count) in FrameKind::ALL.into_iter().zip(frames).filter(|(_, count)| **count > 0) {
+        let comma = if json.len() > 1 { "," } else { "" };
+        let _ = write!(json, "{comma}\"{}\":{count}", kind.name());
+    }
+    json.push('}');
+    json
+}
+
+fn own(text: Option<&str>) -> Text {
+    text.unwrap_or_default().to_owned().into()
+}
+
+fn joined(values: &[bytes::Bytes]) -> String {
+    values.iter().map(|value| String::from_utf8_lossy(value)).collect::<Vec<_>>().join(", ")
+}
+
+fn reason(close: Option<&ReceivedClose>) -> Text {
+    close.map(|close| String::from_utf8_lossy(close.reason()).into_owned()).unwrap_or_default().into()
+}
+
+fn category(status: Option<u16>) -> &'static str {
+    match status {
+        Some(101) => "Successful",
+        Some(401 | 403) => "Unauthorized",
+        Some(500..) => "Erroneous",
+        Some(_) | None => "Other",
+    }
+}
+
+fn url(event: &OpeningEnded, masking: &Masking<'_>) -> String {
+    let Some(request) = &event.request else { return String::new() };
+    let scheme = if event.is_secured { "wss" } else { "ws" };
+    let target = request.target_text();
+    // In absolute-form it has a scheme and an authority of its own.
+    if !target.starts_with('/') {
+        return masking.url(target);
+    }
+    format!("{scheme}://{}{}", request.host(), masking.target(target))
+}
+
+fn backend_url(event: &OpeningEnded, masking: &Masking<'_>) -> String {
+    let (Some(asked), Some(api)) = (&event.asked, &event.api) else { return String::new() };
+    let backend = asked.backend.as_deref().unwrap_or(&api.backend);
+    let scheme = if backend.is_tls { "wss" } else { "ws" };
+    masking.url(&format!("{scheme}://{}{}", backend.authority, asked.target))
+}
+
+/// The side that a session was ended by.
+fn side(by: Option<Leg>) -> &'static str {
+    match by {
+        Some(Leg::Downstream) => CLIENT,
+        Some(Leg::Upstream) => BACKEND,
+        None => GATEWAY,
+    }
+}
+
+/// The side that something which comes from `side` goes to.
+fn other_side(side: &str) -> &'static str {
+    if side == CLIENT { BACKEND } else { CLIENT }
+}
+
+/// The side that an opening was ended by.
+fn ended_opening(cause: Cause) -> &'static str {
+    match cause {
+        Cause::ClientGone | Cause::TlsFault | Cause::Reset | Cause::Closed | Cause::Ended => CLIENT,
+        Cause::BackendRefused | Cause::BackendTls | Cause::BackendAnswer | Cause::BackendSilent => BACKEND,
+        Cause::Truncated
+        | Cause::RecordFault
+        | Cause::FrameFault
+        | Cause::FrameTooBig
+        | Cause::MessageTooBig
+        | Cause::Idle
+        | Cause::LongestLife
+        | Cause::SlowReader
+        | Cause::Drain
+        | Cause::Revoked
+        | Cause::InstanceFull
+        | Cause::ApiFull
+        | Cause::ProductFull
+        | Cause::SubscriptionFull
+        | Cause::SourceFull
+        | Cause::OpeningsFull
+        | Cause::BackendBusy
+        | Cause::NoLocalPort
+        | Cause::HeadFault
+        | Cause::NoApi
+        | Cause::Key
+        | Cause::RefusedByPolicy
+        | Cause::DeadPeer
+        | Cause::Bug => GATEWAY,
+    }
+}
+
+/// Whether a session that ended for `cause` has failed. Ends in good order, and those that an operator or a limit of time brought
+/// about, are none.
+fn is_failure(cause: Cause) -> bool {
+    !matches!(
+        cause,
+        Cause::Closed | Cause::Ended | Cause::Idle | Cause::LongestLife | Cause::Drain | Cause::Revoked
+    )
+}
+
+/// What failed in an opening. `None`: a session came of it, or the client got the backend's own answer.
+fn shown_error(event: &OpeningEnded, masking: &Masking<'_>) -> Option<ShownError> {
+    let (cause, phase) = event.termination?;
+    let section = match phase {
+        Phase::Head => "inbound",
+        Phase::Dial | Phase::Answer | Phase::Relay => "backend",
+    };
+    match &event.failure {
+        Some(OpeningFailure::Policy(error)) => {
+            let secrets = event.request.as_ref().map(|request| Secrets::of(request, masking));
+            let LastError { source, reason, message, scope, section, path: _, policy_id: _ } = &**error;
+            let message = secrets.unwrap_or_default().masked(message);
+            Some(ShownError { source, reason, message, section, scope })
+        }
+        Some(OpeningFailure::Refused(message)) => {
+            let (source, reason) = source_and_reason(cause, message);
+            Some(ShownError { source, reason, message: message.clone(), section, scope: "" })
+        }
+        None => {
+            let message = untold(cause)?;
+            let (source, reason) = source_and_reason(cause, message);
+            Some(ShownError { source, reason, message: message.to_owned(), section, scope: "" })
+        }
+    }
+}
+
+/// Why an opening ended without an answer.
+fn untold(cause: Cause) -> Option<&'static str> {
+    const MESSAGES: [(Cause, &str); 3] = [
+        (Cause::ClientGone, "the client left before its opening was over"),
+        (Cause::TlsFault, "the client's TLS handshake failed, or was not over in time"),
+        (Cause::Drain, "this instance is shutting down"),
+    ];
+    MESSAGES.into_iter().find(|(of, _)| *of == cause).map(|(_, message)| message)
+}
+
+/// `LastError.Source` and `LastError.Reason` where no policy has made them, in the manner of Azure API Management.
+fn source_and_reason(cause: Cause, message: &str) -> (&'static str, &'static str) {
+    match cause {
+        Cause::Key if message == SubscriptionKeyFault::Missing.message() => {
+            ("authorization", "SubscriptionKeyNotFound")
+        }
+        Cause::Key => ("authorization", "SubscriptionKeyInvalid"),
+        Cause::NoApi => ("configuration", "OperationNotFound"),
+        Cause::HeadFault => ("request", "BadRequest"),
+        Cause::ClientGone | Cause::TlsFault => ("client", "ClientConnectionFailure"),
+        Cause::BackendSilent => ("forward-request", "Timeout"),
+        Cause::BackendRefused | Cause::BackendTls | Cause::BackendAnswer | Cause::NoLocalPort => {
+            ("forward-request", "BackendConnectionFailure")
+        }
+        Cause::InstanceFull
+        | Cause::ApiFull
+        | Cause::ProductFull
+        | Cause::SubscriptionFull
+        | Cause::SourceFull
+        | Cause::OpeningsFull
+        | Cause::BackendBusy => ("connections", "ConnectionLimitExceeded"),
+        Cause::Drain => ("gateway", "ShuttingDown"),
+        Cause::RefusedByPolicy => ("policy", "Refused"),
+        Cause::Closed
+        | Cause::Ended
+        | Cause::Truncated
+        | Cause::Reset
+        | Cause::RecordFault
+        | Cause::FrameFault
+        | Cause::FrameTooBig
+        | Cause::MessageTooBig
+        | Cause::Idle
+        | Cause::LongestLife
+        | Cause::SlowReader
+        | Cause::Revoked
+        | Cause::DeadPeer
+        | Cause::Bug => ("gateway", "InternalError"),
+    }
+}
+
+fn errors_json(error: &ShownError, elapsed_ms: i64) -> String {
+    let ShownError { source, reason, message, section, scope } = error;
+    let error = serde_json::json!({
+        "source": source,
+        "reason": reason,
+        "message": message,
+        "section": section,
+        "scope": scope,
+        "elapsed": elapsed_ms,
+    });
+    format!("[{error}]")
+}
