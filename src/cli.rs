@@ -12,6 +12,7 @@ use catalogue::CatalogueCommand;
 use completions::Completions;
 use ctl::CtlArguments;
 use instance_file::InstanceFileOption;
+use logs::LogsArguments;
 use man::ManPages;
 use manual::Manual;
 use policy::PolicyCommand;
@@ -25,6 +26,7 @@ pub mod ctl;
 pub mod exit;
 pub mod help;
 pub mod instance_file;
+pub mod logs;
 pub mod man;
 pub mod manual;
 pub mod output;
@@ -72,6 +74,9 @@ pub enum Command {
     /// Change a subscription
     #[command(subcommand, after_help = help::SUBSCRIPTION)]
     Subscription(SubscriptionCommand),
+    /// Ask the log: who connected, what became of it, and why it ended
+    #[command(after_help = help::LOGS)]
+    Logs(LogsArguments),
     /// Show a page of the manual, or the list of pages
     #[command(after_help = help::MANUAL)]
     Manual(Manual),
@@ -100,6 +105,7 @@ impl Cli {
             Command::Catalogue(command) => command.run(),
             Command::Policy(command) => command.run(),
             Command::Subscription(command) => command.run(),
+            Command::Logs(arguments) => arguments.run(),
             Command::Manual(manual) => manual.run(),
             Command::Completions(completions) => completions.run(),
             Command::Man(pages) => pages.run(),
@@ -145,6 +151,8 @@ mod tests {
             "policy trace a.xml",
             "subscription new-key acme",
             "ctl status",
+            "logs",
+            "logs export",
         ] {
             for option in ["", " --config a", " -c a"] {
                 let line = format!("ringgate {command}{option}");

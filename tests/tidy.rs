@@ -149,7 +149,7 @@ const IMPURE_MACROS: [&str; 8] =
 const PRINTING_MACROS: [&str; 5] = ["print", "println", "eprint", "eprintln", "dbg"];
 
 /// Modules that may name standard error and output: the log itself, and what runs once and ends.
-const MAY_NAME_STANDARD_STREAMS: [&str; 13] = [
+const MAY_NAME_STANDARD_STREAMS: [&str; 15] = [
     "src/main.rs",
     "src/process/log.rs",
     "src/cli/check.rs",
@@ -159,6 +159,8 @@ const MAY_NAME_STANDARD_STREAMS: [&str; 13] = [
     "src/cli/ctl.rs",
     "src/cli/output.rs",
     "src/cli/instance_file.rs",
+    "src/cli/logs.rs",
+    "src/cli/logs/",
     "src/cli/man.rs",
     "src/cli/subscription.rs",
     "src/cli/policy/",

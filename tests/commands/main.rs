@@ -13,6 +13,7 @@ mod support;
 mod golden;
 
 mod check;
+mod logs;
 mod new_key;
 mod output;
 mod policy_documents;

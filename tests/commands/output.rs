@@ -8,7 +8,7 @@ use tempfile::TempDir;
 const DOCUMENT: &str = "catalog/policies/global.xml";
 
 /// Every command that prints and ends, but `ctl`, whose exit code is the instance's answer.
-const PRINTING: [&[&str]; 11] = [
+const PRINTING: [&[&str]; 13] = [
     &["check"],
     &["check", "--host"],
     &["catalogue", "check"],
@@ -16,6 +16,8 @@ const PRINTING: [&[&str]; 11] = [
     &["catalogue", "export"],
     &["policy", "check", DOCUMENT],
     &["policy", "trace", DOCUMENT],
+    &["logs", "--list"],
+    &["logs", "--json-lines", "log.jsonl"],
     &["manual"],
     &["manual", "reference"],
     &["completions", "bash"],
@@ -32,6 +34,7 @@ fn folder() -> TempDir {
         ("ringgate.toml", "[[listeners]]\naddress = \"127.0.0.1:0\"\n"),
         ("catalog/apis/a.toml", api),
         (DOCUMENT, global),
+        ("log.jsonl", ""),
     ] {
         let path = folder.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
