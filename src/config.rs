@@ -4,11 +4,13 @@
 //!
 //! Not here: reading the file (`cli`), what is published (`catalog`).
 
+pub mod health;
 pub mod instance;
 pub mod listener;
 pub mod logs;
 pub mod tier;
 
+pub use health::HealthPath;
 pub use instance::{InstanceConfig, InstanceLimits, NamesConfig, SessionsFrom, StatusConfig, parse_instance};
 pub use listener::ListenerConfig;
 pub use logs::LogsConfig;

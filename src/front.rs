@@ -14,6 +14,8 @@ mod converse;
 mod dial;
 mod hand_over;
 mod head_reader;
+mod health;
+mod kept_openings;
 pub mod listener;
 mod opening;
 mod opening_end;

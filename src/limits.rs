@@ -141,10 +141,24 @@ const OPEN_FILES_RESERVE: u64 = 256;
 /// connections that were turned away and linger, and those that give way.
 const OPEN_FILES_RESERVE_PER_WORKER: u64 = 128;
 
+/// Openings of an instance that are kept for the health path: connections for which there is no place, whose requests are read all
+/// the same. Its workers have equal parts of them.
+pub const HEALTH_OPENINGS_KEPT: usize = 64;
+
+/// Fewest kept openings of a worker, however many workers there are.
+const HEALTH_OPENINGS_KEPT_LEAST: usize = 4;
+
+/// Openings that each of so many workers keeps for the health path.
+pub const fn health_openings_kept_by_each(workers: usize) -> usize {
+    let equal_part = HEALTH_OPENINGS_KEPT.div_ceil(if workers == 0 { 1 } else { workers });
+    if equal_part < HEALTH_OPENINGS_KEPT_LEAST { HEALTH_OPENINGS_KEPT_LEAST } else { equal_part }
+}
+
 /// Open files that an instance of `workers` keeps back from its sessions and openings. Checked at the start: what the
 /// limit of open files leaves beyond this holds every session with two of them and every opening that reads a head with one.
 pub const fn open_files_reserve(workers: usize) -> u64 {
-    OPEN_FILES_RESERVE + OPEN_FILES_RESERVE_PER_WORKER * workers as u64
+    let of_each = OPEN_FILES_RESERVE_PER_WORKER + health_openings_kept_by_each(workers) as u64;
+    OPEN_FILES_RESERVE + of_each * workers as u64
 }
 
 /// Askers that may wait for look-ups in progress, over all names. Over it: the fault `IsBusy`. About 100 bytes each.
@@ -440,6 +454,9 @@ pub const CLIENT_WATCH_AFTER_MS: u64 = 50;
 
 /// Milliseconds that a client has to take an answer. One that does not is cut off.
 pub const FAREWELL_SEND_MS: u64 = 10_000;
+
+/// Milliseconds that a connection without a place has for its TLS handshake and a request for the health path.
+pub const HEALTH_REQUEST_MS: u64 = 1_000;
 
 /// Milliseconds for which a refused client's further bytes are read, so that it can read the answer.
 pub const FAREWELL_DRAIN_MS: u64 = 1_000;

@@ -102,6 +102,8 @@ impl Workers {
                 head_timeout_ms: 10_000,
                 dead_peer_timeout: None,
                 root_page: None,
+                health_path: None,
+                health_openings_kept: 0,
             };
             fronts.push(thread::spawn(move || run_front(parts).unwrap()));
         }

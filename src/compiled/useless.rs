@@ -14,6 +14,7 @@ pub fn useless(snapshot: &Snapshot, config: &InstanceConfig, now: Timestamp) -> 
     let mut told = Vec::new();
     for api in snapshot.served() {
         told.extend(without_listener(api, config));
+        told.extend(hidden_by_health_path(api, snapshot, config));
         told.extend(without_key(api, snapshot, now));
     }
     let sets = snapshot.entities().version_sets.values();
@@ -34,6 +35,22 @@ fn without_listener(api: &Api, config: &InstanceConfig) -> Option<String> {
          change schemes",
         api.name, api.name
     ))
+}
+
+/// An API whose path the health path hides, in part or altogether.
+fn hidden_by_health_path(api: &Api, snapshot: &Snapshot, config: &InstanceConfig) -> Option<String> {
+    let health = config.health_path.as_ref()?.as_str();
+    let path = snapshot.path_of(api);
+    let rest = health.strip_prefix('/')?.strip_prefix(path.as_str())?;
+    // An API without a suffix has every path; that one of them is the balancers' is what its publisher expects.
+    let is_within = !path.is_empty() && (rest.is_empty() || rest.starts_with('/'));
+    is_within.then(|| {
+        format!(
+            "apis/{}.toml: requests for {health} never reach api {}: that is the path of health checks (health.path); change one \
+             of the two",
+            api.name, api.name
+        )
+    })
 }
 
 /// An API that needs a key, of which there is none that opens it.
@@ -131,6 +148,19 @@ mod tests {
         let keyless =
             told_of(&[CHAT, ("subscriptions/a.toml", "display_name = \"A\"\nscope = \"/apis\"")], "");
         assert!(keyless[0].starts_with("apis/chat.toml: no key opens api chat: "), "{keyless:?}");
+    }
+
+    #[test]
+    fn an_api_whose_path_is_that_of_health_checks_is_told() {
+        let open = format!("{}subscription_required = false\n", CHAT.1);
+        let told = |path: &str| told_of(&[(CHAT.0, &open)], &format!("[health]\npath = \"{path}\""));
+        for path in ["/chat", "/chat/up"] {
+            let start = format!("apis/chat.toml: requests for {path} never reach api chat: ");
+            assert!(told(path).len() == 1 && told(path)[0].starts_with(&start), "{:?}", told(path));
+        }
+        for path in ["", "/", "/chats", "/cha", "/Chat", "/up"] {
+            assert_eq!(told(path), [""; 0], "{path}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
+use super::health::{HealthPath, take_health};
 use super::listener::{ListenerConfig, default_schemes, overlap, take_listeners};
 use super::logs::{LogsConfig, take_logs};
 use super::tier::{TierUnits, parse_tier};
@@ -71,6 +72,8 @@ pub struct InstanceConfig {
     pub listeners: Vec<ListenerConfig>,
     /// The status page. `None`: it is not served.
     pub status: Option<StatusConfig>,
+    /// The path by which balancers ask every listener whether it serves. `None`: there is none.
+    pub health_path: Option<HealthPath>,
     /// The bounds of its work.
     pub limits: InstanceLimits,
     /// The handling of subscription keys.
@@ -165,6 +168,7 @@ impl Default for InstanceConfig {
             drain_s: limits::DRAIN_S_DEFAULT,
             listeners: vec![ListenerConfig { address: LISTENER_DEFAULT, tls: None }],
             status: None,
+            health_path: Some(HealthPath::default()),
             limits: InstanceLimits::default(),
             keys: KeysConfig::default(),
             names: NamesConfig::default(),
@@ -278,6 +282,7 @@ fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
         drain_s: fields.take_integer("drain_s", &limits::DRAIN_S).unwrap_or(default.drain_s),
         status: fields.take_table("status").and_then(|status| take_status(status, &listeners)),
         listeners,
+        health_path: fields.take_table("health").map_or(default.health_path, take_health),
         limits: fields.take_table("limits").map(take_limits).unwrap_or_default(),
         keys: fields.take_table("keys").map(take_keys).unwrap_or_default(),
         names: fields.take_table("names").map(take_names).unwrap_or_default(),
@@ -450,7 +455,7 @@ mod tests {
             openings_max = 9\npending_openings_max = 6\nopenings_per_source_max = 8\n\
             head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n\
             dead_peer_timeout_s = 30\n[keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n[names]\nrefresh_s = 7\nstale_max_s = 0\n\
-            [control]\nsocket = \"run/c.sock\"\n";
+            [control]\nsocket = \"run/c.sock\"\n[health]\npath = \"/healthy\"\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),
@@ -464,6 +469,7 @@ mod tests {
                     address: "[::1]:9900".parse().expect("an address"),
                     hosts: vec!["gateway.example".to_owned()],
                 }),
+                health_path: HealthPath::parse("/healthy").expect("a path"),
                 limits: InstanceLimits {
                     tier: Some(TierUnits { tier: parse_tier("standard").expect("a tier"), units: 3 }),
                     connections_max: Some(5000),
@@ -608,6 +614,26 @@ mod tests {
         }
         assert_eq!(parse("[control]").expect("the default").control_socket, None);
         assert!(parse("[control]\nsocket = false").is_err() && parse("[control]\npath = \"a\"").is_err());
+    }
+
+    #[test]
+    fn the_health_path_is_apims_unless_the_file_names_another_one_or_none() {
+        let path = |text: &str| parse(text).expect(text).health_path.map(|path| path.as_str().to_owned());
+        for (text, expected) in [
+            ("", Some("/status-0123456789abcdef")),
+            ("[health]", Some("/status-0123456789abcdef")),
+            ("[health]\npath = \"/up\"", Some("/up")),
+            ("[health]\npath = \"\"", None),
+        ] {
+            assert_eq!(path(text).as_deref(), expected, "{text}");
+        }
+        for bad in ["up", "/a b", "/a?b"] {
+            let faults = parse(&format!("[health]\npath = \"{bad}\"")).expect_err(bad);
+            let start =
+                format!("ringgate.toml:2: health.path = \"{bad}\": allowed is a path of at most 256 ");
+            assert!(faults.len() == 1 && faults[0].starts_with(&start), "{faults:?}");
+        }
+        assert!(parse("[health]\npath = true").is_err() && parse("[health]\nurl = \"/\"").is_err());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::control::binding::BoundListeners;
 use crate::control::bug_log::log_bugs;
 use crate::control::host::{NoRingMemory, holder_of};
 use crate::front::{FrontParts, Published, RootPage};
-use crate::limits::{LINGER_S_DEFAULT, open_files_reserve};
+use crate::limits::{LINGER_S_DEFAULT, health_openings_kept_by_each, open_files_reserve};
 use crate::observe::event_ring::{FrontEvents, RelayEvents, event_rings};
 use crate::observe::publishes::Publishes;
 use crate::observe::state::{State, StateCell};
@@ -254,6 +254,8 @@ impl Instance {
                 head_timeout_ms: config.limits.head_timeout_ms,
                 dead_peer_timeout: config.limits.dead_peer_timeout(),
                 root_page: root_page.clone(),
+                health_path: config.health_path.clone(),
+                health_openings_kept: health_openings_kept_by_each(workers),
             };
             instance.threads.start_front(index, *core, parts)?;
         }

@@ -1,9 +1,9 @@
 //! Accepts connections of one listener until the drain begins, and then those that are left in its queue.
 
 use super::Front;
+use super::kept_openings::turn_away_unless_health;
 use super::opening::{Accepted, open};
 use super::socket::Socket;
-use super::turn_away::turn_away;
 use crate::observe::counters::add;
 use crate::observe::event_ring::wall_ns;
 use crate::process::log::limited;
@@ -109,7 +109,7 @@ fn take(
                     let opening = front.begin_opening(places);
                     tokio_uring::spawn(open(Rc::clone(front), socket, accepted, opening));
                 }
-                Err(shed) => turn_away(front, socket, accepted, &shed.into()),
+                Err(shed) => turn_away_unless_health(front, socket, accepted, shed.into()),
             }
             None
         }

@@ -77,7 +77,7 @@ pub(super) async fn receive_until(
 pub(super) async fn read_head<F>(
     socket: &impl Stream,
     received: Vec<u8>,
-    check_incomplete: fn(&[u8]) -> Result<(), F>,
+    check_incomplete: impl Fn(&[u8]) -> Result<(), F>,
     deadline: Instant,
     stop: impl Future<Output = ()>,
     interrupt: impl AsyncFn(),

@@ -21,7 +21,7 @@ use super::hand_over::Ready;
 use super::head_reader::{Head, NoHead, read_head};
 use super::opening_end::{OpeningEnd, limited_end, upstream_end};
 use super::policies::{Handshake, PolicyRun};
-use super::refusal::{Refusal, end_after_answer, send_within, shut};
+use super::refusal::{Refusal, end_after_answer, send_last_answer, send_within, shut};
 use super::run::Waiting;
 use super::socket::HangUp;
 use super::stages::Stopwatch;
@@ -116,18 +116,11 @@ pub(super) async fn open<N: Network>(
     guard: OpeningGuard<N>,
 ) {
     let Accepted { id, peer, listener, at, at_ns: _ } = accepted;
-    let tls = front.published().tls.of_listener(listener);
-    let event = front.begin_event(&accepted, tls.is_some());
-    let stream = Rc::new(stream);
-    let socket = match tls.map(|config| Endpoint::with_client(&config)) {
-        None => Channel::plain(stream),
-        Some(Ok(endpoint)) => Channel::secured(stream, endpoint),
-        Some(Err(error)) => {
-            limited!(ERROR, None, "TLS of a listener cannot be used", %id, listener, %error);
-            let times = Stopwatch::begin(at).stop();
-            front.send_event(event, times, None, Some((Cause::Bug, Phase::Head)));
-            return front.count_termination(Cause::Bug, Phase::Head, None);
-        }
+    let is_secured = front.published().tls.of_listener(listener).is_some();
+    let event = front.begin_event(&accepted, is_secured);
+    let Some(socket) = channel_of(&front, stream, accepted) else {
+        front.send_event(event, Stopwatch::begin(at).stop(), None, Some((Cause::Bug, Phase::Head)));
+        return front.count_termination(Cause::Bug, Phase::Head, None);
     };
     let mut opening = Opening {
         front,
@@ -146,7 +139,9 @@ pub(super) async fn open<N: Network>(
     let times = opening.stages.stop();
     tracing::debug!(%id, ?times, "an opening is over");
     match outcome {
-        Ok(session) => opening.hand_over(session, times),
+        Ok(Some(session)) => opening.hand_over(session, times),
+        // It has no row in the log: a balancer asks every second.
+        Ok(None) => add(&opening.front.counters.health_checks, 1),
         Err(end) => {
             let (cause, phase) = opening.end(end).await;
             let labels = opening.labels.as_ref();
@@ -156,8 +151,27 @@ pub(super) async fn open<N: Network>(
     }
 }
 
+/// The accepted connection, with TLS if its listener has it. `None`: that TLS cannot be used, which is logged.
+pub(super) fn channel_of<N: Network>(
+    front: &Front<N>,
+    stream: N::Stream,
+    accepted: Accepted,
+) -> Option<Channel<N::Stream>> {
+    let Accepted { id, listener, .. } = accepted;
+    let stream = Rc::new(stream);
+    match front.published().tls.of_listener(listener).map(|config| Endpoint::with_client(&config)) {
+        None => Some(Channel::plain(stream)),
+        Some(Ok(endpoint)) => Some(Channel::secured(stream, endpoint)),
+        Some(Err(error)) => {
+            limited!(ERROR, None, "TLS of a listener cannot be used", %id, listener, %error);
+            None
+        }
+    }
+}
+
 impl<N: Network> Opening<N> {
-    async fn run(&mut self) -> Result<Ready<N::Stream>, OpeningEnd> {
+    /// Gives the session, ready for a relay. `None`: the client asked for the health path, and has its answer.
+    async fn run(&mut self) -> Result<Option<Ready<N::Stream>>, OpeningEnd> {
         // One deadline for all that a client has to say before it is judged.
         let begun = self.stages.complete(Stage::Accept);
         let deadline = begun + Duration::from_millis(self.front.head_timeout_ms);
@@ -170,6 +184,11 @@ impl<N: Network> Opening<N> {
         self.stages.complete(Stage::Head);
         let head = head?;
         self.method = Method::begun_by(&head.head);
+        if let Some(answer) = self.front.health_answer(&head.head) {
+            tracing::debug!(id = %self.id, peer = %self.peer, "answered a health check");
+            send_last_answer(&self.socket, answer).await;
+            return Ok(None);
+        }
         let admitted = self.admit(head);
         let judged_at = self.stages.complete(Stage::Policy);
         let (mut admitted, waiting) = admitted?;
@@ -183,7 +202,7 @@ impl<N: Network> Opening<N> {
         let answer = opened.answer.encode_switching_protocols(&self.front.date.now()).freeze();
         self.note_told(101, &answer);
         send_within(&self.socket, answer).await.map_err(|_| OpeningEnd::CloseSilently(Cause::ClientGone))?;
-        Ok(Ready { admitted, opened, mask })
+        Ok(Some(Ready { admitted, opened, mask }))
     }
 
     /// Does the TLS handshake.
@@ -526,7 +545,7 @@ fn asks_for_root_page(request: &RequestHead) -> bool {
     is_root && !request.headers().contains("upgrade")
 }
 
-fn draining() -> Refusal {
+pub(super) fn draining() -> Refusal {
     Refusal::of(Cause::Drain, "this instance is shutting down")
 }
 

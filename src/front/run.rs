@@ -2,6 +2,7 @@
 
 use super::accept::accept_until_drain;
 use super::answer_date::AnswerDate;
+use super::kept_openings::KeptOpenings;
 use super::random_source::RandomSource;
 use super::readers::{Reader, Readers};
 use super::root_page::RootPage;
@@ -14,6 +15,7 @@ use crate::admission::registry::PublishedPlaces;
 use crate::admission::source::SourcePlace;
 use crate::backend::names::Resolver;
 use crate::compiled::Snapshot;
+use crate::config::HealthPath;
 use crate::limits::TURNED_AWAY_LINGERING_MAX;
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
@@ -80,6 +82,10 @@ pub struct FrontParts<H = OwnedFd> {
     pub dead_peer_timeout: Option<Duration>,
     /// The page at the root. `None`: the root is a path as any other.
     pub root_page: Option<Arc<RootPage>>,
+    /// The path of health checks. `None`: there is none.
+    pub health_path: Option<HealthPath>,
+    /// Openings that are kept for that path.
+    pub health_openings_kept: usize,
 }
 
 /// One front's state, shared by its tasks.
@@ -97,7 +103,9 @@ pub(super) struct Front<N: Network = Host> {
     pub(super) events: RefCell<FrontEvents>,
     pub(super) head_timeout_ms: u64,
     pub(super) root_page: Option<Arc<RootPage>>,
+    pub(super) health_path: Option<HealthPath>,
     pub(super) readers: Readers,
+    pub(super) kept_openings: KeptOpenings,
     pub(super) date: AnswerDate,
     pub(super) random: RandomSource,
     openings: Cell<usize>,
@@ -202,6 +210,8 @@ impl<N: Network> Front<N> {
             head_timeout_ms,
             dead_peer_timeout: _,
             root_page,
+            health_path,
+            health_openings_kept,
         } = parts;
         let front = Rc::new(Self {
             network,
@@ -216,7 +226,9 @@ impl<N: Network> Front<N> {
             events: RefCell::new(events),
             head_timeout_ms,
             root_page,
+            health_path,
             readers: Readers::default(),
+            kept_openings: KeptOpenings::new(health_openings_kept),
             date: AnswerDate::default(),
             random,
             openings: Cell::new(0),
@@ -288,8 +300,13 @@ impl<N: Network> Front<N> {
         }
     }
 
+    /// A kept opening is over.
+    pub(super) fn kept_opening_ended(&self) {
+        self.opening_ended.notify_waiters();
+    }
+
     async fn openings_over(&self) {
-        while self.openings.get() > 0 || self.lingering.get() > 0 {
+        while self.openings.get() > 0 || self.lingering.get() > 0 || self.kept_openings.taken() > 0 {
             self.opening_ended.notified().await;
         }
     }

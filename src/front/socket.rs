@@ -36,7 +36,6 @@ pub use self::dead_peer::give_up_dead_peers;
 use self::operation::run;
 pub use self::operation::until;
 use self::peer_address::PeerAddress;
-use crate::head::Method;
 use crate::limits::UNSENT_BYTES_MAX;
 
 /// Bytes that are read of a connection that is turned away, without waiting, before it is closed.
@@ -233,9 +232,9 @@ impl Socket {
         SockRef::from(&*self.descriptor).recv_with_flags(&mut dropped, libc::MSG_DONTWAIT)
     }
 
-    /// The first bytes of what has come, without waiting and without taking them: as many as tell a request's method.
-    pub fn peek_now(&self) -> Vec<u8> {
-        let mut begun = [0; Method::BYTES];
+    /// The first bytes of what has come, at most `BYTES`, without waiting and without taking them.
+    pub fn peek_now<const BYTES: usize>(&self) -> Vec<u8> {
+        let mut begun = [0; BYTES];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         // Whatever went wrong, nothing is known of what comes.
         let (count, _) = rustix::net::recv(&self.descriptor, &mut begun, flags).unwrap_or_default();
@@ -370,6 +369,7 @@ mod tests {
 
     use super::*;
     use crate::front::listener::bind_group;
+    use crate::head::Method;
 
     /// Longest that a test may wait for its events.
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -469,9 +469,9 @@ mod tests {
             assert_eq!(accepted.drop_received_now().unwrap_err().kind(), io::ErrorKind::WouldBlock);
             client.write_all(b"head").unwrap();
             // On loopback what was written has arrived.
-            assert_eq!(accepted.peek_now(), b"head");
+            assert_eq!(accepted.peek_now::<{ Method::BYTES }>(), b"head");
             assert_eq!(accepted.drop_received_now().unwrap(), 4);
-            assert_eq!(accepted.peek_now(), b"");
+            assert_eq!(accepted.peek_now::<{ Method::BYTES }>(), b"");
             assert_eq!(accepted.send_now(b"503").unwrap(), 3);
             let bytes = vec![0; 1024 * 1024];
             while accepted.send_now(&bytes).is_ok() {}

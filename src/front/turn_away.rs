@@ -14,11 +14,16 @@ use crate::observe::events::{OpeningFailure, Told};
 use crate::session::Phase;
 use std::rc::Rc;
 
-/// Tells the client why, and closes.
-pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, accepted: Accepted, refusal: &Refusal) {
-    let Accepted { id, peer, at, listener, .. } = accepted;
+/// Logs and counts a connection that is turned away. `told_bytes` is the size of the answer that it got.
+pub(super) fn note_turned_away(
+    front: &Front,
+    accepted: &Accepted,
+    refusal: &Refusal,
+    told_bytes: Option<usize>,
+) {
+    let Accepted { id, peer, at, listener, .. } = *accepted;
     let is_secured = front.published().tls.of_listener(listener).is_some();
-    let mut event = front.begin_event(&accepted, is_secured);
+    let mut event = front.begin_event(accepted, is_secured);
     refusal.log_bug(id);
     tracing::debug!(
         %id,
@@ -30,18 +35,23 @@ pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, accepted: Accepted, r
         "turned a connection away"
     );
     front.count_termination(refusal.cause, Phase::Head, None);
-    // RFC 9110 §9.3.2: no body to HEAD. A request that has not come yet may still be one; what is sent before it answers no
-    // method.
-    let answer = refusal.encode(Method::begun_by(&socket.peek_now()), &front.date.now());
-    // An answer that does not fit is one that nobody reads.
-    let is_told = socket.send_now(&answer).is_ok_and(|sent| sent == answer.len());
     if let Some(event) = &mut event {
-        let bytes = u32::try_from(answer.len()).unwrap_or(u32::MAX);
-        event.told = is_told.then_some(Told { status: refusal.status, bytes });
+        let bytes = told_bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+        event.told = bytes.map(|bytes| Told { status: refusal.status, bytes });
         event.failure = Some(OpeningFailure::Refused(refusal.message.clone()));
     }
     let times = Stopwatch::begin(at).stop();
     front.send_event(event, times, None, Some((refusal.cause, Phase::Head)));
+}
+
+/// Tells the client why, and closes.
+pub(super) fn turn_away(front: &Rc<Front>, socket: Socket, accepted: Accepted, refusal: &Refusal) {
+    // RFC 9110 §9.3.2: no body to HEAD. A request that has not come yet may still be one; what is sent before it answers no
+    // method.
+    let answer = refusal.encode(Method::begun_by(&socket.peek_now::<{ Method::BYTES }>()), &front.date.now());
+    // An answer that does not fit is one that nobody reads.
+    let is_told = socket.send_now(&answer).is_ok_and(|sent| sent == answer.len());
+    note_turned_away(front, &accepted, refusal, is_told.then_some(answer.len()));
     // What stays unread would make the close a reset.
     let _ = socket.drop_received_now();
     if is_told && let Some(guard) = front.begin_lingering() {

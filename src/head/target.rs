@@ -22,7 +22,7 @@ pub enum Target<'a> {
 
 impl<'a> Target<'a> {
     /// The form of `text`, and the authority that an absolute-form brings along.
-    pub(super) fn parse(text: &'a str) -> (Self, Option<&'a str>) {
+    pub(crate) fn parse(text: &'a str) -> (Self, Option<&'a str>) {
         if text.starts_with('/') {
             return (Self::origin(text), None);
         }

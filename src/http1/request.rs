@@ -54,43 +54,56 @@ impl RequestHead {
     }
 
     fn parse_faultless(head: &Bytes) -> Option<Self> {
-        if head.len() > HEAD_BYTES_MAX || !has_only_crlf_line_ends(head) {
-            return None;
-        }
-        let mut head = head.clone();
-        if head.starts_with(b"\r\n") {
-            head.advance(2);
-        }
-        // httparse skips any number of empty lines; one is enough (RFC 9112 §2.2).
-        if !begins_like_a_request(&head) || head.starts_with(b"\r") {
-            return None;
-        }
-
-        let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-        let mut request = httparse::Request::new(&mut []);
-        let end = request.parse_with_uninit_headers(&head, &mut fields).ok()?;
-        if end != httparse::Status::Complete(head.len())
-            || request.version != Some(1)
-            || request.method != Some("GET")
-        {
-            return None;
-        }
-        let target = request.path?.as_bytes();
-        if target.len() > TARGET_BYTES_MAX || !is_target(target) {
-            return None;
-        }
-
-        let headers = Headers::new(&head, request.headers.iter().map(|field| (field.name, field.value)));
-        let Occurrence::Once(host) = headers.occurrence("host") else { return None };
-        if !is_authority(host) || announces_body(&headers) {
-            return None;
-        }
-        Some(Self::of(&headers, target, host))
+        with_lines(head, |Lines { method, minor_version, target, headers }| {
+            let Occurrence::Once(host) = headers.occurrence("host") else { return None };
+            let is_right = method == "GET" && minor_version == 1 && is_authority(host);
+            is_right.then(|| Self::of(&headers, target, host))
+        })
     }
 }
 
+/// The parts of a head all of whose lines are as RFC 9112 wants them, and which announces no body.
+pub(super) struct Lines<'a> {
+    pub(super) method: &'a str,
+    /// 0 or 1.
+    pub(super) minor_version: u8,
+    pub(super) target: &'a [u8],
+    pub(super) headers: Headers,
+}
+
+/// What `judge` makes of the lines of a whole head within bounds. `None`: one of them breaks a rule, or `judge` says so.
+pub(super) fn with_lines<T>(head: &Bytes, judge: impl FnOnce(Lines<'_>) -> Option<T>) -> Option<T> {
+    if head.len() > HEAD_BYTES_MAX || !has_only_crlf_line_ends(head) {
+        return None;
+    }
+    let mut head = head.clone();
+    if head.starts_with(b"\r\n") {
+        head.advance(2);
+    }
+    // httparse skips any number of empty lines; one is enough (RFC 9112 §2.2).
+    if !begins_like_a_request(&head) || head.starts_with(b"\r") {
+        return None;
+    }
+
+    let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    let end = request.parse_with_uninit_headers(&head, &mut fields).ok()?;
+    if end != httparse::Status::Complete(head.len()) {
+        return None;
+    }
+    let target = request.path?.as_bytes();
+    if target.len() > TARGET_BYTES_MAX || !is_target(target) {
+        return None;
+    }
+    let headers = Headers::new(&head, request.headers.iter().map(|field| (field.name, field.value)));
+    if announces_body(&headers) {
+        return None;
+    }
+    judge(Lines { method: request.method?, minor_version: request.version?, target, headers })
+}
+
 /// Where the version stands in a request line that has one.
-fn version_start(head: &[u8]) -> Option<usize> {
+pub(super) fn version_start(head: &[u8]) -> Option<usize> {
     let line_start = head.len() - without_leading_crlf(head).len();
     let line_end = line_start + memchr::memchr(b'\r', &head[line_start..])?;
     line_end.checked_sub(b"HTTP/1.1".len())

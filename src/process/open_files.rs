@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn derives_sessions_and_openings_from_the_limit() {
-        assert_eq!(open_files_reserve(2), 512);
+        assert_eq!(open_files_reserve(2), 576);
         let reserve = 384;
         for (open_files_max, sessions, openings) in [
             (450, 1, 64),
@@ -207,12 +207,12 @@ mod tests {
         for (sessions, said, remedy) in [
             (
                 SessionsFrom::ConnectionsMax(50_000),
-                "50000 sessions (limits.connections_max): needs 100576",
+                "50000 sessions (limits.connections_max): needs 100640",
                 "lower limits.connections_max or limits.openings_max",
             ),
             (
                 tier,
-                "10000 sessions (tier basic, 2 units): needs 20576",
+                "10000 sessions (tier basic, 2 units): needs 20640",
                 "set limits.connections_max lower than the tier, or lower limits.openings_max",
             ),
         ] {

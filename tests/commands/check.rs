@@ -260,7 +260,7 @@ fn too_few_open_files_are_refused_by_both() {
     let folder = folder();
     let limits = ["prlimit", "--nofile=64:64"];
     let faults = refused_by_both(&limits, &["check", "--host"], folder.path(), "64 open files");
-    assert!(faults[0].starts_with("cannot hold 1 session: needs 578 open files"), "{faults:?}");
+    assert!(faults[0].starts_with("cannot hold 1 session: needs 642 open files"), "{faults:?}");
 }
 
 /// Returns the prefix that runs a command as a user of its own, if this process may do that and that user may run the binary. The
@@ -438,10 +438,10 @@ fn what_is_legal_and_useless_is_warned_of_by_both() {
          listener, or change schemes",
         "version-sets/v.toml: version set v has no original: a request without a version gets 404; add an api with \
          version_set = \"v\" and without version, if such requests are to be served",
-        "only 12 sessions will fit: the limit of open files is 600; raise LimitNOFILE= in the unit or ulimit -n, or set \
+        "only 12 sessions will fit: the limit of open files is 664; raise LimitNOFILE= in the unit or ulimit -n, or set \
          limits.connections_max to say that this is enough",
     ];
-    let limits = ["prlimit", "--nofile=600:600"];
+    let limits = ["prlimit", "--nofile=664:664"];
     let output = limited(&limits, &["check", "--host"], at);
     let told: Vec<String> = warnings.iter().map(|warning| format!("warning: {warning}")).collect();
     assert_eq!(stderr_of(&output).lines().collect::<Vec<_>>(), told);
@@ -519,7 +519,7 @@ fn the_limits_of_a_unit_hold_in_place_of_those_of_the_check() {
     };
     let told = stderr_of(&check("ringgate", &path));
     assert!(
-        told.contains("cannot hold 1 session: needs 578 open files") && told.contains("the limit is 100"),
+        told.contains("cannot hold 1 session: needs 642 open files") && told.contains("the limit is 100"),
         "{told}"
     );
     assert!(told.contains("the control group may have 4 and has 0"), "{told}");

@@ -356,7 +356,7 @@ const ONE_SOURCE: &str = "trusted_networks = [\"127.0.0.0/8\"]\nhead_timeout_ms 
 const OPENINGS_OF_SOURCE_FULL: &str =
     "your network has as many openings in progress as it may (openings_per_source_max = 2)";
 
-/// A connection that sends nothing is told at once that there is no opening for it.
+/// A connection that sends nothing is told that there is no opening for it, when it has not asked for the health path in time.
 fn is_turned_away(client: &mut Raw, status: u16, message: &str) {
     let head = read_refusal(client, status, message);
     assert!(is_to_come_again(&head), "{head}");
@@ -410,7 +410,10 @@ fn a_session_goes_on_while_openings_are_full_and_more_are_turned_away() {
     thread::scope(|scope| {
         let flood = scope.spawn(move || {
             for _ in 0..TURNED_AWAY {
-                is_turned_away(&mut Raw::connect(address), 503, OPENINGS_FULL);
+                let mut client = Raw::connect(address);
+                // Its first byte tells that it asks for no health path: it is not waited for.
+                client.send(b"P");
+                is_turned_away(&mut client, 503, OPENINGS_FULL);
             }
         });
         while !flood.is_finished() {

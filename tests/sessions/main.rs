@@ -16,6 +16,7 @@ mod backends;
 mod counters;
 mod endings;
 mod guards;
+mod health;
 mod keys;
 mod limits;
 mod log;

@@ -49,11 +49,12 @@ pub fn held(observed: &Observed) -> Vec<(&'static str, u64)> {
     sums.filter(|(_, sum)| *sum > 0).collect()
 }
 
-/// Connections that were accepted, and ends that were counted: each of the former comes to one of the latter.
+/// Connections that were accepted, and ends that were counted, with the health checks: each of the former comes to one of the latter.
 pub fn connections_and_ends(counters: &Counters) -> (u64, u64) {
     let every = Cause::ALL.iter().flat_map(|cause| Phase::ALL.iter().map(|phase| (*cause, *phase)));
-    let ends = every.map(|(cause, phase)| counters.terminations(cause, phase)).sum();
-    (counters.sum(|worker| &worker.connections_accepted), ends)
+    let ends: u64 = every.map(|(cause, phase)| counters.terminations(cause, phase)).sum();
+    let checks = counters.sum(|worker| &worker.health_checks);
+    (counters.sum(|worker| &worker.connections_accepted), ends + checks)
 }
 
 /// Connections that a process has, local and remote.

@@ -23,6 +23,7 @@ const SECTIONS: [(&str, &str, &str); 25] = [
     ("take_listeners", "table", "[[listeners]]"),
     ("take_status", "fields", "[status]"),
     ("take_control_socket", "fields", "[control]"),
+    ("take_health", "fields", "[health]"),
     ("take_keys", "fields", "[keys]"),
     ("take_names", "fields", "[names]"),
     ("take_logs", "fields", "[logs]"),

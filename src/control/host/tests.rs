@@ -84,20 +84,20 @@ fn threads_are_counted_against_every_limit_with_those_that_are_there() {
 
 #[test]
 fn few_sessions_are_worth_a_warning_unless_they_were_asked_for() {
-    let few = || HostFacts { open_files: 600, ..facts() };
+    let few = || HostFacts { open_files: 664, ..facts() };
     assert_eq!(
         told(few(), &NEEDS),
         (
             vec![],
             vec![
-                "only 12 sessions will fit: the limit of open files is 600; raise LimitNOFILE= in the unit or ulimit -n, or set \
+                "only 12 sessions will fit: the limit of open files is 664; raise LimitNOFILE= in the unit or ulimit -n, or set \
                  limits.connections_max to say that this is enough"
                     .to_owned()
             ]
         )
     );
     let of_unit = HostFacts { unit: Some("ringgate.service".to_owned()), ..few() };
-    assert!(told(of_unit, &NEEDS).1[0].contains("the limit of open files of ringgate.service is 600"));
+    assert!(told(of_unit, &NEEDS).1[0].contains("the limit of open files of ringgate.service is 664"));
     let room = RequestedRoom { sessions: SessionsFrom::ConnectionsMax(12), openings: None };
     assert_eq!(told(few(), &HostNeeds { room, ..NEEDS }), (vec![], vec![]));
 }

@@ -6,7 +6,7 @@ use crate::backend::names::Resolver;
 use crate::catalog::CatalogFiles;
 use crate::catalog::timestamp::Timestamp;
 use crate::compiled::compile;
-use crate::config::NamesConfig;
+use crate::config::{HealthPath, NamesConfig};
 use crate::front::opening::{Accepted, open};
 use crate::front::random_source::RandomSource;
 use crate::front::{Front, FrontParts, Published};
@@ -117,6 +117,8 @@ impl Stage {
             head_timeout_ms: HEAD_MS,
             dead_peer_timeout: None,
             root_page: None,
+            health_path: Some(HealthPath::default()),
+            health_openings_kept: 64,
         };
         let (front, _) = Front::new(network, parts, RandomSource::new().unwrap());
         Self { front, budgets, counters, mailbox, drain, _published }
