@@ -199,6 +199,44 @@ impl Cause {
         Self::ALL.into_iter().find(|cause| cause.name() == name)
     }
 
+    /// The phases in which it occurs. No other is counted or shown.
+    pub fn phases(self) -> &'static [Phase] {
+        match self {
+            Self::Closed
+            | Self::Ended
+            | Self::Truncated
+            | Self::Reset
+            | Self::RecordFault
+            | Self::FrameFault
+            | Self::FrameTooBig
+            | Self::MessageTooBig
+            | Self::Idle
+            | Self::LongestLife
+            | Self::SlowReader
+            | Self::Revoked
+            | Self::DeadPeer => &[Phase::Relay],
+            Self::ApiFull
+            | Self::ProductFull
+            | Self::SubscriptionFull
+            | Self::SourceFull
+            | Self::OpeningsFull
+            | Self::BackendBusy
+            | Self::HeadFault
+            | Self::TlsFault
+            | Self::NoApi
+            | Self::Key => &[Phase::Head],
+            Self::Drain => &[Phase::Head, Phase::Relay],
+            // A dial may find that nothing is left to connect with.
+            Self::InstanceFull => &[Phase::Head, Phase::Dial],
+            Self::NoLocalPort | Self::BackendRefused | Self::BackendTls => &[Phase::Dial],
+            Self::BackendAnswer => &[Phase::Answer],
+            Self::BackendSilent => &[Phase::Dial, Phase::Answer],
+            Self::RefusedByPolicy => &[Phase::Head, Phase::Answer],
+            Self::ClientGone => &[Phase::Head, Phase::Dial, Phase::Answer],
+            Self::Bug => &Phase::ALL,
+        }
+    }
+
     /// Returns the answer to the client if this cause occurs before the 101.
     pub fn answer(self) -> Answer {
         match self {

@@ -49,6 +49,8 @@ fn every_cause_has_the_outcomes_that_the_table_shows() {
     );
     for cause in Cause::ALL {
         let mut row = format!("\n{}\n  before the 101: {}\n", cause.name(), answer(cause));
+        let phases: Vec<_> = cause.phases().iter().map(|phase| phase.name()).collect();
+        writeln!(row, "  in the phases : {}", phases.join(" ")).expect("a string takes all");
         for (who, by) in [
             ("by downstream", Some(Leg::Downstream)),
             ("by upstream", Some(Leg::Upstream)),
@@ -63,6 +65,14 @@ fn every_cause_has_the_outcomes_that_the_table_shows() {
     let phases = Phase::ALL.map(Phase::name).join(" ");
     writeln!(table, "\nphases: {phases}").expect("a string takes all");
     crate::golden::assert_golden("termination.txt", &table);
+}
+
+#[test]
+fn a_cause_occurs_before_the_101_exactly_where_it_has_an_answer_there() {
+    for cause in Cause::ALL {
+        let is_before = cause.phases().iter().any(|phase| *phase != Phase::Relay);
+        assert_eq!(is_before, cause.answer() != Answer::NotBefore, "{}", cause.name());
+    }
 }
 
 #[test]
