@@ -33,5 +33,7 @@ pub mod slot;
 mod table;
 pub mod token;
 
+pub use table::policy_names;
+
 #[cfg(test)]
 mod tests;

@@ -12,3 +12,4 @@ pub mod host_limits;
 pub mod log;
 pub mod open_files;
 pub mod scheduling;
+pub mod uptime;

@@ -3,11 +3,13 @@
 //! Not here: what is counted, and by whom (`observe`), the log of the process (`process::log`), and serving a page (`control`).
 
 mod entity_figures;
+pub mod exposition;
 pub mod figures;
 pub mod kql;
 pub mod masking;
 pub mod observer;
 pub mod rows;
+pub mod metrics;
 pub mod sink;
 pub mod sinks;
 pub mod store;

@@ -24,22 +24,26 @@ use crate::control::host::{NoRingMemory, holder_of};
 use crate::front::{FrontParts, Published, RootPage};
 use crate::limits::{LINGER_S_DEFAULT, health_openings_kept_by_each, open_files_reserve};
 use crate::observe::event_ring::{FrontEvents, RelayEvents, event_rings};
+use crate::observe::heartbeats::WorkerThread;
 use crate::observe::publishes::Publishes;
 use crate::observe::state::{State, StateCell};
 use crate::observe::{Counters, LabelRegistry};
 use crate::process::cores::{CoreIndex, CorePlan};
 use crate::process::files::reason;
 use crate::process::open_files::{RequestedRoom, TooManySessions, fit, raise_open_files};
+use crate::process::uptime::uptime_ms;
 use crate::relay::{Mailbox, Message, RelayLimits, Relays, bug_reports};
 use crate::ring::RingError;
 use crate::shared_counts::budgets::Budgets;
 use crate::telemetry::Observed;
+use crate::telemetry::figures::{About, CertificateExpiry, Shown};
 use crate::telemetry::observer::{Observer, ObserverFigures};
 use crate::telemetry::rows::RowMaker;
 use crate::telemetry::sink::RowSink;
 use crate::telemetry::sinks::{AllSinkFigures, Sinks};
 use crate::tls::setup::TlsSetup;
 pub use publication::{Preparation, Prepared};
+use rustls::pki_types::UnixTime;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -154,6 +158,9 @@ pub struct Instance {
     registry: Option<Registry>,
     mailboxes: Vec<Arc<Mailbox<OwnedFd>>>,
     published: watch::Sender<Arc<Published>>,
+    /// What figures are shown of what is published.
+    shown: watch::Sender<Shown>,
+    about: Arc<About>,
     /// Catalogues before that one, which openings in progress may still hold.
     retired: Vec<Arc<Published>>,
     /// The runtime for operations that take long.
@@ -190,6 +197,11 @@ impl Instance {
         let registry = Registry::new(budgets.pending().limit());
         let labels = Arc::new(LabelRegistry::new(workers));
         let Prepared { registry, published } = publication::prepare(registry, &labels, snapshot, tls);
+        let about = About {
+            gateway: config.gateway.as_ref().map(|name| name.to_string()).unwrap_or_default(),
+            started_at_s: UnixTime::now().as_secs(),
+        };
+        let shown = watch::Sender::new(shown_of(&published, &listeners.addresses));
         let (published, published_to_fronts) = watch::channel(published);
         let (draining, draining_of_fronts) = watch::channel(false);
         let resolver = Resolver::start(control, &config.names);
@@ -206,6 +218,8 @@ impl Instance {
             registry: Some(registry),
             mailboxes: Vec::new(),
             published,
+            shown,
+            about: about.into(),
             retired: Vec::new(),
             control: control.clone(),
             draining,
@@ -229,6 +243,9 @@ impl Instance {
         let relays = Relays::new(instance.mailboxes.clone());
         let (bug_reporter, bug_reports) = bug_reports();
         control.spawn(log_bugs(bug_reports));
+        for worker in instance.counters.workers() {
+            WorkerThread::ALL.iter().for_each(|thread| worker.heartbeats.beat(*thread, uptime_ms()));
+        }
         let gateway = config.gateway.as_ref().map_or("", Name::as_str);
         let events = instance.observe(sinks.sinks, gateway, cores.left_over())?;
         let (of_fronts, of_relays): (Vec<_>, Vec<_>) = events.into_iter().unzip();
@@ -322,6 +339,8 @@ impl Instance {
             state: Arc::clone(&self.state),
             sinks: self.sink_figures.clone(),
             observer: Arc::clone(&self.observed_log),
+            about: Arc::clone(&self.about),
+            shown: self.shown.subscribe(),
         }
     }
 
@@ -416,6 +435,7 @@ impl Instance {
     }
 
     fn replace(&mut self, published: Arc<Published>) {
+        self.shown.send_replace(shown_of(&published, &self.addresses));
         self.retired.push(self.published.send_replace(published));
         self.let_go_of_retired();
     }
@@ -467,6 +487,18 @@ impl Instance {
     pub async fn ended(&mut self) -> Result<(), String> {
         self.threads.ended().await
     }
+}
+
+/// What figures are shown of what is published; `addresses` are those of the listeners.
+fn shown_of(published: &Published, addresses: &[SocketAddr]) -> Shown {
+    let certificates = published.tls.validity.iter().filter_map(|(listener, validity)| {
+        Some(CertificateExpiry {
+            listener: addresses.get(*listener)?.to_string(),
+            name: validity.name.clone(),
+            not_after_s: validity.not_after,
+        })
+    });
+    Shown { places: Arc::clone(&published.places), certificates: certificates.collect() }
 }
 
 /// Over how many milliseconds a drain tells so many sessions, all of which are to be over after `cut_after_ms`.

@@ -138,6 +138,9 @@ pub(super) async fn open<N: Network>(
     let outcome = opening.run().await;
     let times = opening.stages.stop();
     tracing::debug!(%id, ?times, "an opening is over");
+    if !matches!(outcome, Ok(None)) {
+        opening.front.counters.stages.count(&times);
+    }
     match outcome {
         Ok(Some(session)) => opening.hand_over(session, times),
         // It has no row in the log: a balancer asks every second.

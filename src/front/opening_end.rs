@@ -135,6 +135,9 @@ impl<N: Network> Opening<N> {
                 );
                 let bytes = encode_answer(answer.response.answer(), &self.front.date.now());
                 self.note_told(answer.response.status, &bytes);
+                if answer.cause == Cause::RefusedByPolicy {
+                    self.front.counters.policy_refusals.count(answer.policy);
+                }
                 if let Some(error) = answer.last_error.take() {
                     self.note_failure(|| OpeningFailure::Policy(error));
                 }

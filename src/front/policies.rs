@@ -47,6 +47,8 @@ pub(super) struct PolicyAnswer {
     pub(super) why: String,
     /// What failed in policies, or what they were told of, if anything did.
     pub(super) last_error: Option<Box<LastError>>,
+    /// The policy that gave it, or failed.
+    pub(super) policy: &'static str,
 }
 
 /// The view of an opening that policies get.
@@ -193,14 +195,16 @@ fn answer_of(turn: Yield, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
         Yield::Respond(response) => response,
         // Neither comes about without an answer of the backend's; were one to, the fault is ours.
         Yield::PassOn | Yield::Dial(_) => {
-            let response = Response::error(500, "Internal server error");
-            return PolicyAnswer { response, cause: Cause::Bug, why: String::new(), last_error: None };
+            let (response, why) = (Response::error(500, "Internal server error"), String::new());
+            return PolicyAnswer { response, cause: Cause::Bug, why, last_error: None, policy: "" };
         }
     };
     // Not its message, which may quote what a client sent: a document that wants that in the log says so.
     let why = exchange.last_error.as_ref().map(LastError::place_and_reason).unwrap_or_default();
+    // What is no failure is the answer of the one policy that gives answers.
+    let policy = exchange.last_error.as_ref().map_or("return-response", |error| error.source);
     let last_error = exchange.last_error.clone().map(Box::new);
-    PolicyAnswer { response, cause, why, last_error }
+    PolicyAnswer { response, cause, why, last_error, policy }
 }
 
 /// Returns the facts of a certificate that policies see, under .NET's names.

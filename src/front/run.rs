@@ -21,8 +21,10 @@ use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
 use crate::observe::entity_cells::Writer;
 use crate::observe::event_ring::FrontEvents;
+use crate::observe::heartbeats::{HEARTBEAT_MS, WorkerThread};
 use crate::observe::labels::{PublishedLabels, SessionLabels};
 use crate::policy::slot::Slot;
+use crate::process::uptime::uptime_ms;
 use crate::relay::{NewSession, Relays};
 use crate::ring::freed_memory::when_memory_is_freed;
 use crate::ring::locked_memory::ring_bytes;
@@ -317,6 +319,15 @@ pub const fn front_ring_bytes() -> u64 {
     ring_bytes(FRONT_SUBMISSION_ENTRIES, 2 * FRONT_SUBMISSION_ENTRIES)
 }
 
+/// Says again and again that the thread of the front is at work, however little there is to do.
+async fn keep_beating(counters: Arc<WorkerCounters>) {
+    let mut beats = tokio::time::interval(Duration::from_millis(HEARTBEAT_MS / 2));
+    loop {
+        beats.tick().await;
+        counters.heartbeats.beat(WorkerThread::Front, uptime_ms());
+    }
+}
+
 /// Runs a front on the calling thread until the drain is begun and its last opening is over.
 ///
 /// # Errors
@@ -331,6 +342,7 @@ pub fn run_front(parts: FrontParts) -> std::io::Result<()> {
     let network = Host { dead_peer_timeout: parts.dead_peer_timeout };
     runtime.block_on(async {
         let (front, listeners) = Front::new(network, parts, random);
+        tokio_uring::spawn(keep_beating(Arc::clone(&front.counters)));
         let accepting: Vec<_> = listeners
             .into_iter()
             .enumerate()

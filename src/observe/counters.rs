@@ -1,5 +1,9 @@
 //! Counters and gauges of one worker, in one list, and their sums.
 
+use super::heartbeats::Heartbeats;
+use super::histogram::Histogram;
+use super::refusals::PolicyRefusals;
+use super::stage_histograms::StageHistograms;
 use crate::session::{Cause, Leg, Phase};
 use crate::websocket::tally::{FrameKind, Tally};
 use std::marker::PhantomData;
@@ -52,6 +56,12 @@ pub(crate) struct WorkerMetric {
     pub(crate) visit: fn(&WorkerCounters, Visit<'_>),
 }
 
+/// The ranges of completions in a turn end at these; the last has no end.
+pub const TURN_BOUNDS: [u64; 9] = [0, 1, 2, 4, 8, 16, 64, 256, 1024];
+
+/// The same as text.
+pub const TURN_BOUNDS_TEXT: [&str; TURN_BOUNDS.len()] = ["0", "1", "2", "4", "8", "16", "64", "256", "1024"];
+
 /// Makes the counters of a worker and the list of what they mean, out of one line for each.
 macro_rules! worker_counters {
     ($($(#[doc = $help:literal])+ $visible:vis $name:ident: $cells:ty, $kind:ident of $unit:literal;)+) => {
@@ -60,6 +70,12 @@ macro_rules! worker_counters {
         pub struct WorkerCounters {
             /// Which worker it is.
             index: usize,
+            /// When its threads were last at work.
+            pub heartbeats: Heartbeats,
+            /// How long the stages of its openings took.
+            pub stages: StageHistograms,
+            /// Completions of its relay's turns.
+            pub turns: Histogram<{ TURN_BOUNDS.len() + 1 }>,
             $($(#[doc = $help])+ $visible $name: $cells,)+
         }
 
@@ -125,6 +141,8 @@ worker_counters! {
     pub relay_events_dropped: AtomicU64, Counter of "events";
     /// How openings and sessions ended: why, and how far they had got.
     terminations: Matrix<Cause, Phase>, Counter of "openings and sessions";
+    /// Openings that a policy refused, or in which it failed, by policy. Openings that limits refused are terminations by cause.
+    pub policy_refusals: PolicyRefusals, Counter of "openings";
     /// Frames that a leg sent, over all ended sessions.
     frames: Matrix<Leg, FrameKind>, Counter of "frames";
     /// Payload that a leg sent, over all ended sessions.
@@ -164,7 +182,7 @@ pub fn add(counter: &AtomicU64, amount: u64) {
 }
 
 /// The value under one name: a number, or one for each combination of labels.
-trait Cells {
+pub(super) trait Cells {
     fn visit(&self, visit: Visit<'_>);
 }
 

@@ -158,6 +158,22 @@ impl EntityFigures {
         }
     }
 
+    /// Adds the figures of another entity.
+    pub fn add_figures(&mut self, other: &Self) {
+        let Self { opened, ended, messages, bytes, closes, terminations } = other;
+        self.opened += opened;
+        self.ended += ended;
+        let arrays: [(&mut [u64], &[u64]); 4] = [
+            (&mut self.messages, messages),
+            (&mut self.bytes, bytes),
+            (&mut self.closes, closes),
+            (&mut self.terminations, terminations),
+        ];
+        for (sums, numbers) in arrays {
+            sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+        }
+    }
+
     /// Sessions that are open.
     pub fn open(&self) -> u64 {
         self.opened.saturating_sub(self.ended)

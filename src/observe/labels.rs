@@ -24,6 +24,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
+/// Most labels of a kind with series of their own on the page for Prometheus, where each is up to fifty rows. Those that come when there are
+/// so many are shown as one, and stay so.
+pub const OWN_SERIES_MAX: usize = 1_000;
+
 /// An API, a product or a subscription, and what is counted under it.
 ///
 /// Nothing is allocated for figures before there are any; then it is 512 bytes for each thread that counts.
@@ -32,6 +36,7 @@ pub struct EntityLabel {
     kind: HolderKind,
     name: Name,
     workers: usize,
+    has_own_series: bool,
     /// By [`Writer::index`].
     cells: OnceLock<Box<[OnceLock<Arc<EntityCells>>]>>,
 }
@@ -39,7 +44,13 @@ pub struct EntityLabel {
 impl EntityLabel {
     /// A label of an instance with so many workers, without figures.
     pub fn new(kind: HolderKind, name: Name, workers: usize) -> Self {
-        Self { kind, name, workers, cells: OnceLock::new() }
+        Self { kind, name, workers, has_own_series: true, cells: OnceLock::new() }
+    }
+
+    /// Whether its figures are shown under its own name where names are bounded, and not among those of all others. That never
+    /// changes, so that what is summed up over all others never becomes less.
+    pub fn has_own_series(&self) -> bool {
+        self.has_own_series
     }
 
     /// Returns the kind of the entity.
@@ -154,6 +165,10 @@ impl PublishedLabels {
 struct Known {
     published: Arc<PublishedLabels>,
     gone: [HashSet<ByName>; HolderKind::ALL.len()],
+    /// How many of these labels have series of their own.
+    own_series: [usize; HolderKind::ALL.len()],
+    /// The figures of forgotten labels: of those with series of their own, and of those without.
+    forgotten: [[EntityFigures; 2]; HolderKind::ALL.len()],
 }
 
 impl Known {
@@ -161,8 +176,20 @@ impl Known {
     fn take(&mut self, kind: HolderKind, name: &Name, workers: usize) -> Arc<EntityLabel> {
         self.published.of(kind, name).unwrap_or_else(|| match self.gone[kind as usize].take(name.as_str()) {
             Some(ByName(label)) => label,
-            None => Arc::new(EntityLabel::new(kind, name.clone(), workers)),
+            None => {
+                let own_series = &mut self.own_series[kind as usize];
+                let has_own_series = *own_series < OWN_SERIES_MAX;
+                *own_series += usize::from(has_own_series);
+                Arc::new(EntityLabel { has_own_series, ..EntityLabel::new(kind, name.clone(), workers) })
+            }
         })
+    }
+
+    /// A label is known no more.
+    fn forget(&mut self, label: &EntityLabel) {
+        let kind = label.kind as usize;
+        self.own_series[kind] -= usize::from(label.has_own_series);
+        self.forgotten[kind][usize::from(label.has_own_series)].add_figures(&label.figures());
     }
 }
 
@@ -219,6 +246,7 @@ impl LabelRegistry {
             for gone in &mut known.gone {
                 forgotten.extend(gone.extract_if(|ByName(label)| Arc::strong_count(label) == 1));
             }
+            forgotten.iter().for_each(|ByName(label)| known.forget(label));
             self.count_gone(known);
             false
         });
@@ -242,6 +270,19 @@ impl LabelRegistry {
             found = Some(label);
         });
         found.unwrap_or_else(|| Arc::new(EntityLabel::new(kind, name.clone(), self.workers)))
+    }
+
+    /// The figures of all labels of a kind that were forgotten.
+    pub fn forgotten(&self, kind: HolderKind) -> EntityFigures {
+        let known = self.known.borrow();
+        let [mut all, with_series] = known.forgotten[kind as usize].clone();
+        all.add_figures(&with_series);
+        all
+    }
+
+    /// Those of the labels among them that had no series of their own.
+    pub fn forgotten_without_series(&self, kind: HolderKind) -> EntityFigures {
+        self.known.borrow().forgotten[kind as usize][0].clone()
     }
 
     /// All labels of a kind, in the order of their names.

@@ -349,6 +349,11 @@ static NOT_YET: &[&str] = &[
 static OTHERS_NOT_ON_HANDSHAKE: PolicyRow = row(Shape::NONE, ANYWHERE, Support::NotOnHandshake);
 static OTHERS_NOT_YET: PolicyRow = row(Shape::NONE, ANYWHERE, Support::NotYet);
 
+/// The names of all policies that there are.
+pub fn policy_names() -> impl Iterator<Item = &'static str> {
+    POLICIES.iter().map(|row| row.shape.name)
+}
+
 /// The row of the policy called `name`.
 pub(crate) fn policy_row(name: &str) -> Option<&'static PolicyRow> {
     if let Some(row) = POLICIES.iter().find(|row| row.shape.name == name) {

@@ -18,6 +18,8 @@ use crate::limits::{
     TURN_SHARE_KIB,
 };
 use crate::observe::WorkerCounters;
+use crate::observe::counters::TURN_BOUNDS;
+use crate::observe::heartbeats::{HEARTBEAT_MS, WorkerThread};
 use crate::ring::{Chunk, Completion, Operation, Ring, RingError, Token};
 use crate::session::{BrokenInvariant, Leg};
 use std::collections::HashMap;
@@ -25,8 +27,8 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Longest wait of one turn, in milliseconds, when nothing is due.
-const TURN_WAIT_MS_MAX: u64 = 60_000;
+/// Longest wait of one turn, in milliseconds, when nothing is due: an idle relay says that often that it is not stuck.
+const TURN_WAIT_MS_MAX: u64 = HEARTBEAT_MS;
 
 /// The limits of a relay.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +145,8 @@ impl<R: Ring> Relay<R> {
         let wait_ms = self.wait_ms();
         self.engine.ring.turn(wait_ms, &mut completions)?;
         self.engine.now = self.engine.ring.now();
+        self.engine.counters.heartbeats.beat(WorkerThread::Relay, self.engine.now.as_millis());
+        self.engine.counters.turns.count(completions.len() as u64, &TURN_BOUNDS);
         self.engine.line.begin_turn();
         for completion in completions.drain(..) {
             self.on_completion(completion);

@@ -17,13 +17,14 @@ use super::{Chunk, Completion, GivenBack, Ring, RingError};
 use crate::limits::{
     BUFFER_BYTES, BUFFERS_PER_RELAY, RELAY_SUBMISSION_ENTRIES, SEND_PIECES_MAX, TURN_SHARE_KIB,
 };
+use crate::process::uptime::uptime_ms;
 use crate::session::Moment;
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use socket2::SockRef;
 use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Entries of the relay's completion queue. A full one ends multishot receives early; they are armed again.
 const RELAY_COMPLETION_ENTRIES: u32 = 16 * 1024;
@@ -61,7 +62,6 @@ pub struct KernelRing {
     #[expect(clippy::vec_box, reason = "the kernel reads a block where it lies: it must not move")]
     spare_blocks: Vec<Box<MessageBlock>>,
     pipes: Pipes,
-    started: Instant,
     last_turn_completions: usize,
     has_min_wait: bool,
     has_receive_caps: bool,
@@ -121,7 +121,6 @@ impl KernelRing {
             wake_up,
             spare_blocks: Vec::new(),
             pipes: Pipes::default(),
-            started: now(),
             last_turn_completions: 0,
             has_min_wait,
             has_receive_caps,
@@ -252,11 +251,6 @@ fn receive_at_once(socket: &OwnedFd, room: &mut [u8]) -> i32 {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the relay's one clock")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 impl Ring for KernelRing {
     type Socket = OwnedFd;
 
@@ -265,7 +259,7 @@ impl Ring for KernelRing {
     }
 
     fn now(&mut self) -> Moment {
-        Moment::from_millis(self.started.elapsed().as_millis() as u64)
+        Moment::from_millis(uptime_ms())
     }
 
     fn receive(&mut self, socket: &OwnedFd, token: Token) {

@@ -1,7 +1,13 @@
-//! The status page: every counter as plain text, over HTTP/1.1, usually on a loopback address.
+//! The status page: every counter as plain text, over HTTP/1.1, usually on a loopback address; and what tools ask for there.
 //!
-//! `GET /` is the page; each connection gets one answer and ends behind it. Heads are judged by the same rules as those
-//! of a listener.
+//! | path | answer |
+//! |---|---|
+//! | `/` | every counter, for people |
+//! | `/metrics` | the page for Prometheus (`telemetry::metrics`), as OpenMetrics where that is accepted |
+//! | `/healthz` | 200 while each thread of the workers has lately been at work, else 503 with the names of those that are stuck |
+//! | `/readyz` | 200 while the instance takes sessions, else 503 and why not |
+//!
+//! Each connection gets one answer and ends behind it. Heads are judged by the same rules as those of a listener.
 //!
 //! The page is open to whoever can connect, which is this host alone unless the operator says otherwise (`config::instance`). A
 //! browser of this host can connect too, and run a stranger's scripts. So the page is given only to requests for one of its own
@@ -18,8 +24,12 @@ use crate::http1::encode::encode_refusal;
 use crate::http1::request::check_incomplete_head;
 use crate::http1::{HeadFault, find_head_end};
 use crate::limits::HEAD_READ_BYTES;
+use crate::observe::state::State;
 use crate::process::log::limited;
+use crate::process::uptime::uptime_ms;
 use crate::telemetry::Observed;
+use crate::telemetry::exposition::Format;
+use crate::telemetry::metrics::metrics;
 use crate::telemetry::text::page;
 use bytes::{Bytes, BytesMut};
 use rustls::pki_types::UnixTime;
@@ -44,8 +54,13 @@ const STATUS_CONNECTIONS_MAX: usize = 32;
 /// of the core that this may share with a worker.
 const STATUS_ACCEPT_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How long a page that was made is given to further readers. It bounds what making pages takes: each some hundred microseconds.
+/// How long a page that was made is given to further readers, at least. It bounds what making pages takes: each some hundred
+/// microseconds.
 pub const STATUS_PAGE_AGE_MAX: Duration = Duration::from_millis(10);
+
+/// A page of metrics, which may be large, is given to further readers for so many times as long as it took to make: making them takes
+/// no more than this part of the thread of the services, however many ask.
+const METRICS_AGE_FACTOR: u32 = 10;
 
 /// How long a connection to the status page may take, from its accept to its end. Over it: closed.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -71,10 +86,12 @@ struct Served {
     address: SocketAddr,
     /// By what else it may be asked for.
     hosts: Vec<String>,
-    last: Mutex<LastPage>,
+    status: Mutex<LastPage>,
+    /// By format.
+    metrics: [Mutex<LastPage>; 2],
 }
 
-/// A page that was made, for the readers that follow soon.
+/// A page that was made, for the readers that follow soon, and until when it is given to them.
 #[derive(Debug, Default)]
 struct LastPage(Option<(Instant, Bytes)>);
 
@@ -114,7 +131,7 @@ impl StatusPage {
         // The listener registers with the runtime that is entered.
         let _entered = services.enter();
         let listener = TcpListener::from_std(listener)?;
-        let served = Arc::new(Served { observed, address, hosts, last: Mutex::default() });
+        let served = Arc::new(Served::new(observed, address, hosts));
         let accepting = services.spawn(accept_all(listener, served, patience)).abort_handle();
         Ok(Self { address, accepting })
     }
@@ -202,6 +219,10 @@ async fn read_request(stream: &mut TcpStream) -> io::Result<Result<RequestHead, 
 }
 
 impl Served {
+    fn new(observed: Observed, address: SocketAddr, hosts: Vec<String>) -> Self {
+        Self { observed, address, hosts, status: Mutex::default(), metrics: Default::default() }
+    }
+
     /// Returns the answer to a request that came in at the address `local`.
     async fn answer(&self, request: &RequestHead, local: IpAddr, date: &HttpDate) -> Bytes {
         if !self.is_own(request.host(), local) {
@@ -211,8 +232,23 @@ impl Served {
         }
         match request.target() {
             Target::Origin { path: "/", query: _ } => {
-                self.last.lock().await.get(Instant::now(), || with_head(&page(&self.observed), date))
+                let make = || with_head(&page(&self.observed), TEXT, date);
+                self.status.lock().await.get(Instant::now, 0, make)
             }
+            Target::Origin { path: "/metrics", query: _ } => {
+                let accept = request.headers().iter().filter(|header| header.is("accept"));
+                let format = Format::accepted(accept.map(|header| header.value));
+                let make = || with_head(&metrics(&self.observed, format), format.content_type(), date);
+                self.metrics[format as usize].lock().await.get(Instant::now, METRICS_AGE_FACTOR, make)
+            }
+            Target::Origin { path: "/healthz", query: _ } => {
+                let stuck = stuck(&self.observed, uptime_ms());
+                if stuck.is_empty() { with_head("healthy\n", TEXT, date) } else { unavailable(&stuck, date) }
+            }
+            Target::Origin { path: "/readyz", query: _ } => match not_ready(&self.observed) {
+                None => with_head("ready\n", TEXT, date),
+                Some(why) => unavailable(why, date),
+            },
             Target::Origin { .. } | Target::Asterisk | Target::Other => {
                 encode_refusal(404, &[], "Resource not found", Method::Other, date).freeze()
             }
@@ -236,15 +272,16 @@ impl Served {
 }
 
 impl LastPage {
-    /// The page at `now`: the last one, or a new one if that is too old.
-    fn get(&mut self, now: Instant, make: impl FnOnce() -> Bytes) -> Bytes {
+    /// The page now, as `now` says: the last one, or a new one if that is older than `age_factor` times the time that it took to make.
+    fn get(&mut self, now: impl Fn() -> Instant, age_factor: u32, make: impl FnOnce() -> Bytes) -> Bytes {
+        let begun = now();
         match &self.0 {
-            Some((made_at, page)) if now.saturating_duration_since(*made_at) < STATUS_PAGE_AGE_MAX => {
-                page.clone()
-            }
+            Some((until, page)) if begun < *until => page.clone(),
             Some(_) | None => {
                 let page = make();
-                self.0 = Some((now, page.clone()));
+                let took = now().saturating_duration_since(begun);
+                let age_max = (took * age_factor).max(STATUS_PAGE_AGE_MAX);
+                self.0 = Some((begun + age_max, page.clone()));
                 page
             }
         }
@@ -268,9 +305,37 @@ fn without_port(authority: &str) -> &str {
     }
 }
 
-fn with_head(page: &str, date: &HttpDate) -> Bytes {
+/// The threads that are stuck and for how long, in words; empty: none is.
+fn stuck(observed: &Observed, now_ms: u64) -> String {
+    let workers = observed.counters.workers().iter();
+    let stuck =
+        workers.flat_map(|worker| worker.heartbeats.stuck(now_ms).map(|found| (worker.index(), found)));
+    let told = stuck.map(|(index, (thread, age_ms))| {
+        format!("the {} of worker {index} has not been at work for {} s", thread.name(), age_ms / 1000)
+    });
+    told.collect::<Vec<_>>().join("; ")
+}
+
+/// Why no balancer is to send clients here. `None`: it may.
+fn not_ready(observed: &Observed) -> Option<&'static str> {
+    match observed.state.get() {
+        State::Draining => Some("this instance drains"),
+        State::Ending => Some("this instance ends"),
+        State::Serving if observed.publishes.published() == 0 => Some("this instance has no catalogue yet"),
+        State::Serving => None,
+    }
+}
+
+fn unavailable(why: &str, date: &HttpDate) -> Bytes {
+    encode_refusal(503, &[], why, Method::Other, date).freeze()
+}
+
+/// The media type of pages for people.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn with_head(page: &str, content_type: &str, date: &HttpDate) -> Bytes {
     let head = format!(
-        "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+        "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Type: {content_type}\r\n\
          Content-Length: {}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
         page.len()
     );
@@ -280,7 +345,11 @@ fn with_head(page: &str, date: &HttpDate) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::timestamp::Timestamp;
+    use crate::catalog::{CatalogFiles, Revision};
     use crate::observe::Counters;
+    use crate::observe::heartbeats::WorkerThread;
+    use crate::observe::publishes::LastPublish;
     use crate::shared_counts::budgets::Budgets;
     use tokio::time::Instant;
 
@@ -402,7 +471,7 @@ mod tests {
             ),
         ] {
             let address = listens_at.parse().unwrap();
-            let served = Served { observed: observed(), address, hosts: Vec::new(), last: Mutex::default() };
+            let served = Served::new(observed(), address, Vec::new());
             let is_own = |host: &str| served.is_own(&format!("{host}:9900"), local.parse().unwrap());
             assert_eq!(own.map(is_own), [true; 2], "{listens_at}");
             assert_eq!(strange.map(is_own), [false; 2], "{listens_at}");
@@ -464,16 +533,124 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_made_no_more_often_than_it_may() {
-        let (mut last, start, mut made) = (LastPage::default(), Instant::now(), 0_u8);
-        let pages = [0, 5, 9, 10, 15, 19, 20, 100].map(|ms| {
-            let page = last.get(start + Duration::from_millis(ms), || {
-                made += 1;
-                Bytes::from(vec![made])
+    fn a_page_is_made_no_more_often_than_it_may_and_one_that_takes_long_more_seldom() {
+        let start = Instant::now();
+        for (takes_ms, asked_ms, expected) in [
+            (0, [0, 5, 9, 10, 15, 19, 20, 100], [1, 1, 1, 2, 2, 2, 3, 4]),
+            (50, [0, 60, 499, 500, 600, 999, 1000, 2000], [1, 1, 1, 2, 2, 2, 3, 4]),
+        ] {
+            let (mut last, clock, mut made) = (LastPage::default(), std::cell::Cell::new(start), 0_u8);
+            let pages = asked_ms.map(|ms| {
+                clock.set(start + Duration::from_millis(ms));
+                let page = last.get(
+                    || clock.get(),
+                    METRICS_AGE_FACTOR,
+                    || {
+                        made += 1;
+                        clock.set(clock.get() + Duration::from_millis(takes_ms));
+                        Bytes::from(vec![made])
+                    },
+                );
+                page[0]
             });
-            page[0]
+            assert_eq!(pages, expected, "{takes_ms} ms");
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_come_in_the_format_that_is_accepted() {
+        let page = start(Duration::from_secs(20));
+        for (accept, content_type, end) in [
+            ("", "text/plain; version=0.0.4; charset=utf-8", "\n"),
+            ("Accept: text/plain\r\n", "text/plain; version=0.0.4; charset=utf-8", "\n"),
+            (
+                "Accept: application/openmetrics-text;version=1.0.0;q=0.8,text/plain;q=0.5\r\n",
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                "\n# EOF\n",
+            ),
+        ] {
+            let request = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n");
+            let answer = ask(&page, request.as_bytes()).await.unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            assert!(head.contains(&format!("\r\nContent-Type: {content_type}\r\n")), "{head}");
+            assert!(body.contains("\nringgate_places_limit 3\n") && body.ends_with(end), "{body}");
+            assert_eq!(body.contains("# EOF"), end.contains("# EOF"));
+        }
+        let strange = ask(&page, b"GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n").await.unwrap();
+        assert!(strange.starts_with("HTTP/1.1 421 "), "{strange}");
+    }
+
+    #[tokio::test]
+    async fn a_scraper_that_does_not_read_holds_nobody_up() {
+        let page = start(Duration::from_secs(600));
+        let mut stalled = Vec::new();
+        for _ in 0..STATUS_CONNECTIONS_MAX {
+            let mut stream = TcpStream::connect(page.address()).await.unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            stalled.push(stream);
+        }
+        for _ in 0..5 {
+            let answer = ask(&page, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_is_stuck_is_named_with_its_age() {
+        let observed = Observed::of(Counters::new(2), Budgets::of(3, 5));
+        assert_eq!(stuck(&observed, 10_000), "");
+        let workers = observed.counters.workers();
+        workers[0].heartbeats.beat(WorkerThread::Front, 30_000);
+        workers[0].heartbeats.beat(WorkerThread::Relay, 30_000);
+        workers[1].heartbeats.beat(WorkerThread::Relay, 17_900);
+        workers[1].heartbeats.end(WorkerThread::Front);
+        assert_eq!(stuck(&observed, 30_000), "the relay of worker 1 has not been at work for 12 s");
+    }
+
+    #[tokio::test]
+    async fn health_and_readiness_say_200_or_503_and_why() {
+        let observed = Observed::of(Counters::new(1), Budgets::of(3, 5));
+        let served = Served::new(observed.clone(), "127.0.0.1:1".parse().unwrap(), Vec::new());
+        let asked = async |path: &str| {
+            let head = Bytes::from(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            let request = RequestHead::parse(head).unwrap();
+            let answer = served.answer(&request, [127, 0, 0, 1].into(), &HttpDate::from_unix(0)).await;
+            let answer = String::from_utf8(answer.to_vec()).unwrap();
+            (answer[9..12].to_owned(), answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+        };
+        let says = |(status, body): (String, String), expected, part: &str| {
+            assert!(status == expected && body.contains(part), "{status} {body}");
+        };
+        for worker in observed.counters.workers() {
+            WorkerThread::ALL.iter().for_each(|thread| worker.heartbeats.beat(*thread, uptime_ms()));
+        }
+        says(asked("/healthz").await, "200", "healthy");
+        says(asked("/readyz").await, "503", "no catalogue yet");
+        let revision = Revision::of(&CatalogFiles::default());
+        let at = Timestamp::from_unix(0);
+        observed.publishes.note(LastPublish {
+            at,
+            revision,
+            served: revision,
+            fault_count: 0,
+            faults: vec![],
         });
-        assert_eq!(pages, [1, 1, 1, 2, 2, 2, 3, 4]);
+        says(asked("/readyz").await, "200", "ready");
+        // A later one that is refused leaves the one before in use.
+        observed.publishes.note(LastPublish {
+            at,
+            revision,
+            served: revision,
+            fault_count: 1,
+            faults: vec![],
+        });
+        says(asked("/readyz").await, "200", "ready");
+        for state in [State::Draining, State::Ending] {
+            observed.state.set(state);
+            says(asked("/readyz").await, "503", "this instance ");
+            says(asked("/healthz").await, "200", "healthy");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Every figure of an instance at one moment, read from the one list.
 
 use super::observer::ObserverFigures;
+use crate::admission::registry::PublishedPlaces;
 use crate::backend::names::Lookups;
 use crate::limits::{RESOLVER_LOOKUPS_MAX, RESOLVER_WAITERS_MAX};
 use crate::observe::LabelRegistry;
@@ -13,6 +14,7 @@ use crate::telemetry::sinks::AllSinkFigures;
 use crate::telemetry::sinks::queue::SinkFigures;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::sync::watch;
 
 /// The readable state of an instance. Reading uses plain loads and disturbs nobody.
 #[derive(Clone, Debug)]
@@ -33,6 +35,39 @@ pub struct Observed {
     pub sinks: AllSinkFigures,
     /// What the observer counts.
     pub observer: Arc<ObserverFigures>,
+    /// What does not change while it runs.
+    pub about: Arc<About>,
+    /// What a publish changes.
+    pub shown: watch::Receiver<Shown>,
+}
+
+/// The facts of an instance that stay.
+#[derive(Debug, Default)]
+pub struct About {
+    /// The gateway that it is part of; empty: none.
+    pub gateway: String,
+    /// When it was started, in seconds since 1970.
+    pub started_at_s: u64,
+}
+
+/// The part of what is published that figures are shown of.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The places of APIs, products and subscriptions.
+    pub places: Arc<PublishedPlaces>,
+    /// The certificates of the listeners.
+    pub certificates: Arc<[CertificateExpiry]>,
+}
+
+/// How long a certificate of a listener is valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateExpiry {
+    /// The address of the listener, as it is configured.
+    pub listener: String,
+    /// The first host in the certificate, or its subject.
+    pub name: String,
+    /// The last second at which it is valid, since 1970.
+    pub not_after_s: u64,
 }
 
 /// A metric that an instance has once, however many workers it has.
@@ -294,6 +329,8 @@ impl Observed {
             state: Arc::default(),
             sinks: AllSinkFigures::default(),
             observer: Arc::default(),
+            about: Arc::default(),
+            shown: watch::Sender::new(Shown::default()).subscribe(),
         }
     }
 

@@ -17,6 +17,7 @@ use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
 use super::certificates::CertificateSet;
 use super::files::{FileFault, Matter, Pair, Reader, WatchedFiles};
+use super::setup::CertificateValidity;
 use super::ticket_keys::{TicketRing, Ticketer};
 use crate::catalog::tls::{ClientAuth, ListenerTls, MinVersion};
 
@@ -31,6 +32,7 @@ struct Read {
     /// The value that a ticket is bound to: the authorities that the listener asks for.
     binding: [u8; 32],
     warnings: Vec<String>,
+    validity: Vec<CertificateValidity>,
 }
 
 /// A listener's TLS.
@@ -72,6 +74,11 @@ impl TlsListener {
     /// read.
     pub fn warnings(&self) -> &[String] {
         &self.read.warnings
+    }
+
+    /// How long each of its certificates is valid, in the order of the configuration.
+    pub fn validity(&self) -> &[CertificateValidity] {
+        &self.read.validity
     }
 
     /// Whether any of the files is not as it was when it was last read, whatever came of that.
@@ -135,6 +142,7 @@ fn read(
             .into_iter()
             .chain(pairs.iter().filter_map(|pair| warning(pair, now)))
             .collect(),
+        validity: pairs.iter().map(|pair| (&pair.facts).into()).collect(),
     };
     (reader.watched, Ok(read))
 }

@@ -2,6 +2,7 @@
 
 use super::backend::server_name;
 use super::endpoint::{Endpoint, EndpointFault};
+use super::peer_certificate::PeerCertificate;
 use crate::catalog::{Api, BackendUrl, Name};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
@@ -34,6 +35,24 @@ pub struct TlsSetup {
     pub listeners: Vec<Option<Arc<ServerConfig>>>,
     /// By API; absent where no backend of its sessions has TLS.
     pub backends: HashMap<Name, Arc<ClientConfig>>,
+    /// The certificates of the listeners, by the listeners' places in the configuration.
+    pub validity: Vec<(usize, CertificateValidity)>,
+}
+
+/// How long a certificate is valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateValidity {
+    /// The first host in it, or its subject.
+    pub name: String,
+    /// The last second at which it is valid, since 1970.
+    pub not_after: u64,
+}
+
+impl From<&PeerCertificate> for CertificateValidity {
+    fn from(certificate: &PeerCertificate) -> Self {
+        let name = certificate.dns_names().next().unwrap_or(&certificate.subject).to_owned();
+        Self { name, not_after: certificate.not_after }
+    }
 }
 
 impl TlsSetup {

@@ -20,6 +20,7 @@ mod health;
 mod keys;
 mod limits;
 mod log;
+mod metrics;
 mod policies;
 mod pool;
 mod ports;

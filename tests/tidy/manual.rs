@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const README_LINES_MAX: usize = 120;
 
 /// The functions that take keys out of a table, by name and receiver, and the section of the reference that has these keys.
-const SECTIONS: [(&str, &str, &str); 25] = [
+const SECTIONS: [(&str, &str, &str); 26] = [
     ("catalog_folder", "", "Instance"),
     ("take_instance", "fields", "Instance"),
     ("take_listeners", "fields", "Instance"),
@@ -219,6 +219,23 @@ fn the_page_of_the_log_has_every_table_and_column_with_its_type() {
         assert_eq!(rows(&page, table.name), columns, "{}", table.name);
         assert!(page.contains(&format!("### {}\n\n{}\n", table.name, table.help)), "{}", table.help);
     }
+}
+
+#[test]
+fn the_reference_has_every_family_of_the_page_for_prometheus() {
+    let reference = page("reference.md");
+    // Of the one list by rule; the others have a row.
+    let of_list = rows(&reference, "Metrics").into_iter().map(|row| {
+        let suffix = if row[1] == "counter" { "_total" } else { "" };
+        format!("ringgate_{}{suffix}", quoted(&row[0]))
+    });
+    let of_rows = rows(&reference, "Metrics for Prometheus").into_iter().map(|row| quoted(&row[0]));
+    let described: BTreeSet<_> =
+        of_list.chain(of_rows).filter(|name| !name.starts_with("ringgate_subscription_")).collect();
+    let golden = read(&root().join("tests/golden/metrics.txt"));
+    let families = golden.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next());
+    let families: BTreeSet<_> = families.map(str::to_owned).collect();
+    assert_eq!(described, families);
 }
 
 /// Every subcommand, by its words behind `ringgate`. A group of commands stands for itself only by those in it.

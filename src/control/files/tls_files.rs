@@ -15,7 +15,7 @@ use crate::limits::TLS_TICKET_KEY_LIFETIME_S;
 use crate::tls::backend::{SystemAuthorities, TlsBackend};
 use crate::tls::files::{FileFault, Matter};
 use crate::tls::listener::TlsListener;
-use crate::tls::setup::TlsSetup;
+use crate::tls::setup::{CertificateValidity, TlsSetup};
 use crate::tls::ticket_keys::TicketRing;
 use rustls::pki_types::UnixTime;
 use std::collections::{BTreeMap, BTreeSet};
@@ -202,6 +202,15 @@ impl TlsFiles {
         true
     }
 
+    /// How long the certificates of the listeners are valid, by the listeners' places.
+    fn validity(&self) -> Vec<(usize, CertificateValidity)> {
+        let listeners =
+            self.listeners.iter().enumerate().filter_map(|(at, listener)| Some((at, listener.as_ref()?)));
+        listeners
+            .flat_map(|(at, listener)| listener.validity().iter().map(move |validity| (at, validity.clone())))
+            .collect()
+    }
+
     /// Returns the configurations that the fronts need.
     pub fn setup(&self, snapshot: &Snapshot) -> TlsSetup {
         let listeners = self.listeners.iter();
@@ -212,6 +221,7 @@ impl TlsFiles {
                 .map(|listener| listener.as_ref().map(|listener| Arc::clone(listener.config())))
                 .collect(),
             backends: snapshot.served().iter().filter_map(of_api).collect(),
+            validity: self.validity(),
         }
     }
 }

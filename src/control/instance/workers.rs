@@ -12,6 +12,7 @@ use crate::control::host::NoRingMemory;
 use crate::front::{FrontParts, run_front};
 use crate::observe::WorkerCounters;
 use crate::observe::event_ring::RelayEvents;
+use crate::observe::heartbeats::WorkerThread;
 use crate::process::cores::{CoreIndex, pin_current_thread};
 use crate::process::scheduling::{give_way, shorten_slice};
 use crate::relay::{BugReporter, Mailbox, Relay, RelayLimits};
@@ -56,6 +57,7 @@ impl WorkerThreads {
     ) -> Result<(), StartError> {
         let wake_up = mailbox.wake_up()?;
         let (started, is_started) = std::sync::mpsc::channel();
+        let beats = Arc::clone(&counters);
         let run = move || {
             pin(core);
             if let Err(error) = shorten_slice() {
@@ -67,7 +69,9 @@ impl WorkerThreads {
                     let _ = started.send(Ok(()));
                     let relay = Relay::new(ring, mailbox, counters, limits);
                     let relay = relay.reporting_to(log.reporter).sending_events_to(log.events);
-                    relay.run().map_err(|error| error.to_string())
+                    let ended = relay.run().map_err(|error| error.to_string());
+                    beats.heartbeats.end(WorkerThread::Relay);
+                    ended
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -87,12 +91,15 @@ impl WorkerThreads {
         core: CoreIndex,
         parts: FrontParts,
     ) -> Result<(), StartError> {
+        let beats = Arc::clone(&parts.counters);
         let run = move || {
             pin(core);
             if let Err(error) = give_way() {
                 tracing::warn!(%error, "cannot lower the priority of a front; it competes with the relay on the same core");
             }
-            run_front(parts).map_err(|error| {
+            let ended = run_front(parts);
+            beats.heartbeats.end(WorkerThread::Front);
+            ended.map_err(|error| {
                 if NoRingMemory::is_told_by(&error) {
                     NoRingMemory.to_string()
                 } else {
