@@ -238,6 +238,28 @@ fn the_reference_has_every_family_of_the_page_for_prometheus() {
     assert_eq!(described, families);
 }
 
+#[test]
+fn dashboard_rules_and_alerts_use_no_name_that_the_page_for_prometheus_does_not_have() {
+    let golden = read(&root().join("tests/golden/metrics.txt"));
+    let sample = Regex::new(r"(?m)^(ringgate_\w+)").expect("a pattern");
+    let mut known: BTreeSet<_> = sample.captures_iter(&golden).map(|found| found[1].to_owned()).collect();
+    // These have rows once something has occurred.
+    let families = golden.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next());
+    known.extend(families.map(str::to_owned));
+    let folder = root().join("tuning/observability");
+    let used = Regex::new(r"(?:^|[^:\w])(ringgate_\w+)").expect("a pattern");
+    for (file, least) in [("dashboard.json", 35), ("recording.yml", 6), ("alerts.yml", 14)] {
+        let text = fs::read_to_string(folder.join(file)).expect("a file of the repository");
+        let names: BTreeSet<_> = used.captures_iter(&text).map(|found| found[1].to_owned()).collect();
+        assert!(names.len() >= least, "{file}: {names:?}");
+        let unknown: Vec<_> = names.difference(&known).collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
+    }
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read(&folder.join("dashboard.json"))).expect("a dashboard in json");
+    assert!(dashboard["panels"].as_array().is_some_and(|panels| panels.len() > 15));
+}
+
 /// Every subcommand, by its words behind `ringgate`. A group of commands stands for itself only by those in it.
 fn subcommands(command: &clap::Command, words: &str) -> Vec<String> {
     let of = |child: &clap::Command| {

@@ -4,8 +4,9 @@ use crate::pki::Authority;
 use crate::secured::{accept, connect, expect, read_head, send, trusting};
 use crate::support::backend::Backend;
 use crate::support::frames::{client_frame, server_frame};
-use crate::support::raw::{header, request};
+use crate::support::raw::{Raw, header, request};
 use crate::support::{TestInstance, api_file};
+use ringgate::session::{Cause, Phase};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -87,6 +88,38 @@ fn a_session_over_tls_on_both_legs() {
         expect(&mut client, &down);
     }
     drop((client, session));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_balancer_is_answered_under_tls_too_while_every_opening_is_taken() {
+    let (authority, folder) = (Authority::new("ca"), TempDir::new().unwrap());
+    let files = authority.leaf(&["gateway.example"]).write(folder.path(), "own");
+    let backend = Backend::new();
+    let tls = format!(
+        "tls = {{ certificates = [{{ chain = \"{0}/{1}\", key = \"{0}/{2}\" }}] }}",
+        folder.path().display(),
+        files.chain,
+        files.key
+    );
+    let lines = "workers = 1\n[limits]\nopenings_max = 1\ntrusted_networks = [\"127.0.0.0/8\"]\nhead_timeout_ms = 120000";
+    let gateway = TestInstance::start_secured(lines, &tls, &[("t", &api(&backend, ""))]);
+    let answered = |request: &str| {
+        let mut client = connect(gateway.address, &trusting(&authority), "gateway.example");
+        send(&mut client, request.as_bytes());
+        read_head(&mut client)[9..12].to_owned()
+    };
+    let health = "HEAD /status-0123456789abcdef HTTP/1.0\r\n\r\n";
+    assert_eq!(answered(health), "200");
+    gateway.wait_for_openings(0);
+    // Without a handshake: it holds the one opening.
+    let silent = Raw::connect(gateway.address);
+    gateway.wait_for_openings(1);
+    assert_eq!(answered(health), "200");
+    assert_eq!(answered(&request("/t", "")), "503");
+    gateway.wait_for_terminations(Cause::OpeningsFull, Phase::Head, 1);
+    drop(silent);
     gateway.wait_for_rest();
     gateway.end();
 }
