@@ -22,7 +22,7 @@ use ringgate::catalog::subscription_key::KeyHasher;
 use ringgate::catalog::timestamp::Timestamp;
 use ringgate::compiled::{Snapshot, compile};
 use ringgate::head::{RequestHead, Target};
-use ringgate::policy::contract::{PolicyHost, Severity};
+use ringgate::policy::contract::{PolicyHost, TraceLine};
 use ringgate::policy::exchange::{EvaluationTime, Exchange, ExchangeParts, Fields, Response};
 use ringgate::policy::expression::{DateTime, ExpressionHost, Guid, TimeSpan};
 use ringgate::policy::guards::Guards;
@@ -45,7 +45,7 @@ impl PolicyHost for Worker {
         self.0.now()
     }
 
-    fn log(&mut self, _: Severity, _: &str, line: &str) {
+    fn log(&mut self, line: TraceLine) {
         black_box(line);
     }
 }

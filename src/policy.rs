@@ -28,6 +28,7 @@ pub mod jwt;
 pub mod machine;
 pub mod pipeline;
 mod policies;
+pub mod records;
 mod setting;
 pub mod slot;
 mod table;

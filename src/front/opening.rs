@@ -20,7 +20,7 @@ use super::dial::Abort;
 use super::hand_over::Ready;
 use super::head_reader::{Head, NoHead, read_head};
 use super::opening_end::{OpeningEnd, limited_end, upstream_end};
-use super::policies::{Handshake, PolicyRun};
+use super::policies::{Handshake, PolicyRun, SharedRecords};
 use super::refusal::{Refusal, end_after_answer, send_last_answer, send_within, shut};
 use super::run::Waiting;
 use super::socket::HangUp;
@@ -52,6 +52,7 @@ use crate::tls::setup::BackendTls;
 use crate::websocket::opening::{Offer, check_request};
 use bytes::Bytes;
 use rustls::pki_types::UnixTime;
+use std::cell::OnceCell;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -93,6 +94,8 @@ pub(super) struct Opening<N: Network> {
     pub(super) labels: Option<SessionLabels>,
     /// Filled in as it becomes known. `None`: nobody wants it.
     pub(super) event: Option<Box<OpeningEnded>>,
+    /// What its policies say. Empty: there are none, or nobody wants it.
+    pub(super) policy_records: OnceCell<SharedRecords>,
     pub(super) guard: OpeningGuard<N>,
 }
 
@@ -133,9 +136,11 @@ pub(super) async fn open<N: Network>(
         stages: Stopwatch::begin(at),
         labels: None,
         event,
+        policy_records: OnceCell::new(),
         guard,
     };
     let outcome = opening.run().await;
+    opening.note_policy_records();
     let times = opening.stages.stop();
     tracing::debug!(%id, ?times, "an opening is over");
     if !matches!(outcome, Ok(None)) {
@@ -377,7 +382,7 @@ impl<N: Network> Opening<N> {
     fn check_key<'s>(
         &self,
         snapshot: &'s Snapshot,
-        request: &RequestHead,
+        request: &Arc<RequestHead>,
         routed: &Routed<'_>,
         query: Option<&str>,
     ) -> Result<Access<'s>, OpeningEnd> {
@@ -399,7 +404,7 @@ impl<N: Network> Opening<N> {
     fn begin_policies(
         &self,
         snapshot: &Snapshot,
-        request: &RequestHead,
+        request: &Arc<RequestHead>,
         routed: &Routed<'_>,
         access: &Access<'_>,
     ) -> Result<Option<PolicyRun>, OpeningEnd> {
@@ -412,11 +417,12 @@ impl<N: Network> Opening<N> {
     fn handshake<'h>(
         &'h self,
         snapshot: &'h Snapshot,
-        request: &'h RequestHead,
+        request: &'h Arc<RequestHead>,
         routed: &'h Routed<'h>,
         access: &'h Access<'h>,
     ) -> Handshake<'h> {
         let certificate = self.certificate.as_ref();
+        let records = self.event.is_some().then(|| self.policy_records.get_or_init(SharedRecords::default));
         Handshake {
             snapshot,
             request,
@@ -426,6 +432,7 @@ impl<N: Network> Opening<N> {
             id: self.id,
             routed,
             access,
+            records: records.cloned(),
         }
     }
 

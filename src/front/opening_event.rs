@@ -13,6 +13,7 @@ use crate::catalog::BackendUrl;
 use crate::observe::SessionLabels;
 use crate::observe::events::{Asked, OpeningEnded, OpeningFailure, Told};
 use crate::observe::stages::StageTimes;
+use crate::policy::records::PolicyRecords;
 use crate::session::{Cause, Phase};
 use bytes::Bytes;
 
@@ -47,6 +48,7 @@ impl<N: Network> Front<N> {
             asked: None,
             told: None,
             failure: None,
+            policy_records: PolicyRecords::default(),
             termination: None,
         }))
     }
@@ -112,6 +114,14 @@ impl<N: Network> Opening<N> {
                 extensions: values("sec-websocket-extensions").collect(),
             });
         });
+    }
+
+    /// Notes what the policies said, once they have run.
+    pub(super) fn note_policy_records(&mut self) {
+        let records = self.policy_records.take().map(|records| records.take());
+        if let Some(records) = records {
+            self.note(|event| event.policy_records = records);
+        }
     }
 
     /// Notes what the client is told.

@@ -9,24 +9,30 @@ use crate::catalog::Api;
 use crate::catalog::access::Access;
 use crate::compiled::access::SubscriptionKeyFault;
 use crate::compiled::{Routed, Snapshot};
-use crate::head::RequestHead;
 use crate::head::forwarding::visible_to_policies;
+use crate::head::{Headers, RequestHead};
 use crate::limits::POLICY_TEXT_BYTES_MAX;
-use crate::policy::contract::{Forward, PolicyHost, Severity};
+use crate::policy::contract::{Forward, PolicyHost, Severity, Step, TraceLine};
 use crate::policy::exchange::{self, EvaluationTime, Exchange, Fields, LastError, Response};
 use crate::policy::expression::{Certificate, DateTime, ExpressionHost, Guid, TICKS_PER_SECOND, TimeSpan};
-use crate::policy::failure::Failure;
+use crate::policy::failure::{Failure, ThrownAt};
 use crate::policy::guards::Guards;
 use crate::policy::machine::{Dialling, Yield, start, start_refused};
 use crate::policy::pipeline::Pipeline;
+use crate::policy::records::{PolicyRecords, StepName};
 use crate::policy::slot::Slot;
+use crate::process::log::repeats::happened_at;
 use crate::session::{Cause, CorrelationId};
 use crate::shared_counts::policy_guards::PolicyGuards;
+use crate::telemetry::masking::{Masking, Secrets};
 use crate::tls::peer_certificate::PeerCertificate;
+use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
+use tracing::Level;
 
 /// An opening's run through its policies, which waits for the backend.
 #[derive(Debug)]
@@ -54,7 +60,7 @@ pub(super) struct PolicyAnswer {
 /// The view of an opening that policies get.
 pub(super) struct Handshake<'a> {
     pub(super) snapshot: &'a Snapshot,
-    pub(super) request: &'a RequestHead,
+    pub(super) request: &'a Arc<RequestHead>,
     pub(super) scheme: &'static str,
     pub(super) client: IpAddr,
     /// The id of the opening: policies read it as `context.RequestId`.
@@ -63,7 +69,12 @@ pub(super) struct Handshake<'a> {
     pub(super) certificate: Option<&'a PeerCertificate>,
     pub(super) routed: &'a Routed<'a>,
     pub(super) access: &'a Access<'a>,
+    /// Where what the policies say is kept. `None`: nobody wants it.
+    pub(super) records: Option<SharedRecords>,
 }
+
+/// What the policies of an opening say: the run and its opening share it.
+pub(super) type SharedRecords = Rc<RefCell<PolicyRecords>>;
 
 impl PolicyRun {
     /// Runs the policies up to where the backend is to be dialled.
@@ -75,12 +86,12 @@ impl PolicyRun {
         handshake: &Handshake<'_>,
         guards: &Arc<PolicyGuards>,
     ) -> Result<Self, Box<PolicyAnswer>> {
-        let mut run = Self::of(handshake, guards);
+        let mut run = Self::of(pipeline, handshake, guards);
         let moment = run.clock.moment();
         match start(pipeline, &mut run.exchange, moment, &mut run.worker) {
             Yield::Dial(dialling) => Ok(Self { dialling: Some(dialling), ..run }),
             turn @ (Yield::Respond(_) | Yield::PassOn) => {
-                Err(Box::new(answer_of(turn, &run.exchange, Cause::RefusedByPolicy)))
+                Err(Box::new(run.answer_of(turn, Cause::RefusedByPolicy)))
             }
         }
     }
@@ -92,17 +103,18 @@ impl PolicyRun {
         guards: &Arc<PolicyGuards>,
         (fault, refusal): (SubscriptionKeyFault, &Refusal),
     ) -> Box<PolicyAnswer> {
-        let mut run = Self::of(handshake, guards);
+        let mut run = Self::of(pipeline, handshake, guards);
         let is_missing = fault == SubscriptionKeyFault::Missing;
         let failure = told(Failure::of_key(is_missing, refusal.status, &refusal.message), refusal);
         let moment = run.clock.moment();
         let turn = start_refused(pipeline, failure, &mut run.exchange, moment, &mut run.worker);
-        Box::new(answer_of(turn, &run.exchange, refusal.cause))
+        Box::new(run.answer_of(turn, refusal.cause))
     }
 
-    fn of(handshake: &Handshake<'_>, guards: &Arc<PolicyGuards>) -> Self {
+    fn of(pipeline: &Arc<Pipeline>, handshake: &Handshake<'_>, guards: &Arc<PolicyGuards>) -> Self {
         let clock = Clock::now();
-        let Handshake { snapshot, request, scheme, client, id, certificate, routed, access } = *handshake;
+        let Handshake { snapshot, request, scheme, client, id, certificate, routed, access, ref records } =
+            *handshake;
         let exchange = Exchange::new(&exchange::ExchangeParts {
             request,
             scheme,
@@ -120,7 +132,16 @@ impl PolicyRun {
             exchange,
             dialling: None,
             clock,
-            worker: Worker { id, api: Arc::clone(routed.api), guards: Arc::clone(guards) },
+            worker: Worker {
+                id,
+                api: Arc::clone(routed.api),
+                guards: Arc::clone(guards),
+                pipeline: Arc::clone(pipeline),
+                request: Arc::clone(request),
+                records: records.clone(),
+                secrets: OnceCell::new(),
+                answer_secrets: Secrets::default(),
+            },
         }
     }
 
@@ -148,6 +169,7 @@ impl PolicyRun {
         let head = &answer.head;
         let fields = Fields::of(visible_to_policies(head.headers()));
         let response = Response::of_backend(head.status(), head.reason(), fields);
+        self.worker.hear(head.headers());
         let moment = self.clock.moment();
         match dialling.resume(Ok(response), &mut self.exchange, moment, &mut self.worker) {
             Yield::PassOn => {
@@ -155,7 +177,7 @@ impl PolicyRun {
                 Ok(answer)
             }
             turn @ (Yield::Respond(_) | Yield::Dial(_)) => {
-                Err(Box::new(answer_of(turn, &self.exchange, Cause::RefusedByPolicy)))
+                Err(Box::new(self.answer_of(turn, Cause::RefusedByPolicy)))
             }
         }
     }
@@ -180,31 +202,35 @@ impl PolicyRun {
         let moment = self.clock.moment();
         let failure = told(failure, refusal);
         let turn = dialling.resume(Err(failure), &mut self.exchange, moment, &mut self.worker);
-        Some(Box::new(answer_of(turn, &self.exchange, refusal.cause)))
+        Some(Box::new(self.answer_of(turn, refusal.cause)))
+    }
+
+    /// Returns the client's answer where a run ends without the backend's answer.
+    fn answer_of(&self, turn: Yield, cause: Cause) -> PolicyAnswer {
+        let response = match turn {
+            Yield::Respond(response) => response,
+            // Neither comes about without an answer of the backend's; were one to, the fault is ours.
+            Yield::PassOn | Yield::Dial(_) => {
+                let (response, why) = (Response::error(500, "Internal server error"), String::new());
+                return PolicyAnswer { response, cause: Cause::Bug, why, last_error: None, policy: "" };
+            }
+        };
+        // Not its message, which may quote what a client sent: a document that wants that in the log says so.
+        let last_error = self.exchange.last_error.as_ref();
+        let why = last_error.map(LastError::place_and_reason).unwrap_or_default();
+        // What is no failure is the answer of the one policy that gives answers.
+        let policy = last_error.map_or("return-response", |error| error.source);
+        let last_error = last_error.map(|error| {
+            let message = bounded(self.worker.masked(&error.message));
+            Box::new(LastError { message, ..error.clone() })
+        });
+        PolicyAnswer { response, cause, why, last_error, policy }
     }
 }
 
 /// The failure with the fields that the client is told of the refusal.
 fn told(failure: Failure, refusal: &Refusal) -> Failure {
     refusal.headers.iter().fold(failure, |failure, (name, value)| failure.with_field(name, value))
-}
-
-/// Returns the client's answer where a run ends without the backend's answer.
-fn answer_of(turn: Yield, exchange: &Exchange, cause: Cause) -> PolicyAnswer {
-    let response = match turn {
-        Yield::Respond(response) => response,
-        // Neither comes about without an answer of the backend's; were one to, the fault is ours.
-        Yield::PassOn | Yield::Dial(_) => {
-            let (response, why) = (Response::error(500, "Internal server error"), String::new());
-            return PolicyAnswer { response, cause: Cause::Bug, why, last_error: None, policy: "" };
-        }
-    };
-    // Not its message, which may quote what a client sent: a document that wants that in the log says so.
-    let why = exchange.last_error.as_ref().map(LastError::place_and_reason).unwrap_or_default();
-    // What is no failure is the answer of the one policy that gives answers.
-    let policy = exchange.last_error.as_ref().map_or("return-response", |error| error.source);
-    let last_error = exchange.last_error.clone().map(Box::new);
-    PolicyAnswer { response, cause, why, last_error, policy }
 }
 
 /// Returns the facts of a certificate that policies see, under .NET's names.
@@ -255,12 +281,45 @@ fn ticks(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos() / nanoseconds_per_tick).unwrap_or(i64::MAX)
 }
 
-/// A worker's sources for policies: time, random numbers, counters.
+/// A text cut where it is longer than one in a log may be.
+fn bounded(mut text: String) -> String {
+    if text.len() > POLICY_TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(POLICY_TEXT_BYTES_MAX));
+        text.push('…');
+    }
+    text
+}
+
+/// A worker's sources for policies: time, random numbers, counters; and where what they say goes.
 #[derive(Debug)]
 struct Worker {
     id: CorrelationId,
     api: Arc<Api>,
     guards: Arc<PolicyGuards>,
+    pipeline: Arc<Pipeline>,
+    request: Arc<RequestHead>,
+    records: Option<SharedRecords>,
+    /// Found when something is said for the first time.
+    secrets: OnceCell<Secrets>,
+    /// Those of the backend's answer.
+    answer_secrets: Secrets,
+}
+
+impl Worker {
+    /// The text without the secrets of the request and of the documents. To be masked before it is cut: half a secret is not found.
+    fn masked(&self, text: &str) -> String {
+        let secrets = self.secrets.get_or_init(|| {
+            let masking = Masking::of_api(&self.api.key_names, &[]);
+            Secrets::of(&self.request, &masking).with(self.pipeline.secrets())
+        });
+        self.answer_secrets.masked(&secrets.masked(text))
+    }
+
+    /// Learns what is secret in the backend's answer.
+    fn hear(&mut self, headers: &Headers) {
+        let masking = Masking::of_api(&self.api.key_names, &[]);
+        self.answer_secrets = Secrets::of_fields(headers.iter(), &masking);
+    }
 }
 
 impl ExpressionHost for Worker {
@@ -270,9 +329,8 @@ impl ExpressionHost for Worker {
     }
 
     fn trace(&mut self, message: &str) {
-        let text = &message[..message.floor_char_boundary(POLICY_TEXT_BYTES_MAX)];
-        let api = self.api.name.as_str();
-        tracing::debug!(id = %self.id, api, text, "a policy traces");
+        let (severity, message) = (Severity::Verbose, message.to_owned());
+        self.log(TraceLine { severity, source: "expression".into(), message, metadata: Vec::new() });
     }
 }
 
@@ -281,13 +339,47 @@ impl PolicyHost for Worker {
         self.guards.now()
     }
 
-    fn log(&mut self, severity: Severity, source: &str, text: &str) {
-        let (id, api) = (self.id, self.api.name.as_str());
-        // Not limited: the document asks for each of them.
-        match severity {
-            Severity::Verbose => tracing::debug!(%id, api, source, text, "a policy traces"),
-            Severity::Information => tracing::info!(%id, api, source, text, "a policy traces"),
-            Severity::Error => tracing::error!(%id, api, source, text, "a policy traces"),
+    fn log(&mut self, line: TraceLine) {
+        let is_logged = match line.severity {
+            Severity::Verbose => tracing::enabled!(Level::DEBUG),
+            Severity::Information => tracing::enabled!(Level::INFO),
+            Severity::Error => tracing::enabled!(Level::ERROR),
+        };
+        if !is_logged && self.records.is_none() {
+            return;
+        }
+        let line = line.masked(|text| self.masked(text));
+        if is_logged {
+            let (id, api, source, text) =
+                (self.id, self.api.name.as_str(), &*line.source, line.on_one_line());
+            // Not limited: the document asks for each of them.
+            match line.severity {
+                Severity::Verbose => tracing::debug!(%id, api, source, text, "a policy traces"),
+                Severity::Information => tracing::info!(%id, api, source, text, "a policy traces"),
+                Severity::Error => tracing::error!(%id, api, source, text, "a policy traces"),
+            }
+        }
+        if let Some(records) = &self.records {
+            records.borrow_mut().trace(line);
+        }
+    }
+
+    fn threw(&mut self, step: Option<&Step>, thrown: &ThrownAt) {
+        const MESSAGE: &str = "an expression of a policy threw";
+        let ThrownAt { document, line, column, exception, message } = thrown;
+        let is_logged = tracing::enabled!(Level::WARN);
+        let told =
+            if is_logged { happened_at(Level::WARN, MESSAGE, &format!("{document}:{line}")) } else { None };
+        if told.is_none() && self.records.is_none() {
+            return;
+        }
+        let message = self.masked(message);
+        if let Some(told) = told {
+            let (id, api, said) = (self.id, self.api.name.as_str(), bounded(message.clone()));
+            tracing::warn!(%id, api, times = told.times, document = &**document, line, column, exception, said, "{MESSAGE}");
+        }
+        if let Some(records) = &self.records {
+            records.borrow_mut().threw(step.map(StepName::of), ThrownAt { message, ..thrown.clone() });
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::catalog::subscription::Subscription;
 use crate::catalog::{Api, BackendUrl};
 use crate::head::RequestHead;
 use crate::policy::exchange::LastError;
+use crate::policy::records::PolicyRecords;
 use crate::session::{Cause, CorrelationId, Leg, Phase, Termination};
 use crate::websocket::received_close::ReceivedClose;
 use crate::websocket::tally::FrameKind;
@@ -172,6 +173,8 @@ events! {
         told: Option<Told>;
         /// What failed.
         failure: Option<OpeningFailure>;
+        /// What its policies said, without secrets.
+        policy_records: PolicyRecords;
         /// Why and where it ended; none if a session came of it.
         termination: Option<(Cause, Phase)>;
     }

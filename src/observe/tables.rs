@@ -322,9 +322,11 @@ tables! {
         "LastErrorScope" last_error_scope: Text,
         /// Milliseconds from the accept to the failure.
         "LastErrorElapsed" last_error_elapsed: Option<i64>,
-        /// Every failure, in order: an array of objects with source, reason, message, section, scope, elapsed.
+        /// Every failure, in order: an array of objects with source, reason, message, section, scope; elapsed on the last; of an
+        /// expression that threw also exception, path, document, line and column.
         "Errors" errors: Json,
-        /// What the policies said (`trace`), and expressions that threw: an array of objects.
+        /// What the policies said (`trace`), and expressions that threw: an array of objects with source, severity, message,
+        /// metadata. 8 KiB and 64 records at most: one that was cut has truncated, the last one may say how many were dropped.
         "TraceRecords" trace_records: Json,
         /// The fields of the request that the API's diagnostics name.
         "RequestHeaders" request_headers: Json,

@@ -42,8 +42,8 @@ const TABLE: Table = Table { row: policy_row, suggestion };
 
 /// Compiles one document. Faults come in the order of its lines, without those that were told before.
 pub(crate) fn compile_document(
-    file: &str,
-    source: &str,
+    file: &Arc<str>,
+    source: &Arc<str>,
     scope: Scope,
     references: &References<'_>,
     faults: &mut Vec<Fault>,
@@ -109,7 +109,7 @@ fn section_of(compiling: &mut Compiling<'_>, element: &Element, section: Section
 }
 
 /// Reads a fragment; what stands in it is compiled where it is included.
-pub(crate) fn read_fragment(file: String, source: &Arc<str>, faults: &mut Vec<Fault>) -> Fragment {
+pub(crate) fn read_fragment(file: Arc<str>, source: &Arc<str>, faults: &mut Vec<Fault>) -> Fragment {
     let root = match document::parse(source) {
         Ok(root) if root.name == "fragment" => Some(root),
         Ok(root) => {

@@ -6,7 +6,7 @@ use core::fmt::Write as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::contract::{Action, Condition, Scope, Step, StepPlace};
+use super::contract::{Action, Evaluation, Scope, Step, StepPlace};
 use crate::catalog::Name;
 use crate::catalog::fault::{Fault, Remedy, nearest, shown};
 use crate::catalog::named_value::NamedValues;
@@ -20,7 +20,7 @@ use row::{PolicyRow, Shape, Support, Table};
 /// A fragment, read.
 #[derive(Debug)]
 pub(crate) struct Fragment {
-    pub(crate) file: String,
+    pub(crate) file: Arc<str>,
     pub(crate) source: Arc<str>,
     pub(crate) root: Option<Element>,
 }
@@ -56,8 +56,8 @@ pub(crate) struct Compiling<'d> {
     /// The document's own file.
     document: &'d str,
     /// The file that is read: the document, or a fragment that it includes.
-    file: &'d str,
-    source: &'d str,
+    file: &'d Arc<str>,
+    source: &'d Arc<str>,
     table: Table,
     references: &'d References<'d>,
     fragments_nested: usize,
@@ -84,8 +84,8 @@ pub(crate) struct Compiling<'d> {
 
 impl<'d> Compiling<'d> {
     pub(crate) fn new(
-        file: &'d str,
-        source: &'d str,
+        file: &'d Arc<str>,
+        source: &'d Arc<str>,
         scope: Scope,
         table: Table,
         references: &'d References<'d>,
@@ -441,7 +441,7 @@ impl<'d> Compiling<'d> {
     }
 
     /// The condition in an attribute.
-    pub(crate) fn condition(&mut self, element: &Element, name: &str) -> Option<Condition> {
+    pub(crate) fn condition(&mut self, element: &Element, name: &str) -> Option<Evaluation> {
         let given = self.given(element, name)?;
         let key = format!("{} {name}", element.name);
         if !Expression::is_expression(given.text()) {
@@ -453,8 +453,7 @@ impl<'d> Compiling<'d> {
             );
             return None;
         }
-        let expression = self.expression(&given, &key, Wanted::Bool)?;
-        Some(Condition { expression, shown: given.shown() })
+        self.evaluation(&given, &key, Wanted::Bool)
     }
 
     fn setting_of<T: Literal>(
@@ -482,8 +481,13 @@ impl<'d> Compiling<'d> {
             self.refuse(given.source_of(0), key.to_owned(), &shown(&shown_text), allowed);
             return None;
         }
-        let expression = self.expression(given, key, T::WANTED)?;
-        Some(Setting::Evaluated(expression, shown_text))
+        self.evaluation(given, key, T::WANTED).map(Setting::Evaluated)
+    }
+
+    fn evaluation(&mut self, given: &Given, key: &str, wanted: Wanted) -> Option<Evaluation> {
+        let expression = self.expression(given, key, wanted)?;
+        let origin = given.origin(self.file, self.source);
+        Some(Evaluation { expression, shown: given.shown().into(), origin })
     }
 
     fn expression(&mut self, given: &Given, key: &str, wanted: Wanted) -> Option<Expression> {
@@ -652,7 +656,7 @@ impl<'d> Compiling<'d> {
         }
         let place = Place::within(self.source, at);
         self.faults.push(Fault {
-            file: self.file.to_owned(),
+            file: self.file.to_string(),
             line: Some(place.line),
             column: Some(place.column),
             key,

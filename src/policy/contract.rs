@@ -6,15 +6,17 @@
 //! Not here: the order of steps (`machine`), what documents may say (`table`), what each policy does (`policies`).
 
 mod step;
+mod trace_line;
 
-pub(crate) use step::{Action, Condition, StepPlace};
+pub(crate) use step::{Action, Evaluation, StepPlace};
 pub use step::{Scope, Step};
+pub use trace_line::{Severity, TraceLine};
 
 use core::fmt;
 
 use super::exchange::{EvaluationTime, Exchange, Response};
-use super::expression::{Expression, ExpressionHost, Section, Value};
-use super::failure::Failure;
+use super::expression::{ExpressionHost, Section, Value};
+use super::failure::{Failure, ThrownAt};
 use super::guards::Guards;
 
 /// One policy of a document, compiled.
@@ -79,8 +81,8 @@ impl fmt::Debug for dyn PutOff {
 
 /// The interface of policies to the outside, and of observers to a run.
 pub trait PolicyHost: ExpressionHost {
-    /// A `trace` policy's line, in bounds and on one line.
-    fn log(&mut self, severity: Severity, source: &str, message: &str);
+    /// What a `trace` policy says. It may quote a secret.
+    fn log(&mut self, line: TraceLine);
 
     /// Returns the counters and slots for handshakes.
     fn guards(&self) -> Guards<'_>;
@@ -91,33 +93,14 @@ pub trait PolicyHost: ExpressionHost {
     /// An expression of the step that runs gave `value`; `shown` is the expression, secrets masked.
     fn evaluated(&mut self, _shown: &str, _value: &Value) {}
 
+    /// An expression has thrown: of this step, or `None`, of what one had put off. Its message may quote a secret.
+    fn threw(&mut self, _step: Option<&Step>, _thrown: &ThrownAt) {}
+
     /// The step that runs does something more when the answer is known.
     fn puts_off(&mut self) {}
 
     /// It ran. `None`: it went on as usual.
     fn ended(&mut self, _step: &Step, _exchange: &Exchange, _how: Option<&str>) {}
-}
-
-/// How much a line in the log matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Not to be looked at every day.
-    Verbose,
-    /// A change of state.
-    Information,
-    /// To be read next morning.
-    Error,
-}
-
-impl Severity {
-    /// Its name in documents.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Verbose => "verbose",
-            Self::Information => "information",
-            Self::Error => "error",
-        }
-    }
 }
 
 /// A policy's view of the run.
@@ -135,11 +118,12 @@ pub struct Running<'r> {
 }
 
 impl Running<'_> {
-    /// The value of an expression, which is shown as `shown`.
-    pub(crate) fn evaluate(&mut self, expression: &Expression, shown: &str) -> Result<Value, Failure> {
+    /// The value of an expression.
+    pub(crate) fn evaluate(&mut self, evaluation: &Evaluation) -> Result<Value, Failure> {
+        let Evaluation { expression, shown, origin } = evaluation;
         let context = self.exchange.context(self.moment);
         let value = expression.evaluate(&context, &mut *self.outside);
-        let value = value.map_err(|thrown| Failure::thrown(&thrown))?;
+        let value = value.map_err(|thrown| Failure::thrown(thrown, origin))?;
         self.outside.evaluated(shown, &value);
         Ok(value)
     }

@@ -12,7 +12,7 @@ mod expression_end;
 mod given;
 mod raw_expressions;
 
-pub(crate) use given::{Given, Place, Unsubstituted, masked};
+pub(crate) use given::{Given, Origin, Place, Unsubstituted, masked};
 
 use raw_expressions::mask;
 use roxmltree::{Document, Node, NodeId, ParsingOptions};

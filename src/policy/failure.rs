@@ -2,11 +2,35 @@
 //!
 //! Not here: the consequence (`machine`).
 
+use super::document::Origin;
 use super::exchange::{LastError, Response, TargetFault};
 use super::expression::{Section, Thrown};
+use std::sync::Arc;
 
 /// The message to a client about a fault that does not concern it.
 pub(crate) const INTERNAL: &str = "Internal server error";
+
+/// An exception of an expression, and where in its document that stands.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ThrownAt {
+    /// The file of the document.
+    pub document: Arc<str>,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: u32,
+    /// The type of the exception.
+    pub exception: &'static str,
+    /// Its message. It may quote what a client sent, or a secret.
+    pub message: String,
+}
+
+/// Shows no message.
+impl core::fmt::Debug for ThrownAt {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(formatter, "{}:{}:{}: {}", self.document, self.line, self.column, self.exception)
+    }
+}
 
 /// A failure, before it is known where.
 #[derive(Debug)]
@@ -17,6 +41,8 @@ pub struct Failure {
     pub message: String,
     /// `LastError.Source`, if that is not the policy.
     pub source: Option<&'static str>,
+    /// The exception of the expression that it comes from, if it comes from one.
+    pub thrown: Option<Box<ThrownAt>>,
     /// The answer to the client, unless on-error replaces it.
     pub answer: Box<Response>,
 }
@@ -28,6 +54,7 @@ impl Failure {
             reason,
             message: message.into(),
             source: None,
+            thrown: None,
             answer: Box::new(Response::error(status, said)),
         }
     }
@@ -38,8 +65,17 @@ impl Failure {
     }
 
     /// An expression that threw.
-    pub(crate) fn thrown(thrown: &Thrown) -> Self {
-        Self::evaluation(format!("Expression evaluation failed. {thrown}"))
+    pub(crate) fn thrown(thrown: Thrown, origin: &Origin) -> Self {
+        let place = origin.place_of(thrown.position.offset);
+        let failure = Self::evaluation(format!("Expression evaluation failed. {thrown}"));
+        let thrown = ThrownAt {
+            document: Arc::clone(origin.file()),
+            line: place.line,
+            column: place.column,
+            exception: thrown.exception.name(),
+            message: thrown.message.into_owned(),
+        };
+        Self { thrown: Some(Box::new(thrown)), ..failure }
     }
 
     /// An expression whose value cannot be used.

@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use super::contract::{Action, Forward, PolicyHost, PutOff, Running, Severity, Step, StepOutcome};
+use super::contract::{Action, Forward, PolicyHost, PutOff, Running, Severity, Step, StepOutcome, TraceLine};
 use super::exchange::fields::ExistsAction;
 use super::exchange::{Body, EvaluationTime, Exchange, LastError, Response};
 use super::expression::{Section, Value};
@@ -183,6 +183,9 @@ impl Machine {
                     return Stopped::AtDial(forward);
                 }
                 Err(failure) => {
+                    if let Some(thrown) = &failure.thrown {
+                        outside.threw(Some(step), thrown);
+                    }
                     outside.ended(step, exchange, Some(&failure.message));
                     self.fail(failure, exchange);
                 }
@@ -224,8 +227,7 @@ fn run(step: &Step, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
     match &step.action {
         Action::Run(policy) => policy.run(running),
         Action::Unless { condition, skip } => {
-            let holds =
-                matches!(running.evaluate(&condition.expression, &condition.shown)?, Value::Bool(true));
+            let holds = matches!(running.evaluate(condition)?, Value::Bool(true));
             Ok(if holds { StepOutcome::Next } else { StepOutcome::Skip(*skip) })
         }
         Action::Skip(skip) => Ok(StepOutcome::Skip(*skip)),
@@ -252,8 +254,16 @@ fn settle(
             put_off: &mut Vec::new(),
         };
         if let Err(failure) = call.settle(&mut running) {
-            // Not its message, which may quote what a client sent.
-            outside.log(Severity::Error, "increment-condition", failure.reason);
+            if let Some(thrown) = &failure.thrown {
+                outside.threw(None, thrown);
+            }
+            outside.log(TraceLine {
+                severity: Severity::Error,
+                source: "increment-condition".into(),
+                // Not its message, which may quote what a client sent.
+                message: failure.reason.to_owned(),
+                metadata: Vec::new(),
+            });
         }
     }
     let told = core::mem::take(&mut exchange.told);

@@ -14,11 +14,22 @@ use super::expression::Section;
 #[derive(Debug, Default)]
 pub struct Pipeline {
     sections: [Box<[Arc<Step>]>; 4],
+    /// The secrets that stand in its steps.
+    secrets: Box<[Box<str>]>,
 }
 
 impl Pipeline {
     pub(crate) fn new(sections: [Vec<Arc<Step>>; 4]) -> Self {
-        Self { sections: sections.map(Vec::into_boxed_slice) }
+        let mut secrets: Vec<_> =
+            sections.iter().flatten().flat_map(|step| step.place.secrets.iter().cloned()).collect();
+        secrets.sort_unstable();
+        secrets.dedup();
+        Self { sections: sections.map(Vec::into_boxed_slice), secrets: secrets.into() }
+    }
+
+    /// The values of secret named values that stand in its documents: masked in whatever they say.
+    pub fn secrets(&self) -> &[Box<str>] {
+        &self.secrets
     }
 
     /// Whether one of its policies may send the session elsewhere.

@@ -5,9 +5,9 @@
     reason = "what an expression was compiled to give is one or two kinds of values, or null"
 )]
 
-use super::contract::Running;
+use super::contract::{Evaluation, Running};
 use super::exchange::fields::ExistsAction;
-use super::expression::{Expression, Text, Value, Wanted};
+use super::expression::{Text, Value, Wanted};
 use super::failure::Failure;
 
 /// A value that can be given as text.
@@ -97,7 +97,7 @@ pub(crate) enum Setting<T> {
     /// The same for every handshake.
     Fixed(T, Shown),
     /// Evaluated at each.
-    Evaluated(Expression, Shown),
+    Evaluated(Evaluation),
 }
 
 /// How a setting is shown: its text, secrets masked.
@@ -107,7 +107,8 @@ impl<T> Setting<T> {
     /// How it is shown.
     pub(crate) fn shown(&self) -> &str {
         match self {
-            Self::Fixed(_, shown) | Self::Evaluated(_, shown) => shown,
+            Self::Fixed(_, shown) => shown,
+            Self::Evaluated(evaluation) => &evaluation.shown,
         }
     }
 
@@ -115,7 +116,7 @@ impl<T> Setting<T> {
     pub(crate) fn fixed(&self) -> Option<&T> {
         match self {
             Self::Fixed(value, _) => Some(value),
-            Self::Evaluated(..) => None,
+            Self::Evaluated(_) => None,
         }
     }
 }
@@ -125,8 +126,8 @@ impl<T: Literal> Setting<T> {
     pub(crate) fn value(&self, running: &mut Running<'_>) -> Result<T, Failure> {
         match self {
             Self::Fixed(value, _) => Ok(value.clone()),
-            Self::Evaluated(expression, shown) => {
-                let value = running.evaluate(expression, shown)?;
+            Self::Evaluated(evaluation) => {
+                let value = running.evaluate(evaluation)?;
                 T::of(value).ok_or_else(|| {
                     Failure::evaluation(format!("The value of an expression is not {}.", T::ALLOWED))
                 })
@@ -136,10 +137,10 @@ impl<T: Literal> Setting<T> {
 
     /// The value for this handshake; `None` if an expression gave `null`.
     pub(crate) fn value_or_null(&self, running: &mut Running<'_>) -> Result<Option<T>, Failure> {
-        if let Self::Evaluated(expression, shown) = self
+        if let Self::Evaluated(evaluation) = self
             && T::WANTED == Wanted::Text
         {
-            return match running.evaluate(expression, shown)? {
+            return match running.evaluate(evaluation)? {
                 Value::Null => Ok(None),
                 value => Ok(T::of(value)),
             };

@@ -27,6 +27,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 pub use filter::FilterFault;
 use queue::{Descriptor, Log, Room};
+use repeats::Subject;
 
 /// The environment variable with the filter of the log.
 pub const FILTER_VARIABLE: &str = "RINGGATE_LOG";
@@ -104,12 +105,16 @@ pub fn log_lines_dropped() -> u64 {
 
 /// Logs the counts of repeated warnings that are due; at the end, all that are left. Returns whether to call again soon.
 fn tell_repeats(is_ending: bool) -> bool {
-    repeats::REPEATS.tell_counts(Instant::now(), is_ending, |level, message, api, times| {
-        let api = Some(api).filter(|api| !api.is_empty());
+    repeats::REPEATS.tell_counts(Instant::now(), is_ending, |(level, subject), message, name, times| {
+        let name = Some(name).filter(|name| !name.is_empty());
+        let (api, place) = match subject {
+            Subject::Api => (name, None),
+            Subject::Place => (None, name),
+        };
         if level == tracing::Level::ERROR {
-            tracing::error!(api, times, "{message}");
+            tracing::error!(api, place, times, "{message}");
         } else {
-            tracing::warn!(api, times, "{message}");
+            tracing::warn!(api, place, times, "{message}");
         }
     })
 }

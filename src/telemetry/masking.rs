@@ -13,9 +13,12 @@
 //! Not here: the log of the process, which shows nothing that a client said (`THREATS.md`).
 
 use crate::catalog::api::KeyNames;
-use crate::head::RequestHead;
 use crate::head::percent::percent_decoded;
+use crate::head::{Header, RequestHead};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
+use std::fmt;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
@@ -125,6 +128,53 @@ impl<'a> Masking<'a> {
         Cow::Borrowed(value)
     }
 
+    /// Adds the values that [`Masking::field`] masks, in each form in which a message may quote them.
+    fn push_secrets_of_fields<'h>(&self, fields: impl Iterator<Item = Header<'h>>, found: &mut Vec<String>) {
+        for field in fields {
+            let value = String::from_utf8_lossy(field.value);
+            if self.is_secret_field(field.name) {
+                // A scheme and a token, names and values of cookies: each by itself.
+                for part in value.split([' ', ';', ',']) {
+                    found.extend(part.split_once('=').map(|(_, value)| value.to_owned()));
+                    found.push(part.to_owned());
+                }
+                found.extend(basic_credentials(&value).into_iter().flatten());
+                found.push(value.into_owned());
+            } else if field.is("sec-websocket-protocol") {
+                let tokens = value.split(',').map(str::trim).filter(|name| subprotocol(name) != *name);
+                for token in tokens {
+                    let at = find_bearer(token).map_or(0, |at| at + BEARER.len() + 1);
+                    found.push(token[at..].to_owned());
+                }
+            } else if URL_FIELDS.iter().any(|name| field.is(name)) {
+                self.push_secrets_of_url(&value, found);
+            }
+        }
+    }
+
+    fn push_secrets_of_url(&self, url: &str, found: &mut Vec<String>) {
+        let (url, fragment) = url.split_once('#').unwrap_or((url, ""));
+        found.push(fragment.to_owned());
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+        if let Some((user, _)) = authority.rsplit_once('@') {
+            found.push(user.to_owned());
+            found.extend(user.split_once(':').map(|(_, password)| password.to_owned()));
+        }
+        self.push_secrets_of_target(rest, found);
+    }
+
+    fn push_secrets_of_target(&self, target: &str, found: &mut Vec<String>) {
+        let query = target.split_once('?').map_or("", |(_, query)| query);
+        for pair in query.split(['&', ';']) {
+            let (name, value) = pair.split_once('=').unwrap_or(("", pair));
+            if !self.is_shown(name) {
+                found.push(String::from_utf8_lossy(&percent_decoded(value)).into_owned());
+                found.push(value.to_owned());
+            }
+        }
+    }
+
     fn is_secret_field(&self, name: &str) -> bool {
         let is_key = |names: &KeyNames| name.eq_ignore_ascii_case(names.header.as_str());
         SECRET_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))
@@ -153,49 +203,66 @@ fn find_bearer(name: &str) -> Option<usize> {
     })
 }
 
-/// The values of one request that are masked, so that messages which quote them can be masked too.
+/// The values of one request that are masked, so that messages which quote them can be masked too. It shows none of them.
 #[derive(Default)]
 pub struct Secrets(Vec<String>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Secrets({})", self.0.len())
+    }
+}
 
 impl Secrets {
     /// Those of a request.
     pub fn of(request: &RequestHead, masking: &Masking<'_>) -> Self {
         let mut found = Vec::new();
-        for field in request.headers().iter() {
-            let value = String::from_utf8_lossy(field.value);
-            if masking.is_secret_field(field.name) {
-                // A scheme and a token, names and values of cookies: each by itself.
-                let parts = value
-                    .split([' ', ';', ','])
-                    .map(|part| part.split_once('=').map_or(part, |(_, value)| value));
-                found.extend(parts.map(str::to_owned));
-                found.push(value.into_owned());
-            } else if field.is("sec-websocket-protocol") {
-                let tokens = value.split(',').map(str::trim).filter(|name| subprotocol(name) != *name);
-                for token in tokens {
-                    let at = find_bearer(token).map_or(0, |at| at + BEARER.len() + 1);
-                    found.push(token[at..].to_owned());
-                }
-            }
-        }
-        let query = request.target_text().split_once('?').map_or("", |(_, query)| query);
-        for pair in query.split(['&', ';']) {
-            let (name, value) = pair.split_once('=').unwrap_or(("", pair));
-            if !masking.is_shown(name) {
-                found.push(String::from_utf8_lossy(&percent_decoded(value)).into_owned());
-                found.push(value.to_owned());
-            }
-        }
+        masking.push_secrets_of_fields(request.headers().iter(), &mut found);
+        masking.push_secrets_of_target(request.target_text(), &mut found);
+        Self::of_values(found)
+    }
+
+    /// Those of the fields of an answer.
+    pub fn of_fields<'h>(fields: impl Iterator<Item = Header<'h>>, masking: &Masking<'_>) -> Self {
+        let mut found = Vec::new();
+        masking.push_secrets_of_fields(fields, &mut found);
+        Self::of_values(found)
+    }
+
+    fn of_values(mut found: Vec<String>) -> Self {
         found.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
+        Self(found).in_order()
+    }
+
+    /// The same, and these of policy documents, however short they are.
+    #[must_use]
+    pub fn with(mut self, secrets: &[Box<str>]) -> Self {
+        self.0.extend(secrets.iter().filter(|secret| !secret.is_empty()).map(|secret| secret.to_string()));
+        self.in_order()
+    }
+
+    fn in_order(mut self) -> Self {
         // Of two that overlap, the longer one first.
-        found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self(found)
+        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        self
     }
 
     /// Masks them in a text.
     pub fn masked(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
     }
+}
+
+/// User name and password, each by itself and together, of a value for the scheme Basic (RFC 7617).
+fn basic_credentials(value: &str) -> Option<[String; 2]> {
+    let (scheme, encoded) = value.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = STANDARD.decode(encoded.trim()).ok()?;
+    let decoded = String::from_utf8_lossy(&decoded).into_owned();
+    let password = decoded.split_once(':')?.1.to_owned();
+    Some([decoded, password])
 }
 
 #[cfg(test)]
@@ -272,12 +339,25 @@ mod tests {
     fn messages_that_quote_what_is_masked_are_masked() {
         let head = "GET /t?token=t0ken%2Bx&room=lobby HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer s3cret\r\n\
                     Cookie: sid=c00kie; theme=dark\r\nOcp-Apim-Subscription-Key: k3y-value\r\n\
+                    Referer: https://me:pa55@site/a?code=0auth#fr4gment\r\n\
                     Sec-WebSocket-Protocol: chat, bearer.pr0tocol\r\n\r\n";
         let request = RequestHead::parse(Bytes::from(head)).unwrap();
         let (names, shown) = masking(&["room".into()]);
         let secrets = Secrets::of(&request, &Masking::of_api(&names, &shown));
-        let quoted = "s3cret c00kie k3y-value pr0tocol t0ken+x t0ken%2Bx lobby chat";
-        assert_eq!(secrets.masked(quoted), "*** *** *** *** *** *** lobby chat");
+        let quoted = "s3cret c00kie k3y-value pr0tocol t0ken+x t0ken%2Bx pa55 0auth fr4gment lobby chat site";
+        assert_eq!(secrets.masked(quoted), "*** *** *** *** *** *** *** *** *** lobby chat site");
+    }
+
+    #[test]
+    fn a_password_is_masked_in_messages_and_so_are_secrets_of_documents() {
+        // user:pa55word
+        let head = "GET /t HTTP/1.1\r\nHost: h\r\nAuthorization: Basic dXNlcjpwYTU1d29yZA==\r\n\r\n";
+        let request = RequestHead::parse(Bytes::from(head)).unwrap();
+        let secrets =
+            Secrets::of(&request, &Masking::default()).with(&["k".into(), "".into(), "hush".into()]);
+        let quoted = "pa55word user:pa55word dXNlcjpwYTU1d29yZA== hush k";
+        assert_eq!(secrets.masked(quoted), "*** *** *** *** ***");
+        assert_eq!(format!("{secrets:?}"), "Secrets(7)");
     }
 
     proptest! {

@@ -14,6 +14,8 @@ use crate::observe::events::{
 use crate::observe::stages::Stage;
 use crate::observe::tables::{ConnectionRow, GatewayRow, Json, Text, Ticks};
 use crate::policy::exchange::LastError;
+use crate::policy::failure::ThrownAt;
+use crate::policy::records::{PolicyRecord, PolicyRecords, PolicySaid, StepName};
 use crate::session::{Cause, Leg, Phase};
 use crate::websocket::received_close::ReceivedClose;
 use crate::websocket::tally::FrameKind;
@@ -168,7 +170,8 @@ impl RowMaker {
             last_error_section: error.map_or("", |error| error.section).into(),
             last_error_scope: error.map_or("", |error| error.scope).into(),
             last_error_elapsed: error.map(|_| total_us / 1_000),
-            errors: Json(error.map(|error| errors_json(error, total_us / 1_000))),
+            errors: errors_json(&event.policy_records, error, total_us / 1_000),
+            trace_records: trace_records_json(&event.policy_records),
             client_ip_address: event.client.to_string().into(),
             listener: self.listeners.get(event.listener).cloned().unwrap_or_default(),
             sni: own(event.server_name.as_deref()),
@@ -477,15 +480,89 @@ fn source_and_reason(cause: Cause, message: &str) -> (&'static str, &'static str
     }
 }
 
-fn errors_json(error: &ShownError, elapsed_ms: i64) -> String {
-    let ShownError { source, reason, message, section, scope } = error;
-    let error = serde_json::json!({
-        "source": source,
-        "reason": reason,
+/// Every failure, in order: expressions that threw, and what ended the opening, unless that is the last of them.
+fn errors_json(records: &PolicyRecords, last: Option<&ShownError>, elapsed_ms: i64) -> Json {
+    let mut errors = Vec::new();
+    for PolicyRecord { said, is_cut } in records.kept() {
+        if let PolicySaid::Threw { step, thrown } = said {
+            errors.push(thrown_json(step.as_ref(), thrown, *is_cut));
+        }
+    }
+    if let Some(ShownError { source, reason, message, section, scope }) = last {
+        let is_same = |thrown: &serde_json::Value| {
+            *reason == THREW
+                && thrown["source"] == *source
+                && thrown["section"] == *section
+                && thrown["scope"] == *scope
+        };
+        match errors.last_mut().filter(|thrown| is_same(thrown)) {
+            Some(thrown) => thrown["elapsed"] = elapsed_ms.into(),
+            None => errors.push(serde_json::json!({
+                "source": source,
+                "reason": reason,
+                "message": message,
+                "section": section,
+                "scope": scope,
+                "elapsed": elapsed_ms,
+            })),
+        }
+    }
+    json_array(errors)
+}
+
+/// The reason of an expression that threw, as in `context.LastError.Reason`.
+const THREW: &str = "ExpressionValueEvaluationFailure";
+
+fn thrown_json(step: Option<&StepName>, thrown: &ThrownAt, is_cut: bool) -> serde_json::Value {
+    let ThrownAt { document, line, column, exception, message } = thrown;
+    let mut json = serde_json::json!({
+        "source": step.map_or("", |step| step.policy),
+        "reason": THREW,
         "message": message,
-        "section": section,
-        "scope": scope,
-        "elapsed": elapsed_ms,
+        "exception": exception,
+        "document": &**document,
+        "line": line,
+        "column": column,
+        "section": step.map_or("", |step| step.section),
+        "scope": step.map_or("", |step| step.scope),
+        "path": step.map_or("", |step| &step.path),
     });
-    format!("[{error}]")
+    if is_cut {
+        json["truncated"] = true.into();
+    }
+    json
+}
+
+/// What the policies said, in order; how many records had no room stands at the end.
+fn trace_records_json(records: &PolicyRecords) -> Json {
+    let mut traced: Vec<_> = records.kept().iter().map(record_json).collect();
+    if records.dropped() > 0 {
+        traced.push(serde_json::json!({ "dropped": records.dropped() }));
+    }
+    json_array(traced)
+}
+
+fn record_json(PolicyRecord { said, is_cut }: &PolicyRecord) -> serde_json::Value {
+    let mut json = match said {
+        PolicySaid::Traced(line) => {
+            let named = |(name, value): &(Arc<str>, String)| (name.to_string(), value.as_str().into());
+            let metadata: serde_json::Map<_, serde_json::Value> = line.metadata.iter().map(named).collect();
+            let mut json = serde_json::json!({ "source": &*line.source, "message": line.message });
+            if !metadata.is_empty() {
+                json["metadata"] = metadata.into();
+            }
+            json
+        }
+        PolicySaid::Threw { step, thrown } => thrown_json(step.as_ref(), thrown, *is_cut),
+    };
+    json["severity"] = said.severity().name().into();
+    if *is_cut {
+        json["truncated"] = true.into();
+    }
+    json
+}
+
+/// `None`, which is null, for an empty one.
+fn json_array(values: Vec<serde_json::Value>) -> Json {
+    Json(if values.is_empty() { None } else { Some(serde_json::Value::Array(values).to_string()) })
 }

@@ -6,7 +6,9 @@ use crate::support::handshake::without_date;
 use crate::support::raw::{Raw, header, request};
 use crate::support::served::{Configuration, INSTANCE, Served};
 use crate::support::{TestInstance, api_file, key_hash, locked_api_file};
+use ringgate::observe::tables::Json;
 use ringgate::session::{Cause, Phase};
+use rustix::process::Signal;
 use std::net::SocketAddr;
 
 fn gateway(backend: SocketAddr, document: &str) -> TestInstance {
@@ -310,17 +312,20 @@ fn on_error_answers_for_an_api_whose_backend_is_busy() {
 
 #[test]
 fn what_a_client_says_makes_no_line_of_the_log() {
-    let document = "<policies><inbound><base/>\
-         <trace source=\"guard\" severity=\"error\"><message>@(context.Request.Url.Query.GetValueOrDefault(\"a\",\"\"))</message></trace>\
-         <set-variable name=\"x\" value=\"@{ context.Trace(context.Request.Url.Query.GetValueOrDefault(&quot;a&quot;)); return 1; }\"/>\
-         <set-variable name=\"n\" value=\"@(int.Parse(context.Request.Url.Query.GetValueOrDefault(&quot;a&quot;)))\"/>\
-         </inbound></policies>";
+    const SAID: &str = "Uri.UnescapeDataString(context.Request.Headers.GetValueOrDefault(\"a\",\"\"))";
+    let document = format!(
+        "<policies><inbound><base/>\
+         <trace source=\"guard\" severity=\"error\"><message>@({SAID})</message></trace>\
+         <set-variable name=\"x\" value=\"@{{ context.Trace({SAID}); return 1; }}\"/>\
+         <set-variable name=\"n\" value=\"@(int.Parse({SAID}))\"/>\
+         </inbound></policies>"
+    );
     let configuration = Configuration::new(INSTANCE, &api_file("t", closed_port(), ""))
-        .with_file("catalog/policies/apis/t.xml", document)
+        .with_file("catalog/policies/apis/t.xml", &document)
         .with_log("debug");
     let served = Served::start(&configuration);
     let mut client = Raw::connect(served.address);
-    client.send(request("/t?a=said%0Aforged%1B%5B2J", "").as_bytes());
+    client.send(request("/t", "A: said%0Aforged%1B%5B2J\r\n").as_bytes());
     let answer = String::from_utf8(client.read_to_end().0).unwrap();
     assert!(answer.starts_with("HTTP/1.1 500 ") && !answer.contains("said"), "{answer}");
     let mut told = Vec::new();
@@ -328,14 +333,96 @@ fn what_a_client_says_makes_no_line_of_the_log() {
         told.push(served.next_said());
     }
     let of_client: Vec<&String> = told.iter().filter(|line| line.contains("forged")).collect();
-    assert_eq!(of_client.len(), 2, "the two that the document asks for: {told:#?}");
+    assert!(
+        (2..=3).contains(&of_client.len()),
+        "the two that the document asks for, and the exception: {told:#?}"
+    );
     for line in of_client {
+        assert!(line.contains("said\\") && line.contains("nforged"), "{line}");
         assert!(
-            line.contains("said\\") && line.contains("nforged") && line.contains("a policy traces"),
+            line.contains("a policy traces") || line.contains("an expression of a policy threw"),
             "{line}"
         );
     }
     assert!(!told.last().unwrap().contains("said"), "{told:#?}");
+}
+
+/// Traces, and throws on its line 6.
+const SAYING: &str = "<policies>\n\
+    <inbound>\n<base/>\n\
+    <trace source=\"guard\"><message>@(\"from \" + context.Request.Headers.GetValueOrDefault(\"X-Who\", \"\"))</message>\
+    <metadata name=\"api\" value=\"@(context.Api.Id)\"/></trace>\n\
+    <set-variable name=\"key\" value=\"{{key}}\"/>\n\
+    <set-variable name=\"n\" value=\"@(context.Request.Headers.ContainsKey(&quot;X-Throw&quot;)\
+    ? throw new Exception(&quot;no use for &quot; + context.Variables[&quot;key&quot;]) : 1)\"/>\n\
+    </inbound></policies>";
+
+const SAYING_KEY: &str = "[key]\nvalue = \"hush-hush\"\nsecret = true\n";
+
+#[test]
+fn traces_and_exceptions_of_policies_stand_in_the_row_of_the_opening() {
+    let backend = Backend::new();
+    let documents = [("policies/apis/t.xml", SAYING), ("named-values.toml", SAYING_KEY)];
+    let gateway = gateway_with("", backend.address, &documents);
+    let mut client = ask(&gateway, "/t", "X-Who: one\r\n");
+    let (mut leg, asked) = backend.take_request();
+    leg.send(switching(&asked, "").as_bytes());
+    client.read_head();
+    drop((client, leg));
+    assert!(answer(&gateway, "/t", "X-Who: two\r\nX-Throw: 1\r\n").starts_with("HTTP/1.1 500 "));
+    gateway.wait_for_rest();
+    let rows = gateway.end().gateway;
+    let json = |json: &Json| -> serde_json::Value {
+        serde_json::from_str(json.0.as_deref().unwrap_or("null")).expect("JSON")
+    };
+    let traced = |who: &str| {
+        serde_json::json!({
+            "source": "guard", "severity": "verbose", "message": format!("from {who}"), "metadata": { "api": "t" }
+        })
+    };
+    let mut thrown = serde_json::json!({
+        "source": "set-variable", "reason": "ExpressionValueEvaluationFailure", "message": "no use for ***",
+        "exception": "Exception", "document": "policies/apis/t.xml", "line": 6, "column": 91,
+        "section": "inbound", "scope": "operation", "path": "set-variable[2]",
+    });
+    assert_eq!(json(&rows[0].trace_records), serde_json::json!([traced("one")]), "a session came of it");
+    assert_eq!(json(&rows[0].errors), serde_json::Value::Null);
+    let mut errors = json(&rows[1].errors);
+    assert!(errors[0]["elapsed"].take().is_number() && errors.as_array().unwrap().len() == 1, "{errors}");
+    thrown["elapsed"] = serde_json::Value::Null;
+    assert_eq!(errors, serde_json::json!([thrown]));
+    thrown.as_object_mut().unwrap().remove("elapsed");
+    thrown["severity"] = "error".into();
+    assert_eq!(json(&rows[1].trace_records), serde_json::json!([traced("two"), thrown]));
+    let message = rows[1].last_error_message.as_str();
+    assert!(message.ends_with("Exception: no use for ***"), "{message}");
+}
+
+#[test]
+fn an_exception_of_a_policy_is_one_warning_a_minute_that_says_where() {
+    let documents = [("catalog/policies/apis/t.xml", SAYING), ("catalog/named-values.toml", SAYING_KEY)];
+    let api = api_file("t", closed_port(), "");
+    let configuration = documents.iter().fold(Configuration::new(INSTANCE, &api), |made, (path, text)| {
+        if path.ends_with(".toml") { made.with_secret_file(path, text) } else { made.with_file(path, text) }
+    });
+    let served = Served::start(&configuration.with_log("info"));
+    for _ in 0..20 {
+        let mut client = Raw::connect(served.address);
+        client.send(request("/t", "X-Throw: 1\r\n").as_bytes());
+        assert!(client.read_to_end().0.starts_with(b"HTTP/1.1 500 "));
+    }
+    served.signal(Signal::TERM);
+    let told = served.said_to_the_end();
+    let of_it: Vec<_> = told.iter().filter(|line| line.contains("an expression of a policy threw")).collect();
+    let [first, last] = of_it[..] else { panic!("the first, and at the end a count: {told:#?}") };
+    for part in [
+        " WARN ",
+        "api=\"t\"",
+        "document=\"policies/apis/t.xml\" line=6 column=91 exception=\"Exception\" said=\"no use for ***\"",
+    ] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+    assert!(last.contains("place=\"policies/apis/t.xml:6\" times=19"), "{last}");
 }
 
 #[test]

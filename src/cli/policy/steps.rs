@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::masks::Masks;
 use crate::head::Header;
 use crate::policy::contract::Step;
-use crate::policy::contract::{PolicyHost, Severity};
+use crate::policy::contract::{PolicyHost, TraceLine};
 use crate::policy::exchange::{Body, Exchange};
 use crate::policy::expression::{ExpressionHost, Section, Value};
 use crate::policy::guards::Guards;
@@ -144,8 +144,9 @@ impl PolicyHost for Steps {
         self.guards.now()
     }
 
-    fn log(&mut self, severity: Severity, source: &str, message: &str) {
-        self.said.push(format!("log {} {source}: {message}", severity.name()));
+    fn log(&mut self, line: TraceLine) {
+        let (severity, source) = (line.severity.name(), &line.source);
+        self.said.push(format!("log {severity} {source}: {}", line.on_one_line()));
     }
 
     fn evaluated(&mut self, shown: &str, value: &Value) {

@@ -15,6 +15,7 @@ use crate::http1::ResponseHead;
 use crate::session::{Cause, CorrelationId, Phase};
 use crate::websocket::ReservedBits;
 use bytes::Bytes;
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -60,6 +61,7 @@ async fn what_a_session_lacks_is_named_before_its_client_gets_a_101() {
         stages: Stopwatch::begin(Instant::now()),
         labels: None,
         event: None,
+        policy_records: OnceCell::new(),
         guard,
     };
     let head = ResponseHead::parse(switching().into()).unwrap();

@@ -37,13 +37,14 @@ pub fn compile_policies(
         .iter()
         .map(|(name, text)| {
             let file = format!("policies/fragments/{name}.xml");
-            (name.clone(), read_fragment(file, text, faults))
+            (name.clone(), read_fragment(file.into(), text, faults))
         })
         .collect();
     let references = References { fragments: &fragments, named_values };
     let mut notes = Vec::new();
-    let mut compile =
-        |file: &str, text: &str, scope| compile_document(file, text, scope, &references, faults, &mut notes);
+    let mut compile = |file: &str, text: &Arc<str>, scope| {
+        compile_document(&file.into(), text, scope, &references, faults, &mut notes)
+    };
     let global = documents.global.as_ref().map(|text| compile("policies/global.xml", text, Scope::Global));
     let mut all = |texts: &BTreeMap<Name, Arc<str>>, folder: &str, scope| {
         texts

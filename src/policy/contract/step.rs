@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::Policy;
-use crate::policy::document::masked;
+use crate::policy::document::{Origin, masked};
 use crate::policy::expression::{Expression, Section};
 
 /// Whose document a policy stands in.
@@ -105,15 +105,17 @@ pub(crate) enum Action {
     /// Runs a policy.
     Run(Box<dyn Policy>),
     /// Skips so many steps, unless the condition holds.
-    Unless { condition: Condition, skip: usize },
+    Unless { condition: Evaluation, skip: usize },
     /// Skips so many steps.
     Skip(usize),
 }
 
-/// The condition of a branch.
+/// An expression of a document.
 #[derive(Debug)]
-pub(crate) struct Condition {
+pub(crate) struct Evaluation {
     pub(crate) expression: Expression,
     /// Its text, secrets masked.
-    pub(crate) shown: String,
+    pub(crate) shown: Box<str>,
+    /// Where it stands.
+    pub(crate) origin: Origin,
 }

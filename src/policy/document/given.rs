@@ -1,6 +1,7 @@
 //! A value as its author gave it: its text, and where each character of it stands in the file.
 
 use core::fmt;
+use std::sync::Arc;
 
 use super::raw_expressions::{Reading, plain_or_raw};
 use crate::catalog::Fault;
@@ -62,6 +63,40 @@ pub(crate) fn masked(text: String, secrets: &[Box<str>]) -> String {
     secrets.into_iter().fold(text, |text, secret| text.replace(secret, Fault::MASKED))
 }
 
+/// Where the characters of a value stand, for what goes wrong with it later.
+pub(crate) struct Origin {
+    file: Arc<str>,
+    /// The file's text, which is shared with the catalogue.
+    source: Arc<str>,
+    /// As in [`Given`].
+    marks: Box<[(usize, usize)]>,
+}
+
+impl Origin {
+    /// The name of the file.
+    pub(crate) fn file(&self) -> &Arc<str> {
+        &self.file
+    }
+
+    /// The place in the file of the byte `at` of the text.
+    pub(crate) fn place_of(&self, at: usize) -> Place {
+        Place::within(&self.source, source_of(&self.marks, at))
+    }
+}
+
+/// Shows no text of the file.
+impl fmt::Debug for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.file, self.place_of(0))
+    }
+}
+
+fn source_of(marks: &[(usize, usize)], at: usize) -> usize {
+    let index = marks.partition_point(|(of_text, _)| *of_text <= at).saturating_sub(1);
+    let (of_text, of_source) = marks[index];
+    of_source + (at - of_text)
+}
+
 /// Text without its entities.
 pub(super) struct Unescaped {
     pub(super) text: String,
@@ -95,9 +130,12 @@ impl Given {
 
     /// Bytes of the file before the byte `at` of the text.
     pub(crate) fn source_of(&self, at: usize) -> usize {
-        let index = self.marks.partition_point(|(of_text, _)| *of_text <= at).saturating_sub(1);
-        let (of_text, of_source) = self.marks[index];
-        of_source + (at - of_text)
+        source_of(&self.marks, at)
+    }
+
+    /// Where the text stands in its file.
+    pub(crate) fn origin(&self, file: &Arc<str>, source: &Arc<str>) -> Origin {
+        Origin { file: Arc::clone(file), source: Arc::clone(source), marks: self.marks.as_slice().into() }
     }
 
     /// The secrets that stand in it.

@@ -1,9 +1,7 @@
-//! `trace`: a line in the log.
+//! `trace`: a line in the log of the process, and a record in the row of the opening.
 
-use crate::limits::POLICY_TEXT_BYTES_MAX;
 use crate::policy::compiling::Compiling;
-use crate::policy::contract::{Policy, StepOutcome};
-use crate::policy::contract::{Running, Severity};
+use crate::policy::contract::{Policy, Running, Severity, StepOutcome, TraceLine};
 use crate::policy::document::Element;
 use crate::policy::expression::{Text, Wanted};
 use crate::policy::failure::Failure;
@@ -50,19 +48,13 @@ pub(crate) fn compile(compiling: &mut Compiling<'_>, element: &Element) -> Optio
 
 impl Policy for Trace {
     fn run(&self, running: &mut Running<'_>) -> Result<StepOutcome, Failure> {
-        let mut line = String::new();
-        push_on_one_line(&mut line, &self.message.value(running)?);
+        let message = self.message.value(running)?.to_string();
+        let mut metadata = Vec::with_capacity(self.metadata.len());
         for (name, value) in &self.metadata {
-            line.push_str(", ");
-            push_on_one_line(&mut line, name);
-            line.push('=');
-            push_on_one_line(&mut line, &value.value(running)?);
+            metadata.push((name.clone(), value.value(running)?.to_string()));
         }
-        if line.len() > POLICY_TEXT_BYTES_MAX {
-            line.truncate(line.floor_char_boundary(POLICY_TEXT_BYTES_MAX));
-            line.push('…');
-        }
-        running.outside.log(self.severity, &self.source, &line);
+        let (severity, source) = (self.severity, self.source.clone());
+        running.outside.log(TraceLine { severity, source, message, metadata });
         Ok(StepOutcome::Next)
     }
 
@@ -70,16 +62,5 @@ impl Policy for Trace {
         let metadata: String =
             self.metadata.iter().map(|(name, value)| format!(", {name}={}", value.shown())).collect();
         format!("{} from {}: {}{metadata}", self.severity.name(), self.source, self.message.shown())
-    }
-}
-
-/// Adds text with its control characters escaped.
-fn push_on_one_line(line: &mut String, text: &str) {
-    for character in text.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
     }
 }

@@ -320,3 +320,31 @@ fn regular_expressions_are_so_many() {
     let faults = Scene::inbound(&policy.repeat(2 * most)).faults();
     assert!(faults.len() == 1 && faults[0].contains("at most 300 regular expressions"), "{faults:?}");
 }
+
+#[test]
+fn an_exception_is_told_with_its_place_in_the_file_that_it_stands_in() {
+    let in_fragment = "<fragment>\n<set-variable name=\"x\"\n value=\"@(&quot;{{long}}&quot; + int.Parse(&quot;no&quot;))\"/></fragment>";
+    let scene = Scene::inbound("<include-fragment fragment-id=\"f\"/>")
+        .named_values("[long]\nvalue = \"a long text\"")
+        .file("policies/fragments/f.xml", in_fragment);
+    let [threw] = &scene.run().threw[..] else { panic!("one exception") };
+    let place = "include-fragment[1]/set-variable[1] at policies/fragments/f.xml:3:38: FormatException: ";
+    assert!(threw.starts_with(place), "{threw}");
+
+    let scene = Scene::inbound(
+        "<choose>\n<when condition=\"@(context.Variables[&quot;gone&quot;] == null)\"/></choose>",
+    );
+    let [threw] = &scene.run().threw[..] else { panic!("one exception") };
+    assert!(
+        threw.starts_with("choose[1]/when[1] at policies/apis/chat.xml:2:37: KeyNotFoundException: "),
+        "{threw}"
+    );
+}
+
+#[test]
+fn what_throws_behind_the_answer_is_told_too() {
+    let policy = "<rate-limit-by-key calls=\"5\" renewal-period=\"60\" counter-key=\"k\" \
+                  increment-condition=\"@(int.Parse(&quot;no&quot;) == 1)\"/>";
+    let [threw] = &Scene::inbound(policy).run().threw[..] else { panic!("one exception") };
+    assert!(threw.starts_with("put off at policies/apis/chat.xml:1:"), "{threw}");
+}

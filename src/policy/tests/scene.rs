@@ -12,10 +12,10 @@ use crate::catalog::{Api, CatalogFiles, Fault, parse_api};
 use crate::compiled::compile;
 use crate::head::{Header, HttpDate, RequestHead, Target};
 use crate::http1::encode::encode_answer;
-use crate::policy::contract::{PolicyHost, Severity};
+use crate::policy::contract::{PolicyHost, Step, TraceLine};
 use crate::policy::exchange::{EvaluationTime, Exchange, ExchangeParts, Fields, Response};
 use crate::policy::expression::{DateTime, ExpressionHost, Guid, TimeSpan};
-use crate::policy::failure::Failure;
+use crate::policy::failure::{Failure, ThrownAt};
 use crate::policy::guards::Guards;
 use crate::policy::machine::{Yield, start};
 use crate::policy::slot::{Slot, Slots as _};
@@ -58,6 +58,8 @@ pub(super) struct Outcome {
     pub(super) answered: String,
     /// The traced lines.
     pub(super) log: Vec<String>,
+    /// The expressions that threw: the step, the place in the document, exception and message.
+    pub(super) threw: Vec<String>,
     /// `LastError`.
     pub(super) last_error: Option<crate::policy::exchange::LastError>,
     /// Slots that it holds in the end.
@@ -220,8 +222,12 @@ impl Scene {
             request_id: Guid([7; 16]),
             timestamp: DateTime::MIN,
         });
-        let mut outside =
-            Recorder { guards: Arc::clone(&self.guards), monotonic_ms: self.monotonic_ms, log: Vec::new() };
+        let mut outside = Recorder {
+            guards: Arc::clone(&self.guards),
+            monotonic_ms: self.monotonic_ms,
+            log: Vec::new(),
+            threw: Vec::new(),
+        };
         let moment = EvaluationTime { now: self.now, elapsed: TimeSpan(0) };
         let mut asked = String::new();
         let mut backend = String::new();
@@ -266,6 +272,7 @@ impl Scene {
             answered,
             slots,
             log: outside.log,
+            threw: outside.threw,
             last_error: exchange.last_error,
         }
     }
@@ -279,6 +286,7 @@ struct Recorder {
     guards: Arc<PolicyGuards>,
     monotonic_ms: i64,
     log: Vec<String>,
+    threw: Vec<String>,
 }
 
 impl ExpressionHost for Recorder {
@@ -296,7 +304,12 @@ impl PolicyHost for Recorder {
         self.guards.at(self.monotonic_ms)
     }
 
-    fn log(&mut self, severity: Severity, source: &str, message: &str) {
-        self.log.push(format!("{severity:?} {source} {message}"));
+    fn log(&mut self, line: TraceLine) {
+        self.log.push(format!("{:?} {} {}", line.severity, line.source, line.on_one_line()));
+    }
+
+    fn threw(&mut self, step: Option<&Step>, thrown: &ThrownAt) {
+        let step = step.map_or("put off", Step::path);
+        self.threw.push(format!("{step} at {thrown:?}: {}", thrown.message));
     }
 }

@@ -10,6 +10,9 @@
 //! that is logged; if there is none, the log's writer reports the count a moment later, and at the end of the process. After an
 //! interval without occurrences, the next ones are logged as they happen.
 //!
+//! A message about a place in a policy document is counted by that place instead, whatever API its opening is of: the first one is
+//! logged as it happens, then one line a minute.
+//!
 //! There is one table for all workers, bounded by `REPEATS_MAX`. It is behind a lock, which is held for a look-up. Only failures
 //! come here, and no relay does.
 
@@ -26,7 +29,10 @@ const REPEATS_TOLD_AT_ONCE: u32 = 3;
 /// How often a repeated warning is logged, with a count, and after how long a quiet one is logged at once again.
 const REPEATS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Pairs of a warning and an API that are counted by themselves. Over it: a warning's further APIs are counted together.
+/// The same for what is counted by its place in a document.
+const REPEATS_INTERVAL_OF_PLACE: Duration = Duration::from_secs(60);
+
+/// Pairs of a warning and an API, or a place, that are counted by themselves. Over it: a warning's further ones are counted together.
 const REPEATS_MAX: usize = 1024;
 
 #[expect(
@@ -38,12 +44,44 @@ type Lock<T> = std::sync::Mutex<T>;
 /// The repeated warnings of this process.
 pub(super) static REPEATS: Repeats = Repeats::new();
 
-/// The API of a count for all APIs that have none of their own. No API can have such a name.
+/// The subject of a count for all that have none of their own. No API and no file can have such a name.
 const OTHERS: &str = "(others)";
 
 /// Counts an event that is logged as `message` at `level`. `None`: it is not to be logged this time.
 pub fn happened(level: Level, message: &'static str, api: Option<&str>) -> Option<Told> {
-    REPEATS.happened(level, message, api.unwrap_or_default(), Instant::now())
+    REPEATS.happened((level, Subject::Api), message, api.unwrap_or_default(), Instant::now())
+}
+
+/// The same of an event at a place in a document: `policies/apis/chat.xml:12`.
+pub fn happened_at(level: Level, message: &'static str, place: &str) -> Option<Told> {
+    REPEATS.happened((level, Subject::Place), message, place, Instant::now())
+}
+
+/// What the occurrences of a message are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An API; the empty name for none.
+    Api,
+    /// A place in a policy document.
+    Place,
+}
+
+impl Subject {
+    /// How many are logged at once.
+    fn told_at_once(self) -> u32 {
+        match self {
+            Self::Api => REPEATS_TOLD_AT_ONCE,
+            Self::Place => 1,
+        }
+    }
+
+    /// How often there is a line then.
+    fn interval(self) -> Duration {
+        match self {
+            Self::Api => REPEATS_INTERVAL,
+            Self::Place => REPEATS_INTERVAL_OF_PLACE,
+        }
+    }
 }
 
 /// A repeated warning that is to be logged.
@@ -53,7 +91,7 @@ pub struct Told {
     pub times: Option<u64>,
 }
 
-/// The count of one message and one API.
+/// The count of one message and one subject.
 #[derive(Clone, Copy, Debug)]
 struct Repeat {
     /// How many of the first ones were logged.
@@ -65,21 +103,21 @@ struct Repeat {
 }
 
 impl Repeat {
-    fn is_due(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.told_at) >= REPEATS_INTERVAL
+    fn is_due(&self, subject: Subject, now: Instant) -> bool {
+        now.saturating_duration_since(self.told_at) >= subject.interval()
     }
 
-    fn happened(&mut self, now: Instant) -> Option<Told> {
-        if self.untold == 0 && self.is_due(now) {
+    fn happened(&mut self, subject: Subject, now: Instant) -> Option<Told> {
+        if self.untold == 0 && self.is_due(subject, now) {
             self.at_once = 0;
         }
-        if self.at_once < REPEATS_TOLD_AT_ONCE {
+        if self.at_once < subject.told_at_once() {
             self.at_once += 1;
             self.told_at = now;
             return Some(Told { times: None });
         }
         self.untold += 1;
-        self.is_due(now).then(|| Told { times: Some(self.tell(now)) })
+        self.is_due(subject, now).then(|| Told { times: Some(self.tell(now)) })
     }
 
     /// Returns the count, and resets it.
@@ -91,53 +129,62 @@ impl Repeat {
 
 /// The counts of one message.
 #[derive(Debug)]
-struct ByApi {
+struct BySubject {
     level: Level,
-    apis: BTreeMap<Box<str>, Repeat>,
+    subject: Subject,
+    repeats: BTreeMap<Box<str>, Repeat>,
 }
 
-/// The messages and APIs of recent warnings.
+/// The messages and subjects of recent warnings.
 #[derive(Debug, Default)]
 struct Table {
-    by_message: BTreeMap<&'static str, ByApi>,
+    by_message: BTreeMap<&'static str, BySubject>,
     /// Pairs in it, those of [`OTHERS`] left out: of these there is one for each message at most.
     pairs: usize,
 }
 
-/// A count that is due: level, message, API, and how often it happened.
-type Due = (Level, &'static str, Box<str>, u64);
+/// A count that is due: level, message, API or place, and how often it happened.
+type Due = ((Level, Subject), &'static str, Box<str>, u64);
 
 impl Table {
-    fn happened(&mut self, level: Level, message: &'static str, api: &str, now: Instant) -> Option<Told> {
-        let by_api = self.by_message.entry(message).or_insert_with(|| ByApi { level, apis: BTreeMap::new() });
-        if let Some(repeat) = by_api.apis.get_mut(api) {
-            return repeat.happened(now);
+    fn happened(
+        &mut self,
+        (level, subject): (Level, Subject),
+        message: &'static str,
+        name: &str,
+        now: Instant,
+    ) -> Option<Told> {
+        let make = || BySubject { level, subject, repeats: BTreeMap::new() };
+        let by_subject = self.by_message.entry(message).or_insert_with(make);
+        if let Some(repeat) = by_subject.repeats.get_mut(name) {
+            return repeat.happened(subject, now);
         }
-        let api = if self.pairs < REPEATS_MAX {
+        let name = if self.pairs < REPEATS_MAX {
             self.pairs += 1;
-            api
+            name
         } else {
             OTHERS
         };
         let first = Repeat { at_once: 0, told_at: now, untold: 0 };
-        by_api.apis.entry(api.into()).or_insert(first).happened(now)
+        by_subject.repeats.entry(name.into()).or_insert(first).happened(subject, now)
     }
 
     /// Takes the counts that are due, or all, and forgets what was quiet for an interval.
     fn take_due(&mut self, now: Instant, all: bool) -> Vec<Due> {
         let mut due = Vec::new();
         let mut pairs = 0;
-        self.by_message.retain(|message, by_api| {
-            let level = by_api.level;
-            by_api.apis.retain(|api, repeat| {
-                let is_quiet = repeat.untold == 0 && repeat.is_due(now);
-                if repeat.untold > 0 && (all || repeat.is_due(now)) {
-                    due.push((level, *message, api.clone(), repeat.tell(now)));
+        self.by_message.retain(|message, by_subject| {
+            let (level, subject) = (by_subject.level, by_subject.subject);
+            by_subject.repeats.retain(|name, repeat| {
+                let is_due = repeat.is_due(subject, now);
+                let is_quiet = repeat.untold == 0 && is_due;
+                if repeat.untold > 0 && (all || is_due) {
+                    due.push(((level, subject), *message, name.clone(), repeat.tell(now)));
                 }
-                pairs += usize::from(!is_quiet && **api != *OTHERS);
+                pairs += usize::from(!is_quiet && **name != *OTHERS);
                 !is_quiet
             });
-            !by_api.apis.is_empty()
+            !by_subject.repeats.is_empty()
         });
         self.pairs = pairs;
         due
@@ -153,20 +200,31 @@ impl Repeats {
         Self(Lock::new(None))
     }
 
-    fn happened(&self, level: Level, message: &'static str, api: &str, now: Instant) -> Option<Told> {
+    fn happened(
+        &self,
+        level: (Level, Subject),
+        message: &'static str,
+        name: &str,
+        now: Instant,
+    ) -> Option<Told> {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        table.get_or_insert_default().happened(level, message, api, now)
+        table.get_or_insert_default().happened(level, message, name, now)
     }
 
     /// Reports the counts that are due, or all of them. Returns whether any are left to report later.
-    pub(super) fn tell_counts(&self, now: Instant, all: bool, tell: impl Fn(Level, &str, &str, u64)) -> bool {
+    pub(super) fn tell_counts(
+        &self,
+        now: Instant,
+        all: bool,
+        tell: impl Fn((Level, Subject), &str, &str, u64),
+    ) -> bool {
         let (due, is_left) = {
             let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(known) = table.as_mut() else { return false };
             (known.take_due(now, all), !known.by_message.is_empty())
         };
-        for (level, message, api, times) in due {
-            tell(level, message, &api, times);
+        for (level, message, name, times) in due {
+            tell(level, message, &name, times);
         }
         is_left
     }
@@ -196,14 +254,14 @@ mod tests {
         }
 
         fn happens(&self, api: &str, ms: u64) -> Option<Told> {
-            self.repeats.happened(Level::WARN, MESSAGE, api, self.at(ms))
+            self.repeats.happened(WARNING, MESSAGE, api, self.at(ms))
         }
 
         /// Returns the writer's reports at that time: API and count.
         fn told_by_the_writer(&self, ms: u64, all: bool) -> Vec<(String, u64)> {
             let told = RefCell::default();
             self.repeats.tell_counts(self.at(ms), all, |level, message, api, times| {
-                assert_eq!((level, message), (Level::WARN, MESSAGE));
+                assert_eq!((level, message), (WARNING, MESSAGE));
                 let told: &RefCell<Vec<_>> = &told;
                 told.borrow_mut().push((api.to_owned(), times));
             });
@@ -214,6 +272,8 @@ mod tests {
             self.repeats.0.lock().unwrap().as_ref().map_or(0, |table| table.pairs)
         }
     }
+
+    const WARNING: (Level, Subject) = (Level::WARN, Subject::Api);
 
     const AT_ONCE: Option<Told> = Some(Told { times: None });
 
@@ -253,12 +313,29 @@ mod tests {
     }
 
     #[test]
+    fn a_place_in_a_document_is_told_once_a_minute_with_a_count() {
+        let scene = Scene::new();
+        let happens = |place, ms| {
+            scene.repeats.happened((Level::WARN, Subject::Place), "an expression threw", place, scene.at(ms))
+        };
+        assert_eq!([0, 1, 10_002, 59_999].map(|ms| happens("a.xml:1", ms)), [AT_ONCE, None, None, None]);
+        assert_eq!((happens("a.xml:2", 2), happens("a.xml:2", 3)), (AT_ONCE, None));
+        assert_eq!(happens("a.xml:1", 60_000), counted(4));
+        assert_eq!(happens("a.xml:1", 119_999), None);
+        let told = RefCell::<Vec<_>>::default();
+        scene.repeats.tell_counts(scene.at(60_002), false, |(_, subject), _, place, times| {
+            told.borrow_mut().push((subject, place.to_owned(), times));
+        });
+        assert_eq!(told.into_inner(), [(Subject::Place, "a.xml:2".to_owned(), 1)]);
+    }
+
+    #[test]
     fn each_message_and_each_api_is_counted_by_itself() {
         let scene = Scene::new();
         for api in ["a", "b", ""] {
             assert_eq!([0, 1, 2, 3].map(|ms| scene.happens(api, ms)), [AT_ONCE, AT_ONCE, AT_ONCE, None]);
         }
-        let other = scene.repeats.happened(Level::WARN, "another message", "a", scene.at(4));
+        let other = scene.repeats.happened(WARNING, "another message", "a", scene.at(4));
         assert_eq!(other, AT_ONCE);
     }
 

@@ -8,7 +8,7 @@ use ringgate::compiled::{Snapshot, compile};
 use ringgate::head::{Header, HttpDate, RequestHead, Target};
 use ringgate::http1::ResponseHead;
 use ringgate::http1::encode::encode_answer;
-use ringgate::policy::contract::{PolicyHost, Severity};
+use ringgate::policy::contract::{PolicyHost, TraceLine};
 use ringgate::policy::exchange::{EvaluationTime, Exchange, ExchangeParts, Fields, Response};
 use ringgate::policy::expression::{DateTime, ExpressionHost, Guid, TimeSpan};
 use ringgate::policy::failure::Failure;
@@ -45,7 +45,8 @@ impl PolicyHost for Silent {
         self.guards.at(0)
     }
 
-    fn log(&mut self, _: Severity, _: &str, line: &str) {
+    fn log(&mut self, line: TraceLine) {
+        let line = line.on_one_line();
         assert!(!line.contains(char::is_control), "a line of the log is one line: {line:?}");
     }
 
