@@ -27,6 +27,7 @@ mod ports;
 mod publish;
 mod refusals;
 mod revocation;
+mod secrets;
 mod slow_readers;
 mod splicing;
 mod zero_copy;
