@@ -16,6 +16,9 @@ pub const POLICY_RECORDS_BYTES_MAX: usize = 8 * 1024;
 /// Records of one opening. Over it: counted alone.
 pub const POLICY_RECORDS_MAX: usize = 64;
 
+/// The part of both that traces leave to exceptions, so that a document that traces much does not hide where it threw.
+const LEFT_TO_EXCEPTIONS: usize = 4;
+
 /// The records of one opening. It shows none of their texts.
 #[derive(Default)]
 pub struct PolicyRecords {
@@ -94,7 +97,11 @@ impl PolicyRecords {
 
     /// Adds what a policy traced.
     pub fn trace(&mut self, line: TraceLine) {
-        let Some(mut room) = self.room() else { return };
+        let (bytes, records) =
+            (POLICY_RECORDS_BYTES_MAX / LEFT_TO_EXCEPTIONS, POLICY_RECORDS_MAX / LEFT_TO_EXCEPTIONS);
+        let Some(mut room) = self.room(POLICY_RECORDS_BYTES_MAX - bytes, POLICY_RECORDS_MAX - records) else {
+            return;
+        };
         let TraceLine { severity, source, message, metadata } = line;
         let source = room.take(&source);
         let message = room.take(&message);
@@ -113,24 +120,23 @@ impl PolicyRecords {
 
     /// Adds an exception.
     pub fn threw(&mut self, step: Option<StepName>, thrown: ThrownAt) {
-        let Some(mut room) = self.room() else { return };
+        let Some(mut room) = self.room(POLICY_RECORDS_BYTES_MAX, POLICY_RECORDS_MAX) else { return };
         let message = room.take(&thrown.message);
         self.keep(PolicySaid::Threw { step, thrown: ThrownAt { message, ..thrown } }, &room);
     }
 
-    /// The room for one more. `None`: there is none, which was counted.
-    fn room(&mut self) -> Option<Room> {
-        let bytes = POLICY_RECORDS_BYTES_MAX - self.bytes;
-        if bytes == 0 || self.kept.len() == POLICY_RECORDS_MAX {
+    /// The room for one more, of so much in all. `None`: there is none, which was counted.
+    fn room(&mut self, bytes_max: usize, records_max: usize) -> Option<Room> {
+        let bytes = bytes_max.saturating_sub(self.bytes);
+        if bytes == 0 || self.kept.len() >= records_max {
             self.dropped += 1;
             return None;
         }
-        Some(Room { bytes, is_cut: false })
+        Some(Room { bytes, taken: 0, is_cut: false })
     }
 
     fn keep(&mut self, said: PolicySaid, room: &Room) {
-        self.bytes =
-            if room.is_cut { POLICY_RECORDS_BYTES_MAX } else { POLICY_RECORDS_BYTES_MAX - room.bytes };
+        self.bytes += room.taken;
         self.kept.push(PolicyRecord { said, is_cut: room.is_cut });
     }
 }
@@ -138,6 +144,7 @@ impl PolicyRecords {
 /// What is left for the texts of a record.
 struct Room {
     bytes: usize,
+    taken: usize,
     is_cut: bool,
 }
 
@@ -146,6 +153,7 @@ impl Room {
         let taken = &text[..text.floor_char_boundary(self.bytes)];
         self.is_cut |= taken.len() < text.len();
         self.bytes -= taken.len();
+        self.taken += taken.len();
         taken.to_owned()
     }
 }
@@ -183,9 +191,8 @@ mod tests {
         records.trace(line("short"));
         records.threw(None, thrown("é".repeat(POLICY_RECORDS_BYTES_MAX)));
         records.trace(line("no room"));
-        records.threw(None, thrown(String::new()));
         let cut: Vec<_> = records.kept().iter().map(|record| record.is_cut).collect();
-        assert_eq!((cut, records.dropped()), (vec![false, true], 2));
+        assert_eq!((cut, records.dropped()), (vec![false, true], 1));
         let PolicySaid::Threw { thrown, .. } = &records.kept()[1].said else { panic!("an exception") };
         let bytes = "sshortnv".len() + thrown.message.len();
         assert!((POLICY_RECORDS_BYTES_MAX - 1..=POLICY_RECORDS_BYTES_MAX).contains(&bytes), "{bytes}");
@@ -195,14 +202,28 @@ mod tests {
     fn keeps_no_more_records_than_it_may_and_counts_the_others() {
         let mut records = PolicyRecords::default();
         assert!(records.is_empty());
-        (0..POLICY_RECORDS_MAX + 3).for_each(|_| records.trace(line("m")));
-        assert_eq!((records.kept().len(), records.dropped()), (POLICY_RECORDS_MAX, 3));
+        (0..POLICY_RECORDS_MAX).for_each(|_| records.trace(line("m")));
+        assert_eq!(
+            (records.kept().len(), records.dropped()),
+            (POLICY_RECORDS_MAX * 3 / 4, POLICY_RECORDS_MAX / 4)
+        );
+        (0..POLICY_RECORDS_MAX).for_each(|_| records.threw(None, thrown(String::new())));
+        assert_eq!((records.kept().len(), records.dropped()), (POLICY_RECORDS_MAX, POLICY_RECORDS_MAX));
+    }
+
+    #[test]
+    fn a_document_that_traces_much_does_not_hide_its_exception() {
+        let mut records = PolicyRecords::default();
+        (0..9).for_each(|_| records.trace(line(&"m".repeat(POLICY_RECORDS_BYTES_MAX))));
+        records.threw(None, thrown("why".to_owned()));
+        let last = &records.kept().last().unwrap().said;
+        assert!(matches!(last, PolicySaid::Threw { thrown, .. } if thrown.message == "why"));
     }
 
     #[test]
     fn metadata_without_room_is_left_out_and_said() {
         let mut records = PolicyRecords::default();
-        records.trace(line(&"m".repeat(POLICY_RECORDS_BYTES_MAX - "s".len() - "n".len())));
+        records.trace(line(&"m".repeat(POLICY_RECORDS_BYTES_MAX * 3 / 4 - "s".len() - "n".len())));
         let record = &records.kept()[0];
         let PolicySaid::Traced(line) = &record.said else { panic!("a trace") };
         assert!(record.is_cut && line.metadata.is_empty());
