@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_table_is_as_wide_as_it_needs_to_be_and_no_wider_than_the_terminal() {
-        let whole = "Time                          Count  Text             More\n\
+        let whole = "Time                          Count  Text            More\n\
                      1970-01-01T00:00:00.0000000Z      7  a \"b\", c\\u{1b}  {\"a\":1}\n\n";
         assert_eq!(shown(Form::Table, None), (whole.to_owned(), None));
         let (narrow, note) = shown(Form::Table, Some(40));
