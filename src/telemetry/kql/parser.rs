@@ -74,40 +74,45 @@ const OPERATORS_ELSEWHERE: [&str; 34] = [
     "top-nested",
 ];
 
+/// Words that `let` names only in brackets, beside those of [`BRACKETS_NEEDED`].
+const BRACKETS_NEEDED_IN_LET: [&str; 6] = ["in", "has", "contains", "by", "to", "where"];
+
 /// Words that name a column only in brackets.
-const BRACKETS_NEEDED: [&str; 32] = [
+const BRACKETS_NEEDED: [&str; 34] = [
     "and",
     "or",
-    "in",
-    "has",
     "has_any",
     "has_all",
     "has_cs",
-    "contains",
     "contains_cs",
     "startswith",
     "startswith_cs",
     "endswith",
     "endswith_cs",
-    "matches",
+    "hasprefix",
     "between",
-    "by",
-    "on",
-    "to",
     "asc",
     "desc",
-    "nulls",
     "first",
     "last",
     "missing",
     "kind",
     "time",
     "date",
-    "let",
-    "typeof",
     "true",
     "false",
     "like",
+    "project",
+    "union",
+    "with_itemindex",
+    "datetime",
+    "timespan",
+    "int",
+    "long",
+    "real",
+    "string",
+    "dynamic",
+    "decimal",
 ];
 
 pub(super) fn parse(text: &str) -> Checked<Statements> {
@@ -228,7 +233,7 @@ impl Parser {
 
     fn let_statement(&mut self) -> Checked<Let> {
         self.next();
-        let name = self.new_name()?;
+        let name = self.new_name_but(&BRACKETS_NEEDED_IN_LET)?;
         self.expect_sign("=")?;
         if self.is_sign("(") && self.is_function() {
             return Err(self.fault("functions are not here").known("let names a value or a table"));
@@ -297,8 +302,13 @@ impl Parser {
 
     /// A name that the query gives.
     fn new_name(&mut self) -> Checked<Name> {
+        self.new_name_but(&[])
+    }
+
+    /// A name that the query gives, and that is none of these words.
+    fn new_name_but(&mut self, words: &[&str]) -> Checked<Name> {
         if let Token::Name(word) = self.peek()
-            && BRACKETS_NEEDED.contains(&word.as_str())
+            && (BRACKETS_NEEDED.contains(&word.as_str()) || words.contains(&word.as_str()))
         {
             let known = format!("write it as ['{word}']");
             return Err(self.fault("this word is a name only in brackets").known(known));

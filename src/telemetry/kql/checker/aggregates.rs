@@ -204,34 +204,24 @@ impl<'q> Checker<'q> {
         let additive = || {
             let is_additive = of.is_number() || of == Type::Timespan;
             let fault = || Fault::new(at, format!("`{}` takes numbers or timespans, not {of}", known.name));
-            if is_additive { Ok(()) } else { Err(fault()) }
+            match of {
+                _ if is_additive => Ok(()),
+                Type::Dynamic => Err(fault().known("tolong(X), todouble(X) and totimespan(X) give one")),
+                _ => Err(fault()),
+            }
         };
         let real = |value: Value| super::calls::widened(value, Type::Real);
         Ok(match base {
             "sum" => {
-                let first = if of == Type::Dynamic {
-                    super::values::convert_dynamic(first, Type::Real)
-                } else {
-                    additive()?;
-                    first
-                };
+                additive()?;
                 let of = if first.of == Type::Int { Type::Long } else { first.of };
                 one(Function::Sum, vec![first], of, false)
             }
             "avg" => {
-                let first = if of == Type::Dynamic {
-                    super::values::convert_dynamic(first, Type::Real)
-                } else {
-                    first
-                };
-                let of = if first.of == Type::Datetime {
-                    first.of
-                } else {
-                    if first.of != Type::Real {
-                        additive()?;
-                    }
-                    if first.of.is_number() { Type::Real } else { first.of }
-                };
+                if of != Type::Datetime {
+                    additive()?;
+                }
+                let of = if of.is_number() { Type::Real } else { of };
                 one(Function::Average, vec![first], of, true)
             }
             "min" | "max" => {
@@ -276,6 +266,7 @@ impl<'q> Checker<'q> {
                             .ok_or_else(|| Fault::new(*at, "a percentile is a number from 0 to 100"))?,
                     );
                 }
+                let of = if of == Type::Int { Type::Long } else { of };
                 let column_name = written.first().and_then(|first| name_of(first)).unwrap_or_default();
                 let function = Function::Percentiles(wanted);
                 let names = written[1..].iter().map(|percentile| {
@@ -313,6 +304,7 @@ impl<'q> Checker<'q> {
                     let column_name = name_of(written[index]);
                     let column_name = match known.name {
                         "any" => Some(format!("any_{}", column_name.unwrap_or_default())),
+                        "take_any" => column_name.or_else(|| Some(format!("any_arg{index}"))),
                         _ => column_name,
                     };
                     let (of, may_be_null) = (value.of, true);
@@ -329,9 +321,15 @@ impl<'q> Checker<'q> {
                 check_order(&first, at)?;
                 let mut columns = Vec::new();
                 for (index, (value, _)) in values.into_iter().enumerate() {
-                    let column_name =
-                        if index == 0 { Some(row_name(name, written[0])) } else { name_of(written[index]) };
-                    columns.push((column_name, value));
+                    let sorted_by = row_name(name, written[0]);
+                    let column_name = match (index, name_of(written[index])) {
+                        (0, _) => sorted_by,
+                        (_, Some(own)) => own,
+                        (_, None) => {
+                            format!("{}_{sorted_by}_arg{index}", name.text.trim_start_matches("arg_"))
+                        }
+                    };
+                    columns.push((Some(column_name), value));
                 }
                 row(name, columns)
             }

@@ -6,7 +6,7 @@ use super::super::plan::{Kind, Value};
 use super::super::syntax::{ArithmeticOperator, Expression, ExpressionKind, Name};
 use super::super::types::{Literal, Type};
 use super::aggregates::AGGREGATES;
-use super::values::{check_pattern, convert_dynamic, dynamic_of};
+use super::values::{check_pattern, dynamic_of};
 use super::{Checker, Scope};
 
 /// The functions, with the least and the largest number of arguments.
@@ -100,18 +100,16 @@ impl Arguments<'_> {
 
     fn of(&mut self, index: usize, wanted: Type) -> Checked<Value> {
         let of = self.values[index].of;
-        if of == Type::Dynamic && wanted != Type::Dynamic {
-            return Ok(convert_dynamic(self.take(index), wanted));
-        }
         if of == wanted || (wanted == Type::Long && of == Type::Int) {
             return Ok(self.take(index));
         }
-        Err(self.fault(index, wanted.name()))
+        let fault = self.fault(index, wanted.name());
+        Err(if of == Type::Dynamic { fault.known(format!("to{wanted}(X) makes one")) } else { fault })
     }
 
     fn number(&mut self, index: usize) -> Checked<Value> {
         match self.values[index].of {
-            Type::Dynamic => Ok(convert_dynamic(self.take(index), Type::Real)),
+            Type::Dynamic => Err(self.fault(index, "a number").known("todouble(X) makes one")),
             of if of.is_number() => Ok(self.take(index)),
             _ => Err(self.fault(index, "a number")),
         }
@@ -198,7 +196,7 @@ impl<'q> Checker<'q> {
             arguments.values[index] = condition;
         }
         let results: Vec<usize> = (1..count).step_by(2).chain([count - 1]).collect();
-        let of = common_type(&arguments, &results)?;
+        let of = common_type(&arguments, &results, true)?;
         let otherwise = widened(arguments.take(count - 1), of);
         let mut branches = Vec::new();
         for index in (0..count - 1).step_by(2) {
@@ -211,16 +209,16 @@ impl<'q> Checker<'q> {
 
     fn one_of(&self, name: &str, mut arguments: Arguments<'_>) -> Checked<Value> {
         let all: Vec<usize> = (0..arguments.values.len()).collect();
-        let of = common_type(&arguments, &all)?;
+        let of = common_type(&arguments, &all, false)?;
+        if name != "coalesce" && [Type::String, Type::Dynamic, Type::Bool].contains(&of) {
+            return Err(arguments.fault(0, "numbers or times"));
+        }
         let values: Vec<Value> = all.iter().map(|index| widened(arguments.take(*index), of)).collect();
         let may_be_null = values.iter().all(|value| value.may_be_null);
         let function = match (name, of) {
             // An empty string counts as none.
             ("coalesce", Type::String) => "kql_coalesce_text",
             ("coalesce", _) => "coalesce",
-            (_, Type::String | Type::Dynamic | Type::Bool) => {
-                return Err(arguments.fault(0, "numbers or times"));
-            }
             ("min_of", _) => "kql_least",
             _ => "kql_greatest",
         };
@@ -228,9 +226,6 @@ impl<'q> Checker<'q> {
     }
 
     fn rounded_down(&self, mut arguments: Arguments<'_>) -> Checked<Value> {
-        if arguments.values[0].of == Type::Dynamic {
-            arguments.values[0] = convert_dynamic(arguments.take(0), arguments.values[1].of);
-        }
         let of = match (arguments.values[0].of, arguments.values[1].of) {
             (Type::Datetime | Type::Timespan, Type::Timespan) => arguments.values[0].of,
             (value, size) if value.is_number() && size.is_number() => {
@@ -275,7 +270,7 @@ impl<'q> Checker<'q> {
             "parse_json" | "parsejson" | "todynamic" | "toobject" => match arguments.values[0].of {
                 Type::Dynamic => arguments.take(0),
                 Type::String => call("kql_parse_json", vec![arguments.take(0)], Type::Dynamic),
-                _ => dynamic_of(arguments.take(0)),
+                _ => return Err(arguments.fault(0, "a string")),
             },
             "isnull" | "isnotnull" | "notnull" => {
                 let value = arguments.take(0);
@@ -305,7 +300,7 @@ impl<'q> Checker<'q> {
                 let of = arguments.values[0].of;
                 let function = if of == Type::Real { "abs" } else { "kql_abs" };
                 let value = if of == Type::Timespan { arguments.take(0) } else { arguments.number(0)? };
-                let of = if of == Type::Dynamic { Type::Real } else { of };
+                let of = if of == Type::Int { Type::Long } else { of };
                 call(function, vec![value], of)
             }
             "round" => {
@@ -329,8 +324,8 @@ impl<'q> Checker<'q> {
                 };
                 is(function, vec![value])
             }
-            "tolower" => call("kql_fold", vec![arguments.text(0)?], Type::String),
-            "toupper" => call("kql_upper", vec![arguments.text(0)?], Type::String),
+            "tolower" => call("kql_fold", vec![text(arguments.take(0))], Type::String),
+            "toupper" => call("kql_upper", vec![text(arguments.take(0))], Type::String),
             "strlen" => call("kql_strlen", vec![arguments.text(0)?], Type::Long),
             "substring" => {
                 let length = match arguments.values.len() {
@@ -420,8 +415,8 @@ fn extract(mut arguments: Arguments<'_>) -> Checked<Value> {
     Ok(Value::call("kql_extract", vec![arguments.take(0), group, source], Type::String))
 }
 
-/// The one type that these arguments have, or that they widen to.
-fn common_type(arguments: &Arguments<'_>, indexes: &[usize]) -> Checked<Type> {
+/// The one type that these arguments have, or that they widen to. Dynamic ones may be taken as what the others are.
+fn common_type(arguments: &Arguments<'_>, indexes: &[usize], converts_dynamic: bool) -> Checked<Type> {
     let mut of = arguments.values[indexes[0]].of;
     for index in &indexes[1..] {
         let next = arguments.values[*index].of;
@@ -429,7 +424,7 @@ fn common_type(arguments: &Arguments<'_>, indexes: &[usize]) -> Checked<Type> {
             _ if of == next => of,
             (Type::Real, other) | (other, Type::Real) if other.is_number() => Type::Real,
             (a, b) if a.is_integer() && b.is_integer() => Type::Long,
-            (Type::Dynamic, _) | (_, Type::Dynamic) => Type::Dynamic,
+            (Type::Dynamic, other) | (other, Type::Dynamic) if converts_dynamic => other,
             _ => {
                 return Err(arguments
                     .fault(*index, of.name())
@@ -450,8 +445,8 @@ fn to_real(value: Value) -> Value {
 
 pub(super) fn widened(value: Value, of: Type) -> Value {
     match of {
+        _ if value.of == Type::Dynamic => converted(value, of),
         Type::Real => to_real(value),
-        Type::Dynamic => dynamic_of(value),
         _ => Value { of, ..value },
     }
 }

@@ -7,16 +7,13 @@ use super::Field;
 use super::aggregates::AGGREGATES;
 
 /// Functions whose column is named as their first argument's.
-const NAMED_AS_ARGUMENT: [&str; 21] = [
+const NAMED_AS_ARGUMENT: [&str; 18] = [
     "bin",
     "floor",
     "ceiling",
     "round",
     "abs",
     "startofday",
-    "startofweek",
-    "startofmonth",
-    "startofyear",
     "toint",
     "tolong",
     "todouble",
@@ -51,6 +48,8 @@ pub(super) fn name_of(expression: &Expression) -> Option<String> {
                 let of = first.and_then(name_of).unwrap_or_default();
                 return Some(match naming.prefix {
                     "" if !of.is_empty() => of,
+                    "" if name == "take_any" => "any_arg0".to_owned(),
+                    "" if name == "take_anyif" => return None,
                     "" => name.strip_prefix("arg_").unwrap_or(name).to_owned() + "_",
                     "percentile_" => format!("percentile_{of}{}", percentile_suffix(arguments.get(1))),
                     prefix => format!("{prefix}{of}"),

@@ -404,11 +404,10 @@ impl<'q> Checker<'q> {
         if let Some(name) = index {
             let id = self.new_column();
             index_id = Some(id);
-            if fields.iter().any(|field| field.name == name.text) {
-                return Err(Fault::new(name.at, format!("two columns are named `{}`", name.text)));
-            }
-            let place = fields.len() - items.len().min(fields.len());
-            fields.insert(place, Field { name: name.text.clone(), id, of: Type::Long, may_be_null: false });
+            let mut names = Names { fields, unnamed: 0 };
+            let own = names.free(&name.text);
+            names.fields.push(Field { name: own, id, of: Type::Long, may_be_null: false });
+            fields = names.fields;
         }
         let expand = Expand { input: input.relation, kept, items, index: index_id, limit, as_arrays };
         Ok(Shape { relation: Rc::new(Relation::Expand(expand)), fields, source: None })

@@ -61,6 +61,7 @@ impl<'q> Checker<'q> {
             ExpressionKind::Minus(inner) => {
                 let inner = self.value(inner, scope)?;
                 let zero = match inner.of {
+                    Type::Dynamic => Value::literal(Literal::Dynamic("0".to_owned())),
                     Type::Timespan => Value::literal(Literal::Timespan(0)),
                     Type::Real => Value::literal(Literal::Real(0.0)),
                     _ => Value::long(0),
@@ -100,9 +101,16 @@ impl<'q> Checker<'q> {
                 self.has_any(value, list, at, scope)
             }
             ExpressionKind::Between { is_negated, value, low, high } => {
+                let low_at = low.at;
                 let value = self.value(value, scope)?;
                 let low = self.value(low, scope)?;
+                if low.of == Type::Dynamic && value.of == Type::Dynamic {
+                    return Err(no_order(low_at));
+                }
                 let mut high = self.value(high, scope)?;
+                if [value.of, low.of, high.of].contains(&Type::Bool) {
+                    return Err(Fault::new(at, "`between` is not defined for bool"));
+                }
                 if low.of == Type::Datetime && high.of == Type::Timespan {
                     high = self.arithmetic(ArithmeticOperator::Add, low.clone(), high, at)?;
                 }
@@ -124,7 +132,10 @@ impl<'q> Checker<'q> {
     fn terms(&mut self, terms: &'q [Expression], scope: &mut Scope<'_>) -> Checked<(Vec<Value>, bool)> {
         let mut values = Vec::with_capacity(terms.len());
         for term in terms {
-            values.push(self.condition(term, scope)?);
+            // Between `and` and `or`, a dynamic value is one that is true or false.
+            let value = self.value(term, scope)?;
+            let value = if value.of == Type::Dynamic { convert_dynamic(value, Type::Bool) } else { value };
+            values.push(as_condition(value, term.at)?);
         }
         let may_be_null = values.iter().any(|value| value.may_be_null);
         Ok((values, may_be_null))
@@ -133,11 +144,7 @@ impl<'q> Checker<'q> {
     /// An expression that has to be true or false.
     pub(super) fn condition(&mut self, expression: &'q Expression, scope: &mut Scope<'_>) -> Checked<Value> {
         let value = self.value(expression, scope)?;
-        match value.of {
-            Type::Bool => Ok(value),
-            Type::Dynamic => Ok(Value::call("kql_dynamic_bool", vec![value], Type::Bool)),
-            other => Err(Fault::new(expression.at, format!("this has to be true or false, it is {other}"))),
-        }
+        as_condition(value, expression.at)
     }
 
     fn named(&mut self, name: &Name, scope: &Scope<'_>) -> Checked<Value> {
@@ -211,6 +218,9 @@ impl<'q> Checker<'q> {
                     Dynamic,
                 ));
             }
+            (Dynamic, Timespan) | (Timespan, Dynamic) if !matches!(operator, Add | Subtract) => {
+                return Err(undefined(left.of, right.of).known("totimespan(X) and todouble(X) convert"));
+            }
             (Dynamic, other) => (convert_dynamic(left, other), right),
             (other, Dynamic) => (left, convert_dynamic(right, other)),
             _ => (left, right),
@@ -226,6 +236,7 @@ impl<'q> Checker<'q> {
             (Timespan, Add | Subtract | Modulo, Timespan) => Timespan,
             (Timespan, Divide, Timespan) => Real,
             (Timespan, Multiply | Divide, b) if b.is_number() => Timespan,
+            (Timespan, Modulo, b) if b.is_integer() => Timespan,
             (a, Multiply, Timespan) if a.is_number() => Timespan,
             (Datetime, Add | Subtract, Timespan) => Datetime,
             (Timespan, Add, Datetime) => Datetime,
@@ -283,6 +294,9 @@ impl<'q> Checker<'q> {
                     (order, Value::long(0))
                 }
             }
+            (Type::Dynamic, other) | (other, Type::Dynamic) if !is_equality && !other.is_number() => {
+                return Err(undefined(left.of, right.of).known("todatetime(X) and totimespan(X) convert"));
+            }
             (Type::Dynamic, other) => (convert_dynamic(left, other), right),
             (other, Type::Dynamic) => (left, convert_dynamic(right, other)),
             (Type::Datetime, Type::String) if is_equality => (left, datetime_of(right)),
@@ -292,10 +306,9 @@ impl<'q> Checker<'q> {
         let is_defined = match (left.of, right.of) {
             (a, b) if a.is_number() && b.is_number() => true,
             // True is 1.
-            (Type::Bool, b) if is_equality => b == Type::Bool || b.is_integer(),
-            (a, Type::Bool) if is_equality => a.is_integer(),
+            (Type::Bool, b) => b == Type::Bool || b.is_number(),
+            (a, Type::Bool) => a.is_number(),
             (Type::String, Type::String) => is_equality,
-            (Type::Bool, _) => false,
             (a, b) => a == b,
         };
         if !is_defined {
@@ -455,6 +468,20 @@ fn fold(operator: ArithmeticOperator, left: &Value, right: &Value, of: Type) -> 
         Type::Datetime if calendar::is_within(units) => Literal::Datetime(units),
         _ => return None,
     }))
+}
+
+fn no_order(at: At) -> Box<Fault> {
+    Fault::new(at, "dynamic values have no order").known("tolong(X) and todouble(X) give one")
+}
+
+fn as_condition(value: Value, at: At) -> Checked<Value> {
+    match value.of {
+        Type::Bool => Ok(value),
+        Type::Dynamic => {
+            Err(Fault::new(at, "this has to be true or false, it is dynamic").known("tobool(X) makes it so"))
+        }
+        other => Err(Fault::new(at, format!("this has to be true or false, it is {other}"))),
+    }
 }
 
 /// A dynamic value as one of the type that it meets.
