@@ -3,6 +3,7 @@
 mod answers;
 mod bounds;
 mod faults;
+mod oracle;
 
 use rusqlite::Connection;
 
