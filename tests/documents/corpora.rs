@@ -63,3 +63,8 @@ fn policy_documents() {
 fn policy_expressions() {
     replay("expression", checks::expression::check);
 }
+
+#[test]
+fn queries() {
+    replay("kql", checks::kql::check);
+}

@@ -5,6 +5,7 @@
 pub mod configuration;
 pub mod export;
 pub mod expression;
+pub mod kql;
 pub mod policy_document;
 pub mod request_head;
 pub mod response_head;
