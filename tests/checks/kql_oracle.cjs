@@ -2,6 +2,8 @@
 //
 //   node tests/checks/kql_oracle.cjs MODULES < src/telemetry/kql/tests/oracle.kql > src/telemetry/kql/tests/oracle.txt
 //
+// `tests/checks/kql_oracle` installs the parser and compares its verdicts with those that are kept.
+//
 // MODULES is a folder in which `npm install @kusto/language-service-next` was run. Tables and columns are read from
 // `src/observe/tables.rs`. It binds names and types, and runs nothing.
 const fs = require("fs");
