@@ -5,8 +5,8 @@
 //! - What cannot occur has no row: a cause has only the phases in which it occurs (`Cause::phases`). What can occur and has not is
 //!   there and 0, so that the first one is seen as a rise; only codes of Close frames and causes by API or product come when they
 //!   do, because these would be fifty rows for each.
-//! - Labels come from the catalogue and from lists of the code, never from clients, and are bounded ([`OWN_SERIES_MAX`]). There is none by
-//!   subscription: these are on the status page.
+//! - Labels come from the catalogue and from lists of the code, never from clients, and are bounded
+//!   ([`OWN_SERIES_MAX`](crate::observe::labels::OWN_SERIES_MAX)). There is none by subscription: these are on the status page.
 //!
 //! Not here: the format (`exposition`), and serving the page (`services::status_page`).
 

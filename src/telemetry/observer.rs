@@ -7,7 +7,7 @@
 //! relay 1 ──ring──┘
 //! ```
 //!
-//! It looks at the rings every [`TURN_MS`]: that costs those who send nothing, not even a wake-up. It is nice, SCHED_BATCH, and on
+//! It looks at the rings every 50 ms: that costs those who send nothing, not even a wake-up. It is nice, SCHED_BATCH, and on
 //! cores that no worker has, where there are any.
 //!
 //! The property to trust: nobody who opens or carries sessions waits for it, however long a sink takes. It gives rows of an opening
