@@ -74,7 +74,7 @@ pub enum Command {
     /// Change a subscription
     #[command(subcommand, after_help = help::SUBSCRIPTION)]
     Subscription(SubscriptionCommand),
-    /// Ask the log: who connected, what became of it, and why it ended
+    /// Query the log: who connected, what happened, and why it ended
     #[command(after_help = help::LOGS)]
     Logs(LogsArguments),
     /// Show a page of the manual, or the list of pages

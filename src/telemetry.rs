@@ -2,6 +2,7 @@
 //!
 //! Not here: what is counted, and by whom (`observe`), the log of the process (`process::log`), and serving a page (`control`).
 
+mod calendar;
 mod entity_figures;
 pub mod exposition;
 pub mod figures;
@@ -14,6 +15,5 @@ pub mod sink;
 pub mod sinks;
 pub mod store;
 pub mod text;
-pub mod tick_text;
 
 pub use figures::Observed;

@@ -15,13 +15,12 @@ use super::output;
 use crate::config::{LogsConfig, parse_instance};
 use crate::control::files::store::read_text;
 use crate::observe::tables::Ticks;
-use crate::telemetry::kql::{Query, QueryLimits, RunFault, Source};
+use crate::telemetry::kql::{Query, QueryLimits, RunFault, Source, parse_datetime};
 use crate::telemetry::sinks::SinkPlaces;
 use crate::telemetry::sinks::queue::now;
 use crate::telemetry::store::json_lines::JsonLines;
 use crate::telemetry::store::reader::{Rows, SourceView, StoreReader, TableOfSegment};
 use crate::telemetry::store::segment::is_damage;
-use crate::telemetry::tick_text::parse_ticks;
 use clap::{Args, Subcommand};
 use rusqlite::Connection;
 use shown::{Form, Shown};
@@ -59,7 +58,7 @@ pub struct LogsArguments {
     /// List the queries that have a name
     #[arg(long, conflicts_with_all = ["query", "query_file", "name", "follow"])]
     list: bool,
-    /// Go on with new rows as they come: runs the query over those of each half second
+    /// Keep running and show new rows: every half second, the query runs over the rows that were added since
     #[arg(short, long)]
     follow: bool,
     /// The form of the result
@@ -68,7 +67,7 @@ pub struct LogsArguments {
     /// Most rows that are shown
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Ask these files of JSON lines (.gz: compressed) and not the store; may be given more than once
+    /// Query these files of JSON lines (.gz: compressed) instead of the store; may be given more than once
     #[arg(long, value_name = "FILE", conflicts_with_all = ["follow", "store", "since"])]
     json_lines: Vec<PathBuf>,
     #[command(flatten)]
@@ -88,7 +87,7 @@ struct Span {
 /// The store to ask.
 #[derive(Debug, Args)]
 struct Place {
-    /// The store's folder. Without it: that of the instance file, and without one logs in $STATE_DIRECTORY, else in /var/lib/ringgate
+    /// The store's folder. Default: the folder in the instance file; else logs in $STATE_DIRECTORY; else /var/lib/ringgate/logs
     #[arg(long, value_name = "FOLDER")]
     store: Option<PathBuf>,
     #[command(flatten)]
@@ -128,7 +127,7 @@ impl Since {
 }
 
 fn parse_since(text: &str) -> Result<Since, String> {
-    if let Some(time) = parse_ticks(text) {
+    if let Some(time) = parse_datetime(text) {
         return Ok(Since::At(time));
     }
     let allowed = || "allowed is 90s, 30m, 1h, 7d, or a time of UTC like 2026-11-30T14:00".to_owned();
@@ -318,7 +317,7 @@ impl Place {
                     .and_then(|text| parse_instance(&shown, &text));
                 let config = parsed.map_err(|faults| {
                     let faults: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
-                    format!("the instance file does not tell where the log store is; give --store{faults}")
+                    format!("cannot take the log store's folder from the instance file; correct the file, or give --store FOLDER:{faults}")
                 })?;
                 SinkPlaces::store_candidates(&config.logs, file.path.parent())
             }
@@ -326,7 +325,7 @@ impl Place {
         };
         candidates.iter().find(|folder| folder.is_dir()).cloned().ok_or_else(|| {
             let tried: Vec<_> = candidates.iter().map(|folder| folder.display().to_string()).collect();
-            format!("there is no log store in {}; give its folder with --store", tried.join(" or "))
+            format!("there is no log store in {}; give its folder with --store FOLDER", tried.join(" or "))
         })
     }
 }
@@ -429,7 +428,7 @@ mod tests {
             ("90s", Some(Since::Ago(90 * Ticks::PER_SECOND))),
             ("30m", Some(Since::Ago(hour / 2))),
             ("7d", Some(Since::Ago(7 * 24 * hour))),
-            ("2026-11-30", parse_ticks("2026-11-30").map(Since::At)),
+            ("2026-11-30", parse_datetime("2026-11-30").map(Since::At)),
             ("", None),
             ("h", None),
             ("1w", None),

@@ -101,7 +101,7 @@ worker_counters! {
     pub openings: AtomicU64, Gauge of "openings";
     /// Openings that gave their place to a newcomer: all were taken, and they had waited longest for their requests.
     pub openings_given_way: AtomicU64, Counter of "openings";
-    /// Connections that asked for the health path and were answered. They come to no end in the list of terminations.
+    /// Connections that asked for the health path and were answered. They are not counted in terminations.
     pub health_checks: AtomicU64, Counter of "connections";
     /// TLS handshakes that were completed with clients.
     pub tls_handshakes: AtomicU64, Counter of "handshakes";

@@ -292,7 +292,7 @@ tables! {
         "ResponseSize" response_size: Option<i32>,
         /// Milliseconds from the accept to the end of the opening.
         "TotalTime" total_time: Option<i64>,
-        /// Milliseconds that the backend took, from the begin of the dial to its answer.
+        /// Milliseconds that the backend took, from the beginning of the dial to its answer.
         "BackendTime" backend_time: Option<i64>,
         /// Milliseconds that the client took, for its TLS handshake and its request.
         "ClientTime" client_time: Option<i64>,
@@ -432,7 +432,7 @@ tables! {
 
     /// Usage by subscription and product: a row for each hour, API, product and subscription with any; several where a new segment was begun in the hour.
     UsageRow = "RinggateUsage" {
-        /// The begin of the hour.
+        /// The beginning of the hour.
         "TimeGenerated" time_generated: Ticks,
         /// The name of the API.
         "ApiId" api_id: Text,

@@ -225,7 +225,7 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
     InstanceMetric {
         info: MetricInfo {
             name: "catalogue_faults",
-            help: "Faults of the catalogue's files for which they are not what is served; 0 where they are.",
+            help: "Faults in the catalogue's files. While there are any, the previous catalogue is served.",
             kind: Kind::Gauge,
             unit: "faults",
         },
@@ -243,7 +243,7 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
     InstanceMetric {
         info: MetricInfo {
             name: "log_rows",
-            help: "Rows of the log of openings and sessions that were made and given to where they go.",
+            help: "Rows of the log of openings and sessions that were made and given to the sinks.",
             kind: Kind::Counter,
             unit: "rows",
         },
@@ -270,7 +270,7 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
     InstanceMetric {
         info: MetricInfo {
             name: "log_rows_lost",
-            help: "Rows of the log that a sink could not write: the disk is full, or a peer is away.",
+            help: "Rows of the log that a sink could not write: the disk is full, or nobody reads standard output or the journal.",
             kind: Kind::Counter,
             unit: "rows",
         },

@@ -12,7 +12,6 @@
     reason = "most rules are of one or two types or tokens, and what is left is refused or stays as it is"
 )]
 
-mod calendar;
 mod checker;
 mod fault;
 mod functions;
@@ -27,6 +26,7 @@ mod tests;
 mod text_match;
 mod types;
 
+use super::calendar;
 use crate::observe::tables::{Table, Ticks};
 use rusqlite::Connection;
 
@@ -141,6 +141,11 @@ impl Query {
 /// The text of a point in time in results: `2025-03-03T10:00:00.0000000Z`.
 pub fn datetime_text(time: Ticks) -> String {
     calendar::datetime_text(time.0)
+}
+
+/// Reads a point in time, in any form that a query may write one in (ISO 8601, RFC 822, RFC 850); without a zone it is UTC.
+pub fn parse_datetime(text: &str) -> Option<Ticks> {
+    calendar::parse_datetime(text).map(Ticks)
 }
 
 /// The text of a length of time in results, in units of 100 ns: `1.02:03:04.5000000`.

@@ -36,7 +36,7 @@ const OPERATORS: [&str; 17] = [
     "render",
 ];
 
-/// Operators of the language that are not here.
+/// Operators of the language that are not supported.
 const OPERATORS_ELSEWHERE: [&str; 34] = [
     "as",
     "consume",
@@ -221,7 +221,7 @@ impl Parser {
             return Err(self.fault("there is no query").known("it begins with the name of a table"));
         }
         if self.is_sign(".") {
-            return Err(self.fault("commands are not here").known("only queries are"));
+            return Err(self.fault("commands are not supported").known("only queries are"));
         }
         let query = self.pipeline()?;
         while self.take_sign(";") {}
@@ -236,7 +236,7 @@ impl Parser {
         let name = self.new_name_but(&BRACKETS_NEEDED_IN_LET)?;
         self.expect_sign("=")?;
         if self.is_sign("(") && self.is_function() {
-            return Err(self.fault("functions are not here").known("let names a value or a table"));
+            return Err(self.fault("functions are not supported").known("let names a value or a table"));
         }
         let value = if let (Token::Name(_) | Token::Bracketed(_), Token::Sign(";") | Token::End) =
             (self.peek(), self.peek_behind(1))
@@ -311,7 +311,7 @@ impl Parser {
             && (BRACKETS_NEEDED.contains(&word.as_str()) || words.contains(&word.as_str()))
         {
             let known = format!("write it as ['{word}']");
-            return Err(self.fault("this word is a name only in brackets").known(known));
+            return Err(self.fault("this word is reserved; it can be a name only in brackets").known(known));
         }
         self.any_name()
     }
@@ -378,7 +378,7 @@ impl Parser {
 
     fn refuse_elsewhere(&self, name: &Name) -> Checked<()> {
         if OPERATORS_ELSEWHERE.contains(&name.text.as_str()) || name.text == "datatable" {
-            return Err(Fault::new(name.at, format!("`{}` is not here", name.text))
+            return Err(Fault::new(name.at, format!("`{}` is not supported", name.text))
                 .known("a query begins with a table, `union` or `print`"));
         }
         Ok(())
@@ -403,7 +403,7 @@ impl Parser {
     fn operator(&mut self) -> Checked<Operator> {
         let (word, at) = self.operator_name()?;
         let Some(name) = OPERATORS.iter().find(|known| **known == word) else {
-            let fault = Fault::new(at, format!("the operator `{word}` is not here"));
+            let fault = Fault::new(at, format!("the operator `{word}` is not supported"));
             if OPERATORS_ELSEWHERE.contains(&word.as_str()) {
                 return Err(fault.known(format!("there are {}", OPERATORS.join(", "))));
             }
@@ -539,7 +539,7 @@ impl Parser {
                 "leftouter" => JoinKind::LeftOuter,
                 "leftanti" | "anti" | "leftantisemi" => JoinKind::LeftAnti,
                 other => {
-                    return Err(Fault::new(name.at, format!("the kind `{other}` is not here"))
+                    return Err(Fault::new(name.at, format!("the join kind `{other}` is not supported"))
                         .known("there are innerunique, inner, leftouter, leftanti"));
                 }
             };

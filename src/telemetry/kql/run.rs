@@ -44,7 +44,7 @@ impl Default for QueryLimits {
 #[derive(Debug, thiserror::Error)]
 pub enum RunFault {
     /// It took longer than it may.
-    #[error("the query took longer than {} s; ask for less time, or filter before summarizing", .0.as_secs_f64())]
+    #[error("the query took longer than {} s; select a shorter time span, or filter before summarizing", .0.as_secs_f64())]
     TookTooLong(Duration),
     /// Someone interrupted it.
     #[error("the query was interrupted")]

@@ -11,8 +11,8 @@
 //! Not here: where lines go (`lines`).
 
 use crate::observe::tables::{ConnectionRow, GatewayRow, Ticks};
+use crate::telemetry::calendar::datetime_text;
 use crate::telemetry::sink::LogRow;
-use crate::telemetry::tick_text::ticks_text;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
@@ -98,7 +98,7 @@ fn push_refused(text: &mut String, row: &GatewayRow) {
 
 /// The time with milliseconds.
 fn time(ticks: Ticks) -> String {
-    let mut text = ticks_text(ticks);
+    let mut text = datetime_text(ticks.0);
     text.truncate("2026-11-30T14:00:12.345".len());
     text + "Z"
 }

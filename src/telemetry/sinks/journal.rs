@@ -10,8 +10,8 @@ use super::access_line::AccessLines;
 use super::queue::{RowWriter, WriteFault};
 use crate::observe::tables::{Ticks, Value};
 use crate::process::files::reason;
+use crate::telemetry::calendar::datetime_text;
 use crate::telemetry::sink::LogRow;
-use crate::telemetry::tick_text::ticks_text;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -106,7 +106,7 @@ fn push_datagram(datagram: &mut Vec<u8>, row: &LogRow, line: &str) {
     row.visit(&mut |column, value| {
         let text = match value {
             Value::Null | Value::Text("") => return,
-            Value::Datetime(ticks) => ticks_text(ticks),
+            Value::Datetime(ticks) => datetime_text(ticks.0),
             Value::Text(text) | Value::Dynamic(text) => text.to_owned(),
             Value::Long(number) => number.to_string(),
             Value::Real(number) => number.to_string(),

@@ -12,8 +12,8 @@ use super::queue::{RowWriter, WriteFault};
 use crate::observe::tables::Ticks;
 use crate::process::files::reason;
 use crate::process::scheduling::come_last;
+use crate::telemetry::calendar::datetime_text;
 use crate::telemetry::sink::LogRow;
-use crate::telemetry::tick_text::ticks_text;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::{self, File, OpenOptions};
@@ -60,7 +60,10 @@ impl JsonFileWriter {
     fn fault(&self, rows_lost: u64, error: &io::Error) -> WriteFault {
         let why = reason(error);
         let path = self.path.display();
-        WriteFault { rows_lost, reason: format!("{path}: {why}; free the disk, or change logs.json_file") }
+        WriteFault {
+            rows_lost,
+            reason: format!("{path}: {why}; free space on the disk, or change logs.json_file"),
+        }
     }
 
     /// Opens the file if it is not open, or if its name is another file's by now.
@@ -153,7 +156,7 @@ impl RowWriter for JsonFileWriter {
 }
 
 fn rotated_name(path: &Path, now: Ticks) -> PathBuf {
-    let time: String = ticks_text(now).chars().filter(char::is_ascii_alphanumeric).collect();
+    let time: String = datetime_text(now.0).chars().filter(char::is_ascii_alphanumeric).collect();
     let mut name = path.as_os_str().to_owned();
     // To the millisecond.
     name.push(format!(".{}Z", &time[..18]));

@@ -6,8 +6,8 @@
 //! Not here: reading such lines (`store::json_lines`).
 
 use crate::observe::tables::{Column, Table, Value};
+use crate::telemetry::calendar::push_datetime;
 use crate::telemetry::sink::LogRow;
-use crate::telemetry::tick_text::push_ticks;
 use std::io::Write as _;
 
 /// Appends the row as a line, with its end.
@@ -48,7 +48,7 @@ pub fn push_value(text: &mut Vec<u8>, value: Value<'_>) {
         Value::Null => text.extend_from_slice(b"null"),
         Value::Datetime(ticks) => {
             text.push(b'"');
-            push_ticks(text, ticks);
+            push_datetime(text, ticks.0);
             text.push(b'"');
         }
         Value::Text(value) => push_text(text, value),

@@ -9,11 +9,11 @@
 //!
 //! Not here: how rows are written (the [`RowWriter`]s beside this file, and the store's).
 
+use crate::observe::event_ring::wall_ns;
 use crate::observe::tables::Ticks;
 use crate::process::scheduling::come_last;
 use crate::telemetry::sink::{LogRow, RowSink};
 use crossbeam_queue::ArrayQueue;
-use rustix::time::{ClockId, clock_gettime};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -305,7 +305,7 @@ impl<W: RowWriter> Writing<W> {
                 if rows > 0 && figures.fault.borrow().is_some() {
                     figures.fault.send_replace(None);
                     let lost = std::mem::take(&mut self.told).rows_lost;
-                    tracing::info!(sink = figures.name, lost, "the log's rows are written again");
+                    tracing::info!(sink = figures.name, lost, "rows of the log can be written again");
                 }
                 return;
             }
@@ -327,9 +327,7 @@ impl<W: RowWriter> Writing<W> {
 
 /// The time of the host's clock.
 pub fn now() -> Ticks {
-    let time = clock_gettime(ClockId::Realtime);
-    let nanoseconds = u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + time.tv_nsec as u64;
-    Ticks::from_unix_ns(nanoseconds)
+    Ticks::from_unix_ns(wall_ns())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use super::reader::{SourceView, all_columns, create_view};
 use super::segment::{create_tables, insertion, stored};
 use crate::observe::tables::{Column, ColumnType, TABLES, Value};
-use crate::telemetry::tick_text::parse_ticks;
+use crate::telemetry::kql::parse_datetime;
 use flate2::read::MultiGzDecoder;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, OpenFlags, Statement};
@@ -110,7 +110,7 @@ fn insert(statements: &mut [Statement<'_>], line: &[u8]) -> rusqlite::Result<boo
     let table = members.get("Type").and_then(Json::as_str);
     let Some(at) = TABLES.iter().position(|known| Some(known.name) == table) else { return Ok(false) };
     let (table, statement) = (&TABLES[at], &mut statements[at]);
-    if members.get("TimeGenerated").and_then(Json::as_str).and_then(parse_ticks).is_none() {
+    if members.get("TimeGenerated").and_then(Json::as_str).and_then(parse_datetime).is_none() {
         return Ok(false);
     }
     for (index, column) in table.columns.iter().enumerate() {
@@ -135,7 +135,7 @@ fn insert(statements: &mut [Statement<'_>], line: &[u8]) -> rusqlite::Result<boo
 /// The value of a member; null or empty if it is of another type.
 fn value_of<'m>(column: &Column, member: &'m Json, dynamic: &'m str) -> Value<'m> {
     let found = match column.kind {
-        ColumnType::Datetime => member.as_str().and_then(parse_ticks).map(Value::Datetime),
+        ColumnType::Datetime => member.as_str().and_then(parse_datetime).map(Value::Datetime),
         ColumnType::String => Some(Value::Text(member.as_str().unwrap_or_default())),
         ColumnType::Int | ColumnType::Long => member.as_i64().map(Value::Long),
         ColumnType::Real => member.as_f64().map(Value::Real),

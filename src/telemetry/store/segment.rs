@@ -2,8 +2,8 @@
 
 use crate::observe::tables::{ColumnType, TABLES, Table, Ticks, UsageRow, Value};
 use crate::observe::tables::{ConnectionRow, GatewayRow, Row as _};
+use crate::telemetry::kql::{datetime_text, parse_datetime};
 use crate::telemetry::sink::LogRow;
-use crate::telemetry::tick_text::{parse_ticks, ticks_text};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::ffi::OsString;
@@ -56,7 +56,7 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
 
 /// The file name of a segment that begins at a time.
 pub fn file_name(begin: Ticks) -> String {
-    let digits: String = ticks_text(begin).chars().filter(char::is_ascii_alphanumeric).take(18).collect();
+    let digits: String = datetime_text(begin).chars().filter(char::is_ascii_alphanumeric).take(18).collect();
     format!("{PREFIX}{digits}Z{SUFFIX}")
 }
 
@@ -81,7 +81,7 @@ pub fn begin_of(name: &str) -> Option<(Ticks, bool)> {
         part(13, 15)?,
         part(15, 18)?
     );
-    Some((parse_ticks(&text)?, is_damaged))
+    Some((parse_datetime(&text)?, is_damaged))
 }
 
 /// The files that SQLite keeps beside a database.

@@ -145,7 +145,9 @@ impl StoreWriter {
 
     fn told(&self, why: &str) -> String {
         let folder = self.folder.display();
-        format!("the store {folder}: {why}; free the disk, make the folder writable, or change logs.folder")
+        format!(
+            "the store {folder}: {why}; free space on the disk, make the folder writable, or change logs.folder"
+        )
     }
 
     /// Writes the rows. Gives the reason if they are lost; `Ok(Some(reason))`: they are written, and a segment was set aside.

@@ -401,7 +401,10 @@ fn is_same(one: &Aggregate, other: &Aggregate) -> bool {
 fn single(mut columns: Vec<Column>, at: At) -> Checked<Column> {
     match (columns.pop(), columns.is_empty()) {
         (Some(column), true) => Ok(column),
-        _ => Err(Fault::new(at, "this gives several columns, and stands alone")),
+        _ => Err(Fault::new(
+            at,
+            "this aggregate gives several columns, so it cannot be part of a larger expression",
+        )),
     }
 }
 

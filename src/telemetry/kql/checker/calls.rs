@@ -119,7 +119,7 @@ impl Arguments<'_> {
     fn constant_text(&self, index: usize) -> Checked<&str> {
         match self.values[index].as_literal() {
             Some(Literal::Text(text)) => Ok(text),
-            _ => Err(self.fault(index, "a string that is written out")),
+            _ => Err(self.fault(index, "a string literal")),
         }
     }
 }
@@ -401,7 +401,7 @@ impl<'q> Checker<'q> {
                 call("kql_format_datetime", vec![value, arguments.take(1)], Type::String)
             }
             other => {
-                let reason = format!("`{other}` is not here");
+                let reason = format!("`{other}` is not supported");
                 return Err(Fault::new(arguments.name.at, reason));
             }
         })

@@ -152,7 +152,7 @@ impl<'q> Checker<'q> {
             if scope.aggregates.is_some() {
                 return Err(Fault::new(
                     name.at,
-                    format!("the column `{}` stands outside of an aggregate", name.text),
+                    format!("the column `{}` is outside of an aggregate: use it as the argument of one, such as max(X)", name.text),
                 )
                 .known("take_any(X) gives one of its values"));
             }
@@ -318,7 +318,7 @@ impl<'q> Checker<'q> {
                     fault.known("write a point in time as datetime(2025-03-03)")
                 }
                 (Type::String, Type::String) => {
-                    fault.known("strings have no order here; strcmp is not here either")
+                    fault.known("strings are compared by == and != only; strcmp is not supported")
                 }
                 (Type::String, _) | (_, Type::String) => {
                     fault.known("tolong, todouble, todatetime and tostring convert")
@@ -557,7 +557,7 @@ fn text_operator(operator: TextOperator, left: Value, right: Value, at: At, righ
 /// A regular expression has to be known before the query runs, and to be one.
 pub(super) fn check_pattern(pattern: &Value, at: At) -> Checked<()> {
     let Some(Literal::Text(text)) = pattern.as_literal() else {
-        return Err(Fault::new(at, "a regular expression is a string that is written out"));
+        return Err(Fault::new(at, "a regular expression has to be a string literal"));
     };
     text_match::compile(text)
         .map(drop)

@@ -75,15 +75,15 @@ impl Parser {
         let is_negated = self.is_sign("!");
         let Token::Name(word) = self.peek_behind(usize::from(is_negated)).clone() else {
             return match self.peek() {
-                Token::Sign("=") => Err(self
-                    .fault("`=` does not compare")
-                    .known("`==` does; a name stands before `=` in front of an expression")),
+                Token::Sign("=") => Err(self.fault("`=` does not compare").known(
+                    "use `==` to compare; `=` gives a name to the expression behind it, as in X = count()",
+                )),
                 _ => Ok(left),
             };
         };
         let text = TextOperator::WORDS.iter().find(|(known, _)| *known == word);
         if is_negated && text.is_none() && !["in", "between"].contains(&word.as_str()) {
-            return Err(self.fault("this is no operator").known("not(x) negates"));
+            return Err(self.fault("this is not an operator").known("use not(x) to negate a condition"));
         }
         let start = self.at;
         if is_negated {
@@ -115,7 +115,7 @@ impl Parser {
                 ExpressionKind::Between { is_negated, value: left, low, high }
             }
             ("has_all" | "hasprefix" | "hassuffix" | "like", _) => {
-                let fault = Fault::new(at, format!("the operator `{word}` is not here"));
+                let fault = Fault::new(at, format!("the operator `{word}` is not supported"));
                 return Err(
                     fault.known("there are has, contains, startswith, endswith, matches regex, in, has_any")
                 );
@@ -225,7 +225,9 @@ impl Parser {
                 self.next();
                 ExpressionKind::Name(name)
             }
-            Token::Sign("!") => return Err(self.fault("`!` negates nothing here").known("not(x) does")),
+            Token::Sign("!") => {
+                return Err(self.fault("`!` cannot stand before an expression").known("write not(x)"));
+            }
             Token::Sign(_) | Token::End => return Err(self.fault("an expression is missing")),
         };
         Ok(Expression { at, kind })

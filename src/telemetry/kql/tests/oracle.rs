@@ -71,7 +71,7 @@ const DEVIATIONS: &[Deviation] = &[
         is_meant: |case| case.is_refused_by_us_for("`percentile` takes numbers or times"),
     },
     Deviation {
-        reason: "the least of strings or booleans is not here",
+        reason: "the least of strings or booleans is not supported",
         is_meant: |case| case.is_refused_by_us_for("`min_of` takes numbers or times"),
     },
     Deviation {
@@ -91,12 +91,12 @@ const DEVIATIONS: &[Deviation] = &[
         is_meant: |case| case.is_refused_by_us_for("a percentile is a number from 0 to 100"),
     },
     Deviation {
-        reason: "operators and kinds that are not here are refused by name",
-        is_meant: |case| case.is_refused_by_us_for("` is not here, at"),
+        reason: "operators and kinds that are not supported are refused by name",
+        is_meant: |case| case.is_refused_by_us_for("` is not supported, at"),
     },
     Deviation {
-        reason: "functions of let are not here",
-        is_meant: |case| case.is_refused_by_us_for("functions are not here"),
+        reason: "functions of let are not supported",
+        is_meant: |case| case.is_refused_by_us_for("functions are not supported"),
     },
     Deviation {
         reason: "a text without a query, and summarize with nothing, ask for nothing",
