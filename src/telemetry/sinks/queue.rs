@@ -168,7 +168,7 @@ impl QueuedSink {
             writer: OnceLock::new(),
             waiter: OnceLock::new(),
         });
-        let of_thread = Writing { shared: Arc::clone(&shared), writer, told: Told::default() };
+        let of_thread = Writing { shared: Arc::clone(&shared), writer, told: Default::default() };
         let run = move || {
             // Whoever carries sessions comes first. Where the kernel refuses it, rows are written all the same.
             let _ = come_last();
@@ -232,9 +232,18 @@ impl RowSink for QueuedSink {
     }
 }
 
-/// When a fault was logged last, and what was lost since.
+/// What a writer does: rows and upkeep fail apart, and one that goes well says nothing about the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Rows,
+    Upkeep,
+}
+
+/// A fault of one kind of work: what it is now, whether it was logged, when one was logged last, and what was lost since.
 #[derive(Debug, Default)]
 struct Told {
+    fault: Option<String>,
+    is_logged: bool,
     at: Option<Instant>,
     rows_lost: u64,
 }
@@ -243,7 +252,8 @@ struct Told {
 struct Writing<W> {
     shared: Arc<Shared>,
     writer: W,
-    told: Told,
+    /// By [`Work`].
+    told: [Told; 2],
 }
 
 impl<W: RowWriter> Writing<W> {
@@ -255,7 +265,7 @@ impl<W: RowWriter> Writing<W> {
             let is_ending = self.shared.is_ending.load(Ordering::SeqCst);
             if Instant::now() >= upkeep_due_at {
                 let done = self.writer.upkeep(now());
-                self.judge(done, 0);
+                self.judge(Work::Upkeep, done, 0);
                 upkeep_due_at = Instant::now() + UPKEEP_INTERVAL;
             }
             if self.shared.rows.is_empty() {
@@ -272,7 +282,7 @@ impl<W: RowWriter> Writing<W> {
             self.gather();
             batch.extend(std::iter::from_fn(|| self.shared.rows.pop()).take(BATCH_ROWS_MAX));
             let written = self.writer.write(&batch, now());
-            self.judge(written, batch.len() as u64);
+            self.judge(Work::Rows, written, batch.len() as u64);
             batch.clear();
         }
         self.writer.close();
@@ -296,32 +306,49 @@ impl<W: RowWriter> Writing<W> {
     }
 
     /// Counts what became of so many rows, and says what is wrong, or no longer is.
-    fn judge(&mut self, done: Result<(), WriteFault>, rows: u64) {
+    fn judge(&mut self, work: Work, done: Result<(), WriteFault>, rows: u64) {
         let figures = &self.shared.figures;
-        let fault = match done {
+        let told = &mut self.told[work as usize];
+        match done {
             Ok(()) => {
                 figures.written.fetch_add(rows, Ordering::Relaxed);
-                // Upkeep that succeeds says nothing about a disk that is full.
-                if rows > 0 && figures.fault.borrow().is_some() {
-                    figures.fault.send_replace(None);
-                    let lost = std::mem::take(&mut self.told).rows_lost;
-                    tracing::info!(sink = figures.name, lost, "rows of the log can be written again");
+                if told.fault.take().is_none() {
+                    return;
                 }
-                return;
+                let sink = figures.name;
+                match (std::mem::take(&mut told.is_logged), work) {
+                    (false, _) => {}
+                    (true, Work::Rows) => {
+                        let lost = std::mem::take(&mut told.rows_lost);
+                        tracing::info!(sink, lost, "rows of the log can be written again");
+                    }
+                    (true, Work::Upkeep) => tracing::info!(sink, "upkeep of the log works again"),
+                }
             }
-            Err(fault) => fault,
-        };
-        figures.written.fetch_add(rows.saturating_sub(fault.rows_lost), Ordering::Relaxed);
-        figures.lost.fetch_add(fault.rows_lost, Ordering::Relaxed);
-        figures.faults.fetch_add(1, Ordering::Relaxed);
-        self.told.rows_lost += fault.rows_lost;
-        let is_due = self.told.at.is_none_or(|at| at.elapsed() >= TOLD_INTERVAL);
-        if is_due {
-            let (sink, lost) = (figures.name, std::mem::take(&mut self.told.rows_lost));
-            tracing::warn!(sink, lost, "cannot write the log's rows: {}", fault.reason);
-            self.told.at = Some(Instant::now());
+            Err(fault) => {
+                figures.written.fetch_add(rows.saturating_sub(fault.rows_lost), Ordering::Relaxed);
+                figures.lost.fetch_add(fault.rows_lost, Ordering::Relaxed);
+                figures.faults.fetch_add(1, Ordering::Relaxed);
+                told.rows_lost += fault.rows_lost;
+                // By the time alone: a fault that comes and goes is no reason for a line each time.
+                if told.at.is_none_or(|at| at.elapsed() >= TOLD_INTERVAL) {
+                    let (sink, lost) = (figures.name, std::mem::take(&mut told.rows_lost));
+                    match work {
+                        Work::Rows => {
+                            tracing::warn!(sink, lost, "cannot write the log's rows: {}", fault.reason)
+                        }
+                        Work::Upkeep => {
+                            tracing::warn!(sink, "cannot keep the log in order: {}", fault.reason)
+                        }
+                    }
+                    told.at = Some(Instant::now());
+                    told.is_logged = true;
+                }
+                told.fault = Some(fault.reason);
+            }
         }
-        figures.fault.send_replace(Some(fault.reason));
+        let [of_rows, of_upkeep] = &self.told;
+        figures.fault.send_replace(of_rows.fault.clone().or_else(|| of_upkeep.fault.clone()));
     }
 }
 

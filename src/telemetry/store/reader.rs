@@ -12,7 +12,7 @@ use crate::process::files::reason;
 use crate::telemetry::sinks::json_line::push_line_of;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -345,10 +345,15 @@ impl FoundSegment {
 fn look_at(path: &Path) -> rusqlite::Result<FoundSegment> {
     let uri = uri(path, "mode=ro");
     let found = look_at_uri(path, uri);
-    // Where no file can be made beside it, and nothing is missing from it, it is read as it is.
-    let is_whole = fs::metadata(&beside(path)[0]).map_or(true, |wal| wal.len() == 0);
+    // Where no file can be made beside it, and nothing is missing from it, it is read as it is. Not where it is only locked: whoever
+    // locks it changes it.
+    let [wal, _, journal] = beside(path);
+    let is_whole = [wal, journal].iter().all(|file| fs::metadata(file).map_or(true, |file| file.len() == 0));
+    let is_refused = |error: &rusqlite::Error| {
+        matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+    };
     match found {
-        Err(error) if is_whole && !is_damage(&error) => {
+        Err(error) if is_whole && is_refused(&error) => {
             look_at_uri(path, self::uri(path, "immutable=1")).map_err(|_| error)
         }
         found => found,

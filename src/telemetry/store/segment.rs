@@ -84,9 +84,9 @@ pub fn begin_of(name: &str) -> Option<(Ticks, bool)> {
     Some((parse_datetime(&text)?, is_damaged))
 }
 
-/// The files that SQLite keeps beside a database.
-pub fn beside(path: &Path) -> [PathBuf; 2] {
-    ["-wal", "-shm"].map(|end| with_end(path, end))
+/// The files that SQLite keeps beside a database; the write-ahead log is the first.
+pub fn beside(path: &Path) -> [PathBuf; 3] {
+    ["-wal", "-shm", "-journal"].map(|end| with_end(path, end))
 }
 
 fn with_end(path: &Path, end: &str) -> PathBuf {
@@ -236,8 +236,8 @@ impl Segment {
     }
 }
 
-/// Ends a segment that is written to no more: moves its write-ahead log into the file, which is then plain and needs no writer beside its
-/// readers, and makes the index of CorrelationId, which as random text would cost too much with every row.
+/// Ends a segment that is written to no more: makes the index of CorrelationId, which as random text would cost too much with every row,
+/// and moves its write-ahead log into the file, which is then plain and needs no writer beside its readers.
 ///
 /// # Errors
 /// It cannot be done now; while a reader has it open, for one. It is to be tried again.
@@ -246,18 +246,18 @@ pub fn finish(path: &Path) -> Result<(), SegmentFault> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_PATIENCE)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == STORE_VERSION {
+        // Still with a write-ahead log, so that readers need not wait for it.
+        for table in [GatewayRow::TABLE, ConnectionRow::TABLE] {
+            let name = table.name;
+            connection.execute_batch(&format!(
+                "CREATE INDEX IF NOT EXISTS \"{name}_id\" ON \"{name}\" (\"CorrelationId\")"
+            ))?;
+        }
+    }
     let mode: String = connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
     if mode != "delete" {
         return Err(SegmentFault::Failed(io_fault(&io::ErrorKind::ResourceBusy.into())));
-    }
-    if version != STORE_VERSION {
-        return Ok(());
-    }
-    for table in [GatewayRow::TABLE, ConnectionRow::TABLE] {
-        let name = table.name;
-        connection.execute_batch(&format!(
-            "CREATE INDEX IF NOT EXISTS \"{name}_id\" ON \"{name}\" (\"CorrelationId\")"
-        ))?;
     }
     Ok(())
 }

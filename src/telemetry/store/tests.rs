@@ -142,6 +142,34 @@ fn retention_deletes_the_oldest_segments_and_their_rows() {
 }
 
 #[test]
+fn what_is_over_goes_though_no_segment_can_be_opened() {
+    let folder = TempDir::new().unwrap();
+    let (old, begin) = (now(), now());
+    let mut before = writer(folder.path());
+    before.write(&[gateway(old, "a")], old).unwrap();
+    before.close();
+    // The newest one cannot be opened: as on a disk without room for what SQLite keeps beside it.
+    let newest = folder.path().join(file_name(Ticks(begin.0 + DAY)));
+    fs::create_dir(&newest).unwrap();
+    let later = Ticks(begin.0 + 9 * DAY);
+    assert!(writer(folder.path()).upkeep(later).is_err());
+    assert_eq!(segments(folder.path()), [newest], "the old one is deleted");
+}
+
+#[test]
+fn a_segment_that_is_locked_is_not_read_behind_its_writer() {
+    let folder = TempDir::new().unwrap();
+    let mut writer = writer(folder.path());
+    writer.write(&[gateway(now(), "a")], now()).unwrap();
+    writer.close();
+    let path = &segments(folder.path())[0];
+    let locking = Connection::open(path).unwrap();
+    locking.execute_batch("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE").unwrap();
+    let reader = StoreReader::open(folder.path()).unwrap();
+    assert_eq!(reader.notes().len(), 1, "it is left out with a note");
+}
+
+#[test]
 fn a_damaged_segment_is_set_aside_and_a_new_one_takes_the_rows() {
     let folder = TempDir::new().unwrap();
     let damaged = folder.path().join(file_name(Ticks(now().0 - Ticks::PER_SECOND)));

@@ -190,22 +190,33 @@ impl StoreWriter {
                     let _ = come_last();
                     finish(&of_thread)
                 };
-                let thread = thread::Builder::new().name("log-finish".to_owned()).spawn(run);
-                self.finishing = thread.ok().map(|thread| (path, thread));
+                match thread::Builder::new().name("log-finish".to_owned()).spawn(run) {
+                    Ok(thread) => self.finishing = Some((path, thread)),
+                    // No thread is left now.
+                    Err(_) => self.unfinished.push(path),
+                }
             }
         }
         Ok(())
     }
 
+    /// Deletes what is too old or too much. One that cannot be deleted keeps no other from it.
     fn retain(&mut self, now: Ticks) -> Result<(), String> {
-        let told = |error: io::Error| self.told(&reason(&error));
-        let files = list(&self.folder).map_err(told)?;
+        let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let files = match list(&self.folder) {
+            Err(error) if is_gone(&error) => return Ok(()),
+            files => files.map_err(|error| self.told(&reason(&error)))?,
+        };
+        let mut retained = Ok(());
         for file in &files[..expired(&files, now, &self.retention)] {
-            if self.segment.as_ref().is_none_or(|segment| segment.path() != file.path) {
-                delete(file).map_err(told)?;
+            if self.segment.as_ref().is_none_or(|segment| segment.path() != file.path)
+                && let Err(error) = delete(file)
+                && !is_gone(&error)
+            {
+                retained = retained.and(Err(self.told(&reason(&error))));
             }
         }
-        Ok(())
+        retained
     }
 }
 
@@ -236,17 +247,19 @@ impl RowWriter for StoreWriter {
 
     fn upkeep(&mut self, now: Ticks) -> Result<(), WriteFault> {
         let mut keep_up = || {
+            // First: on a full disk it makes the room that all else needs.
+            let is_due = self.retained_at.is_none_or(|at| now.0 - at.0 >= RETENTION_INTERVAL || now < at);
+            let retained = if is_due { self.retain(now) } else { Ok(()) };
             self.segment(now)?;
-            if self.retained_at.is_none_or(|at| now.0 - at.0 >= RETENTION_INTERVAL || now < at) {
+            if is_due {
                 self.retained_at = Some(now);
                 self.finish_segments()?;
-                self.retain(now)?;
             }
             // A segment that somebody removed is no place for rows.
             if self.segment.as_ref().is_some_and(|segment| !segment.path().exists()) {
                 self.segment = None;
             }
-            Ok(())
+            retained
         };
         keep_up().map_err(|reason| WriteFault { rows_lost: 0, reason })
     }
