@@ -135,11 +135,12 @@ impl Serving {
             };
             match event {
                 Event::WorkersEnded(ended) => {
+                    // Whatever ended them: the rows of their last events tell of it.
+                    self.instance.end_log().await;
                     ended?;
                     if self.instance.state() == State::Serving {
                         return Err("all workers ended by themselves".to_owned());
                     }
-                    self.instance.end_log().await;
                     self.finish(true);
                     return Ok(());
                 }

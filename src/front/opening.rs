@@ -208,8 +208,9 @@ impl<N: Network> Opening<N> {
             OpeningEnd::Broken
         })?;
         let answer = opened.answer.encode_switching_protocols(&self.front.date.now()).freeze();
-        self.note_told(101, &answer);
+        let bytes = answer.len();
         send_within(&self.socket, answer).await.map_err(|_| OpeningEnd::CloseSilently(Cause::ClientGone))?;
+        self.note_told(101, bytes);
         Ok(Some(Ready { admitted, opened, mask }))
     }
 

@@ -5,7 +5,7 @@
 use super::answer::PassedOn;
 use super::opening::Opening;
 use super::policies::{PolicyAnswer, PolicyRun};
-use super::refusal::{BUG_MESSAGE, Refusal, send_last_answer, send_within, shut};
+use super::refusal::{BUG_MESSAGE, Refusal, end_after_answer, send_within, shut};
 use super::root_page::RootPage;
 use super::stream::{Network, Stream};
 use super::truncation::reset_when_taken;
@@ -17,6 +17,7 @@ use crate::observe::events::OpeningFailure;
 use crate::process::log::limited;
 use crate::session::{Cause, CorrelationId, Leg, Phase};
 use crate::shared_counts::Shed;
+use bytes::Bytes;
 use std::net::Shutdown;
 use std::sync::Arc;
 
@@ -134,25 +135,22 @@ impl<N: Network> Opening<N> {
                     "policies answered an opening"
                 );
                 let bytes = encode_answer(answer.response.answer(), &self.front.date.now());
-                self.note_told(answer.response.status, &bytes);
                 if answer.cause == Cause::RefusedByPolicy {
                     self.front.counters.policy_refusals.count(answer.policy);
                 }
                 if let Some(error) = answer.last_error.take() {
                     self.note_failure(|| OpeningFailure::Policy(error));
                 }
-                send_last_answer(&self.socket, bytes.freeze()).await;
+                self.send_last(answer.response.status, bytes.freeze()).await;
                 (answer.cause, self.phase)
             }
             OpeningEnd::PassedOn(answer) => {
-                self.note_told(answer.status, &answer.bytes);
                 self.pass_on(answer).await;
                 (Cause::BackendAnswer, Phase::Answer)
             }
             OpeningEnd::RootPage(page) => {
                 let answer = page.encode(&self.front.date.now());
-                self.note_told(200, &answer);
-                send_last_answer(&self.socket, answer).await;
+                self.send_last(200, answer).await;
                 // As far as sessions go, the request names no API.
                 (Cause::NoApi, self.phase)
             }
@@ -171,16 +169,26 @@ impl<N: Network> Opening<N> {
 
     async fn tell(&mut self, refusal: &Refusal) {
         let answer = refusal.encode(self.method, &self.front.date.now());
-        self.note_told(refusal.status, &answer);
-        send_last_answer(&self.socket, answer).await;
+        self.send_last(refusal.status, answer).await;
+    }
+
+    /// Sends the client the last thing that it gets, and notes it if the client took it.
+    async fn send_last(&mut self, status: u16, answer: Bytes) {
+        let bytes = answer.len();
+        if send_within(&self.socket, answer).await.is_ok() {
+            self.note_told(status, bytes);
+            end_after_answer(&self.socket).await;
+        }
     }
 
     /// Sends the backend's answer; one that is truncated ends in a reset, so that it cannot pass for a whole one.
-    async fn pass_on(&self, answer: PassedOn) {
+    async fn pass_on(&mut self, answer: PassedOn) {
         if !answer.is_truncated {
-            return send_last_answer(&self.socket, answer.bytes).await;
+            return self.send_last(answer.status, answer.bytes).await;
         }
+        let (status, bytes) = (answer.status, answer.bytes.len());
         if send_within(&self.socket, answer.bytes).await.is_ok() {
+            self.note_told(status, bytes);
             reset_when_taken(&self.socket).await;
         }
     }
@@ -199,8 +207,9 @@ impl<N: Network> Opening<N> {
         if !self.socket.is_secured() {
             let answer = refusal.encode(self.method, &self.front.date.now());
             // What does not fit, nobody reads.
-            let _ = self.socket.send_now(&answer);
-            self.note_told(refusal.status, &answer);
+            if self.socket.send_now(&answer).is_ok_and(|sent| sent == answer.len()) {
+                self.note_told(refusal.status, answer.len());
+            }
         }
         shut(&self.socket, Shutdown::Write);
     }

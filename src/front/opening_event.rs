@@ -106,7 +106,10 @@ impl<N: Network> Opening<N> {
             };
             event.asked = Some(Asked {
                 backend: chosen.cloned().map(Box::new),
-                target,
+                target: match policies {
+                    Some(run) => run.masked_target(target),
+                    None => target,
+                },
                 address: progress.address.get(),
                 is_sent: progress.is_asked.get(),
                 status: progress.status.get(),
@@ -124,9 +127,9 @@ impl<N: Network> Opening<N> {
         }
     }
 
-    /// Notes what the client is told.
-    pub(super) fn note_told(&mut self, status: u16, answer: &[u8]) {
-        let bytes = u32::try_from(answer.len()).unwrap_or(u32::MAX);
+    /// Notes what the client was told, and in how many bytes.
+    pub(super) fn note_told(&mut self, status: u16, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.note(|event| event.told = Some(Told { status, bytes }));
     }
 

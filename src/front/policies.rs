@@ -140,7 +140,7 @@ impl PolicyRun {
                 request: Arc::clone(request),
                 records: records.clone(),
                 secrets: OnceCell::new(),
-                answer_secrets: Secrets::default(),
+                answer: None,
             },
         }
     }
@@ -153,6 +153,14 @@ impl PolicyRun {
     /// Takes the slots that the opened session holds from here on.
     pub(super) fn take_slots(&mut self) -> Vec<Slot> {
         self.exchange.take_slots()
+    }
+
+    /// The path and query without the secrets of the documents, which may stand in it (`rewrite-uri`).
+    pub(super) fn masked_target(&self, target: String) -> String {
+        match self.worker.pipeline.secrets() {
+            [] => target,
+            secrets => Secrets::default().with(secrets).masked_target(&target),
+        }
     }
 
     /// Returns the parameters of the dial.
@@ -300,25 +308,28 @@ struct Worker {
     request: Arc<RequestHead>,
     records: Option<SharedRecords>,
     /// Found when something is said for the first time.
-    secrets: OnceCell<Secrets>,
-    /// Those of the backend's answer.
-    answer_secrets: Secrets,
+    secrets: OnceCell<Box<Secrets>>,
+    /// The fields of the backend's answer, once it came.
+    answer: Option<Box<Headers>>,
 }
 
 impl Worker {
-    /// The text without the secrets of the request and of the documents. To be masked before it is cut: half a secret is not found.
+    /// The text without the secrets of the request, of the answer and of the documents. To be masked before it is cut: half a secret is
+    /// not found.
     fn masked(&self, text: &str) -> String {
         let secrets = self.secrets.get_or_init(|| {
             let masking = Masking::of_api(&self.api.key_names, &[]);
-            Secrets::of(&self.request, &masking).with(self.pipeline.secrets())
+            Box::new(
+                Secrets::of(&self.request, self.answer.as_deref(), &masking).with(self.pipeline.secrets()),
+            )
         });
-        self.answer_secrets.masked(&secrets.masked(text))
+        secrets.masked(text)
     }
 
-    /// Learns what is secret in the backend's answer.
+    /// Learns of the backend's answer, in which there may be more that is secret.
     fn hear(&mut self, headers: &Headers) {
-        let masking = Masking::of_api(&self.api.key_names, &[]);
-        self.answer_secrets = Secrets::of_fields(headers.iter(), &masking);
+        self.answer = Some(Box::new(headers.clone()));
+        self.secrets.take();
     }
 }
 

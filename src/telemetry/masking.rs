@@ -10,15 +10,17 @@
 //!
 //! Names stay, so that an operator sees what was sent. A path stays as it is.
 //!
-//! Not here: the log of the process, which shows nothing that a client said (`THREATS.md`).
+//! Not here: the log of the process, which of what a client said shows only what policies quote, masked by this (`THREATS.md`).
 
 use crate::catalog::api::KeyNames;
 use crate::head::percent::percent_decoded;
-use crate::head::{Header, RequestHead};
+use crate::head::{Header, Headers, RequestHead};
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
@@ -203,53 +205,82 @@ fn find_bearer(name: &str) -> Option<usize> {
     })
 }
 
+/// The most places of secrets that are looked for in one text. Over it, the whole text is masked.
+const PLACES_MAX: usize = 64 * 1024;
+
 /// The values of one request that are masked, so that messages which quote them can be masked too. It shows none of them.
 #[derive(Default)]
-pub struct Secrets(Vec<String>);
+pub struct Secrets {
+    values: Vec<String>,
+    /// Finds them all in one pass. `None`: there are none, or more than it can hold.
+    finder: Option<AhoCorasick>,
+}
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Secrets({})", self.0.len())
+        write!(formatter, "Secrets({})", self.values.len())
     }
 }
 
 impl Secrets {
-    /// Those of a request.
-    pub fn of(request: &RequestHead, masking: &Masking<'_>) -> Self {
+    /// Those of a request, and of an answer to it, if there is one.
+    pub fn of(request: &RequestHead, answer: Option<&Headers>, masking: &Masking<'_>) -> Self {
         let mut found = Vec::new();
         masking.push_secrets_of_fields(request.headers().iter(), &mut found);
         masking.push_secrets_of_target(request.target_text(), &mut found);
-        Self::of_values(found)
-    }
-
-    /// Those of the fields of an answer.
-    pub fn of_fields<'h>(fields: impl Iterator<Item = Header<'h>>, masking: &Masking<'_>) -> Self {
-        let mut found = Vec::new();
-        masking.push_secrets_of_fields(fields, &mut found);
-        Self::of_values(found)
-    }
-
-    fn of_values(mut found: Vec<String>) -> Self {
+        masking.push_secrets_of_fields(answer.into_iter().flat_map(Headers::iter), &mut found);
         found.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
-        Self(found).in_order()
+        Self::of_values(found)
     }
 
     /// The same, and these of policy documents, however short they are.
     #[must_use]
-    pub fn with(mut self, secrets: &[Box<str>]) -> Self {
-        self.0.extend(secrets.iter().filter(|secret| !secret.is_empty()).map(|secret| secret.to_string()));
-        self.in_order()
+    pub fn with(self, secrets: &[Box<str>]) -> Self {
+        let mut values = self.values;
+        values.extend(secrets.iter().filter(|secret| !secret.is_empty()).map(|secret| secret.to_string()));
+        Self::of_values(values)
     }
 
-    fn in_order(mut self) -> Self {
-        // Of two that overlap, the longer one first.
-        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        self
+    fn of_values(mut values: Vec<String>) -> Self {
+        values.sort_unstable();
+        values.dedup();
+        let built = AhoCorasick::builder().kind(Some(AhoCorasickKind::NoncontiguousNFA)).build(&values);
+        Self { finder: built.ok().filter(|_| !values.is_empty()), values }
     }
 
-    /// Masks them in a text.
+    /// Masks them in a text, each wherever it stands: of two that overlap, both.
     pub fn masked(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK))
+        let Some(finder) = &self.finder else {
+            return if self.values.is_empty() { text.to_owned() } else { MASK.to_owned() };
+        };
+        let mut places: Vec<Range<usize>> = Vec::new();
+        // In the order of their ends.
+        for (count, found) in finder.find_overlapping_iter(text).enumerate() {
+            if count == PLACES_MAX {
+                return MASK.to_owned();
+            }
+            let mut place = found.range();
+            while let Some(before) = places.pop_if(|before| before.end > place.start) {
+                place.start = place.start.min(before.start);
+            }
+            places.push(place);
+        }
+        let mut masked = String::with_capacity(text.len());
+        let mut end = 0;
+        for place in places {
+            masked.push_str(&text[end..place.start]);
+            masked.push_str(MASK);
+            end = place.end;
+        }
+        masked.push_str(&text[end..]);
+        masked
+    }
+
+    /// Masks them in the path and query of a request. One that stands there percent-encoded has no known place: all is masked then.
+    pub fn masked_target(&self, target: &str) -> String {
+        let masked = self.masked(target);
+        let decoded = String::from_utf8_lossy(&percent_decoded(&masked)).into_owned();
+        if self.masked(&decoded) == decoded { masked } else { format!("/{MASK}") }
     }
 }
 
@@ -343,7 +374,7 @@ mod tests {
                     Sec-WebSocket-Protocol: chat, bearer.pr0tocol\r\n\r\n";
         let request = RequestHead::parse(Bytes::from(head)).unwrap();
         let (names, shown) = masking(&["room".into()]);
-        let secrets = Secrets::of(&request, &Masking::of_api(&names, &shown));
+        let secrets = Secrets::of(&request, None, &Masking::of_api(&names, &shown));
         let quoted = "s3cret c00kie k3y-value pr0tocol t0ken+x t0ken%2Bx pa55 0auth fr4gment lobby chat site";
         assert_eq!(secrets.masked(quoted), "*** *** *** *** *** *** *** *** *** lobby chat site");
     }
@@ -354,13 +385,56 @@ mod tests {
         let head = "GET /t HTTP/1.1\r\nHost: h\r\nAuthorization: Basic dXNlcjpwYTU1d29yZA==\r\n\r\n";
         let request = RequestHead::parse(Bytes::from(head)).unwrap();
         let secrets =
-            Secrets::of(&request, &Masking::default()).with(&["k".into(), "".into(), "hush".into()]);
+            Secrets::of(&request, None, &Masking::default()).with(&["k".into(), "".into(), "hush".into()]);
         let quoted = "pa55word user:pa55word dXNlcjpwYTU1d29yZA== hush k";
         assert_eq!(secrets.masked(quoted), "*** *** *** *** ***");
         assert_eq!(format!("{secrets:?}"), "Secrets(7)");
     }
 
+    #[test]
+    fn secrets_that_overlap_are_masked_whole_wherever_they_come_from() {
+        // One of the request's stands in one of the answer's, and ends where another begins.
+        let request = "GET / HTTP/1.1\r\nHost: h\r\nCookie: sid=abcd1234\r\n\r\n";
+        let request = RequestHead::parse(Bytes::from(request)).unwrap();
+        let answer = "GET / HTTP/1.1\r\nHost: h\r\nSet-Cookie: sid=abcd1234.NEW\r\n\r\n";
+        let answer = RequestHead::parse(Bytes::from(answer)).unwrap();
+        let secrets = Secrets::of(&request, Some(answer.headers()), &Masking::default());
+        assert_eq!(secrets.masked("sid is abcd1234.NEW, was abcd1234"), "sid is ***, was ***");
+        let secrets = Secrets::default().with(&["abcd".into(), "cdef".into(), "bc".into(), "x".into()]);
+        assert_eq!(secrets.masked("1abcdef2cdefabcd3x"), "1***2******3***");
+    }
+
+    #[test]
+    fn a_text_with_more_places_than_are_looked_for_is_masked_whole() {
+        let secrets = Secrets::default().with(&["a".into()]);
+        assert_eq!(secrets.masked(&"a".repeat(PLACES_MAX)), "***".repeat(PLACES_MAX));
+        assert_eq!(secrets.masked(&format!("b{}b", "a".repeat(PLACES_MAX + 1))), "***");
+    }
+
+    #[test]
+    fn a_secret_in_the_path_is_masked_and_if_it_is_encoded_so_is_the_path() {
+        let secrets = Secrets::default().with(&["p4th secret".into(), "k3y".into()]);
+        for (target, masked) in [
+            ("/hook/k3y/x?a=1", "/hook/***/x?a=1"),
+            ("/hook/p4th%20secret?a=1", "/***"),
+            ("/hook/p4th%2520secret", "/hook/p4th%2520secret"),
+            ("/hook", "/hook"),
+        ] {
+            assert_eq!(secrets.masked_target(target), masked, "{target}");
+        }
+    }
+
     proptest! {
+        /// The pass that finds all at once leaves nothing that a search for each would find.
+        #[test]
+        fn no_secret_is_left_in_a_text(secrets in proptest::collection::vec("[ab]{1,4}", 0..5), text in "[abc]{0,40}") {
+            let values: Vec<Box<str>> = secrets.iter().map(|secret| secret.as_str().into()).collect();
+            let masked = Secrets::default().with(&values).masked(&text);
+            prop_assert!(secrets.iter().all(|secret| !masked.contains(secret.as_str())), "{text} became {masked}");
+            let kept: String = masked.split(MASK).collect();
+            prop_assert!(kept.len() <= text.len() && (kept.len() == text.len()) == (masked == text));
+        }
+
         /// A value that stands nowhere else, in any query.
         #[test]
         fn no_value_of_a_query_is_left(

@@ -413,7 +413,7 @@ fn shown_error(event: &OpeningEnded, masking: &Masking<'_>) -> Option<ShownError
     };
     match &event.failure {
         Some(OpeningFailure::Policy(error)) => {
-            let secrets = event.request.as_ref().map(|request| Secrets::of(request, masking));
+            let secrets = event.request.as_ref().map(|request| Secrets::of(request, None, masking));
             let LastError { source, reason, message, scope, section, path: _, policy_id: _ } = &**error;
             let message = secrets.unwrap_or_default().masked(message);
             Some(ShownError { source, reason, message, section, scope })

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// What each secret is, and its text.
-const SECRETS: [(&str, &str); 14] = [
+const SECRETS: [(&str, &str); 15] = [
     ("the subscription's key, in a header and in a query", "k3y-of-the-subscription"),
     ("a wrong key in the header", "wr0ng-key-in-the-header"),
     ("a wrong key in the query", "wr0ng-key-in-the-query"),
@@ -27,12 +27,14 @@ const SECRETS: [(&str, &str); 14] = [
     ("user name and password in Origin", "us3r:in-origin"),
     ("a named value that goes to the backend in a header", "n4med-value-in-a-header"),
     ("a named value that goes to the backend in a query", "n4med-value-in-a-query"),
+    ("a named value in the path to the backend, and in names of a trace", "n4med-value-in-a-path"),
 ];
 
 const SECRET_OF_KEYS: &str = "6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d";
 
 const NAMED_VALUES: &str = "[header]\nvalue = \"n4med-value-in-a-header\"\nsecret = true\n\
-                            [query]\nvalue = \"n4med-value-in-a-query\"\nsecret = true\n";
+                            [query]\nvalue = \"n4med-value-in-a-query\"\nsecret = true\n\
+                            [path]\nvalue = \"n4med-value-in-a-path\"\nsecret = true\n";
 
 /// All that a policy sees of a request, and the secrets of the document, as an expression.
 fn everything() -> String {
@@ -60,8 +62,8 @@ fn document() -> String {
     let everything = everything();
     let trace = |severity: &str| {
         format!(
-            "<trace source=\"all\" severity=\"{severity}\"><message>@({everything})</message>\
-             <metadata name=\"again\" value=\"@({everything})\"/></trace>"
+            "<trace source=\"all {{{{path}}}}\" severity=\"{severity}\"><message>@({everything})</message>\
+             <metadata name=\"again {{{{path}}}}\" value=\"@({everything})\"/></trace>"
         )
     };
     format!(
@@ -69,6 +71,7 @@ fn document() -> String {
          <set-variable name=\"header\" value=\"{{{{header}}}}\"/>\
          {}{}{}\
          <set-header name=\"X-Secret\"><value>{{{{header}}}}</value></set-header>\
+         <rewrite-uri template=\"/hook/{{{{path}}}}\"/>\
          <set-query-parameter name=\"code\"><value>{{{{query}}}}</value></set-query-parameter>\
          <set-variable name=\"x\" value=\"@{{ context.Trace({everything}); return 1; }}\"/>\
          <set-variable name=\"y\" value=\"@(context.Request.Headers.ContainsKey(&quot;X-Throw&quot;) ? throw new Exception({everything}) : 1)\"/>\

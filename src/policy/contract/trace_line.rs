@@ -48,8 +48,10 @@ impl TraceLine {
     /// The same with its texts changed by `mask`.
     #[must_use]
     pub fn masked(self, mask: impl Fn(&str) -> String) -> Self {
-        let metadata = self.metadata.into_iter().map(|(name, value)| (name, mask(&value))).collect();
-        Self { message: mask(&self.message), metadata, ..self }
+        let Self { severity, source, message, metadata } = self;
+        let masked = |(name, value): (Text, String)| (mask(&name).into(), mask(&value));
+        let metadata = metadata.into_iter().map(masked).collect();
+        Self { severity, source: mask(&source).into(), message: mask(&message), metadata }
     }
 
     /// Message and metadata on one line, with control characters escaped, and in bounds.
