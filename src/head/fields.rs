@@ -85,6 +85,9 @@ impl Headers {
         Self { head: head.clone(), fields }
     }
 
+    /// Bytes that a field takes beside those of the head.
+    pub(crate) const FIELD_BYTES: usize = size_of::<(Span, Span)>();
+
     /// The bytes of the whole head.
     pub(crate) fn head(&self) -> &Bytes {
         &self.head

@@ -6,23 +6,28 @@
 //! Not here: when the rings are read (`telemetry::observer`).
 
 use super::counters::{WorkerCounters, add};
-use super::events::{OpeningEnded, RelayEvent};
+use super::events::{Asked, OpeningEnded, OpeningFailure, RelayEvent};
+use crate::head::{Headers, RequestHead};
+use crate::limits::HEAD_READ_BYTES;
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 /// Events of a front that wait for the observer. Over it: dropped.
 ///
 /// A second of the peak: a core that opens sessions and does nothing else opens less than 8,000 a second (an opening costs
 /// 120 µs or more of it), each of which is one event. The ring takes 64 KiB; an event is some 0.5 KiB, and holds its request's
-/// head, usually of 4 KiB: 40 MiB for each worker if the observer stands still.
+/// head, usually of 4 KiB.
 pub const FRONT_EVENTS_MAX: usize = 8 * 1024;
+
+/// Bytes of the events of a front that wait for the observer. Over it: dropped. All that the ring may hold of usual size fit.
+pub const FRONT_EVENTS_BYTES_MAX: usize = 48 << 20;
 
 /// Events of a relay that wait for the observer. Over it: dropped.
 ///
 /// A second of the peak: as many sessions end as are opened, and each has two events. The ring takes 4.5 MiB for each worker, from
-/// the time on when so many events have come.
+/// the time on when so many events have come, and another 4.5 MiB if each of them has two Close frames with the longest reasons.
 pub const RELAY_EVENTS_MAX: usize = 16 * 1024;
 
 /// Nanoseconds since 1970, for the time of an event.
@@ -41,16 +46,46 @@ struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    fn send(&mut self, event: T) {
-        if self.producer.push(event).is_err() {
-            add((self.dropped)(&self.counters), 1);
+    /// Says whether there was room.
+    fn send(&mut self, event: T) -> bool {
+        let is_sent = self.producer.push(event).is_ok();
+        if !is_sent {
+            self.drop_one();
+        }
+        is_sent
+    }
+
+    fn drop_one(&self) {
+        add((self.dropped)(&self.counters), 1);
+    }
+}
+
+/// The writer's end of a front's ring, which has a bound in bytes too.
+#[derive(Debug)]
+struct FrontSender {
+    sender: Sender<Box<OpeningEnded>>,
+    bytes_max: usize,
+    /// Bytes of all events that were sent. It wraps around, as the reader's does.
+    sent_bytes: usize,
+    /// Bytes of all events that the reader has taken.
+    taken_bytes: Arc<AtomicUsize>,
+}
+
+impl FrontSender {
+    fn send(&mut self, event: Box<OpeningEnded>) {
+        let bytes = event.bytes();
+        let waiting = self.sent_bytes.wrapping_sub(self.taken_bytes.load(Ordering::Relaxed));
+        if waiting + bytes > self.bytes_max {
+            self.sender.drop_one();
+        } else if self.sender.send(event) {
+            self.sent_bytes = self.sent_bytes.wrapping_add(bytes);
         }
     }
 }
 
 /// Where a front leaves its events.
 #[derive(Debug, Default)]
-pub struct FrontEvents(Option<Sender<Box<OpeningEnded>>>);
+pub struct FrontEvents(Option<FrontSender>);
 
 impl FrontEvents {
     /// Nowhere: nobody wants them.
@@ -100,6 +135,7 @@ pub struct WorkerEvents {
     /// Which worker it is.
     pub worker: usize,
     fronts: Consumer<Box<OpeningEnded>>,
+    taken_bytes: Arc<AtomicUsize>,
     relays: Consumer<RelayEvent>,
 }
 
@@ -127,7 +163,14 @@ pub fn event_rings_of(
         dropped: |counters| &counters.relay_events_dropped,
     };
     let worker = counters.index();
-    (FrontEvents(Some(front)), RelayEvents(Some(relay)), WorkerEvents { worker, fronts, relays })
+    let taken_bytes = Arc::<AtomicUsize>::default();
+    let front = FrontSender {
+        sender: front,
+        bytes_max: FRONT_EVENTS_BYTES_MAX,
+        sent_bytes: 0,
+        taken_bytes: Arc::clone(&taken_bytes),
+    };
+    (FrontEvents(Some(front)), RelayEvents(Some(relay)), WorkerEvents { worker, fronts, taken_bytes, relays })
 }
 
 impl WorkerEvents {
@@ -143,7 +186,11 @@ impl WorkerEvents {
 
     /// The oldest event of the front.
     pub fn take_front(&mut self) -> Option<Box<OpeningEnded>> {
-        self.fronts.pop().ok()
+        let event = self.fronts.pop().ok()?;
+        // It alone writes it.
+        let taken = self.taken_bytes.load(Ordering::Relaxed).wrapping_add(event.bytes());
+        self.taken_bytes.store(taken, Ordering::Relaxed);
+        Some(event)
     }
 
     /// The oldest event of the relay.
@@ -159,12 +206,137 @@ impl WorkerEvents {
     }
 }
 
+impl OpeningEnded {
+    /// Bytes of memory that it keeps, without what it shares with the catalogue.
+    pub fn bytes(&self) -> usize {
+        // A field that is added has to say here what it keeps.
+        let Self {
+            id: _,
+            accepted_at_ns: _,
+            times: _,
+            listener: _,
+            peer: _,
+            client: _,
+            is_secured: _,
+            tls_version: _,
+            server_name,
+            method,
+            protocol: _,
+            request,
+            request_bytes: _,
+            api: _,
+            subscription: _,
+            labels: _,
+            asked,
+            told: _,
+            failure,
+            policy_records,
+            termination: _,
+        } = self;
+        let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
+        let failure = match failure {
+            None => 0,
+            Some(OpeningFailure::Refused(message)) => message.capacity(),
+            Some(OpeningFailure::Policy(error)) => size_of_val(&**error) + error.message.capacity(),
+        };
+        size_of::<Self>()
+            + text(server_name)
+            + text(method)
+            + request.as_ref().map_or(0, |request| bytes_of_request(request))
+            + asked.as_ref().map_or(0, bytes_of_asked)
+            + failure
+            + policy_records.bytes()
+    }
+}
+
+/// Those of the buffer that it was received in, and of where its fields stand in it.
+fn bytes_of_request(request: &RequestHead) -> usize {
+    let headers = request.headers();
+    let fields = headers.len() * Headers::FIELD_BYTES;
+    size_of_val(request) + headers.head().len().next_multiple_of(HEAD_READ_BYTES) + fields
+}
+
+fn bytes_of_asked(asked: &Asked) -> usize {
+    let Asked { backend, target, address: _, is_sent: _, status: _, subprotocol, extensions } = asked;
+    backend
+        .as_ref()
+        .map_or(0, |backend| size_of_val(&**backend) + backend.path.len() + backend.authority.len())
+        + target.capacity()
+        + subprotocol.as_ref().map_or(0, |name| name.len())
+        + extensions.iter().map(|extension| size_of_val(extension) + extension.len()).sum::<usize>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::HEAD_BYTES_MAX;
     use crate::observe::events::{Carried, SessionProgress};
     use crate::observe::record::record_of_api;
+    use crate::observe::stages::StageTimes;
+    use crate::policy::records::PolicyRecords;
+    use bytes::Bytes;
     use std::sync::atomic::Ordering;
+
+    /// An opening with this head.
+    fn opening(request: &Arc<RequestHead>) -> Box<OpeningEnded> {
+        let client = (std::net::Ipv4Addr::LOCALHOST, 1);
+        Box::new(OpeningEnded {
+            id: crate::session::CorrelationId::from_random([0; 16]),
+            accepted_at_ns: 0,
+            times: StageTimes::default(),
+            listener: 0,
+            peer: client.into(),
+            client: client.0.into(),
+            is_secured: false,
+            tls_version: "",
+            server_name: None,
+            method: None,
+            protocol: "",
+            request: Some(Arc::clone(request)),
+            request_bytes: None,
+            api: None,
+            subscription: None,
+            labels: None,
+            asked: None,
+            told: None,
+            failure: None,
+            policy_records: PolicyRecords::default(),
+            termination: None,
+        })
+    }
+
+    /// A request whose head has so many bytes.
+    fn request(bytes: usize) -> Arc<RequestHead> {
+        let begin = "GET / HTTP/1.1\r\nHost: h\r\nX: ";
+        let head = format!("{begin}{}\r\n\r\n", "x".repeat(bytes - begin.len() - 4));
+        Arc::new(RequestHead::parse(Bytes::from(head)).unwrap())
+    }
+
+    /// Fills the ring of a front with such openings; gives how many it took.
+    fn taken_of(request: &Arc<RequestHead>) -> usize {
+        let counters = Arc::new(WorkerCounters::default());
+        let (mut front, _relay, mut events) = event_rings(&counters);
+        let dropped = || counters.front_events_dropped.load(Ordering::Relaxed) as usize;
+        for round in 0..2 {
+            let before = dropped();
+            (0..FRONT_EVENTS_MAX).for_each(|_| front.send(opening(request)));
+            let waiting = events.front_events();
+            assert_eq!(waiting + (dropped() - before), FRONT_EVENTS_MAX);
+            assert!(waiting * opening(request).bytes() <= FRONT_EVENTS_BYTES_MAX);
+            let taken = std::iter::from_fn(|| events.take_front()).count();
+            assert_eq!(taken, waiting, "round {round}: what was taken has made room");
+        }
+        FRONT_EVENTS_MAX - dropped() / 2
+    }
+
+    #[test]
+    fn events_with_the_largest_heads_fill_a_ring_by_their_bytes_and_usual_ones_by_their_number() {
+        assert_eq!(taken_of(&request(700)), FRONT_EVENTS_MAX);
+        let largest = request(HEAD_BYTES_MAX);
+        let fitting = FRONT_EVENTS_BYTES_MAX / opening(&largest).bytes();
+        assert!(opening(&largest).bytes() > HEAD_BYTES_MAX && fitting < FRONT_EVENTS_MAX / 2);
+        assert_eq!(taken_of(&largest), fitting);
+    }
 
     fn progress(at_ns: u64) -> RelayEvent {
         let record = record_of_api("chat");

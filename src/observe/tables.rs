@@ -113,6 +113,38 @@ impl Text {
     }
 }
 
+/// What has memory of its own beside that of the row.
+trait HeapBytes {
+    fn heap_bytes(&self) -> usize;
+}
+
+impl HeapBytes for Text {
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Own(Cow::Owned(text)) => text.capacity(),
+            Self::Own(Cow::Borrowed(_)) | Self::Shared(_) => 0,
+        }
+    }
+}
+
+impl HeapBytes for Json {
+    fn heap_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, String::capacity)
+    }
+}
+
+macro_rules! without_heap {
+    ($($cell:ty),+) => {$(
+        impl HeapBytes for $cell {
+            fn heap_bytes(&self) -> usize {
+                0
+            }
+        }
+    )+};
+}
+
+without_heap!(Ticks, Option<i32>, Option<i64>, Option<f64>, Option<bool>);
+
 impl Default for Text {
     fn default() -> Self {
         Self::Own(Cow::Borrowed(""))
@@ -167,6 +199,9 @@ pub trait Row {
 
     /// Shows the value of each stored column, in the order of [`Table::columns`].
     fn visit<'a>(&'a self, visit: &mut dyn FnMut(&'static Column, Value<'a>));
+
+    /// Bytes of memory that it takes, without texts that it shares.
+    fn bytes(&self) -> usize;
 }
 
 /// A type that a field of a row may have.
@@ -233,6 +268,10 @@ macro_rules! tables {
                     $(if let Some(column) = columns.next() {
                         visit(column, self.$field.value());
                     })+
+                }
+
+                fn bytes(&self) -> usize {
+                    size_of::<Self>() $(+ self.$field.heap_bytes())+
                 }
             }
         )+
@@ -492,6 +531,20 @@ mod tests {
         assert_eq!(value("ClientCloseCode"), Value::Long(1000));
         assert_eq!(value("BackendCloseCode"), Value::Null);
         assert_eq!(value("FramesFromClient"), Value::Dynamic("{}"));
+    }
+
+    #[test]
+    fn a_row_takes_the_bytes_of_its_own_texts_and_none_of_those_that_it_shares() {
+        let empty = GatewayRow::default();
+        assert_eq!(empty.bytes(), size_of::<GatewayRow>());
+        let row = GatewayRow {
+            url: "u".repeat(1000).into(),
+            errors: Json(Some("e".repeat(500))),
+            region: Text::from(Arc::<str>::from("shared".repeat(100))),
+            cause: "static".into(),
+            ..empty
+        };
+        assert_eq!(row.bytes(), size_of::<GatewayRow>() + 1500);
     }
 
     #[test]

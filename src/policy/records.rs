@@ -95,6 +95,11 @@ impl PolicyRecords {
         self.kept.is_empty() && self.dropped == 0
     }
 
+    /// Bytes of memory that they take.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.kept.capacity() * size_of::<PolicyRecord>()
+    }
+
     /// Adds what a policy traced.
     pub fn trace(&mut self, line: TraceLine) {
         let (bytes, records) =

@@ -16,7 +16,7 @@
 //! Not here: what rows look like (`rows`), and what sinks do with them (`sink`).
 
 use super::rows::RowMaker;
-use super::sink::{LogRow, RowSink};
+use super::sink::{LogRow, RowSink, close_all};
 use crate::observe::event_ring::{WorkerEvents, wall_ns};
 use crate::observe::tables::Ticks;
 use crate::process::cores::{CoreIndex, pin_current_thread};
@@ -35,11 +35,20 @@ const TURN_MS: u64 = 50;
 /// Rows that are given to the sinks at once.
 const BATCH_ROWS: usize = 1024;
 
+/// Bytes of rows from which on they are given to the sinks, however few they are.
+const BATCH_BYTES: usize = 1 << 20;
+
 /// Milliseconds that the observer has for the last events when it is told to end. What it has not taken by then is lost.
 const LAST_EVENTS_MS: u64 = 2_000;
 
+/// Milliseconds from the same moment until which the sinks have time to write what they took, all at once. What is not written
+/// then counts as lost.
+const SINKS_END_MS: u64 = 4_500;
+
 /// Milliseconds that the end of the process waits for the observer and its sinks.
 const END_MS: u64 = 5_000;
+
+const _: () = assert!(LAST_EVENTS_MS < SINKS_END_MS && SINKS_END_MS < END_MS);
 
 /// What the observer counts.
 #[derive(Debug, Default)]
@@ -71,7 +80,15 @@ impl Observer {
     ) -> io::Result<Self> {
         let is_to_end = Arc::new(AtomicBool::new(false));
         let (end_sender, ended) = oneshot::channel();
-        let watch = Watch { workers, maker, sinks, figures, rows: Vec::with_capacity(BATCH_ROWS) };
+        let watch = Watch {
+            workers,
+            maker,
+            sinks,
+            figures,
+            rows: Vec::with_capacity(BATCH_ROWS),
+            measured: 0,
+            bytes: 0,
+        };
         let told = Arc::clone(&is_to_end);
         let handle = thread::Builder::new().name("observer".to_owned()).spawn(move || {
             if let Err(error) = come_last_in_batches() {
@@ -117,27 +134,29 @@ struct Watch {
     figures: Arc<ObserverFigures>,
     /// Not given to the sinks yet.
     rows: Vec<LogRow>,
+    /// How many of them, from the first on, are counted in `bytes`.
+    measured: usize,
+    bytes: usize,
 }
 
 impl Watch {
     fn run(mut self, is_to_end: &AtomicBool) {
-        let mut until = None;
-        loop {
+        let mut told_at = None;
+        let deadline = loop {
             let is_told = is_to_end.load(Ordering::Acquire);
             let is_more = self.turn() >= BATCH_ROWS;
             if is_told {
-                let until =
-                    *until.get_or_insert_with(|| Instant::now() + Duration::from_millis(LAST_EVENTS_MS));
+                let told_at = *told_at.get_or_insert_with(Instant::now);
                 let is_over = self.workers.iter().all(WorkerEvents::are_over);
-                if is_over || Instant::now() >= until {
-                    break;
+                if is_over || Instant::now() >= told_at + Duration::from_millis(LAST_EVENTS_MS) {
+                    break told_at + Duration::from_millis(SINKS_END_MS);
                 }
             }
             if !is_more {
                 thread::park_timeout(Duration::from_millis(if is_told { 1 } else { TURN_MS }));
             }
-        }
-        self.sinks.into_iter().for_each(RowSink::close);
+        };
+        close_all(self.sinks, deadline);
     }
 
     /// Takes the events that wait; gives how many that were.
@@ -151,7 +170,7 @@ impl Watch {
                 let Some(event) = events.take_front() else { break };
                 self.maker.push_opening(events.worker, &event, &mut self.rows);
                 taken += 1;
-                self.give(BATCH_ROWS);
+                self.give_batch();
             }
         }
         for (index, events) in of_relays.into_iter().enumerate() {
@@ -160,22 +179,73 @@ impl Watch {
                 let Some(event) = events.take_relay() else { break };
                 self.maker.push_session(events.worker, &event, &mut self.rows);
                 taken += 1;
-                self.give(BATCH_ROWS);
+                self.give_batch();
             }
         }
-        self.give(1);
+        self.give();
         let now = Ticks::from_unix_ns(wall_ns());
         self.sinks.iter_mut().for_each(|sink| sink.turn(now));
         taken
     }
 
-    /// Gives the sinks what there is for them, if it is at least so much.
-    fn give(&mut self, least: usize) {
-        if self.rows.len() < least {
-            return;
+    /// Gives the sinks what there is for them, if it is enough.
+    fn give_batch(&mut self) {
+        self.bytes += self.rows[self.measured..].iter().map(LogRow::bytes).sum::<usize>();
+        self.measured = self.rows.len();
+        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+            self.give();
         }
-        self.sinks.iter_mut().for_each(|sink| sink.take(&self.rows));
-        self.figures.rows.fetch_add(self.rows.len() as u64, Ordering::Relaxed);
-        self.rows.clear();
+    }
+
+    fn give(&mut self) {
+        if !self.rows.is_empty() {
+            self.sinks.iter_mut().for_each(|sink| sink.take(&self.rows));
+            self.figures.rows.fetch_add(self.rows.len() as u64, Ordering::Relaxed);
+            self.rows.clear();
+        }
+        (self.measured, self.bytes) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::tables::ConnectionRow;
+    use crate::telemetry::sinks::queue::{QueuedSink, RowWriter, SinkFigures, WriteFault};
+    use std::sync::mpsc::{Receiver, channel};
+
+    /// Its disk never answers.
+    struct Hanging(Receiver<()>);
+
+    impl RowWriter for Hanging {
+        const PATIENCE: Duration = Duration::ZERO;
+
+        fn write(&mut self, _: &[LogRow], _: Ticks) -> Result<(), WriteFault> {
+            let _ = self.0.recv();
+            Ok(())
+        }
+
+        fn upkeep(&mut self, _: Ticks) -> Result<(), WriteFault> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn sinks_that_hang_are_given_up_within_the_time_that_the_end_waits_for_and_their_rows_count_as_lost()
+     {
+        let (mut figures, mut sinks, mut gates) = (Vec::new(), Vec::<Box<dyn RowSink>>::new(), Vec::new());
+        for name in ["one", "two", "three"] {
+            let of_sink = Arc::new(SinkFigures::new(name));
+            let (gate, hanging) = channel();
+            let mut sink = QueuedSink::start(Arc::clone(&of_sink), Hanging(hanging)).unwrap();
+            sink.take(&vec![ConnectionRow::default().into(); 3]);
+            (figures.push(of_sink), sinks.push(Box::new(sink)), gates.push(gate));
+        }
+        let maker = RowMaker::new("", &[]);
+        let mut observer = Observer::start(Vec::new(), maker, sinks, Arc::default(), Vec::new()).unwrap();
+        assert!(observer.end().await, "it has ended in time");
+        for figures in &figures {
+            assert_eq!((figures.written(), figures.lost()), (0, 3), "{}", figures.name());
+        }
     }
 }

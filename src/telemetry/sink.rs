@@ -2,6 +2,7 @@
 
 use crate::observe::tables::{Column, ConnectionRow, GatewayRow, Row, Table, Ticks, UsageRow, Value};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// A row of any table. Sinks share it: a clone copies nothing of it.
 #[derive(Clone, Debug)]
@@ -30,6 +31,15 @@ impl LogRow {
             Self::Gateway(row) => row.visit(visit),
             Self::Connection(row) => row.visit(visit),
             Self::Usage(row) => row.visit(visit),
+        }
+    }
+
+    /// Bytes of memory that it takes. Sinks that share it count them each.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Gateway(row) => row.bytes(),
+            Self::Connection(row) => row.bytes(),
+            Self::Usage(row) => row.bytes(),
         }
     }
 }
@@ -61,6 +71,16 @@ pub trait RowSink: Send {
     /// Is called after each batch, and at least once a second.
     fn turn(&mut self, now: Ticks);
 
-    /// Ends it: what it has taken is written when this returns, or counted as lost.
-    fn close(self: Box<Self>);
+    /// Tells it that no more rows come. It waits for nothing.
+    fn end(&mut self) {}
+
+    /// Closes it, once it was told of its end: when this returns, what it has taken is written, or counted as lost because the
+    /// deadline has passed.
+    fn close(self: Box<Self>, deadline: Instant);
+}
+
+/// Closes sinks by one deadline. They write what they have all at the same time, so one that hangs takes no time from the others.
+pub fn close_all(mut sinks: Vec<Box<dyn RowSink>>, deadline: Instant) {
+    sinks.iter_mut().for_each(|sink| sink.end());
+    sinks.into_iter().for_each(|sink| sink.close(deadline));
 }

@@ -14,6 +14,7 @@ use ringgate::telemetry::text::page;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
+use tokio::time::Instant;
 
 const KEY: &str = "a-key-that-is-never-shown";
 
@@ -325,7 +326,7 @@ impl RowSink for Blocked {
 
     fn turn(&mut self, _now: Ticks) {}
 
-    fn close(self: Box<Self>) {}
+    fn close(self: Box<Self>, _deadline: Instant) {}
 }
 
 #[test]

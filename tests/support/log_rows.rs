@@ -9,6 +9,7 @@ use ringgate::telemetry::sinks::Sinks;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::time::Instant;
 
 /// A sink that keeps all rows.
 pub struct Collecting(Arc<SegQueue<LogRow>>);
@@ -22,7 +23,7 @@ impl RowSink for Collecting {
 
     fn turn(&mut self, _now: Ticks) {}
 
-    fn close(self: Box<Self>) {}
+    fn close(self: Box<Self>, _deadline: Instant) {}
 }
 
 /// What a collecting sink has taken.

@@ -13,10 +13,11 @@
 use crate::observe::tables::{ConnectionRow, GatewayRow, Ticks};
 use crate::telemetry::calendar::datetime_text;
 use crate::telemetry::sink::LogRow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-/// Most open sessions whose paths are kept for their lines. Beyond it, a line has `-` for the path. About 150 bytes each.
+/// Most open sessions whose paths are kept for their lines. Beyond it, those that were opened first have `-` for the path: their ends
+/// may have come already, in rows that were dropped. About 250 bytes each, and their paths.
 const PATHS_MAX: usize = 65_536;
 
 /// What stands for text that is missing.
@@ -26,7 +27,17 @@ const NONE: &str = "-";
 #[derive(Debug, Default)]
 pub struct AccessLines {
     /// Paths of open sessions, by correlation id.
-    paths: HashMap<String, String>,
+    paths: HashMap<String, OpenSession>,
+    /// Their correlation ids, in the order of their openings.
+    opened: BTreeMap<u64, String>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct OpenSession {
+    /// Its place in the order of openings.
+    number: u64,
+    path: String,
 }
 
 impl AccessLines {
@@ -41,14 +52,24 @@ impl AccessLines {
     }
 
     fn keep_path(&mut self, row: &GatewayRow) {
-        if self.paths.len() < PATHS_MAX {
-            let path = path_of(row.url.as_str()).to_owned();
-            self.paths.insert(row.correlation_id.as_str().to_owned(), path);
+        let id = row.correlation_id.as_str();
+        if self.paths.len() >= PATHS_MAX
+            && let Some((_, oldest)) = self.opened.pop_first()
+        {
+            self.paths.remove(&oldest);
         }
+        let (number, path) = (self.next, path_of(row.url.as_str()).to_owned());
+        self.next += 1;
+        self.opened.insert(number, id.to_owned());
+        self.paths.insert(id.to_owned(), OpenSession { number, path });
     }
 
     fn push_ended(&mut self, text: &mut String, row: &ConnectionRow) {
-        let path = self.paths.remove(row.correlation_id.as_str());
+        let opened = self.paths.remove(row.correlation_id.as_str());
+        let path = opened.map(|session| {
+            self.opened.remove(&session.number);
+            session.path
+        });
         // The opening's own row has told of one that never became a session.
         if path.is_none() && row.phase.as_str() != "relay" {
             return;
@@ -172,7 +193,7 @@ mod tests {
     fn lines(rows: &[LogRow]) -> String {
         let (mut lines, mut text) = (AccessLines::default(), String::new());
         rows.iter().for_each(|row| lines.push(&mut text, row));
-        assert!(lines.paths.is_empty());
+        assert!(lines.paths.is_empty() && lines.opened.is_empty());
         text
     }
 
@@ -209,15 +230,23 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_paths_that_are_kept_a_session_still_has_its_line() {
-        let mut lines = AccessLines::default();
-        let mut text = String::new();
-        for index in 0..PATHS_MAX {
-            lines.paths.insert(index.to_string(), String::new());
+    fn beyond_the_paths_that_are_kept_the_oldest_is_forgotten_and_its_session_still_has_its_line() {
+        let (mut lines, mut text) = (AccessLines::default(), String::new());
+        lines.push(&mut text, &opened("first"));
+        // Sessions whose ends were dropped.
+        for index in 1..PATHS_MAX {
+            let LogRow::Gateway(row) = opened("") else { panic!("a gateway's") };
+            lines.push(
+                &mut text,
+                &GatewayRow { correlation_id: index.to_string().into(), ..(*row).clone() }.into(),
+            );
         }
-        lines.push(&mut text, &opened("x"));
-        assert_eq!(lines.paths.len(), PATHS_MAX);
-        lines.push(&mut text, &ended("x"));
-        assert!(text.contains(" chat - 1000 closed "), "{text}");
+        lines.push(&mut text, &opened("last"));
+        assert_eq!((lines.paths.len(), lines.opened.len()), (PATHS_MAX, PATHS_MAX));
+        lines.push(&mut text, &ended("first"));
+        lines.push(&mut text, &ended("last"));
+        let shown: Vec<_> = text.lines().map(|line| line.split(' ').nth(3).unwrap()).collect();
+        assert_eq!(shown, ["-", "/chat/room?x=***"]);
+        assert_eq!((lines.paths.len(), lines.opened.len()), (PATHS_MAX - 1, PATHS_MAX - 1));
     }
 }

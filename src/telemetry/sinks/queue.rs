@@ -4,8 +4,9 @@
 //! observer ── rows ─► queue (bounded, lock-free) ─► batches ─► one thread (nice +10) ─► file, socket, store
 //! ```
 //!
-//! The property to trust: taking a row never waits, whatever the disk or the peer does. A row that finds no room is dropped and counted;
-//! so is a row that could not be written. The reason is logged at once, then once a minute at most, and shown as long as it lasts.
+//! The property to trust: taking a row never waits, whatever the disk or the peer does. The queue has a bound in rows and one in bytes. A
+//! row that finds no room is dropped and counted; so is a row that could not be written. The reason is logged at once, then once a minute
+//! at most, and shown as long as it lasts.
 //!
 //! Not here: how rows are written (the [`RowWriter`]s beside this file, and the store's).
 
@@ -15,22 +16,25 @@ use crate::process::scheduling::come_last;
 use crate::telemetry::sink::{LogRow, RowSink};
 use crossbeam_queue::ArrayQueue;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, Thread};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Most rows that wait for a sink's writer. Over it, rows are dropped and counted. About two seconds of 2,500 openings a second;
-/// full, it holds some 40 MiB.
+/// Most rows that wait for a sink's writer. Over it, rows are dropped and counted. About two seconds of 2,500 openings a second.
 pub const QUEUE_ROWS_MAX: usize = 32_768;
+
+/// Most bytes of the rows that wait for a sink's writer and of those that it is writing. Over it, rows are dropped and counted. As
+/// many rows of usual size as may wait take some 40 MiB.
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// Most rows that are written at once.
 pub const BATCH_ROWS_MAX: usize = 8192;
 
-/// How long the end of a sink waits for its writer. What is not written by then counts as lost.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of rows from which on no more are written at once.
+pub const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// How often a writer is called for its upkeep.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -65,7 +69,12 @@ pub trait RowWriter: Send + 'static {
     fn upkeep(&mut self, now: Ticks) -> Result<(), WriteFault>;
 
     /// Is called once, behind the last row.
-    fn close(&mut self) {}
+    ///
+    /// # Errors
+    /// What is lost by it.
+    fn close(&mut self) -> Result<(), WriteFault> {
+        Ok(())
+    }
 }
 
 /// The figures of one sink.
@@ -127,10 +136,17 @@ impl SinkFigures {
 #[derive(Debug)]
 struct Shared {
     rows: ArrayQueue<LogRow>,
+    /// Bytes of the rows in the queue and of those that are being written.
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    /// Rows that the writer has taken out of the queue, and of which nobody has counted yet what became of them.
+    in_hands: AtomicU64,
     figures: Arc<SinkFigures>,
     /// The writer has found the queue empty, and waits.
     is_idle: AtomicBool,
     is_ending: AtomicBool,
+    /// Nobody waits for the writer any longer: what it has not written counts as lost.
+    is_given_up: AtomicBool,
     has_ended: AtomicBool,
     writer: OnceLock<Thread>,
     waiter: OnceLock<Thread>,
@@ -141,6 +157,21 @@ impl Shared {
         if let Some(writer) = self.writer.get() {
             writer.unpark();
         }
+    }
+
+    /// Whether a batch, or half of the queue, waits.
+    fn is_much(&self) -> bool {
+        self.rows.len() >= (self.rows.capacity() / 2).min(BATCH_ROWS_MAX)
+            || self.bytes.load(Ordering::Relaxed) >= (self.bytes_max / 2).min(BATCH_BYTES_MAX)
+    }
+
+    /// Counts as lost what is not written. What is being written may be written all the same, or in part: nobody will know.
+    fn give_up(&self) -> u64 {
+        self.is_given_up.store(true, Ordering::SeqCst);
+        let in_queue = std::iter::from_fn(|| self.rows.pop()).count() as u64;
+        let lost = self.in_hands.swap(0, Ordering::SeqCst) + in_queue;
+        self.figures.lost.fetch_add(lost, Ordering::Relaxed);
+        lost
     }
 }
 
@@ -154,16 +185,25 @@ impl QueuedSink {
     /// # Errors
     /// There is no thread.
     pub fn start<W: RowWriter>(figures: Arc<SinkFigures>, writer: W) -> io::Result<Self> {
-        Self::with_room(figures, writer, QUEUE_ROWS_MAX)
+        Self::with_room(figures, writer, QUEUE_ROWS_MAX, QUEUE_BYTES_MAX)
     }
 
-    fn with_room<W: RowWriter>(figures: Arc<SinkFigures>, writer: W, rows_max: usize) -> io::Result<Self> {
+    fn with_room<W: RowWriter>(
+        figures: Arc<SinkFigures>,
+        writer: W,
+        rows_max: usize,
+        bytes_max: usize,
+    ) -> io::Result<Self> {
         let name = format!("log-{}", figures.name);
         let shared = Arc::new(Shared {
             rows: ArrayQueue::new(rows_max),
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+            in_hands: AtomicU64::new(0),
             figures,
             is_idle: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
             writer: OnceLock::new(),
             waiter: OnceLock::new(),
@@ -179,42 +219,26 @@ impl QueuedSink {
         Ok(Self(shared))
     }
 
-    /// Takes a row, or drops and counts it.
-    pub fn push(&self, row: LogRow) {
-        if self.0.rows.push(row).is_err() {
-            self.0.figures.dropped.fetch_add(1, Ordering::Relaxed);
+    /// Takes a row, or drops and counts it. One thread at a time may call it.
+    fn push(&self, row: LogRow) {
+        let shared = &*self.0;
+        let bytes = row.bytes();
+        // Others only make it less.
+        let is_room = shared.bytes.load(Ordering::Relaxed) + bytes <= shared.bytes_max;
+        if is_room {
+            shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+            if shared.rows.push(row).is_ok() {
+                return;
+            }
+            shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
+        shared.figures.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Has the writer see what was pushed, if it waits for something to do.
-    pub fn wake(&self) {
-        let is_much = self.0.rows.len() >= (self.0.rows.capacity() / 2).min(BATCH_ROWS_MAX);
-        if is_much || self.0.is_idle.swap(false, Ordering::SeqCst) {
+    fn wake(&self) {
+        if self.0.is_much() || self.0.is_idle.swap(false, Ordering::SeqCst) {
             self.0.wake_writer();
-        }
-    }
-
-    /// Waits until everything in the queue is written, for a bounded time; what is left then counts as lost.
-    pub fn finish(&self) {
-        let deadline = Instant::now() + CLOSE_PATIENCE;
-        let _ = self.0.waiter.set(thread::current());
-        self.0.is_ending.store(true, Ordering::SeqCst);
-        self.0.wake_writer();
-        while !self.0.has_ended.load(Ordering::Acquire) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let figures = &self.0.figures;
-                let rows = self.0.rows.len();
-                figures.lost.fetch_add(rows as u64, Ordering::Relaxed);
-                tracing::warn!(
-                    sink = figures.name,
-                    rows,
-                    "the log's rows were not written within {} s and are lost",
-                    CLOSE_PATIENCE.as_secs()
-                );
-                return;
-            }
-            thread::park_timeout(left);
         }
     }
 }
@@ -227,8 +251,24 @@ impl RowSink for QueuedSink {
 
     fn turn(&mut self, _now: Ticks) {}
 
-    fn close(self: Box<Self>) {
-        self.finish();
+    fn end(&mut self) {
+        self.0.is_ending.store(true, Ordering::SeqCst);
+        self.0.wake_writer();
+    }
+
+    fn close(self: Box<Self>, deadline: Instant) {
+        let shared = &*self.0;
+        let _ = shared.waiter.set(thread::current());
+        while !shared.has_ended.load(Ordering::SeqCst) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let rows = shared.give_up();
+                let sink = shared.figures.name;
+                tracing::warn!(sink, rows, "the last rows of the log were not written in time, and are lost");
+                return;
+            }
+            thread::park_timeout(left);
+        }
     }
 }
 
@@ -280,23 +320,47 @@ impl<W: RowWriter> Writing<W> {
                 continue;
             }
             self.gather();
-            batch.extend(std::iter::from_fn(|| self.shared.rows.pop()).take(BATCH_ROWS_MAX));
+            let bytes = self.take_batch(&mut batch);
+            if self.shared.is_given_up.load(Ordering::SeqCst) {
+                // Whatever of it was not counted then.
+                let _ = self.shared.give_up();
+                return;
+            }
             let written = self.writer.write(&batch, now());
-            self.judge(Work::Rows, written, batch.len() as u64);
             batch.clear();
+            self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            match self.shared.in_hands.swap(0, Ordering::SeqCst) {
+                // Given up meanwhile.
+                0 => return,
+                rows => self.judge(Work::Rows, written, rows),
+            }
         }
-        self.writer.close();
-        self.shared.has_ended.store(true, Ordering::Release);
+        let closed = self.writer.close();
+        if closed.is_err() {
+            self.judge(Work::Upkeep, closed, 0);
+        }
+        self.shared.has_ended.store(true, Ordering::SeqCst);
         if let Some(waiter) = self.shared.waiter.get() {
             waiter.unpark();
         }
     }
 
+    /// Takes rows out of the queue; gives their bytes.
+    fn take_batch(&self, batch: &mut Vec<LogRow>) -> usize {
+        let mut bytes = 0;
+        while batch.len() < BATCH_ROWS_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(row) = self.shared.rows.pop() else { break };
+            bytes += row.bytes();
+            batch.push(row);
+        }
+        self.shared.in_hands.store(batch.len() as u64, Ordering::SeqCst);
+        bytes
+    }
+
     /// Waits until a batch is worth its cost.
     fn gather(&self) {
         let due_at = Instant::now() + W::PATIENCE;
-        let enough = (self.shared.rows.capacity() / 2).min(BATCH_ROWS_MAX);
-        while self.shared.rows.len() < enough && !self.shared.is_ending.load(Ordering::SeqCst) {
+        while !self.shared.is_much() && !self.shared.is_ending.load(Ordering::SeqCst) {
             let left = due_at.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -361,6 +425,7 @@ pub fn now() -> Ticks {
 mod tests {
     use super::*;
     use crate::observe::tables::ConnectionRow;
+    use crate::telemetry::sink::close_all;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
     /// Writes when it is let, and passes on how many rows it was given.
@@ -387,45 +452,128 @@ mod tests {
         ConnectionRow::default().into()
     }
 
-    #[test]
-    fn a_full_queue_drops_and_counts_rows_and_never_waits() {
+    /// A sink whose writer is held until the gate is opened, its figures, and the sizes of the batches that it writes.
+    struct Held {
+        sink: Box<QueuedSink>,
+        figures: Arc<SinkFigures>,
+        gate: Sender<Result<(), WriteFault>>,
+        written: Receiver<usize>,
+    }
+
+    fn held(rows_max: usize, bytes_max: usize) -> Held {
         let figures = Arc::new(SinkFigures::new("test"));
-        let (open, gate) = channel();
-        let (written, seen) = channel();
-        let sink = QueuedSink::with_room(Arc::clone(&figures), Gated { open: gate, written }, 4);
-        let mut sink = Box::new(sink.expect("a thread"));
-        // The first is in the writer's hands, which are held.
-        sink.take(&[row()]);
-        while !sink.0.rows.is_empty() {
+        let (gate, open) = channel();
+        let (sender, written) = channel();
+        let writer = Gated { open, written: sender };
+        let sink = QueuedSink::with_room(Arc::clone(&figures), writer, rows_max, bytes_max);
+        Held { sink: Box::new(sink.expect("a thread")), figures, gate, written }
+    }
+
+    /// Has the writer take a first row, and hold it.
+    fn hold_one(held: &mut Held, row: LogRow) {
+        held.sink.take(&[row]);
+        while !held.sink.0.rows.is_empty() {
             thread::yield_now();
         }
-        sink.take(&vec![row(); 10]);
+    }
+
+    /// Closes a sink whose writer is not held.
+    fn close(mut sink: Box<QueuedSink>) {
+        sink.end();
+        sink.close(Instant::now() + Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_full_queue_drops_and_counts_rows_and_never_waits() {
+        let mut held = held(4, QUEUE_BYTES_MAX);
+        hold_one(&mut held, row());
+        held.sink.take(&vec![row(); 10]);
+        let Held { sink, figures, gate, written } = held;
         assert_eq!(figures.dropped(), 6);
-        open.send(Ok(())).unwrap();
-        drop(open);
-        sink.close();
-        assert_eq!(seen.iter().sum::<usize>(), 5);
+        drop(gate);
+        close(sink);
+        assert_eq!(written.iter().sum::<usize>(), 5);
         assert_eq!((figures.written(), figures.dropped(), figures.lost()), (5, 6, 0));
     }
 
     #[test]
+    fn a_queue_of_large_rows_is_full_by_their_bytes_and_so_is_a_batch() {
+        let large: LogRow =
+            ConnectionRow { error: "x".repeat(128 << 10).into(), ..ConnectionRow::default() }.into();
+        let fitting = QUEUE_BYTES_MAX / large.bytes();
+        assert!(fitting < QUEUE_ROWS_MAX / 10);
+        let mut held = held(QUEUE_ROWS_MAX, QUEUE_BYTES_MAX);
+        hold_one(&mut held, large.clone());
+        held.sink.take(&vec![large.clone(); QUEUE_ROWS_MAX]);
+        let bytes = |sink: &QueuedSink| sink.0.bytes.load(Ordering::Relaxed);
+        // The one that is being written counts too.
+        assert_eq!(bytes(&held.sink), fitting * large.bytes());
+        assert_eq!(held.figures.dropped() as usize, QUEUE_ROWS_MAX - (fitting - 1));
+        drop(held.gate);
+        let mut batches = Vec::new();
+        while batches.iter().sum::<usize>() < fitting {
+            batches.push(held.written.recv().expect("a batch"));
+        }
+        assert!(
+            batches.iter().all(|rows| rows * large.bytes() < BATCH_BYTES_MAX + large.bytes()),
+            "{batches:?}"
+        );
+        while bytes(&held.sink) > 0 {
+            thread::yield_now();
+        }
+        let dropped = held.figures.dropped();
+        held.sink.take(&vec![large; 10]);
+        close(held.sink);
+        assert_eq!((held.figures.written() as usize, held.figures.dropped()), (fitting + 10, dropped));
+    }
+
+    #[test]
+    fn what_is_not_written_by_the_deadline_counts_as_lost_once_wherever_it_is() {
+        let mut held = held(10, QUEUE_BYTES_MAX);
+        hold_one(&mut held, row());
+        held.sink.take(&vec![row(); 3]);
+        held.sink.end();
+        held.sink.close(Instant::now());
+        // It goes on behind everybody's back.
+        drop(held.gate);
+        // Until its thread has ended.
+        let _ = held.written.iter().count();
+        assert_eq!((held.figures.written(), held.figures.lost()), (0, 4));
+    }
+
+    #[test]
+    fn sinks_are_closed_at_the_same_time() {
+        let (mut first, mut second) = (held(10, QUEUE_BYTES_MAX), held(10, QUEUE_BYTES_MAX));
+        first.sink.take(&[row()]);
+        second.sink.take(&[row()]);
+        drop(second.gate);
+        // The first one writes when the thread of the second has ended.
+        let (seen, of_first) = (second.written, first.gate);
+        let waiting = thread::spawn(move || {
+            let _ = seen.iter().count();
+            drop(of_first);
+        });
+        close_all(vec![first.sink, second.sink], Instant::now() + Duration::from_secs(60));
+        waiting.join().unwrap();
+        for figures in [first.figures, second.figures] {
+            assert_eq!((figures.written(), figures.lost()), (1, 0));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_written_is_counted_and_shown_until_it_can_again() {
-        let figures = Arc::new(SinkFigures::new("test"));
-        let (open, gate) = channel();
-        let (written, seen) = channel();
-        let sink = QueuedSink::start(Arc::clone(&figures), Gated { open: gate, written });
-        let mut sink = Box::new(sink.expect("a thread"));
+        let Held { mut sink, figures, gate, written } = held(10, QUEUE_BYTES_MAX);
         let fault = WriteFault { rows_lost: 2, reason: "no space left".to_owned() };
-        open.send(Err(fault)).unwrap();
+        gate.send(Err(fault)).unwrap();
         sink.take(&vec![row(); 3]);
-        seen.recv().unwrap();
+        written.recv().unwrap();
         while figures.fault().is_none() {
             thread::yield_now();
         }
         assert_eq!(figures.fault().as_deref(), Some("no space left"));
-        open.send(Ok(())).unwrap();
+        gate.send(Ok(())).unwrap();
         sink.take(&[row()]);
-        sink.close();
+        close(sink);
         assert_eq!(figures.fault(), None);
         assert_eq!((figures.written(), figures.lost(), figures.faults()), (2, 2, 1));
     }

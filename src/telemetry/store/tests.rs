@@ -8,13 +8,15 @@ use super::writer::{StoreSink, StoreWriter};
 use crate::observe::tables::{ConnectionRow, GatewayRow, Json, Row as _, Table, Ticks, UsageRow};
 use crate::telemetry::sink::{LogRow, RowSink as _};
 use crate::telemetry::sinks::json_line::push_json_line;
-use crate::telemetry::sinks::queue::{RowWriter as _, SinkFigures, now};
+use crate::telemetry::sinks::queue::{BATCH_ROWS_MAX, QUEUE_ROWS_MAX, RowWriter as _, SinkFigures, now};
 use rusqlite::Connection;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 const DAY: i64 = 86_400 * Ticks::PER_SECOND;
 const RETENTION: Retention = Retention { days: 7, bytes_max: 64 << 20 };
@@ -75,7 +77,7 @@ fn what_is_stored_is_read_while_it_is_written_and_after() {
         connection.query_row(row, [], |row| row.try_into()).unwrap();
     assert_eq!(row, (101, 1, "[1]".to_owned(), String::new(), None, "integer".to_owned()));
     drop((reader, connection));
-    writer.close();
+    writer.close().unwrap();
     assert_eq!(count(&folder), 3);
     let mode = fs::metadata(&segments(&folder)[0]).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o640);
@@ -87,7 +89,7 @@ fn a_restart_goes_on_with_the_newest_segment() {
     for id in ["a", "b"] {
         let mut writer = writer(folder.path());
         writer.write(&[gateway(now(), id)], now()).unwrap();
-        writer.close();
+        writer.close().unwrap();
     }
     assert_eq!((segments(folder.path()).len(), count(folder.path())), (1, 2));
 }
@@ -111,7 +113,7 @@ fn a_segment_lasts_a_day_and_is_then_one_plain_file_with_an_index_of_ids() {
         }
     };
     // The work is done on another thread, which is looked after by the upkeep.
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         later.0 += 10 * Ticks::PER_SECOND;
         writer.upkeep(later).unwrap();
@@ -119,7 +121,7 @@ fn a_segment_lasts_a_day_and_is_then_one_plain_file_with_an_index_of_ids() {
         if files.len() == 2 && is_finished(&files[0]) {
             break;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{files:?}");
+        assert!(Instant::now() < deadline, "{files:?}");
         std::thread::yield_now();
     }
     assert_eq!(count(folder.path()), 2);
@@ -147,7 +149,7 @@ fn what_is_over_goes_though_no_segment_can_be_opened() {
     let (old, begin) = (now(), now());
     let mut before = writer(folder.path());
     before.write(&[gateway(old, "a")], old).unwrap();
-    before.close();
+    before.close().unwrap();
     // The newest one cannot be opened: as on a disk without room for what SQLite keeps beside it.
     let newest = folder.path().join(file_name(Ticks(begin.0 + DAY)));
     fs::create_dir(&newest).unwrap();
@@ -161,7 +163,7 @@ fn a_segment_that_is_locked_is_not_read_behind_its_writer() {
     let folder = TempDir::new().unwrap();
     let mut writer = writer(folder.path());
     writer.write(&[gateway(now(), "a")], now()).unwrap();
-    writer.close();
+    writer.close().unwrap();
     let path = &segments(folder.path())[0];
     let locking = Connection::open(path).unwrap();
     locking.execute_batch("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE").unwrap();
@@ -203,7 +205,7 @@ fn a_segment_whose_pages_are_damaged_is_found_and_left_out() {
     let old = Ticks(now().0 - DAY);
     let rows: Vec<_> = (0..2000).map(|index| gateway(old, &index.to_string())).collect();
     writer.write(&rows, old).unwrap();
-    writer.close();
+    writer.close().unwrap();
     let first = segments(folder.path())[0].clone();
     writer.write(&[gateway(now(), "a")], now()).unwrap();
     assert_eq!(segments(folder.path()).len(), 2);
@@ -222,7 +224,7 @@ fn a_newer_stores_segment_is_left_alone_and_what_is_known_of_it_is_read() {
     let folder = TempDir::new().unwrap();
     let mut first = writer(folder.path());
     first.write(&[gateway(now(), "a")], now()).unwrap();
-    first.close();
+    first.close().unwrap();
     let path = segments(folder.path())[0].clone();
     let newer = Connection::open(&path).unwrap();
     newer
@@ -314,12 +316,60 @@ fn usage_of_an_hour_adds_up_in_one_row() {
         let started = StoreSink::start(folder.path().to_owned(), RETENTION, Arc::clone(&figures));
         let mut sink = Box::new(started.expect("a thread"));
         sink.take(&[connection(Ticks(now().0 / DAY * DAY)), connection(Ticks(now().0 / DAY * DAY))]);
-        sink.close();
+        close_sink(sink);
     }
     let reader = StoreReader::open(folder.path()).unwrap();
     let usage = |what| number(&reader, source(UsageRow::TABLE), &Rows::default(), what);
     assert_eq!((usage("count(*)"), usage("sum(\"Sessions\")")), (1, 4));
-    assert_eq!((figures.written(), figures.lost(), figures.dropped()), (6, 0, 0));
+    assert_eq!((figures.written(), figures.lost(), figures.dropped()), (4, 0, 0));
+}
+
+fn close_sink(mut sink: Box<StoreSink>) {
+    sink.end();
+    sink.close(Instant::now() + Duration::from_secs(60));
+}
+
+/// The sum of the sessions in a store's usage.
+fn sessions_of_usage(folder: &Path) -> i64 {
+    let reader = StoreReader::open(folder).expect("a store");
+    number(&reader, source(UsageRow::TABLE), &Rows::default(), "ifnull(sum(\"Sessions\"), 0)")
+}
+
+#[test]
+fn usage_is_exact_though_the_queue_was_full_and_its_rows_were_dropped() {
+    let folder = TempDir::new().unwrap();
+    let figures = Arc::new(SinkFigures::new("store"));
+    // A lock on the newest segment holds the writer for as long as it waits for locks.
+    writer(folder.path()).upkeep(now()).unwrap();
+    let locking = Connection::open(&segments(folder.path())[0]).unwrap();
+    locking.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let started = StoreSink::start(folder.path().to_owned(), RETENTION, Arc::clone(&figures));
+    let mut sink = Box::new(started.expect("a thread"));
+    let rows = vec![connection(now()); QUEUE_ROWS_MAX + BATCH_ROWS_MAX + 1000];
+    sink.take(&rows);
+    assert!(figures.dropped() > 0, "the queue is full");
+    locking.execute_batch("ROLLBACK").unwrap();
+    sink.take(&rows[..10]);
+    close_sink(sink);
+    assert_eq!(sessions_of_usage(folder.path()), rows.len() as i64 + 10);
+}
+
+#[test]
+fn usage_that_cannot_be_stored_is_stored_with_the_next() {
+    let folder = TempDir::new().unwrap();
+    let in_the_way = folder.path().join("logs");
+    fs::write(&in_the_way, "a file").unwrap();
+    let mut writer = writer(&in_the_way);
+    writer.usage().count(&[connection(now()), connection(now())]);
+    assert!(writer.upkeep(now()).is_err());
+    writer.usage().count(&[connection(now())]);
+    let fault = writer.close().expect_err("no folder");
+    assert_eq!(fault.rows_lost, 1, "a row of usage");
+    // It goes on, as a writer that has not ended does.
+    fs::remove_file(&in_the_way).unwrap();
+    writer.upkeep(Ticks(now().0 + 20 * Ticks::PER_SECOND)).unwrap();
+    writer.close().unwrap();
+    assert_eq!(sessions_of_usage(&in_the_way), 3);
 }
 
 #[test]

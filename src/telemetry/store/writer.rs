@@ -3,10 +3,11 @@
 //! - Full disk, folder that may not be written to: the batch is lost and counted; the next one is tried again.
 //! - Damaged segment: set aside (`.damaged`), and a new one begun, into which the batch goes.
 //! - Segment of another version: left as it is, and a new one begun.
+//! - Counts of usage that cannot be stored: put back, and stored with the next ones.
 
 use super::retention::{Retention, delete, expired, list};
 use super::segment::{Segment, SegmentFault, finish, set_aside};
-use super::usage::UsageTally;
+use super::usage::{TakenUsage, Usage};
 use crate::observe::tables::Ticks;
 use crate::process::files::reason;
 use crate::process::scheduling::come_last;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Bytes of a segment's write-ahead log at which a new segment is begun. It grows so large only while a query holds the segment. With
 /// the batch that passes it, it stays below 256 MiB.
@@ -30,8 +32,8 @@ const RETENTION_INTERVAL: i64 = 10 * Ticks::PER_SECOND;
 /// The store as a sink: counts usage, and gives the rows to the writer's thread.
 #[derive(Debug)]
 pub struct StoreSink {
-    queue: QueuedSink,
-    usage: UsageTally,
+    queue: Box<QueuedSink>,
+    usage: Usage,
 }
 
 impl StoreSink {
@@ -40,30 +42,28 @@ impl StoreSink {
     /// # Errors
     /// There is no thread.
     pub fn start(folder: PathBuf, retention: Retention, figures: Arc<SinkFigures>) -> io::Result<Self> {
-        let queue = QueuedSink::start(figures, StoreWriter::new(folder, retention))?;
-        Ok(Self { queue, usage: UsageTally::default() })
+        let writer = StoreWriter::new(folder, retention);
+        let usage = writer.usage.clone();
+        Ok(Self { queue: Box::new(QueuedSink::start(figures, writer)?), usage })
     }
 }
 
 impl RowSink for StoreSink {
     fn take(&mut self, rows: &[LogRow]) {
-        for row in rows {
-            self.usage.count(row);
-            self.queue.push(row.clone());
-        }
-        self.queue.wake();
+        self.usage.count(rows);
+        self.queue.take(rows);
     }
 
     fn turn(&mut self, now: Ticks) {
-        if self.usage.is_due(now) {
-            self.usage.take(now, |row| self.queue.push(row));
-            self.queue.wake();
-        }
+        self.queue.turn(now);
     }
 
-    fn close(mut self: Box<Self>) {
-        self.usage.take(now(), |row| self.queue.push(row));
-        self.queue.finish();
+    fn end(&mut self) {
+        self.queue.end();
+    }
+
+    fn close(self: Box<Self>, deadline: Instant) {
+        self.queue.close(deadline);
     }
 }
 
@@ -77,12 +77,27 @@ pub struct StoreWriter {
     unfinished: Vec<PathBuf>,
     finishing: Option<(PathBuf, JoinHandle<Result<(), SegmentFault>>)>,
     retained_at: Option<Ticks>,
+    usage: Usage,
 }
 
 impl StoreWriter {
     /// A writer of the store in a folder.
     pub fn new(folder: PathBuf, retention: Retention) -> Self {
-        Self { folder, retention, segment: None, unfinished: Vec::new(), finishing: None, retained_at: None }
+        Self {
+            folder,
+            retention,
+            segment: None,
+            unfinished: Vec::new(),
+            finishing: None,
+            retained_at: None,
+            usage: Usage::default(),
+        }
+    }
+
+    /// The counts of usage that it stores.
+    #[cfg(test)]
+    pub fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// The segment to write to: the one that is open, else the newest one if it can be gone on with, else a new one.
@@ -170,6 +185,20 @@ impl StoreWriter {
         }
     }
 
+    /// Stores counts of usage, or puts them back.
+    fn store_usage(&mut self, taken: Option<TakenUsage>, now: Ticks) -> Result<(), String> {
+        let Some(taken) = taken else { return Ok(()) };
+        match self.insert(&taken.rows(), now) {
+            Ok(None) => Ok(()),
+            Ok(Some(reason)) => Err(reason),
+            Err(reason) => {
+                self.usage.put_back(taken);
+                self.segment = None;
+                Err(reason)
+            }
+        }
+    }
+
     /// Finishes segments, one at a time, on a thread of its own: an index of a large one takes seconds.
     fn finish_segments(&mut self) -> Result<(), String> {
         if let Some((path, thread)) = self.finishing.take_if(|(_, thread)| thread.is_finished()) {
@@ -251,6 +280,8 @@ impl RowWriter for StoreWriter {
             let is_due = self.retained_at.is_none_or(|at| now.0 - at.0 >= RETENTION_INTERVAL || now < at);
             let retained = if is_due { self.retain(now) } else { Ok(()) };
             self.segment(now)?;
+            let due = self.usage.take_due(now);
+            let stored = self.store_usage(due, now);
             if is_due {
                 self.retained_at = Some(now);
                 self.finish_segments()?;
@@ -259,13 +290,24 @@ impl RowWriter for StoreWriter {
             if self.segment.as_ref().is_some_and(|segment| !segment.path().exists()) {
                 self.segment = None;
             }
-            retained
+            retained.and(stored)
         };
-        keep_up().map_err(|reason| WriteFault { rows_lost: 0, reason })
+        let kept_up = keep_up();
+        match self.usage.take_lost() {
+            0 => kept_up.map_err(|reason| WriteFault { rows_lost: 0, reason }),
+            rows_lost => {
+                let reason = kept_up.err().unwrap_or_else(|| self.told("too many hours of usage wait"));
+                Err(WriteFault { rows_lost, reason })
+            }
+        }
     }
 
-    fn close(&mut self) {
+    fn close(&mut self) -> Result<(), WriteFault> {
+        let last = self.usage.take(now());
+        let rows_lost = last.as_ref().map_or(0, |last| last.rows().len() as u64) + self.usage.take_lost();
+        let stored = self.store_usage(last, now());
         // As the last connection of a segment, it moves the write-ahead log into the file.
         self.segment = None;
+        stored.map_err(|reason| WriteFault { rows_lost, reason })
     }
 }
