@@ -10,6 +10,7 @@ pub mod files;
 pub mod host;
 pub mod instance;
 pub mod publisher;
+pub mod service_manager;
 pub mod serving;
 pub mod signals;
 pub mod socket;

@@ -16,6 +16,7 @@ use crate::control::files::store;
 use crate::control::host::{HostFacts, HostLacks, HostNeeds, judge};
 use crate::control::instance::{Instance, InstanceParts};
 use crate::control::publisher::Publisher;
+use crate::control::service_manager::ServiceManager;
 use crate::control::serving::{Doors, Serving};
 use crate::control::signals::{CommandSignals, ReportRequests};
 use crate::control::socket::ControlSocket;
@@ -164,6 +165,7 @@ fn serve(source: &Source, listeners: Vec<ListenerConfig>) -> Result<()> {
 async fn run_instance(source: &Source, listeners: Vec<ListenerConfig>) -> Result<()> {
     let mut signals = CommandSignals::catch().context("cannot catch signals")?;
     let report_requests = ReportRequests::catch().context("cannot catch signals")?;
+    let manager = ServiceManager::of_environment();
     let ready = tokio::select! {
         ready = make_ready(source.path(), listeners) => ready?,
         () = signals.stop_asked() => {
@@ -172,7 +174,7 @@ async fn run_instance(source: &Source, listeners: Vec<ListenerConfig>) -> Result
         }
     };
     // From here on signals are heard when it is open: that takes no time but that of the catalogue.
-    ready.open(source, signals, report_requests).await
+    ready.open(source, signals, report_requests, manager).await
 }
 
 /// Everything that an instance needs to open.
@@ -283,6 +285,7 @@ impl Ready {
         source: &Source,
         signals: CommandSignals,
         report_requests: ReportRequests,
+        manager: Option<ServiceManager>,
     ) -> Result<()> {
         let Self { config, files, served, echo, cores, listeners, other_open_files, status, socket } = self;
         let control = Handle::current();
@@ -325,7 +328,7 @@ impl Ready {
         announce(&instance, &config, source, status_at, &places, &served.snapshot);
         let publisher = files.map(|files| Publisher::start(files, served));
         let doors = Doors { signals, socket: orders };
-        let ended = Serving::new(instance, config, revision, publisher).run(doors).await;
+        let ended = Serving::new(instance, config, revision, publisher, manager).run(doors).await;
         if let Some(socket) = socket {
             socket.finish().await;
         }

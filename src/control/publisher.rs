@@ -233,6 +233,11 @@ impl Publisher {
         }
     }
 
+    /// Whether anybody waits for the result of a look.
+    pub fn is_asked(&self) -> bool {
+        !self.askers.is_empty()
+    }
+
     /// Tells waiting askers that the look is still in progress.
     pub fn tell_askers(&self, progress: Progress) {
         self.askers.iter().for_each(|(_, asker)| asker.tell(progress));

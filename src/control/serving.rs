@@ -9,18 +9,20 @@
 //! The property to trust: a command has the same effect from every source, and everybody who asks is answered, the last of them
 //! before the process ends.
 //!
-//! Not here: receiving commands (`signals`, `socket`), their effect on workers (`instance`), publishing (`publisher`).
+//! Not here: receiving commands (`signals`, `socket`), their effect on workers (`instance`), publishing (`publisher`), the messages to
+//! the service manager (`service_manager`).
 
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
 
 use super::command::status::Status;
 use super::command::{Asker, Command, Order, Progress, Reply};
 use super::instance::Instance;
 use super::publisher::{Publisher, PublisherEvent};
+use super::service_manager::{ServiceManager, Standing};
 use super::signals::CommandSignals;
 use crate::catalog::Revision;
 use crate::catalog::timestamp::Timestamp;
@@ -83,6 +85,10 @@ pub struct Serving {
     until: Option<Instant>,
     drain_askers: Vec<Asker>,
     terminate_askers: Vec<Asker>,
+    /// `None`: no service manager has started this process.
+    manager: Option<ServiceManager>,
+    /// Reloads that were asked for.
+    reloads_asked: u64,
 }
 
 /// An event to handle.
@@ -91,16 +97,19 @@ enum Event {
     Ordered(Order),
     Published(PublisherEvent),
     Upkeep,
+    ManagerRound,
     TimeIsOver,
 }
 
 impl Serving {
-    /// Prepares to serve `instance`, whose configuration is `config`: its catalogue is `revision`, and `publisher` finds changes.
+    /// Prepares to serve `instance`, whose configuration is `config`: its catalogue is `revision`, `publisher` finds changes, and
+    /// `manager` is told how it is.
     pub fn new(
         instance: Instance,
         config: InstanceConfig,
         revision: Revision,
         publisher: Option<Publisher>,
+        manager: Option<ServiceManager>,
     ) -> Self {
         let first = LastPublish { at: now(), revision, served: revision, fault_count: 0, faults: Vec::new() };
         instance.publishes().note(first);
@@ -114,6 +123,8 @@ impl Serving {
             until: None,
             drain_askers: Vec::new(),
             terminate_askers: Vec::new(),
+            manager,
+            reloads_asked: 0,
         }
     }
 
@@ -124,13 +135,20 @@ impl Serving {
     pub async fn run(mut self, mut doors: Doors) -> Result<(), String> {
         let mut upkeep = tokio::time::interval(CATALOG_UPKEEP);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut rounds = self.manager.as_ref().map(|manager| {
+            let mut rounds = tokio::time::interval(manager.round_interval());
+            rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            rounds
+        });
         loop {
+            self.tell_manager();
             let until = self.until;
             let event = tokio::select! {
                 ended = self.instance.ended() => Event::WorkersEnded(ended),
                 order = doors.next() => Event::Ordered(order),
                 found = next_of(&mut self.publisher) => Event::Published(found),
                 _ = upkeep.tick() => Event::Upkeep,
+                () = next_round(&mut rounds) => Event::ManagerRound,
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => Event::TimeIsOver,
             };
             match event {
@@ -160,6 +178,12 @@ impl Serving {
                         upkeep.reset_immediately();
                     }
                 }
+                Event::ManagerRound => {
+                    let standing = self.standing();
+                    if let Some(manager) = &mut self.manager {
+                        manager.round(&standing, self.instance.counters().workers(), Instant::now());
+                    }
+                }
             }
         }
     }
@@ -168,15 +192,20 @@ impl Serving {
     fn obey(&mut self, Order { command, asker }: Order) {
         match command {
             Command::Status => asker.reply(self.status()),
-            Command::Reload => match &mut self.publisher {
-                Some(publisher) => publisher.request_look(asker),
-                None if self.instance.state() == State::Serving => {
-                    asker.reply(Reply::NotReloaded("this instance has no files: it serves what is built in"));
-                }
-                None => asker.reply(Reply::NotReloaded(ENDING)),
-            },
+            Command::Reload => self.reload(asker),
             Command::Drain => self.drain(asker),
             Command::Terminate => self.terminate(asker),
+        }
+    }
+
+    fn reload(&mut self, asker: Asker) {
+        self.reloads_asked += 1;
+        match &mut self.publisher {
+            Some(publisher) => publisher.request_look(asker),
+            None if self.instance.state() == State::Serving => {
+                asker.reply(Reply::NotReloaded("this instance has no files: it serves what is built in"));
+            }
+            None => asker.reply(Reply::NotReloaded(ENDING)),
         }
     }
 
@@ -258,6 +287,27 @@ impl Serving {
         self.terminate_askers.drain(..).for_each(|asker| asker.reply(Reply::Terminated));
     }
 
+    /// Tells the service manager what has changed.
+    fn tell_manager(&mut self) {
+        let standing = self.standing();
+        if let Some(manager) = &mut self.manager {
+            manager.tell(&standing, Instant::now());
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        let last = self.instance.publishes().last().expect("one is noted from the beginning");
+        Standing {
+            state: self.instance.state(),
+            sessions: self.instance.open_sessions(),
+            sessions_max: self.instance.places().limit().into(),
+            revision: last.served,
+            fault_count: last.fault_count,
+            reloads_asked: self.reloads_asked,
+            is_reloading: self.publisher.as_ref().is_some_and(Publisher::is_asked),
+        }
+    }
+
     fn progress(&self) -> Progress {
         Progress {
             sessions: self.instance.open_sessions(),
@@ -291,6 +341,14 @@ fn were(sessions: u64) -> String {
 
 /// Why nothing is published any more.
 const ENDING: &str = "the instance is about to end, and publishes no more";
+
+/// Waits for the next round of a service manager; for ever without one.
+async fn next_round(rounds: &mut Option<Interval>) {
+    match rounds {
+        Some(rounds) => drop(rounds.tick().await),
+        None => std::future::pending().await,
+    }
+}
 
 /// Returns the next event of a publisher; pending for ever without one.
 async fn next_of(publisher: &mut Option<Publisher>) -> PublisherEvent {

@@ -1,6 +1,6 @@
 //! The signs of life of the workers' threads: each front and each relay says when it was last at work, idle ones once in a while.
 //!
-//! Not here: the clock (`process::uptime`), and who reads it (`services`).
+//! Not here: the clock (`process::uptime`), and who reads it (`services`, `control::service_manager`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -58,8 +58,13 @@ impl Heartbeats {
 
     /// The threads that count as stuck, and for how many milliseconds they have said nothing.
     pub fn stuck(&self, now_ms: u64) -> impl Iterator<Item = (WorkerThread, u64)> {
+        self.silent(STUCK_MS, now_ms)
+    }
+
+    /// The threads that have said nothing for more than `patience_ms`, and for how many milliseconds.
+    pub fn silent(&self, patience_ms: u64, now_ms: u64) -> impl Iterator<Item = (WorkerThread, u64)> {
         let of = move |thread| Some((thread, self.age_ms(thread, now_ms)?));
-        WorkerThread::ALL.into_iter().filter_map(of).filter(|(_, age_ms)| *age_ms > STUCK_MS)
+        WorkerThread::ALL.into_iter().filter_map(of).filter(move |(_, age_ms)| *age_ms > patience_ms)
     }
 }
 

@@ -10,11 +10,15 @@ mod examples;
 
 mod first_message;
 
+mod held;
+
 mod identity;
 
 mod log;
 
 mod runtimes;
+
+mod service_manager;
 
 mod sinks;
 
