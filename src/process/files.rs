@@ -14,7 +14,7 @@ use core::fmt;
 use std::fs::{self, FileType, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -123,6 +123,21 @@ fn check(metadata: &Metadata, bytes_max: u64) -> Result<(), Unreadable> {
         None if metadata.len() > bytes_max => Err(Unreadable::TooLarge(bytes_max)),
         None => Ok(()),
     }
+}
+
+/// The folder of systemd's credentials for this process (systemd.exec(5), "Credentials"). `None`: it has none.
+pub fn credentials_folder() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+/// The folder that has those of every system service, in a folder named like the unit.
+const CREDENTIALS_OF_SERVICES: &str = "/run/credentials";
+
+/// Whether a file is a credential of this process, whose folder of credentials is `own`, or of a service of this host.
+///
+/// What the mode of such a file shows for the group is the mask of an access control list, which lets the user of the service in.
+pub fn is_credential(file: &Path, own: Option<&Path>) -> bool {
+    file.starts_with(CREDENTIALS_OF_SERVICES) || own.is_some_and(|folder| file.starts_with(folder))
 }
 
 /// The system's reason, in lower case as messages are.

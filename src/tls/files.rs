@@ -24,7 +24,7 @@ use super::peer_certificate::PeerCertificate;
 use crate::catalog::tls::CertificateFiles;
 use crate::limits::TLS_FILE_BYTES_MAX;
 use crate::process::files::watchdog::attempt;
-use crate::process::files::{SmallFile, Unreadable, read_small};
+use crate::process::files::{SmallFile, Unreadable, credentials_folder, is_credential, read_small};
 
 /// A fault of a file.
 #[derive(Debug)]
@@ -237,8 +237,7 @@ impl<'a> Reader<'a> {
     fn read_key(&mut self, name: &str) -> (PathBuf, Result<PrivateKeyDer<'static>, FileFault>) {
         let (file, read) = self.read(name);
         let mode = read.as_ref().map_or(0, |read| read.mode);
-        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        self.warnings.extend(warning_of_mode(&file, mode, credentials.as_deref()));
+        self.warnings.extend(warning_of_mode(&file, mode, credentials_folder().as_deref()));
         let key = read.and_then(|read| {
             PrivateKeyDer::from_pem_slice(&read.bytes).map_err(|error| {
                 let is_absent = matches!(error, pem::Error::NoItemsFound);
@@ -258,10 +257,9 @@ impl<'a> Reader<'a> {
 /// Returns a warning about the mode of a private key's file: anyone else who can read it can impersonate its owner. It is a
 /// warning and not a fault, because a group of those who need keys is usual (`ssl-cert` of Debian).
 ///
-/// The files in the folder of systemd's credentials are left alone: what their mode shows for the group is the mask of an access
-/// control list, which lets the user of the service in.
+/// In systemd's credentials the group's bits are no warning ([`is_credential`]).
 fn warning_of_mode(file: &Path, mode: u32, credentials: Option<&Path>) -> Option<String> {
-    let by_group = mode & 0o060 != 0 && !credentials.is_some_and(|folder| file.starts_with(folder));
+    let by_group = mode & 0o060 != 0 && !is_credential(file, credentials);
     let whom = match (by_group, mode & 0o006 != 0) {
         (_, true) => "every user of this host",
         (true, false) => "its group",
@@ -308,5 +306,7 @@ mod tests {
         assert_eq!(warning_of_mode(&file, 0o440, Some(credentials)), None);
         assert!(warning_of_mode(&file, 0o444, Some(credentials)).is_some());
         assert!(warning_of_mode(&file, 0o440, None).is_some());
+        let of_service = Path::new("/run/credentials/ringgate.service/tls.key");
+        assert_eq!(warning_of_mode(of_service, 0o440, None), None);
     }
 }

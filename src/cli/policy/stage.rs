@@ -22,7 +22,7 @@ use crate::compiled::{Snapshot, compile};
 use crate::config::ListenerConfig;
 use crate::config::instance::catalog_folder;
 use crate::config::parse_instance;
-use crate::control::files::store;
+use crate::control::files::{key_file, store};
 
 /// The name of every made-up entity.
 pub(super) const MADE_UP: &str = "document";
@@ -184,7 +184,7 @@ fn catalogue_of(config: &Path) -> Result<(CatalogFiles, Option<Name>, Option<Ins
     let text = store::read_text(config, &shown).map_err(|fault| vec![fault])?;
     let instance = parse_instance(&shown, &text)?;
     let folder = catalog_folder(&text).unwrap_or(instance.catalog);
-    let key_file = store::beside(config, &instance.keys.file);
+    let key_file = key_file::path(config, &instance.keys);
     let known = Instance { listeners: instance.listeners, key_file };
     Ok((store::read_catalog(&store::beside(config, &folder)), instance.gateway, Some(known)))
 }

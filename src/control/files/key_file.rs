@@ -10,15 +10,17 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::store;
 use crate::catalog::Fault;
 use crate::catalog::key_secret::{KeySecret, SECRET_BYTES};
 use crate::catalog::subscription_key::KeyHasher;
 use crate::compiled::Snapshot;
-use crate::process::files::{read_small, reason};
+use crate::config::instance::KeysConfig;
+use crate::process::files::{credentials_folder, is_credential, read_small, reason};
 
 /// Largest such file, in bytes, that is read: 64 hexadecimal digits and room for white space. Over it: a fault.
 const KEY_FILE_BYTES_MAX: u64 = 256;
@@ -26,8 +28,29 @@ const KEY_FILE_BYTES_MAX: u64 = 256;
 /// Bits of a mode that give access to anybody but the owner.
 const FOR_OTHERS: u32 = 0o077;
 
+/// The same for a credential of systemd, whose group's read bit stands for the user of the service ([`is_credential`]).
+const FOR_OTHERS_OF_CREDENTIAL: u32 = 0o037;
+
 /// The requirements for the file, in the words of a fault.
 const ALLOWED: &str = "it has to be a regular file that this user, and nobody else, can read (chmod 600)";
+
+/// The file of the secret of the instance whose file is `config`: the one that `keys` names. A credential of the default name takes
+/// the place of the default file.
+pub fn path(config: &Path, keys: &KeysConfig) -> PathBuf {
+    path_with(config, keys, credentials_folder().as_deref())
+}
+
+fn path_with(config: &Path, keys: &KeysConfig, credentials: Option<&Path>) -> PathBuf {
+    let is_default = keys.file == KeysConfig::default().file;
+    let credential = credentials.map(|folder| folder.join(&keys.file));
+    let credential = credential.filter(|credential| is_default && credential.exists());
+    credential.unwrap_or_else(|| store::beside(config, &keys.file))
+}
+
+fn is_open_to_others(path: &Path, mode: u32, credentials: Option<&Path>) -> bool {
+    let others = if is_credential(path, credentials) { FOR_OTHERS_OF_CREDENTIAL } else { FOR_OTHERS };
+    mode & others != 0
+}
 
 /// Reads the secret. `None`: there is no such file.
 ///
@@ -41,7 +64,7 @@ pub fn read(path: &Path) -> Result<Option<KeySecret>, Fault> {
         Err(why) if why.is_absent() => return Ok(None),
         Err(why) => return Err(fault(&why.to_string(), ALLOWED)),
     };
-    if read.mode & FOR_OTHERS != 0 {
+    if is_open_to_others(path, read.mode, credentials_folder().as_deref()) {
         return Err(fault(&format!("is open to others (mode {:03o})", read.mode & 0o777), ALLOWED));
     }
     let text = str::from_utf8(&read.bytes).unwrap_or("");
@@ -196,6 +219,30 @@ mod tests {
                 .to_string()
                 .contains("is a folder and not a regular file")
         );
+    }
+
+    #[test]
+    fn a_credential_of_the_default_name_takes_the_place_of_the_default_file_and_its_group_is_the_service_s_user()
+     {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let credential = folder.path().join("ringgate.key");
+        let (config, own) = (Path::new("/etc/ringgate/ringgate.toml"), Some(folder.path()));
+        let (default, beside) = (KeysConfig::default(), Path::new("/etc/ringgate/ringgate.key"));
+        assert_eq!(path_with(config, &default, None), beside);
+        assert_eq!(path_with(config, &default, own), beside, "there is no such credential");
+        fs::write(&credential, "").expect("a file");
+        assert_eq!(path_with(config, &default, own), credential);
+        let named = KeysConfig { file: "/srv/other.key".to_owned(), ..default };
+        assert_eq!(path_with(config, &named, own), Path::new("/srv/other.key"));
+
+        let of_service = Path::new("/run/credentials/ringgate.service/ringgate.key");
+        for (path, own) in [(credential.as_path(), own), (of_service, None)] {
+            assert!(!is_open_to_others(path, 0o440, own) && !is_open_to_others(path, 0o400, own));
+            for mode in [0o444, 0o460, 0o450] {
+                assert!(is_open_to_others(path, mode, own), "{mode:o}");
+            }
+        }
+        assert!(is_open_to_others(beside, 0o440, own));
     }
 
     #[test]

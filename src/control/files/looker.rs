@@ -59,7 +59,7 @@ impl InstanceFiles {
         Self {
             catalog: store::beside(file, &config.catalog),
             gateway: config.gateway.clone(),
-            key_file: store::beside(file, &config.keys.file),
+            key_file: key_file::path(file, &config.keys),
             default_schemes: config.default_schemes(),
         }
     }
