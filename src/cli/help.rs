@@ -159,7 +159,7 @@ pub const SIGNALS: [(&str, &str); 4] = [
 ];
 
 /// Environment variables.
-pub const ENVIRONMENT: [(&str, &str); 6] = [
+pub const ENVIRONMENT: [(&str, &str); 7] = [
     ("RINGGATE_CONFIG", "the instance file, where -c is not given"),
     (
         "RINGGATE_LOG",
@@ -168,7 +168,14 @@ pub const ENVIRONMENT: [(&str, &str); 6] = [
     ),
     ("STATE_DIRECTORY", "the folder of the log store, as systemd sets it"),
     ("RUNTIME_DIRECTORY", "the folder of the control socket, as systemd sets it"),
-    ("CREDENTIALS_DIRECTORY", "the folder of systemd's credentials, whose files may be open to a group"),
+    (
+        "CREDENTIALS_DIRECTORY",
+        "the folder of systemd's credentials, whose files may be open to a group; ringgate.key is taken from there if it is there",
+    ),
+    (
+        "NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID",
+        "set by systemd: where serve says that it is ready, reloads or drains, and how often that it works",
+    ),
     (
         "SSL_CERT_FILE, SSL_CERT_DIR",
         "where the system's certificate authorities are, if not where the system has them",

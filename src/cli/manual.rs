@@ -25,8 +25,9 @@ impl Topic {
 }
 
 /// Every page, in the order of the list.
-const TOPICS: [Topic; 6] = [
+const TOPICS: [Topic; 7] = [
     Topic { name: "operator", text: include_str!("../manual/operator.md") },
+    Topic { name: "service", text: include_str!("../manual/service.md") },
     Topic { name: "publisher", text: include_str!("../manual/publisher.md") },
     Topic { name: "reference", text: include_str!("../manual/reference.md") },
     Topic { name: "logs", text: include_str!("../manual/logs.md") },
