@@ -5,6 +5,8 @@
 //!
 //! A row that is larger than a datagram may be (`net.core.wmem_default`, some 200 KiB) is lost and counted; the protocol's way around
 //! that (a descriptor of a sealed memory file) is not needed for rows, whose largest columns are heads of at most 16 KiB.
+//!
+//! A journal that is started anew costs no row: it is connected to again, and gets the row that it did not take.
 
 use super::access_line::AccessLines;
 use super::queue::{RowWriter, WriteFault};
@@ -15,10 +17,18 @@ use crate::telemetry::sink::LogRow;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Where the journal listens.
 pub const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
+
+/// How long a journal that was there a moment ago is waited for.
+const RESTART_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked for meanwhile.
+const RESTART_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Longest name of a field that the journal takes.
 const FIELD_BYTES_MAX: usize = 64;
@@ -31,12 +41,19 @@ pub struct JournalWriter {
     socket: Option<UnixDatagram>,
     lines: AccessLines,
     datagram: Vec<u8>,
+    restart_patience: Duration,
 }
 
 impl JournalWriter {
     /// A writer to the journal that listens at `path`.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, socket: None, lines: AccessLines::default(), datagram: Vec::new() }
+        Self {
+            path,
+            socket: None,
+            lines: AccessLines::default(),
+            datagram: Vec::new(),
+            restart_patience: RESTART_PATIENCE,
+        }
     }
 
     fn send(&mut self, row: &LogRow) -> io::Result<()> {
@@ -44,6 +61,29 @@ impl JournalWriter {
         self.lines.push(&mut line, row);
         self.datagram.clear();
         push_datagram(&mut self.datagram, row, line.trim_end());
+        let was_there = self.socket.is_some();
+        let sent = self.send_datagram();
+        match sent {
+            Err(error) if was_there && !is_too_large(&error) => self.send_to_restarted(),
+            sent => sent,
+        }
+    }
+
+    /// Sends to the journal that takes the place of the one that failed, if it comes soon.
+    fn send_to_restarted(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + self.restart_patience;
+        loop {
+            self.socket = None;
+            match self.send_datagram() {
+                Err(error) if !is_too_large(&error) && Instant::now() < deadline => {
+                    thread::park_timeout(RESTART_INTERVAL);
+                }
+                sent => return sent,
+            }
+        }
+    }
+
+    fn send_datagram(&mut self) -> io::Result<()> {
         if self.socket.is_none() {
             let socket = UnixDatagram::unbound()?;
             socket.connect(&self.path)?;
@@ -52,6 +92,10 @@ impl JournalWriter {
         let socket = self.socket.as_ref().expect("it was opened just now");
         socket.send(&self.datagram).map(drop)
     }
+}
+
+fn is_too_large(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMSGSIZE)
 }
 
 impl RowWriter for JournalWriter {
@@ -63,10 +107,10 @@ impl RowWriter for JournalWriter {
         for (index, row) in rows.iter().enumerate() {
             let Err(error) = self.send(row) else { continue };
             rows_lost += 1;
-            let is_too_large = error.raw_os_error() == Some(libc::EMSGSIZE);
+            let is_of_this_row = is_too_large(&error);
             last = Some(error);
-            if !is_too_large {
-                // The journal was started anew, or is away: the others would fail as well.
+            if !is_of_this_row {
+                // The journal is away: the others would fail as well.
                 self.socket = None;
                 rows_lost += (rows.len() - index - 1) as u64;
                 break;
@@ -199,13 +243,39 @@ mod tests {
         assert_eq!(fault.rows_lost, 2);
         let journal = UnixDatagram::bind(&path).unwrap();
         assert_eq!(writer.write(&[row("")], Ticks(0)), Ok(()));
-        // Started anew: another socket at the same path.
+        assert!(journal.recv(&mut [0; 4096]).unwrap() > 0);
+    }
+
+    #[test]
+    fn a_journal_that_is_started_anew_gets_every_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let journal = UnixDatagram::bind(&path).unwrap();
+        let mut writer = JournalWriter::new(path.clone());
+        writer.restart_patience = Duration::from_secs(60);
+        assert_eq!(writer.write(&[row("")], Ticks(0)), Ok(()));
+        // Another socket at the same path: at once, and after it was away for a while.
         drop(journal);
         std::fs::remove_file(&path).unwrap();
         let journal = UnixDatagram::bind(&path).unwrap();
-        assert_eq!(writer.write(&[row("")], Ticks(0)).map_err(|fault| fault.rows_lost), Err(1));
-        assert_eq!(writer.write(&[row("")], Ticks(0)), Ok(()));
-        assert!(journal.recv(&mut [0; 4096]).unwrap() > 0);
+        assert_eq!(writer.write(&[row("first"), row("second")], Ticks(0)), Ok(()));
+        let received = |journal: &UnixDatagram| {
+            let mut bytes = [0; 4096];
+            let count = journal.recv(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes[..count]).into_owned()
+        };
+        assert!(received(&journal).contains("=first\n") && received(&journal).contains("=second\n"));
+        drop(journal);
+        std::fs::remove_file(&path).unwrap();
+        let (sender, at_work) = std::sync::mpsc::channel();
+        let writing = thread::spawn(move || {
+            sender.send(()).unwrap();
+            writer.write(&[row("third")], Ticks(0))
+        });
+        at_work.recv().unwrap();
+        let journal = UnixDatagram::bind(&path).unwrap();
+        assert!(received(&journal).contains("=third\n"));
+        assert_eq!(writing.join().unwrap(), Ok(()));
     }
 
     #[test]
