@@ -6,7 +6,7 @@
 //! Not here: parsing and running queries (`kql`).
 
 use super::retention::list;
-use super::segment::{beside, create_tables, is_damage, table_columns};
+use super::segment::{OPEN_FLAGS, beside, create_tables, in_real_folder, is_damage, table_columns};
 use crate::observe::tables::{ColumnType, TABLES, Table, Ticks, Value};
 use crate::process::files::reason;
 use crate::telemetry::sinks::json_line::push_line_of;
@@ -157,10 +157,10 @@ impl StoreReader {
     /// SQLite's.
     pub fn connect(&self, sources: &[SourceView<'_>], rows: &Rows) -> Result<Connection, NoStore> {
         // An empty name is a temporary file that SQLite keeps in memory while it is small.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        let flags = OPEN_FLAGS
+            | OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_URI
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags("", flags)?;
         connection.busy_timeout(BUSY_PATIENCE)?;
         let has_rows = |segment: &&FoundSegment| sources.iter().any(|source| segment.overlaps(source, rows));
@@ -383,8 +383,7 @@ fn look_at_uri(path: &Path, uri: String) -> rusqlite::Result<FoundSegment> {
 }
 
 fn open_read_only(uri: &str) -> rusqlite::Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OPEN_FLAGS | OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let connection = Connection::open_with_flags(uri, flags)?;
     connection.busy_timeout(BUSY_PATIENCE)?;
     Ok(connection)
@@ -393,8 +392,7 @@ fn open_read_only(uri: &str) -> rusqlite::Result<Connection> {
 /// The path as a URI of SQLite's (sqlite.org/uri.html).
 fn uri(path: &Path, parameter: &str) -> String {
     let mut uri = "file:".to_owned();
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for byte in absolute.as_os_str().as_bytes() {
+    for byte in in_real_folder(path).as_os_str().as_bytes() {
         if byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte) {
             uri.push(char::from(*byte));
         } else {

@@ -51,7 +51,12 @@ pub struct SegmentFile {
 pub fn list(folder: &Path) -> io::Result<Vec<SegmentFile>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        // Nobody but a stranger puts a link there.
+        if entry.file_type()?.is_symlink() {
+            continue;
+        }
+        let path = entry.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if let Some((begin, is_damaged)) = begin_of(&name) {
             let bytes = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());

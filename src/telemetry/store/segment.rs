@@ -169,8 +169,7 @@ impl Segment {
     }
 
     fn open(path: &Path, begin: Ticks) -> Result<Self, SegmentFault> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = open_for_writing(path)?;
         connection.busy_timeout(BUSY_PATIENCE)?;
         connection.execute_batch(&format!(
             "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; \
@@ -236,14 +235,27 @@ impl Segment {
     }
 }
 
+/// How a segment is opened, beside for what: not through a link, in whose place somebody could have it write to another file.
+pub const OPEN_FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_NO_MUTEX.union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
+
+fn open_for_writing(path: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(in_real_folder(path), OPEN_FLAGS | OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
+/// The path without links in front of the file's name: those are the operator's.
+pub fn in_real_folder(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default();
+    fs::canonicalize(folder).map_or_else(|_| path.to_owned(), |folder| folder.join(name))
+}
+
 /// Ends a segment that is written to no more: makes the index of CorrelationId, which as random text would cost too much with every row,
 /// and moves its write-ahead log into the file, which is then plain and needs no writer beside its readers.
 ///
 /// # Errors
 /// It cannot be done now; while a reader has it open, for one. It is to be tried again.
 pub fn finish(path: &Path) -> Result<(), SegmentFault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = open_for_writing(path)?;
     connection.busy_timeout(BUSY_PATIENCE)?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == STORE_VERSION {

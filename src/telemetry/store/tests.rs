@@ -172,6 +172,50 @@ fn a_segment_that_is_locked_is_not_read_behind_its_writer() {
 }
 
 #[test]
+fn a_link_in_the_place_of_a_segment_is_neither_written_to_nor_read_nor_deleted() {
+    let (folder, elsewhere) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut other = writer(elsewhere.path());
+    other.write(&[gateway(now(), "other")], now()).unwrap();
+    other.close().unwrap();
+    let victim = segments(elsewhere.path())[0].clone();
+    let before = fs::read(&victim).unwrap();
+    // One that would be gone on with, and one that would be deleted.
+    for begin in [now(), Ticks(now().0 - 100 * DAY)] {
+        std::os::unix::fs::symlink(&victim, folder.path().join(file_name(begin))).unwrap();
+    }
+    let mut writer = writer(folder.path());
+    writer.write(&[gateway(now(), "own")], now()).unwrap();
+    writer.upkeep(now()).unwrap();
+    assert_eq!(count(folder.path()), 1);
+    assert_eq!(
+        fs::read_dir(folder.path())
+            .unwrap()
+            .filter(|entry| { entry.as_ref().unwrap().file_type().unwrap().is_symlink() })
+            .count(),
+        2
+    );
+    assert!(fs::read(&victim).unwrap() == before);
+    // One that comes behind the look at the folder.
+    let segment = segments(folder.path())[0].clone();
+    drop(writer);
+    fs::remove_file(&segment).unwrap();
+    std::os::unix::fs::symlink(&victim, &segment).unwrap();
+    let resumed = super::segment::Segment::resume(&segment, now());
+    assert!(matches!(resumed, Err(super::segment::SegmentFault::Failed(_))), "{resumed:?}");
+    assert!(super::segment::finish(&segment).is_err());
+}
+
+#[test]
+fn a_folder_may_be_a_link_that_the_operator_made() {
+    let (folder, state) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let link = state.path().join("logs");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    let mut writer = writer(&link);
+    writer.write(&[gateway(now(), "a")], now()).unwrap();
+    assert_eq!((count(&link), count(folder.path())), (1, 1));
+}
+
+#[test]
 fn a_damaged_segment_is_set_aside_and_a_new_one_takes_the_rows() {
     let folder = TempDir::new().unwrap();
     let damaged = folder.path().join(file_name(Ticks(now().0 - Ticks::PER_SECOND)));

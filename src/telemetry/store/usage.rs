@@ -229,7 +229,7 @@ impl UsageTally {
                 self.lost += 1;
                 None
             }
-            entry => Some(entry.or_default()),
+            entry @ (Entry::Occupied(_) | Entry::Vacant(_)) => Some(entry.or_default()),
         }
     }
 
