@@ -206,6 +206,9 @@ fn ten_thousand_apis_make_a_page_that_is_bounded_in_size_and_made_at_once() {
     let rows: Vec<_> = samples.keys().filter(|row| row.starts_with("ringgate_api_sessions{")).collect();
     assert_eq!(rows.len(), OWN_SERIES_MAX + 1);
     assert_eq!(samples["ringgate_api_sessions{api=\"_other\"}"], (2 * (APIS - OWN_SERIES_MAX)) as f64);
+    let name = rows[0].strip_prefix("ringgate_api_sessions{").and_then(|row| row.strip_suffix('}')).unwrap();
+    let of_one = samples.keys().filter(|row| row.contains(&format!("{{{name}"))).count();
+    assert_eq!(of_one, 8, "as the manual says, of {name}");
     let sum = |name: &str| -> f64 {
         samples.iter().filter(|(row, _)| row.starts_with(name)).map(|(_, number)| *number).sum()
     };
