@@ -20,6 +20,7 @@ pub mod response;
 mod version;
 
 pub use answer_fault::AnswerFault;
+pub use first_fault::without_leading_crlf;
 pub use head_end::find_head_end;
 pub use head_fault::HeadFault;
 pub use health_request::HealthRequest;

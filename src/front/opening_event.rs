@@ -10,6 +10,7 @@ use super::opening::{Accepted, Opening};
 use super::policies::PolicyRun;
 use super::stream::Network;
 use crate::catalog::BackendUrl;
+use crate::http1::without_leading_crlf;
 use crate::observe::SessionLabels;
 use crate::observe::events::{Asked, OpeningEnded, OpeningFailure, Told};
 use crate::observe::stages::StageTimes;
@@ -79,14 +80,7 @@ impl<N: Network> Opening<N> {
 
     /// Notes what came of a request that is not one in order.
     pub(super) fn note_faulty_request(&mut self, received: &[u8]) {
-        self.note(|event| {
-            let start = &received[..received.len().min(METHOD_BYTES_MAX + 1)];
-            let end = start.iter().position(|byte| *byte == b' ').unwrap_or_default();
-            let method = str::from_utf8(&start[..end]).ok();
-            let is_method =
-                |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic());
-            event.method = method.filter(is_method).map(Into::into);
-        });
+        self.note(|event| event.method = method_of_faulty(received).map(Into::into));
     }
 
     /// Notes what the backend was asked, and what it answered.
@@ -138,5 +132,34 @@ impl<N: Network> Opening<N> {
         self.note(|event| {
             event.failure.get_or_insert_with(failure);
         });
+    }
+}
+
+/// The method of a request that is not one in order, if it begins with one.
+fn method_of_faulty(received: &[u8]) -> Option<&str> {
+    let line = without_leading_crlf(received);
+    let start = &line[..line.len().min(METHOD_BYTES_MAX + 1)];
+    let end = start.iter().position(|byte| *byte == b' ')?;
+    let method = str::from_utf8(&start[..end]).ok()?;
+    (!method.is_empty() && method.bytes().all(|byte| byte.is_ascii_alphabetic())).then_some(method)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_method_of_a_faulty_request_is_its_first_word_if_it_looks_like_one() {
+        for (received, method) in [
+            (&b"POST /t HTTP/1.1\r\n\r\n"[..], Some("POST")),
+            (b"\r\nDELETE /t HTTP/1.1\r\n\r\n", Some("DELETE")),
+            (b"\r\n\r\nGET /t HTTP/1.1\r\n\r\n", None),
+            (b"GET", None),
+            (b" /t", None),
+            (b"\x16\x03\x01 ", None),
+            (&[b'A'; METHOD_BYTES_MAX + 2], None),
+        ] {
+            assert_eq!(method_of_faulty(received), method, "{}", received.escape_ascii());
+        }
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn begins_like_a_request(bytes: &[u8]) -> bool {
     without_leading_crlf(bytes).first().is_none_or(|&byte| is_token_byte(byte))
 }
 
-pub(super) fn without_leading_crlf(bytes: &[u8]) -> &[u8] {
+/// The bytes without the empty line that may stand before a request line (RFC 9112 §2.2).
+pub fn without_leading_crlf(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\r\n").unwrap_or(bytes)
 }
 
