@@ -19,7 +19,7 @@ use crate::telemetry::kql::{Query, QueryLimits, RunFault, Source, parse_datetime
 use crate::telemetry::sinks::SinkPlaces;
 use crate::telemetry::sinks::queue::now;
 use crate::telemetry::store::json_lines::JsonLines;
-use crate::telemetry::store::reader::{Rows, SourceView, StoreReader, TableOfSegment};
+use crate::telemetry::store::reader::{NoStore, Rows, SourceView, StoreReader, TableOfSegment};
 use crate::telemetry::store::segment::is_damage;
 use clap::{Args, Subcommand};
 use rusqlite::Connection;
@@ -64,7 +64,7 @@ pub struct LogsArguments {
     /// The form of the result
     #[arg(short, long, value_enum, default_value = "table")]
     output: Form,
-    /// Most rows that are shown
+    /// Most rows that are shown; -f ends with the last of them
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Query these files of JSON lines (.gz: compressed) instead of the store; may be given more than once
@@ -204,26 +204,18 @@ impl LogsArguments {
         Ok(self.query.clone())
     }
 
-    fn limits(&self) -> QueryLimits {
-        QueryLimits { time: QUERY_TIME_MAX, rows: self.limit.unwrap_or(ROWS_MAX), ..QueryLimits::default() }
+    fn ask_store(&self, folder: &Path, text: Option<&str>) -> Result<(), Failed> {
+        self.ask_store_once(&mut Asking::of(self), folder, text)
     }
 
-    fn ask_store(&self, folder: &Path, text: Option<&str>) -> Result<(), Failed> {
+    fn ask_store_once(&self, asking: &mut Asking, folder: &Path, text: Option<&str>) -> Result<(), Failed> {
         let query = parse(text.unwrap_or(named::NEWEST.text))?;
         let rows = Rows { since: self.span.since.map(|since| since.from(now())), ..Rows::default() };
         let mut reader = StoreReader::open(folder).map_err(|error| error.to_string())?;
-        let run = |reader: &StoreReader| {
-            let connected = reader.connect(&views(query.sources()), &rows);
-            self.run_on(&query, connected.map_err(|error| error.to_string()))
-        };
-        let mut ran = run(&reader);
-        if let Err(Unfinished::Damaged(_)) = ran
-            && reader.leave_out_damaged()
-        {
-            ran = run(&reader);
-        }
-        reader.notes().iter().for_each(|note| say(&format!("ringgate: {note}")));
-        let mut shown = ran.map_err(Failed::from)?;
+        let mut shown = Shown::new(self.output, query.columns());
+        let ran = asking.run_over(&mut reader, &query, &rows, &mut shown);
+        asking.tell_notes(&reader);
+        ran?;
         print(&shown.take(true))?;
         shown.note().iter().for_each(|note| say(&format!("ringgate: {note}")));
         Ok(())
@@ -238,45 +230,29 @@ impl LogsArguments {
         if let left_out @ 1.. = lines.lines_left_out() {
             say(&format!("ringgate: {left_out} lines are no rows of a table, and are left out"));
         }
-        let connected = lines.connect(&views(query.sources())).map_err(|error| error.to_string());
-        let mut shown = self.run_on(&query, connected).map_err(Failed::from)?;
+        let mut connection = lines.connect(&views(query.sources())).map_err(|error| error.to_string())?;
+        let mut shown = Shown::new(self.output, query.columns());
+        Asking::of(self).run_on(&query, &mut connection, &mut shown)?;
         print(&shown.take(true))?;
         shown.note().iter().for_each(|note| say(&format!("ringgate: {note}")));
         Ok(())
     }
 
-    /// Runs the query to its end, or to the limit that was asked for.
-    fn run_on(&self, query: &Query, connected: Result<Connection, String>) -> Result<Shown, Unfinished> {
-        let mut shown = Shown::new(self.output, query.columns());
-        let mut connection = connected.map_err(Unfinished::Because)?;
-        match query.run(&mut connection, &self.limits(), &mut |row| shown.add(row)) {
-            Ok(()) => Ok(shown),
-            Err(RunFault::TooManyRows(_)) if self.limit.is_some() => Ok(shown),
-            Err(RunFault::Store(error)) if is_damage(&error) => Err(Unfinished::Damaged(error.to_string())),
-            Err(fault) => Err(Unfinished::Because(fault.to_string())),
-        }
-    }
-
-    /// Shows new rows as they come, until the process is ended or its reader has left.
+    /// Shows new rows as they come, until the process is ended, its reader has left, or as many are shown as were asked for.
     fn follow(&self, folder: &Path, text: Option<&str>) -> Result<(), Failed> {
+        let mut asking = Asking::of(self);
         let mut seen = HashMap::new();
         let since = self.span.since.map(|since| since.from(now()));
         let mut shown: Option<Shown> = None;
         if since.is_none() {
             seen = StoreReader::open(folder).map_err(|error| error.to_string())?.last_rows();
             if text.is_none() {
-                self.ask_store(folder, None)?;
+                self.ask_store_once(&mut asking, folder, None)?;
             }
         }
-        let mut told = Vec::new();
-        loop {
-            let reader = StoreReader::open(folder).map_err(|error| error.to_string())?;
-            for note in
-                reader.notes().iter().filter(|note| !told.contains(*note)).cloned().collect::<Vec<_>>()
-            {
-                say(&format!("ringgate: {note}"));
-                told.push(note);
-            }
+        while asking.rows_left() > 0 {
+            let mut reader = StoreReader::open(folder).map_err(|error| error.to_string())?;
+            reader.leave_out_known(&asking.damaged);
             let last = reader.last_rows();
             if last != seen {
                 let between =
@@ -289,16 +265,112 @@ impl LogsArguments {
                 // `now()` of the query is that of these rows.
                 let query = parse(text.unwrap_or(named::FOLLOWED))?;
                 let shown = shown.get_or_insert_with(|| Shown::new(self.output, query.columns()));
-                let mut connection =
-                    reader.connect(&views(query.sources()), &rows).map_err(|error| error.to_string())?;
-                query
-                    .run(&mut connection, &self.limits(), &mut |row| shown.add(row))
-                    .map_err(|fault| fault.to_string())?;
-                drop(connection);
+                let ran = asking.run_over(&mut reader, &query, &rows, shown);
+                asking.tell_notes(&reader);
+                ran?;
                 print(&shown.take(false))?;
                 seen = last;
             }
+            asking.tell_notes(&reader);
             thread::park_timeout(FOLLOW_INTERVAL);
+        }
+        Ok(())
+    }
+}
+
+/// One or more runs of a query over what of a store can be read.
+#[derive(Debug)]
+struct Asking {
+    /// Most rows that are shown by all runs, if it was asked for.
+    limit: Option<u64>,
+    shown: u64,
+    /// Segments of which it is known that they are damaged.
+    damaged: Vec<PathBuf>,
+    /// Notes that were told.
+    told: Vec<String>,
+}
+
+impl Asking {
+    fn of(arguments: &LogsArguments) -> Self {
+        Self { limit: arguments.limit, shown: 0, damaged: Vec::new(), told: Vec::new() }
+    }
+
+    /// How many rows may still be shown.
+    fn rows_left(&self) -> u64 {
+        self.limit.map_or(ROWS_MAX, |limit| limit - self.shown)
+    }
+
+    /// Runs the query over the segments of a store, without those that turn out to be damaged or that retention has deleted meanwhile.
+    fn run_over(
+        &mut self,
+        reader: &mut StoreReader,
+        query: &Query,
+        rows: &Rows,
+        shown: &mut Shown,
+    ) -> Result<(), Unfinished> {
+        loop {
+            let ran = match reader.connect(&views(query.sources()), rows) {
+                Ok(mut connection) => self.run_on(query, &mut connection, shown),
+                Err(NoStore::Sqlite(error)) => Err(Unfinished::by_store(&error, error.to_string())),
+                Err(error @ NoStore::Folder(..)) => Err(Unfinished::Because(error.to_string())),
+            };
+            // Each time there are fewer.
+            let is_to_begin_anew = match &ran {
+                Err(Unfinished::Damaged(_)) => {
+                    let found = reader.leave_out_damaged();
+                    let is_any = !found.is_empty();
+                    self.damaged.extend(found);
+                    is_any
+                }
+                Err(Unfinished::Failed(_)) => reader.leave_out_deleted(),
+                Ok(()) | Err(Unfinished::Because(_)) => false,
+            };
+            if !is_to_begin_anew {
+                return ran;
+            }
+            shown.forget();
+        }
+    }
+
+    /// Runs the query to its end, or to the limit that was asked for.
+    fn run_on(
+        &mut self,
+        query: &Query,
+        connection: &mut Connection,
+        shown: &mut Shown,
+    ) -> Result<(), Unfinished> {
+        let limits = QueryLimits { time: QUERY_TIME_MAX, rows: self.rows_left(), ..QueryLimits::default() };
+        let mut count = 0;
+        let ran = query.run(connection, &limits, &mut |row| {
+            count += 1;
+            shown.add(row);
+        });
+        match ran {
+            Err(RunFault::TooManyRows(_)) if self.limit.is_some() => {}
+            Ok(()) => {}
+            Err(fault) => {
+                let told = fault.to_string();
+                return Err(match fault {
+                    RunFault::Store(error) => Unfinished::by_store(&error, told),
+                    RunFault::TookTooLong(_)
+                    | RunFault::Interrupted
+                    | RunFault::TooManyRows(_)
+                    | RunFault::TooManyBytes(_)
+                    | RunFault::TooMuchMemory(_) => Unfinished::Because(told),
+                });
+            }
+        }
+        self.shown += count;
+        Ok(())
+    }
+
+    /// Says what is left out, once.
+    fn tell_notes(&mut self, reader: &StoreReader) {
+        for note in reader.notes() {
+            if !self.told.contains(note) {
+                say(&format!("ringgate: {note}"));
+                self.told.push(note.clone());
+            }
         }
     }
 }
@@ -347,16 +419,26 @@ impl From<String> for Failed {
 }
 
 /// Why a query did not come to its end.
+#[derive(Debug)]
 enum Unfinished {
+    /// A segment is damaged.
     Damaged(String),
+    /// The store failed in any other way.
+    Failed(String),
     Because(String),
+}
+
+impl Unfinished {
+    fn by_store(error: &rusqlite::Error, told: String) -> Self {
+        if is_damage(error) { Self::Damaged(error.to_string()) } else { Self::Failed(told) }
+    }
 }
 
 impl From<Unfinished> for Failed {
     fn from(unfinished: Unfinished) -> Self {
         match unfinished {
             Unfinished::Damaged(why) => Self::Because(format!("the log store is damaged: {why}")),
-            Unfinished::Because(why) => Self::Because(why),
+            Unfinished::Failed(why) | Unfinished::Because(why) => Self::Because(why),
         }
     }
 }
@@ -419,6 +501,71 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::tables::{GatewayRow, Row as _};
+    use crate::telemetry::sinks::queue::RowWriter as _;
+    use crate::telemetry::store::retention::Retention;
+    use crate::telemetry::store::writer::StoreWriter;
+
+    /// A store with a segment for each of so many days, of so many openings each.
+    fn store_of_days(folder: &Path, days: i64, openings: usize) -> Vec<PathBuf> {
+        let mut writer = StoreWriter::new(folder.to_owned(), Retention { days: 7, bytes_max: 64 << 20 });
+        let now = now();
+        for day in (0..days).rev() {
+            let at = Ticks(now.0 - day * 86_400 * Ticks::PER_SECOND);
+            let row = GatewayRow { time_generated: at, ..GatewayRow::default() };
+            writer.write(&vec![row.into(); openings], at).unwrap();
+        }
+        writer.close().unwrap();
+        let mut paths: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "sqlite"))
+            .collect();
+        paths.sort();
+        assert_eq!(paths.len(), days as usize);
+        paths
+    }
+
+    #[test]
+    fn a_query_comes_to_its_end_without_segments_that_are_damaged_or_deleted_behind_the_first_look() {
+        let folder = tempfile::tempdir().unwrap();
+        // More than are attached: rows of the oldest are copied.
+        let paths = store_of_days(folder.path(), 13, 300);
+        let query = Query::parse("ApiManagementGatewayLogs | project Url", now()).unwrap();
+        let mut asking = Asking { limit: None, shown: 0, damaged: Vec::new(), told: Vec::new() };
+        let mut reader = StoreReader::open(folder.path()).unwrap();
+        for damaged in [&paths[0], &paths[7]] {
+            let mut bytes = fs::read(damaged).unwrap();
+            let half = bytes.len() / 2 / 8192 * 8192;
+            bytes[half..].fill(0x55);
+            fs::write(damaged, bytes).unwrap();
+        }
+        for deleted in [&paths[1], &paths[11]] {
+            fs::remove_file(deleted).unwrap();
+        }
+        let mut shown = Shown::new(Form::Json, query.columns());
+        asking.run_over(&mut reader, &query, &Rows::default(), &mut shown).unwrap();
+        assert_eq!(shown.take(true).lines().count(), 9 * 300);
+        assert_eq!(asking.damaged, [paths[0].clone(), paths[7].clone()]);
+        assert_eq!(reader.notes().len(), 2, "{:?}", reader.notes());
+        assert_eq!(asking.shown, 9 * 300);
+    }
+
+    #[test]
+    fn all_runs_together_show_no_more_rows_than_were_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        store_of_days(folder.path(), 1, 10);
+        let query = Query::parse(&format!("{} | project Url", GatewayRow::TABLE.name), now()).unwrap();
+        let mut asking = Asking { limit: Some(25), shown: 0, damaged: Vec::new(), told: Vec::new() };
+        let counts = [10, 10, 5].map(|expected| {
+            let mut reader = StoreReader::open(folder.path()).unwrap();
+            let mut shown = Shown::new(Form::Json, query.columns());
+            asking.run_over(&mut reader, &query, &Rows::default(), &mut shown).unwrap();
+            (shown.take(true).lines().count(), expected)
+        });
+        assert!(counts.iter().all(|(count, expected)| count == expected), "{counts:?}");
+        assert_eq!(asking.rows_left(), 0);
+    }
 
     #[test]
     fn times_are_given_as_a_while_ago_or_as_they_are() {

@@ -7,10 +7,11 @@ use ringgate::telemetry::sinks::queue::{RowWriter as _, now};
 use ringgate::telemetry::store::retention::Retention;
 use ringgate::telemetry::store::writer::StoreWriter;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::channel;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 use tempfile::TempDir;
 
 fn writer(folder: &Path) -> StoreWriter {
@@ -59,6 +60,17 @@ fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// The segments of a store, the oldest first.
+fn segments(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "sqlite"))
+        .collect();
+    paths.sort();
+    paths
+}
+
 fn said(output: &Output) -> (String, String, Option<i32>) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (text(&output.stdout), text(&output.stderr), output.status.code())
@@ -90,7 +102,7 @@ fn a_query_is_answered_while_the_store_is_written_as_a_table_json_and_csv() {
 #[test]
 fn named_queries_files_and_no_query_at_all_are_answered() {
     let folder = TempDir::new().unwrap();
-    store(folder.path()).close();
+    store(folder.path()).close().unwrap();
     let newest = answer(folder.path(), &[]);
     assert_eq!(newest.lines().count(), 3, "{newest}");
     assert!(newest.lines().last().is_some_and(|line| line.contains(" 101 ")), "{newest}");
@@ -108,7 +120,7 @@ fn named_queries_files_and_no_query_at_all_are_answered() {
 #[test]
 fn what_is_exported_is_asked_again_as_json_lines() {
     let folder = TempDir::new().unwrap();
-    store(folder.path()).close();
+    store(folder.path()).close().unwrap();
     let mut export = Command::new(env!("CARGO_BIN_EXE_ringgate"));
     let exported =
         export.args(["logs", "export", "--since", "1h", "--store"]).arg(folder.path()).output().unwrap();
@@ -124,42 +136,104 @@ fn what_is_exported_is_asked_again_as_json_lines() {
     assert!(rows.contains("\"CorrelationId\":\"id-101\""), "{rows}");
 }
 
+/// A command that follows, and its lines as they come.
+struct Following {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Following {
+    fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(folder, &["-f", "-o", "json"]);
+        let mut child =
+            command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            while out.read_line(&mut line).is_ok_and(|count| count > 0)
+                && sender.send(std::mem::take(&mut line)).is_ok()
+            {}
+        });
+        Self { child, lines }
+    }
+
+    /// Has rows written until one is shown: it shows what comes from its start on, which nothing else tells.
+    fn shows_new_rows(&self, writer: &mut StoreWriter) {
+        wait_until("a row that is shown", || {
+            writer.write(&[opening(now(), 429)], now()).unwrap();
+            let line = self.lines.recv_timeout(Duration::from_millis(300));
+            line.is_ok_and(|line| line == "{\"ResponseCode\":429}\n")
+        });
+    }
+}
+
 #[test]
 fn following_shows_rows_as_they_come_and_ends_with_its_reader() {
     let folder = TempDir::new().unwrap();
     let mut writer = store(folder.path());
     let query = "ApiManagementGatewayLogs | project ResponseCode";
-    let mut child =
-        command(folder.path(), &["-f", "-o", "json", query]).stdout(Stdio::piped()).spawn().unwrap();
-    let (sender, lines) = channel();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let reader = std::thread::spawn(move || {
-        let mut line = String::new();
-        while out.read_line(&mut line).is_ok_and(|count| count > 0)
-            && sender.send(std::mem::take(&mut line)).is_ok()
-        {}
-    });
-    let mut line = None;
-    // It shows what comes from its start on, which nothing else tells.
-    wait_until("a row that is shown", || {
-        writer.write(&[opening(now(), 429)], now()).unwrap();
-        line = lines.recv_timeout(std::time::Duration::from_millis(300)).ok();
-        line.is_some()
-    });
-    assert_eq!(line.as_deref(), Some("{\"ResponseCode\":429}\n"));
+    let Following { mut child, lines } = {
+        let following = Following::start(folder.path(), &[query]);
+        following.shows_new_rows(&mut writer);
+        following
+    };
     drop(lines);
     wait_until("the end of the command", || {
         writer.write(&[opening(now(), 429)], now()).unwrap();
         child.try_wait().unwrap().is_some()
     });
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    reader.join().unwrap();
+}
+
+#[test]
+fn following_goes_on_when_a_segment_is_damaged_and_when_one_is_deleted() {
+    let folder = TempDir::new().unwrap();
+    let mut writer = writer(folder.path());
+    let day = |days: i64| Ticks(now().0 - days * 86_400 * Ticks::PER_SECOND);
+    let mut paths = Vec::new();
+    for days in [2, 1] {
+        writer.write(&vec![opening(day(days), 101); 2000], day(days)).unwrap();
+        paths = segments(folder.path());
+    }
+    // The newest one is another one by now.
+    writer.write(&[opening(now(), 101)], now()).unwrap();
+    let mut bytes = fs::read(&paths[0]).unwrap();
+    bytes[10 * 8192..11 * 8192].fill(0x55);
+    fs::write(&paths[0], bytes).unwrap();
+    let query = "ApiManagementGatewayLogs | project ResponseCode";
+    let mut following = Following::start(folder.path(), &["--since", "7d", query]);
+    let shown: Vec<_> = following.lines.iter().take(2001).collect();
+    assert!(shown.iter().all(|line| line == "{\"ResponseCode\":101}\n"));
+    fs::remove_file(&paths[1]).unwrap();
+    following.shows_new_rows(&mut writer);
+    following.child.kill().unwrap();
+    let mut error = String::new();
+    following.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    let name = paths[0].file_name().unwrap().to_str().unwrap();
+    assert!(error.contains(&format!("{name} is left out: it is damaged")), "{error}");
+    assert_eq!(error.matches(" is left out").count(), 1, "it is said once: {error}");
+    following.child.wait().unwrap();
+}
+
+#[test]
+fn following_ends_with_as_many_rows_as_were_asked_for() {
+    let folder = TempDir::new().unwrap();
+    let mut writer = store(folder.path());
+    let query = "ApiManagementGatewayLogs | project ResponseCode";
+    let Following { mut child, lines } =
+        Following::start(folder.path(), &["--since", "1h", "--limit", "3", query]);
+    assert_eq!(lines.recv_timeout(Duration::from_secs(60)).unwrap(), "{\"ResponseCode\":101}\n");
+    writer.write(&vec![opening(now(), 429); 5], now()).unwrap();
+    let rest: Vec<_> = lines.iter().collect();
+    assert_eq!(rest, ["{\"ResponseCode\":429}\n"; 2]);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
 fn what_is_wrong_is_said_with_what_to_do() {
     let folder = TempDir::new().unwrap();
-    store(folder.path()).close();
+    store(folder.path()).close().unwrap();
     for (arguments, part) in [
         (&["ApiManagementGatewayLogs | where Cod == 1"][..], "the query is not understood: "),
         (&["--name", "none"], "no query is named \"none\"; there are newest, "),
@@ -177,7 +251,7 @@ fn what_is_wrong_is_said_with_what_to_do() {
 #[test]
 fn a_damaged_segment_is_left_out_and_the_others_are_answered() {
     let folder = TempDir::new().unwrap();
-    store(folder.path()).close();
+    store(folder.path()).close().unwrap();
     fs::write(folder.path().join("log-20200101T000000000Z.sqlite"), vec![7; 50_000]).unwrap();
     let query = "ApiManagementGatewayLogs | count";
     let (out, error, code) = said(&command(folder.path(), &[query, "-o", "json"]).output().unwrap());

@@ -33,6 +33,8 @@ pub(super) struct Shown {
     widths: Vec<usize>,
     text: String,
     has_head: bool,
+    /// The head was taken.
+    is_head_taken: bool,
 }
 
 impl Shown {
@@ -43,7 +45,8 @@ impl Shown {
     fn with_width(form: Form, columns: &[ResultColumn], width: Option<usize>) -> Self {
         let columns = columns.to_vec();
         let widths = columns.iter().map(|column| column.name.chars().count()).collect();
-        Self { form, columns, width, cells: Vec::new(), widths, text: String::new(), has_head: false }
+        let (cells, text) = (Vec::new(), String::new());
+        Self { form, columns, width, cells, widths, text, has_head: false, is_head_taken: false }
     }
 
     /// Adds a row.
@@ -73,7 +76,15 @@ impl Shown {
             Form::Csv if is_whole => self.head_of_csv(),
             Form::Csv | Form::Json => {}
         }
+        self.is_head_taken = self.has_head;
         std::mem::take(&mut self.text)
+    }
+
+    /// Forgets the rows that were added since text was taken last: their query begins anew.
+    pub(super) fn forget(&mut self) {
+        self.cells.clear();
+        self.text.clear();
+        self.has_head = self.is_head_taken;
     }
 
     /// What of the result is not shown; `None`: nothing.
@@ -246,6 +257,19 @@ mod tests {
         assert_eq!(shown(Form::Json, Some(10)), (json.to_owned(), None));
         let csv = "Time,Count,Text,More\r\n1970-01-01T00:00:00.0000000Z,7,\"a \"\"b\"\", c\u{1b}\",\"{\"\"a\"\":1}\"\r\n,,,\r\n";
         assert_eq!(shown(Form::Csv, None), (csv.to_owned(), None));
+    }
+
+    #[test]
+    fn rows_that_are_forgotten_leave_nothing_behind() {
+        for (form, expected) in
+            [(Form::Table, "A\n1\n"), (Form::Json, "{\"A\":1}\n"), (Form::Csv, "A\r\n1\r\n")]
+        {
+            let mut shown = Shown::with_width(form, &columns(&[("A", Type::Long)]), None);
+            shown.add(&[Cell::Long(7)]);
+            shown.forget();
+            shown.add(&[Cell::Long(1)]);
+            assert_eq!(shown.take(false), expected);
+        }
     }
 
     #[test]

@@ -118,23 +118,41 @@ impl StoreReader {
         self.notes.push(format!("{} is left out: {why} ({error})", path.display()));
     }
 
-    /// Looks through the segments for the damaged ones, and leaves them out from here on. Gives whether there was one.
-    pub fn leave_out_damaged(&mut self) -> bool {
+    /// Leaves out these segments, of which it is known that they are damaged.
+    pub fn leave_out_known(&mut self, damaged: &[PathBuf]) {
+        self.segments.retain(|segment| !damaged.contains(&segment.path));
+    }
+
+    /// Leaves out segments that retention has deleted meanwhile. Gives whether there was one.
+    pub fn leave_out_deleted(&mut self) -> bool {
         let count = self.segments.len();
+        self.segments.retain(|segment| segment.path.exists());
+        self.segments.len() < count
+    }
+
+    /// Looks through the segments for the damaged ones, and leaves them out from here on. Gives these.
+    pub fn leave_out_damaged(&mut self) -> Vec<PathBuf> {
+        let mut left_out = Vec::new();
         for segment in std::mem::take(&mut self.segments) {
             let checked = open_read_only(&segment.uri).and_then(|connection| {
                 connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
             });
             match checked.as_deref() {
-                Ok("ok") => self.segments.push(segment),
+                Ok("ok") => {
+                    self.segments.push(segment);
+                    continue;
+                }
                 Ok(found) => {
                     let path = segment.path.display();
                     self.notes.push(format!("{path} is left out: it is damaged ({found})"));
                 }
+                // Retention has deleted it meanwhile.
+                Err(_) if !segment.path.exists() => continue,
                 Err(error) => self.leave_out(&segment.path, error),
             }
+            left_out.push(segment.path);
         }
-        self.segments.len() < count
+        left_out
     }
 
     /// The number of the last row of each table of each segment.
