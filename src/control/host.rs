@@ -28,10 +28,11 @@ use crate::process::host_limits::{
 use crate::process::open_files::{RequestedRoom, TooManySessions, fit, open_files_hard};
 use crate::ring::probe::{ProbeError, probe, ring_memory_is_counted};
 use crate::ring::relay_ring_bytes;
+use crate::telemetry::sinks::SINK_THREADS_MAX;
 
-/// Threads of an instance besides the two of each worker: the control thread, the log, the services, the observer, the files, and
-/// those that wait for files and names.
-const THREADS_BESIDES_WORKERS: u64 = 9;
+/// Threads of an instance besides the two of each worker: the control thread, the log, the services, the observer, the files, those
+/// that wait for files and names, and those that write rows of the log.
+const THREADS_BESIDES_WORKERS: u64 = 9 + SINK_THREADS_MAX;
 
 /// Numbers of sessions below this are worth a warning, where only the limit of open files determines them.
 const FEW_SESSIONS: u64 = 1_000;

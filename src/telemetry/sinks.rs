@@ -25,6 +25,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Most threads of all sinks: one for each place, one that finishes a segment of the store, and one that compresses a file.
+pub const SINK_THREADS_MAX: u64 = 5 + 2;
+
 /// The folder of the store within the folder of a service's state.
 const STATE_SUBFOLDER: &str = "logs";
 
@@ -196,6 +199,8 @@ pub fn start(config: &LogsConfig, places: &SinkPlaces) -> io::Result<Sinks> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::sink::close_all;
+    use tokio::time::Instant;
 
     fn places(config: &LogsConfig, is_terminal: bool, state: Option<&str>) -> SinkPlaces {
         let folder = Some(Path::new("/etc/ringgate"));
@@ -217,6 +222,24 @@ mod tests {
         assert_eq!(store(&asked, None).as_deref(), Some("/etc/ringgate/logs"));
         let off = LogsConfig { store: Some(false), ..named };
         assert_eq!(store(&off, Some("/var/lib/x")), None);
+    }
+
+    #[test]
+    fn every_place_has_a_sink_and_all_have_no_more_threads_than_a_start_asks_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = SinkPlaces {
+            store: Some(folder.path().join("store")),
+            json_file: Some(folder.path().join("rows.json")),
+            json_stdout: true,
+            access_lines: true,
+            journald: true,
+        };
+        let Sinks { sinks, figures } = start(&LogsConfig::default(), &places).unwrap();
+        let names: Vec<_> = figures.iter().map(SinkFigures::name).collect();
+        assert_eq!(names, ["store", "json_file", "json_stdout", "access", "journald"]);
+        // One more finishes a segment of the store, and one compresses a file.
+        assert_eq!(sinks.len() as u64 + 2, SINK_THREADS_MAX);
+        close_all(sinks, Instant::now() + Duration::from_secs(60));
     }
 
     #[test]

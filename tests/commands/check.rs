@@ -345,7 +345,7 @@ fn too_few_threads_are_refused_by_both() {
     let limits: Vec<&str> = other.iter().copied().chain(["prlimit", "--nproc=11:11"]).collect();
     let faults = refused_by_both(&limits, &["check", "--host"], folder.path(), "11 threads");
     assert!(
-        faults[0].starts_with("cannot start the 13 threads of 2 workers: the user may have 11"),
+        faults[0].starts_with("cannot start the 20 threads of 2 workers: the user may have 11"),
         "{faults:?}"
     );
 }

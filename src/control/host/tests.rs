@@ -65,19 +65,19 @@ fn threads_are_counted_against_every_limit_with_those_that_are_there() {
         ];
         told(HostFacts { threads, ..facts() }, &NEEDS).0
     };
-    assert_eq!(with(ThreadLimit::User, 113, 100), [""; 0]);
+    assert_eq!(with(ThreadLimit::User, 120, 100), [""; 0]);
     assert_eq!(
-        with(ThreadLimit::User, 112, 100),
+        with(ThreadLimit::User, 119, 100),
         [
-            "cannot start the 13 threads of 2 workers: the user may have 112 and has 100; raise LimitNPROC= in the unit or \
-          ulimit -u to 113 or more, or lower workers"
+            "cannot start the 20 threads of 2 workers: the user may have 119 and has 100; raise LimitNPROC= in the unit or \
+          ulimit -u to 120 or more, or lower workers"
         ]
     );
     assert_eq!(
-        with(ThreadLimit::ControlGroup, 12, 0),
+        with(ThreadLimit::ControlGroup, 19, 0),
         [
-            "cannot start the 13 threads of 2 workers: the control group may have 12 and has 0; raise TasksMax= in the unit or \
-          pids.max to 13 or more, or lower workers"
+            "cannot start the 20 threads of 2 workers: the control group may have 19 and has 0; raise TasksMax= in the unit or \
+          pids.max to 20 or more, or lower workers"
         ]
     );
 }
@@ -118,7 +118,7 @@ fn a_host_that_lacks_everything_is_told_all_of_it() {
         "cannot set up ring: io_uring disabled",
         "cannot hold 5000 sessions",
         "cannot hold the rings",
-        "cannot start the 13",
+        "cannot start the 20",
     ];
     assert_eq!(faults.len(), starts.len(), "{faults:#?}");
     for (fault, start) in faults.iter().zip(starts) {
