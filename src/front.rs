@@ -34,6 +34,7 @@ mod stream;
 mod truncation;
 mod turn_away;
 pub mod upstream_fault;
+mod waiting_line;
 
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,13 @@
 use super::Front;
 use super::kept_openings::turn_away_unless_health;
 use super::opening::{Accepted, open};
+use super::refusal::Refusal;
 use super::socket::Socket;
+use super::turn_away::turn_away;
 use crate::observe::counters::add;
 use crate::observe::event_ring::wall_ns;
 use crate::process::log::limited;
+use crate::session::Cause;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -109,7 +112,14 @@ fn take(
                     let opening = front.begin_opening(places);
                     tokio_uring::spawn(open(Rc::clone(front), socket, accepted, opening));
                 }
-                Err(shed) => turn_away_unless_health(front, socket, accepted, shed.into()),
+                Err(shed) => {
+                    let refusal = Refusal::from(shed);
+                    if refusal.cause == Cause::OpeningsFull {
+                        turn_away_unless_health(front, socket, accepted, refusal);
+                    } else {
+                        turn_away(front, socket, accepted, &refusal);
+                    }
+                }
             }
             None
         }

@@ -11,8 +11,11 @@
 //! ```
 //!
 //! Half of the kept openings wait at most: with one more, the oldest gives way, and the other half is for those that do and are
-//! not closed yet. So silent connections, however many come, keep none of these places for longer than newcomers take to fill half of
-//! them.
+//! not closed yet, and those that are being answered. So silent connections, however many come, keep none of these places for longer
+//! than newcomers take to fill half of them.
+//!
+//! They are for a lack of openings alone. Where only one network has more than its share, its own connections would fill them, and a
+//! balancer of another network has a place as any client.
 
 use super::Front;
 use super::channel::Channel;
@@ -22,14 +25,14 @@ use super::refusal::{Refusal, end_after_answer, send_within};
 use super::socket::Socket;
 use super::stream::{Host, Network, Stream as _};
 use super::turn_away::{note_turned_away, turn_away};
+use super::waiting_line::WaitingLine;
 use crate::config::health::HEALTH_PATH_BYTES_MAX;
 use crate::head::Method;
 use crate::http1::HealthRequest;
 use crate::limits::HEALTH_REQUEST_MS;
 use crate::observe::counters::add;
 use bytes::Bytes;
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -44,9 +47,8 @@ pub(super) struct KeptOpenings {
     /// How many there are.
     limit: usize,
     taken: Cell<usize>,
-    begun: Cell<u64>,
-    /// Those that wait, by their numbers: in the order of their accepts.
-    waiting: RefCell<BTreeMap<u64, Rc<Notify>>>,
+    /// Those whose requests are awaited.
+    waiting: WaitingLine<Notify>,
 }
 
 /// One of them; dropping it gives it back.
@@ -60,7 +62,7 @@ struct KeptOpening<N: Network = Host> {
 impl KeptOpenings {
     /// So many, all free.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, taken: Cell::new(0), begun: Cell::new(0), waiting: RefCell::default() }
+        Self { limit, taken: Cell::new(0), waiting: WaitingLine::default() }
     }
 
     /// How many are taken.
@@ -73,22 +75,24 @@ impl KeptOpenings {
         if self.taken.get() >= self.limit {
             return None;
         }
-        let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= (self.limit / 2).max(1)
-            && let Some((_, oldest)) = waiting.pop_first()
+        if self.waiting.len() >= (self.limit / 2).max(1)
+            && let Some(oldest) = self.waiting.take_oldest()
         {
             oldest.notify_one();
         }
-        let number = self.begun.get();
-        self.begun.set(number + 1);
         self.taken.set(self.taken.get() + 1);
-        let gives_way = Rc::<Notify>::default();
-        waiting.insert(number, Rc::clone(&gives_way));
+        let (number, gives_way) = (self.waiting.draw(), Rc::<Notify>::default());
+        self.waiting.enter(number, Rc::clone(&gives_way));
         Some((number, gives_way))
     }
 
+    /// Its request has come, or will not: it gives no way to anybody.
+    fn stop_waiting(&self, number: u64) {
+        self.waiting.leave(number);
+    }
+
     fn give_back(&self, number: u64) {
-        self.waiting.borrow_mut().remove(&number);
+        self.waiting.leave(number);
         self.taken.set(self.taken.get() - 1);
     }
 }
@@ -153,6 +157,7 @@ async fn read_and_answer(
         return note_turned_away(&front, &accepted, &refusal, None);
     };
     let head = read_request(&kept, &path, &channel).await;
+    front.kept_openings.stop_waiting(kept.number);
     let health = head.as_ref().and_then(|head| front.health_answer(head));
     let is_health = health.is_some();
     let answer = health.unwrap_or_else(|| {
@@ -214,6 +219,24 @@ mod tests {
         for (number, _) in all.into_iter().skip(1).chain([fifth]) {
             kept.give_back(number);
         }
-        assert_eq!((kept.taken(), kept.waiting.borrow().len()), (0, 0));
+        assert_eq!((kept.taken(), kept.waiting.len()), (0, 0));
+    }
+
+    #[test]
+    fn one_that_is_being_answered_is_no_longer_in_the_way_of_those_that_wait() {
+        let kept = KeptOpenings::new(4);
+        let answered = kept.take().unwrap();
+        kept.stop_waiting(answered.0);
+        let waiting: Vec<_> = (0..2).map(|_| kept.take().unwrap()).collect();
+        assert_eq!(kept.waiting.len(), 2);
+        // A newcomer has the oldest of those that wait give way, and not the one that is answered.
+        let newcomer = kept.take().unwrap();
+        use futures_util::FutureExt as _;
+        let gives_way = |notify: &Rc<Notify>| notify.notified().now_or_never().is_some();
+        assert!(gives_way(&waiting[0].1) && !gives_way(&waiting[1].1) && !gives_way(&answered.1));
+        for (number, _) in waiting.into_iter().chain([answered, newcomer]) {
+            kept.give_back(number);
+        }
+        assert_eq!((kept.taken(), kept.waiting.len()), (0, 0));
     }
 }

@@ -11,21 +11,20 @@
 //! An opening that gives way has no place from that moment on, but its descriptor stays open until its operation is cancelled:
 //! there are at most [`GIVING_WAY_MAX`] of these.
 //!
-//! Not here: who may take another opening's place (`budgets`). Each front gives away only places of its own openings.
+//! Not here: who may take another opening's place (`budgets`), and the line itself (`waiting_line`). Each front gives away only places of its own openings.
 
+use super::waiting_line::WaitingLine;
 use crate::limits::GIVING_WAY_MAX;
 use crate::shared_counts::budgets::ReadingPlace;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use tokio::sync::Notify;
 
 /// The openings of a front that have a place to read their heads.
 #[derive(Debug, Default)]
 pub(super) struct Readers {
-    begun: Cell<u64>,
-    /// By their numbers: in the order of their accepts.
-    awaited: RefCell<BTreeMap<u64, Rc<Reader>>>,
+    /// Those whose requests are awaited.
+    awaited: WaitingLine<Reader>,
     giving_way: Cell<usize>,
 }
 
@@ -42,10 +41,8 @@ pub(super) struct Reader {
 impl Readers {
     /// The next opening, which has `place`.
     pub(super) fn begin(&self, place: ReadingPlace) -> Rc<Reader> {
-        let number = self.begun.get();
-        self.begun.set(number + 1);
         Rc::new(Reader {
-            number,
+            number: self.awaited.draw(),
             place: RefCell::new(Some(place)),
             has_given_way: Cell::new(false),
             gives_way: Notify::new(),
@@ -57,7 +54,7 @@ impl Readers {
         if !reader.place.borrow().as_ref().is_some_and(ReadingPlace::may_be_given_away) {
             return std::future::pending().await;
         }
-        self.awaited.borrow_mut().insert(reader.number, Rc::clone(reader));
+        self.awaited.enter(reader.number, Rc::clone(reader));
         let _awaited = Awaited { readers: self, number: reader.number };
         reader.gives_way.notified().await;
     }
@@ -67,7 +64,7 @@ impl Readers {
         if self.giving_way.get() >= GIVING_WAY_MAX {
             return None;
         }
-        let (_, reader) = self.awaited.borrow_mut().pop_first()?;
+        let reader = self.awaited.take_oldest()?;
         let place = reader.place.borrow_mut().take();
         reader.has_given_way.set(true);
         self.giving_way.set(self.giving_way.get() + 1);
@@ -103,7 +100,7 @@ struct Awaited<'r> {
 
 impl Drop for Awaited<'_> {
     fn drop(&mut self) {
-        self.readers.awaited.borrow_mut().remove(&self.number);
+        self.readers.awaited.leave(self.number);
     }
 }
 
@@ -160,7 +157,7 @@ mod tests {
         first.give_back();
         assert_eq!(budgets.openings().taken(), 3);
         drop((second_waits, third_waits));
-        assert!(readers.make_room().is_none() && readers.awaited.borrow().is_empty());
+        assert!(readers.make_room().is_none() && readers.awaited.len() == 0);
     }
 
     #[tokio::test(flavor = "current_thread")]

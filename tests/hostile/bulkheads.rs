@@ -63,7 +63,6 @@ fn connections_of_one_network_that_say_nothing_keep_no_other_out() {
             }
         });
         scene.gateway.wait_for_openings(16);
-        // Some are told a second later, when they have not asked for the health path.
         scene.gateway.wait_for_terminations(Cause::SourceFull, Phase::Head, u64::from(2 * ROUNDS) - 16);
         drop(silent);
         scene.gateway.wait_for_openings(0);

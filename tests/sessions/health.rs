@@ -5,7 +5,7 @@ use crate::support::raw::{Raw, StreamEnd, request};
 use crate::support::{TestInstance, api_file, wait_until};
 use ringgate::limits::HEALTH_OPENINGS_KEPT;
 use ringgate::session::{Cause, Phase};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 const PATH: &str = "/status-0123456789abcdef";
 
@@ -136,6 +136,35 @@ fn a_storm_that_takes_every_opening_leaves_the_health_path_answered() {
     first.send(format!("GET {PATH} HTTP/1.0\r\n\r\n").as_bytes());
     assert!(first.read_head().starts_with("HTTP/1.1 200 "));
     drop((first, storm));
+    gateway.wait_for_rest();
+    gateway.end();
+}
+
+#[test]
+fn a_network_with_more_than_its_share_is_told_at_once_and_takes_no_kept_opening() {
+    let gateway = start(
+        "workers = 1\n[limits]\nopenings_max = 100\nopenings_per_source_max = 1\nhead_timeout_ms = 120000",
+        closed_port(),
+    );
+    let from = |last: u8| Raw::connect_from(Ipv4Addr::new(127, 0, 0, last).into(), gateway.address);
+    let first = from(9);
+    gateway.wait_for_openings(1);
+    for _ in 0..3 {
+        // It has said nothing, which may be the begin of a health check.
+        let mut silent = from(9);
+        let head = silent.read_head();
+        assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
+    }
+    // Even where it does ask.
+    let mut asking = from(9);
+    asking.send(format!("GET {PATH} HTTP/1.0\r\n\r\n").as_bytes());
+    assert!(asking.read_head().starts_with("HTTP/1.1 429 "));
+    // A balancer of another network has a place as any client.
+    let mut balancer = from(10);
+    balancer.send(format!("GET {PATH} HTTP/1.0\r\n\r\n").as_bytes());
+    assert!(balancer.read_head().starts_with("HTTP/1.1 200 "));
+    gateway.wait_for_terminations(Cause::SourceFull, Phase::Head, 4);
+    drop((first, asking, balancer));
     gateway.wait_for_rest();
     gateway.end();
 }
