@@ -104,8 +104,13 @@ impl<N: Network> Conversation<'_, N> {
         let Self { front, admitted, stages, progress, .. } = self;
         let api = &admitted.api;
         let url = policies.as_ref().map_or(&api.backend, |run| run.exchange().backend());
-        let destination =
-            Destination { id: self.id, api: &api.name, backend: url, sources: front.address_turns.next(api) };
+        let destination = Destination {
+            id: self.id,
+            api: &api.name,
+            backend: url,
+            policies: policies.as_ref(),
+            sources: front.address_turns.next(api),
+        };
         let dial_deadline = self.begun_at + Duration::from_millis(api.dial_timeout_ms);
         let connected = self.connect(&destination, dial_deadline).await;
         let dialled_at = stages.complete(Stage::Dial);

@@ -2,6 +2,7 @@
 //!
 //! For each address of the backend, the API's source addresses are tried in turn while they have no free port.
 
+use super::policies::{PolicyRun, shown_authority};
 use super::refusal::shut;
 use super::socket::until;
 use super::source_addresses::SourceAddresses;
@@ -66,6 +67,8 @@ pub(super) struct Destination<'a> {
     /// The API whose backend it is, for the log.
     pub(super) api: &'a Name,
     pub(super) backend: &'a BackendUrl,
+    /// What has chosen it, with the secrets that may stand in it. `None`: the API's own is dialled.
+    pub(super) policies: Option<&'a PolicyRun>,
     /// Where to connect from.
     pub(super) sources: SourceAddresses<'a>,
 }
@@ -73,7 +76,8 @@ pub(super) struct Destination<'a> {
 impl Destination<'_> {
     /// Logs what failed towards it.
     pub(super) fn log(&self, fault: &UpstreamFault) {
-        fault.log(FaultOwner { id: self.id, api: self.api.as_str(), backend: &self.backend.authority });
+        let backend = shown_authority(self.backend, self.policies);
+        fault.log(FaultOwner { id: self.id, api: self.api.as_str(), backend: &backend });
     }
 }
 
@@ -253,6 +257,7 @@ mod tests {
                 id: CorrelationId::from_random([7; 16]),
                 api: &api.name,
                 backend: &api.backend,
+                policies: None,
                 sources: turns.next(&api),
             };
             let leave = async {

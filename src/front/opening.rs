@@ -20,7 +20,7 @@ use super::dial::Abort;
 use super::hand_over::Ready;
 use super::head_reader::{Head, NoHead, read_head};
 use super::opening_end::{OpeningEnd, limited_end, upstream_end};
-use super::policies::{Handshake, PolicyRun, SharedRecords};
+use super::policies::{Handshake, PolicyRun, SharedRecords, shown_authority};
 use super::refusal::{Refusal, end_after_answer, send_last_answer, send_within, shut};
 use super::run::Waiting;
 use super::socket::HangUp;
@@ -475,12 +475,8 @@ impl<N: Network> Opening<N> {
                 Ok(opened)
             }
             Err(NotOpened::Upstream(fault)) => {
-                let url = policies.as_ref().map_or(&admitted.api.backend, |run| run.exchange().backend());
-                fault.log(FaultOwner {
-                    id: self.id,
-                    api: admitted.api.name.as_str(),
-                    backend: &url.authority,
-                });
+                let backend = shown_authority(&admitted.api.backend, policies.as_ref());
+                fault.log(FaultOwner { id: self.id, api: admitted.api.name.as_str(), backend: &backend });
                 Err(upstream_end(policies, &fault))
             }
             Err(NotOpened::End(end)) => Err(end),

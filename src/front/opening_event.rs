@@ -99,7 +99,10 @@ impl<N: Network> Opening<N> {
                 headers.into_iter().flat_map(move |headers| headers.get_all(name)).map(Bytes::copy_from_slice)
             };
             event.asked = Some(Asked {
-                backend: chosen.cloned().map(Box::new),
+                backend: policies.zip(chosen).map(|(run, chosen)| {
+                    let authority = run.masked_authority().into_owned();
+                    Box::new(BackendUrl { authority, ..chosen.clone() })
+                }),
                 target: match policies {
                     Some(run) => run.masked_target(target),
                     None => target,

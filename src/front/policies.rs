@@ -5,8 +5,8 @@
 use super::answer::BackendAnswer;
 use super::refusal::Refusal;
 use super::upstream_fault::UpstreamFault;
-use crate::catalog::Api;
 use crate::catalog::access::Access;
+use crate::catalog::{Api, BackendUrl};
 use crate::compiled::access::SubscriptionKeyFault;
 use crate::compiled::{Routed, Snapshot};
 use crate::head::forwarding::visible_to_policies;
@@ -26,6 +26,7 @@ use crate::session::{Cause, CorrelationId};
 use crate::shared_counts::policy_guards::PolicyGuards;
 use crate::telemetry::masking::{Masking, Secrets};
 use crate::tls::peer_certificate::PeerCertificate;
+use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -163,6 +164,20 @@ impl PolicyRun {
         }
     }
 
+    /// The authority of the backend without the secrets of the documents, which may stand in it (`set-backend-service`).
+    pub(super) fn masked_authority(&self) -> Cow<'_, str> {
+        let authority = &self.exchange.backend().authority;
+        match self.worker.pipeline.secrets() {
+            [] => Cow::Borrowed(authority),
+            secrets => {
+                // A host is in lower case, however it was given.
+                let in_lower_case: Vec<Box<str>> =
+                    secrets.iter().map(|secret| secret.to_lowercase().into()).collect();
+                Cow::Owned(Secrets::default().with(secrets).with(&in_lower_case).masked(authority))
+            }
+        }
+    }
+
     /// Returns the parameters of the dial.
     pub(super) fn forward(&self) -> Forward {
         self.dialling.as_ref().map(|dialling| dialling.forward).unwrap_or_default()
@@ -234,6 +249,11 @@ impl PolicyRun {
         });
         PolicyAnswer { response, cause, why, last_error, policy }
     }
+}
+
+/// The authority of the backend that policies chose, or of the API's own, as the log shows it.
+pub(super) fn shown_authority<'a>(own: &'a BackendUrl, policies: Option<&'a PolicyRun>) -> Cow<'a, str> {
+    policies.map_or(Cow::Borrowed(own.authority.as_str()), PolicyRun::masked_authority)
 }
 
 /// The failure with the fields that the client is told of the refusal.

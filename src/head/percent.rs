@@ -1,6 +1,7 @@
 //! Percent-encoding (RFC 3986 §2.1).
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// `text` with `%41` read as `A`. A `%` without two hexadecimal digits behind it is itself.
 pub(crate) fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
@@ -24,4 +25,17 @@ pub(crate) fn percent_decoded(text: &str) -> Cow<'_, [u8]> {
         }
     }
     Cow::Owned(decoded)
+}
+
+/// `text` as a part of a query: everything but unreserved characters percent-encoded (RFC 3986 §2.3).
+pub(crate) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("writing to a String does not fail");
+        }
+    }
+    encoded
 }

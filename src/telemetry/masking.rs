@@ -6,21 +6,24 @@
 //! | a header field | `Authorization`, `Cookie` and their like, and the one of the API's key; queries and user names in URLs |
 //! | a subprotocol | what stands behind `bearer.`; what looks like a token |
 //! | a URL | user name and password; its query as above |
-//! | a message | whatever is masked elsewhere of the same request ([`Secrets`]) |
+//! | a message | whatever is masked elsewhere of the same request ([`Secrets`]), and what looks like a token |
 //!
-//! Names stay, so that an operator sees what was sent. A path stays as it is.
+//! Names stay, so that an operator sees what was sent. A path stays as it is. What `ringgate policy trace` shows is masked by the same
+//! lists.
 //!
 //! Not here: the log of the process, which of what a client said shows only what policies quote, masked by this (`THREATS.md`).
 
 use crate::catalog::api::KeyNames;
-use crate::head::percent::percent_decoded;
+use crate::head::percent::{percent_decoded, percent_encoded};
 use crate::head::{Header, Headers, RequestHead};
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use regex::Regex;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// What stands in the place of a secret.
 pub const MASK: &str = "***";
@@ -34,6 +37,34 @@ const SECRET_FIELDS: [&str; 6] = [
     "ocp-apim-subscription-key",
     "x-api-key",
 ];
+
+/// The fields among them whose values begin with a scheme (RFC 9110 §11.4).
+const CREDENTIAL_FIELDS: [&str; 2] = ["authorization", "proxy-authorization"];
+
+/// Schemes, which are no secret: those that IANA lists, and some that are used without. Any other first word may be one.
+const SCHEMES: [&str; 16] = [
+    "Basic",
+    "Bearer",
+    "Concealed",
+    "Digest",
+    "DPoP",
+    "GNAP",
+    "HOBA",
+    "Mutual",
+    "Negotiate",
+    "NTLM",
+    "OAuth",
+    "PrivateToken",
+    "SCRAM-SHA-1",
+    "SCRAM-SHA-256",
+    "SharedAccessSignature",
+    "vapid",
+];
+
+/// A token in compact form, signed or encrypted (RFC 7515, RFC 7516): its header is the Base64 of what begins with `{"`.
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"eyJ[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*){2,4}").expect("an expression that is in order")
+});
 
 /// Fields whose values are URLs.
 const URL_FIELDS: [&str; 4] = ["location", "referer", "origin", "content-location"];
@@ -135,13 +166,14 @@ impl<'a> Masking<'a> {
         for field in fields {
             let value = String::from_utf8_lossy(field.value);
             if self.is_secret_field(field.name) {
-                // A scheme and a token, names and values of cookies: each by itself.
-                for part in value.split([' ', ';', ',']) {
+                let secret = &value[scheme_of(field.name, &value).len()..];
+                // Names and values of cookies, and parts of credentials: each by itself.
+                for part in secret.split([' ', ';', ',']) {
                     found.extend(part.split_once('=').map(|(_, value)| value.to_owned()));
                     found.push(part.to_owned());
                 }
                 found.extend(basic_credentials(&value).into_iter().flatten());
-                found.push(value.into_owned());
+                found.push(secret.to_owned());
             } else if field.is("sec-websocket-protocol") {
                 let tokens = value.split(',').map(str::trim).filter(|name| subprotocol(name) != *name);
                 for token in tokens {
@@ -177,11 +209,20 @@ impl<'a> Masking<'a> {
         }
     }
 
-    fn is_secret_field(&self, name: &str) -> bool {
+    /// Whether the value of a header field is secret.
+    pub fn is_secret_field(&self, name: &str) -> bool {
         let is_key = |names: &KeyNames| name.eq_ignore_ascii_case(names.header.as_str());
         SECRET_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field))
             || self.key_names.is_some_and(is_key)
     }
+}
+
+/// The scheme that the value of a field begins with, with the space behind it; empty if it begins with none that is known.
+pub fn scheme_of<'v>(name: &str, value: &'v str) -> &'v str {
+    let is_credentials = CREDENTIAL_FIELDS.iter().any(|field| name.eq_ignore_ascii_case(field));
+    let end = value.find(' ').filter(|_| is_credentials);
+    let scheme = end.map_or("", |end| &value[..end]);
+    if SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) { &value[..=scheme.len()] } else { "" }
 }
 
 /// Masks a subprotocol.
@@ -233,12 +274,27 @@ impl Secrets {
         Self::of_values(found)
     }
 
-    /// The same, and these of policy documents, however short they are.
+    /// The same, and these, however short they are, also as they are written in a query.
     #[must_use]
     pub fn with(self, secrets: &[Box<str>]) -> Self {
         let mut values = self.values;
-        values.extend(secrets.iter().filter(|secret| !secret.is_empty()).map(|secret| secret.to_string()));
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            values.extend([secret.to_string(), percent_encoded(secret)]);
+        }
         Self::of_values(values)
+    }
+
+    /// The same, and those of header fields.
+    #[must_use]
+    pub fn with_fields<'h>(self, fields: impl Iterator<Item = Header<'h>>, masking: &Masking<'_>) -> Self {
+        let mut found = Vec::new();
+        masking.push_secrets_of_fields(fields, &mut found);
+        found.retain(|secret| secret.len() >= SECRET_BYTES_MIN && !self.values.contains(secret));
+        if found.is_empty() {
+            return self;
+        }
+        found.extend(self.values);
+        Self::of_values(found)
     }
 
     fn of_values(mut values: Vec<String>) -> Self {
@@ -248,8 +304,16 @@ impl Secrets {
         Self { finder: built.ok().filter(|_| !values.is_empty()), values }
     }
 
-    /// Masks them in a text, each wherever it stands: of two that overlap, both.
+    /// Masks them in a text, each wherever it stands: of two that overlap, both; and what looks like a token.
     pub fn masked(&self, text: &str) -> String {
+        let masked = self.masked_values(text);
+        match TOKEN.replace_all(&masked, MASK) {
+            Cow::Borrowed(_) => masked,
+            Cow::Owned(masked) => masked,
+        }
+    }
+
+    fn masked_values(&self, text: &str) -> String {
         let Some(finder) = &self.finder else {
             return if self.values.is_empty() { text.to_owned() } else { MASK.to_owned() };
         };
@@ -388,7 +452,28 @@ mod tests {
             Secrets::of(&request, None, &Masking::default()).with(&["k".into(), "".into(), "hush".into()]);
         let quoted = "pa55word user:pa55word dXNlcjpwYTU1d29yZA== hush k";
         assert_eq!(secrets.masked(quoted), "*** *** *** *** ***");
-        assert_eq!(format!("{secrets:?}"), "Secrets(7)");
+        assert_eq!(format!("{secrets:?}"), "Secrets(5)");
+    }
+
+    #[test]
+    fn a_token_is_masked_in_messages_wherever_it_comes_from_and_a_scheme_is_not() {
+        for (text, masked) in [
+            ("GET /a?token=eyJhbGciOiJub25lIn0.e30.&b=1", "GET /a?token=***&b=1"),
+            ("eyJhbGciOiJkaXIifQ..aXY.Y2lwaGVy.dGFn", "***"),
+            ("eyJust.a word", "eyJust.a word"),
+        ] {
+            assert_eq!(Secrets::default().masked(text), masked);
+        }
+        for (value, quoted, masked) in [
+            ("Bearer s3cret", "Bearer s3cret", "Bearer ***"),
+            ("basic dXNlcjpwYTU1d29yZA==", "basic user:pa55word", "basic ***"),
+            // What is no scheme may be half of a secret.
+            ("hunter2 pa55word", "hunter2, pa55word", "***, ***"),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: h\r\nAuthorization: {value}\r\n\r\n");
+            let request = RequestHead::parse(Bytes::from(head)).unwrap();
+            assert_eq!(Secrets::of(&request, None, &Masking::default()).masked(quoted), masked, "{value}");
+        }
     }
 
     #[test]
@@ -416,8 +501,10 @@ mod tests {
         let secrets = Secrets::default().with(&["p4th secret".into(), "k3y".into()]);
         for (target, masked) in [
             ("/hook/k3y/x?a=1", "/hook/***/x?a=1"),
-            ("/hook/p4th%20secret?a=1", "/***"),
-            ("/hook/p4th%2520secret", "/hook/p4th%2520secret"),
+            ("/hook/p4th%20secret?a=1", "/hook/***?a=1"),
+            ("/hook/p4th%20se%63ret?a=1", "/***"),
+            ("/hook/p4th%2520secret", "/***"),
+            ("/hook/p4th%252520secret", "/hook/p4th%252520secret"),
             ("/hook", "/hook"),
         ] {
             assert_eq!(secrets.masked_target(target), masked, "{target}");

@@ -1,9 +1,9 @@
 //! Secrets: none of those that travel through an instance, or lie in its catalogue, stands in anything that it writes or shows.
 
-use crate::support::backend::{Backend, switching};
+use crate::support::backend::{Backend, closed_port, switching};
 use crate::support::raw::{Raw, request};
 use crate::support::served::{Configuration, status_page, wait_for_exit};
-use crate::support::{comes_true, locked_api_file};
+use crate::support::{api_file, comes_true, locked_api_file};
 use ringgate::catalog::key_secret::KeySecret;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -233,4 +233,29 @@ fn no_secret_stands_in_anything_that_an_instance_writes_or_shows() {
     for part in ["a policy traces", "an expression of a policy threw", "***"] {
         assert!(said.contains(part), "{part}");
     }
+}
+
+#[test]
+fn a_secret_in_the_name_of_a_backends_host_is_masked_in_rows() {
+    let document = "<policies><inbound><base/>\
+                    <set-backend-service base-url=\"ws://{{host}}.invalid:9/hook\"/></inbound></policies>";
+    let instance = "workers = 1\ndrain_s = 1\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[logs]\njson_file = \"rows.json\"\n";
+    let configuration = Configuration::new(instance, &api_file("t", closed_port(), "dial_timeout_ms = 2000"))
+        .with_file("catalog/policies/apis/t.xml", document)
+        .with_secret_file("catalog/named-values.toml", "[host]\nvalue = \"N4med-Value\"\nsecret = true\n");
+    let stdout = configuration.folder().join("stdout");
+    let mut command = configuration.command();
+    command.stdout(Stdio::from(fs::File::create(&stdout).unwrap()));
+    let mut child = command.spawn().unwrap();
+    let gateway = address_behind("listening on ws://", &stdout);
+    let mut client = Raw::connect(gateway);
+    client.send(request("/t", "").as_bytes());
+    let head = client.read_head();
+    assert!(head.starts_with("HTTP/1.1 50"), "{head}");
+    drop(client);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    wait_for_exit(&mut child);
+    let rows = fs::read_to_string(configuration.folder().join("rows.json")).unwrap();
+    assert!(rows.contains("\"BackendUrl\":\"ws://***.invalid:9/hook"), "{rows}");
+    assert!(!rows.to_lowercase().contains("n4med-value"), "{rows}");
 }

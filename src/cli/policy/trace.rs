@@ -264,7 +264,7 @@ impl Trace {
         way.add("listener", self.listener_of(stage, &url)?);
         way.add("scheme", if url.is_tls { "wss" } else { "ws" });
         way.add("host", url.host.as_str());
-        let mut masks = Masks::default();
+        let mut masks = Masks::of_api(&api.key_names);
         let secrets = snapshot.entities().named_values.values().filter(|value| value.is_secret);
         secrets.for_each(|value| masks.add(&value.value));
         let given = GivenKey::find(&api.key_names, request.headers(), query);

@@ -2,10 +2,8 @@
 //!
 //! Parameters that are not changed keep their spelling.
 
-use core::fmt::Write as _;
-
 use super::fields::ExistsAction;
-use crate::head::percent::percent_decoded;
+use crate::head::percent::{percent_decoded, percent_encoded};
 
 /// Whether `pair`, `name=value` as it is spelled, has this name. Names are compared decoded, and without case, as Azure API
 /// Management compares them.
@@ -35,7 +33,9 @@ pub(crate) fn changed<V: AsRef<str>>(query: &str, name: &str, action: ExistsActi
         pairs().filter(|pair| keeps_old || !has_name(pair, name)).map(str::to_owned).collect();
     if action != ExistsAction::Delete {
         made.extend(
-            values.iter().map(|value| format!("{}={}", escaped_value(name), escaped_value(value.as_ref()))),
+            values
+                .iter()
+                .map(|value| format!("{}={}", percent_encoded(name), percent_encoded(value.as_ref()))),
         );
     }
     made.join("&")
@@ -48,19 +48,6 @@ pub(crate) fn unmatched<'q>(query: &'q str, template: &'q str) -> impl Iterator<
         let name = String::from_utf8_lossy(&percent_decoded(name)).into_owned();
         !pair.is_empty() && !template.split('&').any(|given| has_name(given, &name))
     })
-}
-
-/// Text as a part of a query: everything but unreserved characters percent-encoded (RFC 3986 §2.3).
-fn escaped_value(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            write!(escaped, "%{byte:02X}").expect("writing to a String does not fail");
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
