@@ -15,6 +15,7 @@ mod golden;
 mod backends;
 mod counters;
 mod endings;
+mod full_disk;
 mod guards;
 mod health;
 mod keys;
