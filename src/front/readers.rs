@@ -11,7 +11,9 @@
 //! An opening that gives way has no place from that moment on, but its descriptor stays open until its operation is cancelled:
 //! there are at most [`GIVING_WAY_MAX`] of these.
 //!
-//! Not here: who may take another opening's place (`budgets`), and the line itself (`waiting_line`). Each front gives away only places of its own openings.
+//! Each front gives away only places of its own openings.
+//!
+//! Not here: who may take another opening's place (`budgets`), and the line itself (`waiting_line`).
 
 use super::waiting_line::WaitingLine;
 use crate::limits::GIVING_WAY_MAX;
