@@ -133,7 +133,7 @@ fn main() {
             rows.clear();
         }
     }
-    writer.close();
+    writer.close().expect("the last rows are written");
     let files = list(&folder).expect("the store can be read");
     let bytes: u64 = files.iter().map(|file| file.bytes).sum();
     let rows = (sessions * ROWS_OF_A_SESSION) as f64;

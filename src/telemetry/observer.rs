@@ -239,7 +239,9 @@ mod tests {
             let (gate, hanging) = channel();
             let mut sink = QueuedSink::start(Arc::clone(&of_sink), Hanging(hanging)).unwrap();
             sink.take(&vec![ConnectionRow::default().into(); 3]);
-            (figures.push(of_sink), sinks.push(Box::new(sink)), gates.push(gate));
+            figures.push(of_sink);
+            sinks.push(Box::new(sink));
+            gates.push(gate);
         }
         let maker = RowMaker::new("", &[]);
         let mut observer = Observer::start(Vec::new(), maker, sinks, Arc::default(), Vec::new()).unwrap();

@@ -260,7 +260,7 @@ fn a_segment_whose_pages_are_damaged_is_found_and_left_out() {
     let mut reader = StoreReader::open(folder.path()).expect("its begin is whole");
     assert_eq!(reader.leave_out_damaged(), [first]);
     assert_eq!(number(&reader, source(GatewayRow::TABLE), &Rows::default(), "count(*)"), 1);
-    assert_eq!(reader.leave_out_damaged(), [PathBuf::new(); 0]);
+    assert!(reader.leave_out_damaged().is_empty());
 }
 
 #[test]
