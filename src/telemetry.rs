@@ -5,6 +5,7 @@
 mod calendar;
 mod entity_figures;
 pub mod exposition;
+mod families;
 pub mod figures;
 pub mod kql;
 pub mod masking;

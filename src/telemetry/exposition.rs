@@ -3,9 +3,10 @@
 //! The property to trust: a family has HELP and TYPE and stands once, a counter's name ends in `_total`, and no label's value can end a
 //! line or its quotes.
 //!
-//! Not here: which metrics there are (`metrics`).
+//! Not here: which metrics there are (`metrics`), and what they are made of (`families`).
 
-use crate::observe::counters::{Kind, Label};
+use super::families::{FamilyHead, FamilyKind, MetricWriter, Number};
+use crate::observe::counters::Kind;
 use std::fmt::Write as _;
 
 /// The two formats, which differ little.
@@ -52,14 +53,8 @@ impl Format {
 pub(super) struct Exposition {
     format: Format,
     text: String,
-}
-
-/// A family whose samples are being written.
-#[derive(Debug)]
-pub(super) struct Family<'e> {
-    text: &'e mut String,
-    /// With the prefix, and `_total` for a counter.
-    name: String,
+    /// The name of the samples that come.
+    sample: String,
 }
 
 /// The prefix of every name.
@@ -67,40 +62,7 @@ const PREFIX: &str = "ringgate_";
 
 impl Exposition {
     pub(super) fn new(format: Format) -> Self {
-        Self { format, text: String::new() }
-    }
-
-    /// Begins a family of counters or gauges. `name` is without prefix and suffix.
-    pub(super) fn family(&mut self, name: &str, kind: Kind, help: &str) -> Family<'_> {
-        let name = format!("{PREFIX}{name}");
-        let sample = if kind == Kind::Counter { format!("{name}_total") } else { name.clone() };
-        self.head(if self.format == Format::OpenMetrics { &name } else { &sample }, kind.name(), help);
-        Family { text: &mut self.text, name: sample }
-    }
-
-    /// A family of one sample that is always 1: what it says stands in its labels.
-    pub(super) fn info(&mut self, name: &str, help: &str, labels: &[(&str, &str)]) {
-        let (name, sample) = (format!("{PREFIX}{name}"), format!("{PREFIX}{name}_info"));
-        match self.format {
-            Format::OpenMetrics => self.head(&name, "info", help),
-            Format::Prometheus => self.head(&sample, "gauge", help),
-        }
-        Family { text: &mut self.text, name: sample }.sample(labels, 1);
-    }
-
-    /// Begins a family of histograms.
-    pub(super) fn histograms(&mut self, name: &str, help: &str) -> Family<'_> {
-        let name = format!("{PREFIX}{name}");
-        self.head(&name, "histogram", help);
-        Family { text: &mut self.text, name }
-    }
-
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
-        self.text.push_str("# HELP ");
-        self.text.push_str(name);
-        self.text.push(' ');
-        push_escaped(&mut self.text, help, self.format == Format::OpenMetrics);
-        put(&mut self.text, format_args!("\n# TYPE {name} {kind}\n"));
+        Self { format, text: String::new(), sample: String::new() }
     }
 
     /// The whole text.
@@ -110,35 +72,6 @@ impl Exposition {
         }
         self.text
     }
-}
-
-impl Family<'_> {
-    /// One number.
-    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: u64) {
-        self.named("", labels, None, format_args!("{value}"));
-    }
-
-    /// One number of seconds, which is given in milliseconds.
-    pub(super) fn sample_ms(&mut self, labels: &[(&str, &str)], milliseconds: u64) {
-        self.named("", labels, None, format_args!("{}.{:03}", milliseconds / 1000, milliseconds % 1000));
-    }
-
-    /// One histogram: counts by bucket, not summed up, the last for what is above all `bounds`, and the sum of all values as text.
-    pub(super) fn histogram(
-        &mut self,
-        labels: &[(&str, &str)],
-        bounds: &[&str],
-        counts: &[u64],
-        sum: std::fmt::Arguments<'_>,
-    ) {
-        let mut total = 0;
-        for (bound, count) in bounds.iter().copied().chain(["+Inf"]).zip(counts) {
-            total += count;
-            self.named("_bucket", labels, Some(("le", bound)), format_args!("{total}"));
-        }
-        self.named("_sum", labels, None, sum);
-        self.named("_count", labels, None, format_args!("{total}"));
-    }
 
     fn named(
         &mut self,
@@ -147,25 +80,57 @@ impl Family<'_> {
         further: Option<(&str, &str)>,
         value: std::fmt::Arguments<'_>,
     ) {
-        self.text.push_str(&self.name);
+        self.text.push_str(&self.sample);
         self.text.push_str(suffix);
         let mut opening = '{';
         for (key, value) in labels.iter().copied().chain(further) {
-            put(self.text, format_args!("{opening}{key}=\""));
-            push_escaped(self.text, value, true);
+            put(&mut self.text, format_args!("{opening}{key}=\""));
+            push_escaped(&mut self.text, value, true);
             self.text.push('"');
             opening = ',';
         }
         if opening == ',' {
             self.text.push('}');
         }
-        put(self.text, format_args!(" {value}\n"));
+        put(&mut self.text, format_args!(" {value}\n"));
     }
 }
 
-/// Labels of the counters, as samples take them.
-pub(super) fn pairs(labels: &[Label]) -> Vec<(&str, &str)> {
-    labels.to_vec()
+impl MetricWriter for Exposition {
+    fn begin(&mut self, family: &FamilyHead<'_>) {
+        let name = format!("{PREFIX}{}", family.name);
+        let suffix = match family.kind {
+            FamilyKind::Number(Kind::Counter) => "_total",
+            FamilyKind::Info => "_info",
+            FamilyKind::Number(Kind::Gauge) | FamilyKind::Histogram => "",
+        };
+        self.sample = format!("{name}{suffix}");
+        let (is_open, text) = (self.format == Format::OpenMetrics, &mut self.text);
+        let kind = match family.kind {
+            FamilyKind::Number(kind) => kind.name(),
+            FamilyKind::Info if is_open => "info",
+            FamilyKind::Info => Kind::Gauge.name(),
+            FamilyKind::Histogram => "histogram",
+        };
+        let shown = if is_open { &name } else { &self.sample };
+        put(text, format_args!("# HELP {shown} "));
+        push_escaped(text, family.help, is_open);
+        put(text, format_args!("\n# TYPE {shown} {kind}\n"));
+    }
+
+    fn number(&mut self, labels: &[(&str, &str)], value: Number) {
+        self.named("", labels, None, format_args!("{value}"));
+    }
+
+    fn histogram(&mut self, labels: &[(&str, &str)], bounds: &[&str], counts: &[u64], sum: Number) {
+        let mut total = 0;
+        for (bound, count) in bounds.iter().copied().chain(["+Inf"]).zip(counts) {
+            total += count;
+            self.named("_bucket", labels, Some(("le", bound)), format_args!("{total}"));
+        }
+        self.named("_sum", labels, None, format_args!("{sum}"));
+        self.named("_count", labels, None, format_args!("{total}"));
+    }
 }
 
 /// Adds a text in which nothing ends the line, nor quotes if it stands in some.
@@ -187,18 +152,18 @@ fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::families::Families;
 
     fn written(format: Format) -> String {
         let mut exposition = Exposition::new(format);
-        exposition
-            .family("things", Kind::Counter, "Things \"so\" \\ \nsaid.")
-            .sample(&[("a", "x\"y\\z\n")], 3);
-        let mut family = exposition.family("held", Kind::Gauge, "Held.");
+        let mut page = Families::new(&mut exposition);
+        page.family("things", Kind::Counter, "Things \"so\" \\ \nsaid.").sample(&[("a", "x\"y\\z\n")], 3);
+        let mut family = page.family("held", Kind::Gauge, "Held.");
         family.sample(&[], 1);
         family.sample_ms(&[("a", "b"), ("c", "d")], 12_005);
-        exposition.info("build", "Which.", &[("version", "1.2")]);
-        let mut family = exposition.histograms("wait_seconds", "Waits.");
-        family.histogram(&[("stage", "dial")], &["0.1", "1"], &[2, 0, 1], format_args!("1.5"));
+        page.info("build", "Which.", &[("version", "1.2")]);
+        let mut family = page.histograms("wait_seconds", "Waits.");
+        family.histogram(&[("stage", "dial")], &["0.1", "1"], &[2, 0, 1], Number::Millionths(1_500_000));
         exposition.finish()
     }
 
@@ -209,7 +174,7 @@ mod tests {
             ringgate_held{a=\"b\",c=\"d\"} 12.005\n# HELP ringgate_build_info Which.\n# TYPE ringgate_build_info gauge\n\
             ringgate_build_info{version=\"1.2\"} 1\n# HELP ringgate_wait_seconds Waits.\n# TYPE ringgate_wait_seconds histogram\n\
             ringgate_wait_seconds_bucket{stage=\"dial\",le=\"0.1\"} 2\nringgate_wait_seconds_bucket{stage=\"dial\",le=\"1\"} 2\n\
-            ringgate_wait_seconds_bucket{stage=\"dial\",le=\"+Inf\"} 3\nringgate_wait_seconds_sum{stage=\"dial\"} 1.5\n\
+            ringgate_wait_seconds_bucket{stage=\"dial\",le=\"+Inf\"} 3\nringgate_wait_seconds_sum{stage=\"dial\"} 1.500000\n\
             ringgate_wait_seconds_count{stage=\"dial\"} 3\n";
         assert_eq!(written(Format::Prometheus), expected);
     }

@@ -8,11 +8,14 @@
 //! - Labels come from the catalogue and from lists of the code, never from clients, and are bounded
 //!   ([`OWN_SERIES_MAX`](crate::observe::labels::OWN_SERIES_MAX)). There is none by subscription: these are on the status page.
 //!
+//! The same metrics are sent by the protocol of OpenTelemetry (`otlp::metrics`).
+//!
 //! Not here: the format (`exposition`), and serving the page (`services::status_page`).
 
 mod entities;
 
-use super::exposition::{Exposition, Format, pairs};
+use super::exposition::{Exposition, Format};
+use super::families::{Families, MetricWriter, Number};
 use super::figures::{Figure, Observed};
 use crate::observe::counters::{Counters, Dimension as _, Kind, Label, TURN_BOUNDS_TEXT, WorkerCounters};
 use crate::observe::heartbeats::WorkerThread;
@@ -26,16 +29,22 @@ use crate::session::{Cause, Leg, Phase};
 /// The page.
 pub fn metrics(observed: &Observed, format: Format) -> String {
     let mut page = Exposition::new(format);
+    write_metrics(&mut page, observed);
+    page.finish()
+}
+
+/// Writes every metric of an instance.
+pub(super) fn write_metrics(writer: &mut dyn MetricWriter, observed: &Observed) {
+    let mut page = Families::new(writer);
     push_about(&mut page, observed);
     observed.figures().iter().for_each(|figure| push_figure(&mut page, figure));
     push_histograms(&mut page, &observed.counters);
     push_apim(&mut page, observed);
     entities::push_entities(&mut page, observed);
-    page.finish()
 }
 
 /// What the instance is and since when.
-fn push_about(page: &mut Exposition, observed: &Observed) {
+fn push_about(page: &mut Families<'_>, observed: &Observed) {
     page.info("build", "The version of ringgate.", &[("version", env!("CARGO_PKG_VERSION"))]);
     let mut family = page.family(
         "start_time_seconds",
@@ -79,18 +88,18 @@ fn push_about(page: &mut Exposition, observed: &Observed) {
 }
 
 /// A figure of the one list.
-fn push_figure(page: &mut Exposition, Figure { info, series }: &Figure) {
+fn push_figure(page: &mut Families<'_>, Figure { info, series }: &Figure) {
     let mut family = page.family(info.name, info.kind, info.help);
     for series in series.iter().filter(|series| may_occur(&series.labels) || series.sum > 0) {
         if info.kind == Kind::Gauge && !series.of_workers.is_empty() {
             for (worker, value) in series.of_workers.iter().enumerate() {
                 let worker = worker.to_string();
-                let mut labels = pairs(&series.labels);
+                let mut labels = series.labels.clone();
                 labels.push(("worker", &worker));
                 family.sample(&labels, *value);
             }
         } else {
-            family.sample(&pairs(&series.labels), series.sum);
+            family.sample(&series.labels, series.sum);
         }
     }
 }
@@ -114,18 +123,18 @@ fn sums_of<const CELLS: usize>(
     sums
 }
 
-fn push_histograms(page: &mut Exposition, counters: &Counters) {
+fn push_histograms(page: &mut Families<'_>, counters: &Counters) {
     let help = "How long the stages of openings took, those that failed included.";
     let mut family = page.histograms("opening_stage_seconds", help);
     for stage in Stage::ALL {
         let sums = sums_of(counters, |worker| worker.stages.of(stage));
-        let sum = format_args!("{}.{:06}", sums.sum / 1_000_000, sums.sum % 1_000_000);
+        let sum = Number::Millionths(sums.sum);
         family.histogram(&[("stage", stage.name())], &STAGE_BOUNDS_TEXT, &sums.counts, sum);
     }
     let help = "Completions that a relay handled in one turn: the more, the busier it is.";
     let sums = sums_of(counters, |worker| &worker.turns);
     let mut family = page.histograms("relay_turn_completions", help);
-    family.histogram(&[], &TURN_BOUNDS_TEXT, &sums.counts, format_args!("{}", sums.sum));
+    family.histogram(&[], &TURN_BOUNDS_TEXT, &sums.counts, Number::Whole(sums.sum));
 }
 
 /// Phases of an opening that has not become a session.
@@ -141,7 +150,7 @@ const OF_BACKENDS: [Cause; 5] = [
 ];
 
 /// The two metrics of Azure API Management for WebSocket APIs. It publishes no values of their dimensions, but for the location.
-fn push_apim(page: &mut Exposition, observed: &Observed) {
+fn push_apim(page: &mut Families<'_>, observed: &Observed) {
     let counters = &observed.counters;
     let location = observed.about.gateway.as_str();
     let opened = counters.sum(|worker| &worker.sessions_opened);

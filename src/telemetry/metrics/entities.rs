@@ -4,7 +4,7 @@ use crate::admission::places::{HolderKind, Places};
 use crate::observe::counters::{Dimension as _, Kind};
 use crate::observe::entity_cells::{CloseClass, EntityFigures};
 use crate::session::{Cause, Leg};
-use crate::telemetry::exposition::{Exposition, Family};
+use crate::telemetry::families::{Families, Family};
 use crate::telemetry::figures::Observed;
 use std::sync::Arc;
 
@@ -49,13 +49,13 @@ pub(super) fn messages_of_all(observed: &Observed) -> [u64; Leg::BOTH.len()] {
 }
 
 /// Adds the families of APIs and of products.
-pub(super) fn push_entities(page: &mut Exposition, observed: &Observed) {
+pub(super) fn push_entities(page: &mut Families<'_>, observed: &Observed) {
     for (kind, entity) in [(HolderKind::Api, "api"), (HolderKind::Product, "product")] {
         push_kind(page, entity, &named(observed, kind));
     }
 }
 
-fn push_kind(page: &mut Exposition, entity: &str, all: &[Named]) {
+fn push_kind(page: &mut Families<'_>, entity: &str, all: &[Named]) {
     let mut push = |name: &str, kind, help: &str, samples: &dyn Fn(&Named, &mut Family<'_>)| {
         let mut family = page.family(&format!("{entity}_{name}"), kind, help);
         all.iter().for_each(|named| samples(named, &mut family));
