@@ -55,6 +55,34 @@ pub(crate) enum StepOutcome {
     Dial(Forward),
 }
 
+/// How a step ended, for observers of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepEnd<'e> {
+    /// The run went on with the next step.
+    WentOn,
+    /// The run went on behind further steps.
+    Skipped,
+    /// The run ended with an answer of its own.
+    Responded,
+    /// The run waits for the backend.
+    Dialled,
+    /// It failed. The message may quote a secret.
+    Failed(&'e str),
+}
+
+impl<'e> StepEnd<'e> {
+    /// As it is shown. `None`: it went on as usual.
+    pub fn text(self) -> Option<&'e str> {
+        match self {
+            Self::WentOn => None,
+            Self::Skipped => Some("steps are skipped"),
+            Self::Responded => Some("responds"),
+            Self::Dialled => Some("the backend is dialled"),
+            Self::Failed(message) => Some(message),
+        }
+    }
+}
+
 /// The parameters of forwarding a handshake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forward {
@@ -99,8 +127,8 @@ pub trait PolicyHost: ExpressionHost {
     /// The step that runs does something more when the answer is known.
     fn puts_off(&mut self) {}
 
-    /// It ran. `None`: it went on as usual.
-    fn ended(&mut self, _step: &Step, _exchange: &Exchange, _how: Option<&str>) {}
+    /// It ran.
+    fn ended(&mut self, _step: &Step, _exchange: &Exchange, _how: StepEnd<'_>) {}
 }
 
 /// A policy's view of the run.

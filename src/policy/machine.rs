@@ -14,7 +14,9 @@
 
 use std::sync::Arc;
 
-use super::contract::{Action, Forward, PolicyHost, PutOff, Running, Severity, Step, StepOutcome, TraceLine};
+use super::contract::{
+    Action, Forward, PolicyHost, PutOff, Running, Severity, Step, StepEnd, StepOutcome, TraceLine,
+};
 use super::exchange::fields::ExistsAction;
 use super::exchange::{Body, EvaluationTime, Exchange, LastError, Response};
 use super::expression::{Section, Value};
@@ -163,30 +165,32 @@ impl Machine {
                 put_off: &mut self.put_off,
             };
             match run(step, &mut running) {
-                Ok(StepOutcome::Next | StepOutcome::Skip(0)) => outside.ended(step, exchange, None),
+                Ok(StepOutcome::Next | StepOutcome::Skip(0)) => {
+                    outside.ended(step, exchange, StepEnd::WentOn)
+                }
                 Ok(StepOutcome::Skip(steps)) => {
                     self.next += steps;
-                    outside.ended(step, exchange, Some("steps are skipped"));
+                    outside.ended(step, exchange, StepEnd::Skipped);
                 }
                 Ok(StepOutcome::Respond(response)) => {
-                    outside.ended(step, exchange, Some("responds"));
+                    outside.ended(step, exchange, StepEnd::Responded);
                     return Stopped::AtEnd(Yield::Respond(response));
                 }
                 Ok(StepOutcome::Dial(_)) if self.has_dialled => {
                     let message = "A handshake is forwarded once.";
-                    outside.ended(step, exchange, Some(message));
+                    outside.ended(step, exchange, StepEnd::Failed(message));
                     self.fail(Failure::new("ForwardedBefore", message, 500, INTERNAL), exchange);
                 }
                 Ok(StepOutcome::Dial(forward)) => {
                     self.has_dialled = true;
-                    outside.ended(step, exchange, Some("the backend is dialled"));
+                    outside.ended(step, exchange, StepEnd::Dialled);
                     return Stopped::AtDial(forward);
                 }
                 Err(failure) => {
                     if let Some(thrown) = &failure.thrown {
                         outside.threw(Some(step), thrown);
                     }
-                    outside.ended(step, exchange, Some(&failure.message));
+                    outside.ended(step, exchange, StepEnd::Failed(&failure.message));
                     self.fail(failure, exchange);
                 }
             }

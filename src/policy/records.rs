@@ -1,4 +1,5 @@
-//! What the policies of one opening said, for its row in the log: their traces, and the exceptions of their expressions, in bounds.
+//! What the policies of one opening said, for its row in the log: their traces, and the exceptions of their expressions, in bounds. And
+//! when each of them ran, if the opening has a trace.
 //!
 //! What has no room is cut or counted, and says so.
 //!
@@ -25,6 +26,24 @@ pub struct PolicyRecords {
     kept: Vec<PolicyRecord>,
     bytes: usize,
     dropped: usize,
+    ran: Vec<RanStep>,
+}
+
+/// Steps of one opening that are kept with their times. Over it: the later ones are not.
+pub const RAN_STEPS_MAX: usize = 128;
+
+/// A step that ran, and when.
+pub struct RanStep {
+    /// Which.
+    pub name: StepName,
+    /// Microseconds from the accept of the connection to its begin.
+    pub begun_us: u32,
+    /// Microseconds that it took.
+    pub took_us: u32,
+    /// How it ended, if it did not go on as usual.
+    pub outcome: Box<str>,
+    /// Whether it failed.
+    pub has_failed: bool,
 }
 
 impl core::fmt::Debug for PolicyRecords {
@@ -97,7 +116,21 @@ impl PolicyRecords {
 
     /// Bytes of memory that they take.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.kept.capacity() * size_of::<PolicyRecord>()
+        let of_ran: usize = self.ran.iter().map(|step| step.name.path.len() + step.outcome.len()).sum();
+        let lists = self.kept.capacity() * size_of::<PolicyRecord>() + self.ran.capacity() * size_of::<RanStep>();
+        self.bytes + of_ran + lists
+    }
+
+    /// The steps that ran, in order, if their times were wanted.
+    pub fn ran(&self) -> &[RanStep] {
+        &self.ran
+    }
+
+    /// Adds a step that ran, if there is room.
+    pub fn add_ran(&mut self, step: impl FnOnce() -> RanStep) {
+        if self.ran.len() < RAN_STEPS_MAX {
+            self.ran.push(step());
+        }
     }
 
     /// Adds what a policy traced.
@@ -223,6 +256,23 @@ mod tests {
         records.threw(None, thrown("why".to_owned()));
         let last = &records.kept().last().unwrap().said;
         assert!(matches!(last, PolicySaid::Threw { thrown, .. } if thrown.message == "why"));
+    }
+
+    #[test]
+    fn keeps_no_more_steps_with_their_times_than_it_may() {
+        let mut records = PolicyRecords::default();
+        let name = StepName { policy: "trace", scope: "global", section: "inbound", path: "trace[1]".into() };
+        let step = |begun_us| RanStep {
+            name: name.clone(),
+            begun_us,
+            took_us: 1,
+            outcome: "".into(),
+            has_failed: false,
+        };
+        (0..200).for_each(|begun_us| records.add_ran(|| step(begun_us)));
+        let begun: Vec<_> = records.ran().iter().map(|step| step.begun_us).collect();
+        assert_eq!(begun, (0..RAN_STEPS_MAX as u32).collect::<Vec<_>>());
+        assert!(records.is_empty(), "nothing was said");
     }
 
     #[test]

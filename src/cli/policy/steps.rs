@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::masks::Masks;
 use crate::head::Header;
 use crate::policy::contract::Step;
-use crate::policy::contract::{PolicyHost, TraceLine};
+use crate::policy::contract::{PolicyHost, StepEnd, TraceLine};
 use crate::policy::exchange::{Body, Exchange};
 use crate::policy::expression::{ExpressionHost, Section, Value};
 use crate::policy::guards::Guards;
@@ -167,7 +167,7 @@ impl PolicyHost for Steps {
         self.begun = Instant::now();
     }
 
-    fn ended(&mut self, step: &Step, exchange: &Exchange, how: Option<&str>) {
+    fn ended(&mut self, step: &Step, exchange: &Exchange, how: StepEnd<'_>) {
         let took = self.begun.elapsed();
         self.took += took;
         self.count += 1;
@@ -186,11 +186,11 @@ impl PolicyHost for Steps {
             "step": self.masks.masked(&step.to_string()),
             "said": masked(&said),
             "changes": masked(&changes),
-            "outcome": how.map(|how| self.masks.masked(how)),
+            "outcome": how.text().map(|how| self.masks.masked(how)),
         });
         self.records.push(record);
         said.iter().chain(&changes).for_each(|line| self.line(4, line));
-        if let Some(how) = how {
+        if let Some(how) = how.text() {
             self.line(4, &format!("=> {how}"));
         }
     }

@@ -66,6 +66,11 @@ impl Step {
         self.place.section
     }
 
+    /// Whether it decides about nothing: it only leads on to another step.
+    pub(crate) fn is_jump(&self) -> bool {
+        matches!(self.action, Action::Skip(_))
+    }
+
     /// Whether it may send the session to another backend than the API's.
     pub(crate) fn may_change_backend(&self) -> bool {
         match &self.action {
