@@ -67,8 +67,12 @@ fn head_parsing(criterion: &mut Criterion) {
         bencher.iter(|| RequestHead::parse(black_box(&refused).clone()).is_err())
     });
 
-    let forwarded =
-        Forwarded { client: IpAddr::from([192, 0, 2, 1]), proto: "https", host: "gateway.example.com" };
+    let forwarded = Forwarded {
+        client: IpAddr::from([192, 0, 2, 1]),
+        proto: "https",
+        host: "gateway.example.com",
+        trace: None,
+    };
     group.throughput(Throughput::Bytes(browser_request.len() as u64));
     group.bench_function("request_find_parse_check_encode", |bencher| {
         bencher.iter(|| {

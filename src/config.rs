@@ -8,10 +8,12 @@ pub mod health;
 pub mod instance;
 pub mod listener;
 pub mod logs;
+pub mod otlp;
 pub mod tier;
 
 pub use health::HealthPath;
 pub use instance::{InstanceConfig, InstanceLimits, NamesConfig, SessionsFrom, StatusConfig, parse_instance};
 pub use listener::ListenerConfig;
 pub use logs::LogsConfig;
+pub use otlp::OtlpConfig;
 pub use tier::TierUnits;

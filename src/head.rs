@@ -14,6 +14,7 @@ pub mod request;
 pub mod status;
 pub mod target;
 pub mod token;
+pub mod trace_context;
 
 pub use answer::Answer;
 pub use date::HttpDate;

@@ -104,6 +104,7 @@ impl Workers {
                 root_page: None,
                 health_path: None,
                 health_openings_kept: 0,
+                sampling: None,
             };
             fronts.push(thread::spawn(move || run_front(parts).unwrap()));
         }

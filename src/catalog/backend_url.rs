@@ -31,6 +31,31 @@ pub enum BackendHost {
     Name(String),
 }
 
+/// The schemes of a kind of URL, and what is said of a URL that is not allowed.
+struct Schemes {
+    plain: &'static str,
+    tls: &'static str,
+    allowed: &'static str,
+    no_query: &'static str,
+    no_user: &'static str,
+}
+
+const WEBSOCKET: Schemes = Schemes {
+    plain: "ws",
+    tls: "wss",
+    allowed: "ws://host[:port][/path] or wss://host[:port][/path]",
+    no_query: "remove the query: the backend gets that of the client's request",
+    no_user: "remove the user information before @: set the Authorization header with a policy",
+};
+
+const HTTP: Schemes = Schemes {
+    plain: "http",
+    tls: "https",
+    allowed: "http://host[:port][/path] or https://host[:port][/path]",
+    no_query: "remove the query: it is not sent",
+    no_user: "remove the user information before @: set the Authorization header in headers",
+};
+
 /// `ws://host[:port][/path]` or `wss://host[:port][/path]`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackendUrl {
@@ -59,22 +84,32 @@ impl BackendUrl {
     /// # Errors
     /// A description of the allowed URLs.
     pub fn parse(text: &str) -> Result<Self, Remedy> {
+        Self::parse_of(text, &WEBSOCKET)
+    }
+
+    /// Takes an `http` or `https` URL apart, by the same rules.
+    ///
+    /// # Errors
+    /// A description of the allowed URLs.
+    pub fn parse_http(text: &str) -> Result<Self, Remedy> {
+        Self::parse_of(text, &HTTP)
+    }
+
+    fn parse_of(text: &str, schemes: &Schemes) -> Result<Self, Remedy> {
         if text.chars().count() > BACKEND_URL_CHARS_MAX {
             return Err(format!("at most {BACKEND_URL_CHARS_MAX} characters").into());
         }
-        let (is_tls, after_scheme) = after_scheme(text)?;
+        let (is_tls, after_scheme) = after_scheme(text, schemes)?;
         let default_port = if is_tls { WSS_PORT } else { WS_PORT };
         if after_scheme.contains('?') {
-            return Err(Remedy::act("remove the query: the backend gets that of the client's request"));
+            return Err(Remedy::act(schemes.no_query));
         }
         if after_scheme.contains('#') {
             return Err(Remedy::act("remove the fragment (#…): it is never sent"));
         }
         let (authority, path) = after_scheme.split_at(after_scheme.find('/').unwrap_or(after_scheme.len()));
         if authority.contains('@') {
-            return Err(Remedy::act(
-                "remove the user information before @: set the Authorization header with a policy",
-            ));
+            return Err(Remedy::act(schemes.no_user));
         }
         let (host, port) = split_port(authority, default_port)?;
         let host = parse_host(host)?;
@@ -94,7 +129,7 @@ impl BackendUrl {
 
     /// Describes the allowed URLs of a backend.
     pub fn allowed() -> &'static str {
-        "ws://host[:port][/path] or wss://host[:port][/path]"
+        WEBSOCKET.allowed
     }
 
     /// The backend at an address, at its root.
@@ -105,18 +140,18 @@ impl BackendUrl {
     }
 }
 
-fn after_scheme(text: &str) -> Result<(bool, &str), Remedy> {
+fn after_scheme<'t>(text: &'t str, schemes: &Schemes) -> Result<(bool, &'t str), Remedy> {
     let (scheme, after) = text.split_once(':').unwrap_or(("", text));
     // RFC 3986 §3.1: schemes are the same in any case.
     let is_tls = match scheme.to_ascii_lowercase().as_str() {
-        "ws" => false,
-        "wss" => true,
-        "ws+unix" => {
+        plain if plain == schemes.plain => false,
+        tls if tls == schemes.tls => true,
+        "ws+unix" if schemes.plain == WEBSOCKET.plain => {
             return Err(Remedy::act("ws+unix is not supported by this version: use ws:// or wss://"));
         }
-        _ => return Err(BackendUrl::allowed().into()),
+        _ => return Err(schemes.allowed.into()),
     };
-    let after = after.strip_prefix("//").ok_or_else(|| Remedy::from(BackendUrl::allowed()))?;
+    let after = after.strip_prefix("//").ok_or_else(|| Remedy::from(schemes.allowed))?;
     Ok((is_tls, after))
 }
 

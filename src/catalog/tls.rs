@@ -110,7 +110,7 @@ pub(crate) fn take_listener_tls(mut fields: Fields<'_>) -> Option<ListenerTls> {
     })
 }
 
-pub(super) fn take_backend_tls(mut fields: Fields<'_>) -> BackendTls {
+pub(crate) fn take_backend_tls(mut fields: Fields<'_>) -> BackendTls {
     let tls = BackendTls {
         ca: fields.take_text("ca", parse_file_name),
         certificate: fields.take_table("certificate").and_then(take_certificate),

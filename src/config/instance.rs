@@ -11,6 +11,7 @@ use core::time::Duration;
 use super::health::{HealthPath, take_health};
 use super::listener::{ListenerConfig, default_schemes, overlap, take_listeners};
 use super::logs::{LogsConfig, take_logs};
+use super::otlp::{OtlpConfig, take_otlp};
 use super::tier::{TierUnits, parse_tier};
 use crate::catalog::api::Schemes;
 use crate::catalog::fault::{Fault, Remedy};
@@ -85,6 +86,8 @@ pub struct InstanceConfig {
     pub control_socket: Option<String>,
     /// Where the log's rows go.
     pub logs: LogsConfig,
+    /// Where telemetry is sent by the OpenTelemetry protocol. `None`: nowhere.
+    pub otlp: Option<OtlpConfig>,
 }
 
 /// The settings of an instance's status page.
@@ -174,6 +177,7 @@ impl Default for InstanceConfig {
             names: NamesConfig::default(),
             control_socket: None,
             logs: LogsConfig::default(),
+            otlp: None,
         }
     }
 }
@@ -288,6 +292,7 @@ fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
         names: fields.take_table("names").map(take_names).unwrap_or_default(),
         control_socket: fields.take_table("control").and_then(take_control_socket),
         logs: fields.take_table("logs").map(take_logs).unwrap_or_default(),
+        otlp: fields.take_table("otlp").and_then(take_otlp),
     };
     fields.finish();
     config
@@ -492,6 +497,7 @@ mod tests {
                 names: NamesConfig { refresh_s: 7, stale_max_s: 0 },
                 control_socket: Some("run/c.sock".to_owned()),
                 logs: LogsConfig::default(),
+                otlp: None,
             })
         );
     }

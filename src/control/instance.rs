@@ -273,6 +273,7 @@ impl Instance {
                 root_page: root_page.clone(),
                 health_path: config.health_path.clone(),
                 health_openings_kept: health_openings_kept_by_each(workers),
+                sampling: config.otlp.as_ref().filter(|otlp| otlp.traces).map(|otlp| otlp.sampling),
             };
             instance.threads.start_front(index, *core, parts)?;
         }

@@ -13,6 +13,7 @@ use super::policies::PolicyRun;
 use super::stages::Stopwatch;
 use super::stream::{Network, Stream};
 use super::upstream_fault::{UpstreamFault, WhatFailed};
+use crate::head::trace_context::TraceContext;
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
 use crate::observe::stages::Stage;
 use crate::session::{Cause, CorrelationId, Phase};
@@ -87,6 +88,8 @@ pub(super) struct Conversation<'a, N: Network> {
     pub(super) peer: SocketAddr,
     /// That of the client's request.
     pub(super) scheme: &'static str,
+    /// The place of the opening in a trace. `None`: there are no traces.
+    pub(super) trace: Option<TraceContext>,
     /// Ends it when the client leaves.
     pub(super) abort: &'a Abort<N::Stream>,
     pub(super) progress: &'a Progress,
@@ -122,8 +125,12 @@ impl<N: Network> Conversation<'_, N> {
         let forward = policies.as_ref().map(PolicyRun::forward).unwrap_or_default();
         let answer_timeout_ms = forward.answer_timeout_ms.unwrap_or(api.answer_timeout_ms);
         let deadline = dialled_at + Duration::from_millis(answer_timeout_ms);
-        let forwarded =
-            Forwarded { client: self.peer.ip(), proto: self.scheme, host: admitted.request.host() };
+        let forwarded = Forwarded {
+            client: self.peer.ip(),
+            proto: self.scheme,
+            host: admitted.request.host(),
+            trace: self.trace,
+        };
         let (target, authority) = (&admitted.backend_target, &url.authority);
         let request = match policies.as_ref() {
             Some(run) => encode_request_of(run.exchange().request.iter(), target, authority, &forwarded),

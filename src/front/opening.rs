@@ -321,6 +321,7 @@ impl<N: Network> Opening<N> {
         self.note(|event| {
             event.protocol = "HTTP/1.1";
             event.request = Some(Arc::clone(&request));
+            event.take_up_trace();
         });
         if self.front.is_draining() {
             return Err(draining().into());
@@ -434,6 +435,10 @@ impl<N: Network> Opening<N> {
             routed,
             access,
             records: records.cloned(),
+            timed_since: self
+                .event
+                .as_ref()
+                .and_then(|event| event.trace?.is_sampled().then(|| self.stages.accepted_at())),
         }
     }
 
@@ -453,6 +458,7 @@ impl<N: Network> Opening<N> {
                 id: self.id,
                 peer: self.peer,
                 scheme: self.scheme(),
+                trace: self.event.as_ref().and_then(|event| event.trace),
                 abort: &abort,
                 progress: &progress,
                 stages: &self.stages,

@@ -11,6 +11,7 @@ use super::policies::PolicyRun;
 use super::stream::Network;
 use crate::catalog::BackendUrl;
 use crate::http1::without_leading_crlf;
+use crate::head::trace_context::TraceContext;
 use crate::observe::SessionLabels;
 use crate::observe::events::{Asked, OpeningEnded, OpeningFailure, Told};
 use crate::observe::stages::StageTimes;
@@ -50,6 +51,10 @@ impl<N: Network> Front<N> {
             told: None,
             failure: None,
             policy_records: PolicyRecords::default(),
+            trace: self.sampling.map(|sampling| {
+                let (trace, spans) = self.random.trace_ids();
+                TraceContext::begin(trace, spans, sampling)
+            }),
             termination: None,
         }))
     }

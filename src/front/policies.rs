@@ -4,6 +4,7 @@
 
 use super::answer::BackendAnswer;
 use super::refusal::Refusal;
+use super::stages::micros;
 use super::upstream_fault::UpstreamFault;
 use crate::catalog::access::Access;
 use crate::catalog::{Api, BackendUrl};
@@ -12,14 +13,14 @@ use crate::compiled::{Routed, Snapshot};
 use crate::head::forwarding::visible_to_policies;
 use crate::head::{Headers, RequestHead};
 use crate::limits::POLICY_TEXT_BYTES_MAX;
-use crate::policy::contract::{Forward, PolicyHost, Severity, Step, TraceLine};
+use crate::policy::contract::{Forward, PolicyHost, Severity, Step, StepEnd, TraceLine};
 use crate::policy::exchange::{self, EvaluationTime, Exchange, Fields, LastError, Response};
 use crate::policy::expression::{Certificate, DateTime, ExpressionHost, Guid, TICKS_PER_SECOND, TimeSpan};
 use crate::policy::failure::{Failure, ThrownAt};
 use crate::policy::guards::Guards;
 use crate::policy::machine::{Dialling, Yield, start, start_refused};
 use crate::policy::pipeline::Pipeline;
-use crate::policy::records::{PolicyRecords, StepName};
+use crate::policy::records::{PolicyRecords, RanStep, StepName};
 use crate::policy::slot::Slot;
 use crate::process::log::repeats::happened_at;
 use crate::session::{Cause, CorrelationId};
@@ -72,6 +73,8 @@ pub(super) struct Handshake<'a> {
     pub(super) access: &'a Access<'a>,
     /// Where what the policies say is kept. `None`: nobody wants it.
     pub(super) records: Option<SharedRecords>,
+    /// When its connection was accepted. `None`: nobody wants to know when each step ran.
+    pub(super) timed_since: Option<Instant>,
 }
 
 /// What the policies of an opening say: the run and its opening share it.
@@ -114,8 +117,18 @@ impl PolicyRun {
 
     fn of(pipeline: &Arc<Pipeline>, handshake: &Handshake<'_>, guards: &Arc<PolicyGuards>) -> Self {
         let clock = Clock::now();
-        let Handshake { snapshot, request, scheme, client, id, certificate, routed, access, ref records } =
-            *handshake;
+        let Handshake {
+            snapshot,
+            request,
+            scheme,
+            client,
+            id,
+            certificate,
+            routed,
+            access,
+            ref records,
+            timed_since,
+        } = *handshake;
         let exchange = Exchange::new(&exchange::ExchangeParts {
             request,
             scheme,
@@ -140,6 +153,7 @@ impl PolicyRun {
                 pipeline: Arc::clone(pipeline),
                 request: Arc::clone(request),
                 records: records.clone(),
+                timing: timed_since.map(|since| Timing { since, begun_at: since }),
                 secrets: OnceCell::new(),
                 answer: None,
             },
@@ -327,10 +341,21 @@ struct Worker {
     pipeline: Arc<Pipeline>,
     request: Arc<RequestHead>,
     records: Option<SharedRecords>,
+    /// `None`: nobody wants to know when each step ran.
+    timing: Option<Timing>,
     /// Found when something is said for the first time.
     secrets: OnceCell<Box<Secrets>>,
     /// The fields of the backend's answer, once it came.
     answer: Option<Box<Headers>>,
+}
+
+/// The times of steps.
+#[derive(Debug)]
+struct Timing {
+    /// When the connection was accepted.
+    since: Instant,
+    /// When the step that runs began.
+    begun_at: Instant,
 }
 
 impl Worker {
@@ -393,6 +418,26 @@ impl PolicyHost for Worker {
         if let Some(records) = &self.records {
             records.borrow_mut().trace(line);
         }
+    }
+
+    fn begins(&mut self, _: &Step, _: &Exchange) {
+        if let Some(timing) = &mut self.timing {
+            timing.begun_at = Instant::now();
+        }
+    }
+
+    fn ended(&mut self, step: &Step, _: &Exchange, how: StepEnd<'_>) {
+        let (Some(Timing { since, begun_at }), Some(records)) = (&self.timing, &self.records) else { return };
+        if step.is_jump() {
+            return;
+        }
+        let (begun_us, took_us) = (micros(*since, *begun_at), micros(*begun_at, Instant::now()));
+        records.borrow_mut().add_ran(|| {
+            let has_failed = matches!(how, StepEnd::Failed(_));
+            let outcome = how.text().unwrap_or_default();
+            let outcome = if has_failed { bounded(self.masked(outcome)) } else { outcome.to_owned() };
+            RanStep { name: StepName::of(step), begun_us, took_us, outcome: outcome.into(), has_failed }
+        });
     }
 
     fn threw(&mut self, step: Option<&Step>, thrown: &ThrownAt) {

@@ -1,4 +1,4 @@
-//! Random bytes of one front, for ids of openings and masks of sessions, without a system call for each.
+//! Random bytes of one front, for ids of openings and traces and masks of sessions, without a system call for each.
 //!
 //! The bytes are HMAC-SHA256 of a counter under a key that the kernel gave once. Whoever sees some of the output learns nothing
 //! about earlier or later output. The key never leaves the process.
@@ -46,6 +46,11 @@ impl RandomSource {
     pub(super) fn mask(&self) -> [u8; 4] {
         let [a, b, c, d, ..] = self.block();
         [a, b, c, d]
+    }
+
+    /// Random bytes for the id of a trace, and for the ids of two spans.
+    pub(super) fn trace_ids(&self) -> ([u8; BLOCK_BYTES], [u8; BLOCK_BYTES]) {
+        (self.block(), self.block())
     }
 
     fn block(&self) -> [u8; BLOCK_BYTES] {

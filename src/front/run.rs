@@ -16,6 +16,7 @@ use crate::admission::source::SourcePlace;
 use crate::backend::names::Resolver;
 use crate::compiled::Snapshot;
 use crate::config::HealthPath;
+use crate::head::trace_context::Sampling;
 use crate::limits::TURNED_AWAY_LINGERING_MAX;
 use crate::observe::WorkerCounters;
 use crate::observe::counters::add;
@@ -88,6 +89,9 @@ pub struct FrontParts<H = OwnedFd> {
     pub health_path: Option<HealthPath>,
     /// Openings that are kept for that path.
     pub health_openings_kept: usize,
+    /// Openings have traces, of which this share is sampled. `None`: they have none, and what requests say of traces is passed on as it
+    /// is.
+    pub sampling: Option<Sampling>,
 }
 
 /// One front's state, shared by its tasks.
@@ -110,6 +114,7 @@ pub(super) struct Front<N: Network = Host> {
     pub(super) kept_openings: KeptOpenings,
     pub(super) date: AnswerDate,
     pub(super) random: RandomSource,
+    pub(super) sampling: Option<Sampling>,
     openings: Cell<usize>,
     /// Connections that were turned away and linger.
     lingering: Cell<usize>,
@@ -214,6 +219,7 @@ impl<N: Network> Front<N> {
             root_page,
             health_path,
             health_openings_kept,
+            sampling,
         } = parts;
         let front = Rc::new(Self {
             network,
@@ -233,6 +239,7 @@ impl<N: Network> Front<N> {
             kept_openings: KeptOpenings::new(health_openings_kept),
             date: AnswerDate::default(),
             random,
+            sampling,
             openings: Cell::new(0),
             lingering: Cell::new(0),
             opening_ended: Notify::new(),

@@ -21,6 +21,11 @@ impl Stopwatch {
         Self { accepted_at, last: Cell::new(accepted_at), micros: [const { Cell::new(None) }; _] }
     }
 
+    /// When the connection was accepted.
+    pub(super) fn accepted_at(&self) -> Instant {
+        self.accepted_at
+    }
+
     /// Reads the clock: `stage` has succeeded or failed, and the next one begins. Gives the time.
     pub(super) fn complete(&self, stage: Stage) -> Instant {
         let now = Instant::now();
@@ -36,7 +41,7 @@ impl Stopwatch {
 }
 
 /// Microseconds between two readings; 71 minutes at most.
-fn micros(from: Instant, to: Instant) -> u32 {
+pub(super) fn micros(from: Instant, to: Instant) -> u32 {
     u32::try_from(to.saturating_duration_since(from).as_micros()).unwrap_or(u32::MAX)
 }
 

@@ -18,6 +18,7 @@ use super::stages::StageTimes;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::{Api, BackendUrl};
 use crate::head::RequestHead;
+use crate::head::trace_context::{TraceContext, TraceId, TraceParent};
 use crate::policy::exchange::LastError;
 use crate::policy::records::PolicyRecords;
 use crate::session::{Cause, CorrelationId, Leg, Phase, Termination};
@@ -81,7 +82,7 @@ pub struct EventType {
     pub rows: &'static [MadeRow],
     /// The figures that move when it happens, by their names on the status page.
     pub metrics: &'static [&'static str],
-    /// The span that it is part of, or that it ends.
+    /// The span that it becomes, with spans of its stages and policies below it; empty if it becomes none.
     pub span: &'static str,
 }
 
@@ -175,12 +176,14 @@ events! {
         failure: Option<OpeningFailure>;
         /// What its policies said, without secrets.
         policy_records: PolicyRecords;
+        /// Its place in a trace; none if openings have no traces.
+        trace: Option<TraceContext>;
         /// Why and where it ended; none if a session came of it.
         termination: Option<(Cause, Phase)>;
     }
 
     /// A session begins to end: an endpoint closed, ended or broke its connection, or ringgate ends the session.
-    SessionClosing = "session_closing" from Relay, span "session",
+    SessionClosing = "session_closing" from Relay, span "",
     rows [CONNECTION "closing"],
     metrics [] {
         /// When, since 1970.
@@ -194,7 +197,7 @@ events! {
     }
 
     /// A session has ended.
-    SessionTerminated = "session_terminated" from Relay, span "session",
+    SessionTerminated = "session_terminated" from Relay, span "",
     rows [CONNECTION "closing", CONNECTION "terminated"],
     metrics ["terminations", "frames", "payload_bytes"] {
         /// When, since 1970.
@@ -212,7 +215,7 @@ events! {
     }
 
     /// What an open session has carried so far. Sent once in a while, if the API asks for it.
-    SessionProgress = "session_progress" from Relay, span "session",
+    SessionProgress = "session_progress" from Relay, span "",
     rows [CONNECTION "progress"],
     metrics [] {
         /// When, since 1970.
@@ -221,6 +224,22 @@ events! {
         record: SessionRecord;
         /// What its legs have sent.
         carried: Carried;
+    }
+}
+
+impl OpeningEnded {
+    /// Goes on with the trace that the request is part of, if openings have traces and it is part of one.
+    pub fn take_up_trace(&mut self) {
+        let client = self.request.as_ref().and_then(|request| TraceParent::of(request.headers()));
+        if let (Some(trace), Some(client)) = (&mut self.trace, client) {
+            *trace = trace.within(client);
+        }
+    }
+
+    /// The trace that it is part of: its own, or that which its request names.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        let of_request = || Some(TraceParent::of(self.request.as_ref()?.headers())?.trace);
+        self.trace.map(|trace| trace.trace).or_else(of_request)
     }
 }
 

@@ -7,6 +7,7 @@
 use super::masking::{Masking, Secrets, subprotocol};
 use super::sink::LogRow;
 use crate::compiled::access::SubscriptionKeyFault;
+use crate::head::trace_context::Hex;
 use crate::observe::SessionRecord;
 use crate::observe::events::{
     Carried, OpeningEnded, OpeningFailure, RelayEvent, SessionClosing, SessionProgress, SessionTerminated,
@@ -195,6 +196,7 @@ impl RowMaker {
                 .map(|address| address.to_string())
                 .unwrap_or_default()
                 .into(),
+            trace_id: event.trace_id().map(|id| Hex(&id).to_string()).unwrap_or_default().into(),
             ..GatewayRow::default()
         }
     }

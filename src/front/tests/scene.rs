@@ -119,6 +119,7 @@ impl Stage {
             root_page: None,
             health_path: Some(HealthPath::default()),
             health_openings_kept: 64,
+            sampling: None,
         };
         let (front, _) = Front::new(network, parts, RandomSource::new().unwrap());
         Self { front, budgets, counters, mailbox, drain, _published }

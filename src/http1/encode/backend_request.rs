@@ -11,6 +11,7 @@ use crate::head::Header;
 use crate::head::RequestHead;
 use crate::head::forwarding::visible_to_policies;
 use crate::head::forwarding::without_hop_by_hop;
+use crate::head::trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 
 /// The facts about the client's connection that the backend cannot see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Forwarded<'a> {
     pub proto: &'static str,
     /// The authority that the client spoke to.
     pub host: &'a str,
+    /// The place of the opening in a trace. `None`: what the request says of traces is passed on as any other field.
+    pub trace: Option<TraceContext>,
 }
 
 /// Encodes the request to the backend.
@@ -43,7 +46,7 @@ pub fn encode_request_of<'h>(
     authority: &str,
     forwarded: &Forwarded<'_>,
 ) -> BytesMut {
-    let fields = without_hop_by_hop(fields);
+    let fields = without_hop_by_hop(fields).filter(|header| !is_of_trace(header, forwarded.trace));
     debug_assert!(
         path_and_query.starts_with('/') && path_and_query.bytes().all(|byte| byte.is_ascii_graphic())
     );
@@ -78,12 +81,20 @@ pub fn encode_request_of<'h>(
             put_field(&mut head, name, value.as_bytes());
         }
     }
+    if let Some(trace) = forwarded.trace {
+        put_field(&mut head, TRACEPARENT, trace.outgoing().to_string().as_bytes());
+    }
     head.put_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     head
 }
 
-/// Room for the fields that a request gains: three X-Forwarded with an IPv6 address, Connection, Upgrade.
-const ADDED_BYTES: usize = 256;
+/// Whether a field is replaced by that of the trace. W3C Trace Context §4.3: what belongs to a trace that is not taken up, goes.
+fn is_of_trace(header: &Header<'_>, trace: Option<TraceContext>) -> bool {
+    trace.is_some_and(|trace| header.is(TRACEPARENT) || (trace.client.is_none() && header.is(TRACESTATE)))
+}
+
+/// Room for the fields that a request gains: three X-Forwarded with an IPv6 address, traceparent, Connection, Upgrade.
+const ADDED_BYTES: usize = 384;
 
 fn put_list_field(head: &mut BytesMut, name: &str, list: &[u8], element: &str) {
     head.put_slice(name.as_bytes());
@@ -101,12 +112,21 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::head::trace_context::{Sampling, TraceParent};
 
     fn encode(lines: &str, client: &str) -> String {
+        encode_traced(lines, client, None)
+    }
+
+    fn encode_traced(lines: &str, client: &str, trace: Option<TraceContext>) -> String {
         let head = format!("GET /echo/x?y HTTP/1.1\r\n{lines}\r\n");
         let request = RequestHead::parse(Bytes::from(head)).expect("a head in order");
-        let forwarded =
-            Forwarded { client: client.parse().expect("an address"), proto: "https", host: request.host() };
+        let forwarded = Forwarded {
+            client: client.parse().expect("an address"),
+            proto: "https",
+            host: request.host(),
+            trace,
+        };
         let encoded = encode_backend_request(&request, "/socket/x?y", "backend:9001", &forwarded);
         String::from_utf8(encoded.to_vec()).expect("ASCII")
     }
@@ -179,10 +199,45 @@ mod tests {
     fn forwards_the_authority_of_an_absolute_target_as_host() {
         let head = Bytes::from_static(b"GET ws://b:1/x HTTP/1.1\r\nHost: a\r\n\r\n");
         let request = RequestHead::parse(head).expect("a head in order");
-        let forwarded =
-            Forwarded { client: IpAddr::from([192, 0, 2, 1]), proto: "http", host: request.host() };
+        let forwarded = Forwarded {
+            client: IpAddr::from([192, 0, 2, 1]),
+            proto: "http",
+            host: request.host(),
+            trace: None,
+        };
         let encoded = encode_backend_request(&request, "/x", "c", &forwarded);
         assert!(encoded.starts_with(b"GET /x HTTP/1.1\r\nHost: c\r\n"));
         assert!(String::from_utf8_lossy(&encoded).contains("X-Forwarded-Host: b:1\r\n"));
+    }
+
+    const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    /// The lines of a request about traces, where the opening has this place in one.
+    fn lines_of_trace(trace: Option<TraceContext>) -> String {
+        let lines = format!("Host: a\r\ntraceparent: {GIVEN}\r\nTraceState: v=1\r\ntracestate: w=2\r\n");
+        let encoded = encode_traced(&lines, "192.0.2.1", trace);
+        let is_of_trace = |line: &&str| line.to_ascii_lowercase().starts_with("trace");
+        encoded.split("\r\n").filter(is_of_trace).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn passes_the_fields_of_traces_on_as_they_came_where_there_are_no_traces() {
+        assert_eq!(lines_of_trace(None), format!("traceparent: {GIVEN}, TraceState: v=1, tracestate: w=2"));
+    }
+
+    #[test]
+    fn says_its_own_span_in_the_clients_trace_and_passes_tracestate_on_unchanged() {
+        let begun = TraceContext::begin([7; 16], [9; 16], Sampling(100));
+        let client = TraceParent::parse(GIVEN.as_bytes()).expect("valid");
+        let expected = "TraceState: v=1, tracestate: w=2, \
+                        traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-0909090909090909-01";
+        assert_eq!(lines_of_trace(Some(begun.within(client))), expected);
+    }
+
+    #[test]
+    fn passes_nothing_of_a_trace_on_that_it_does_not_take_up() {
+        let begun = TraceContext::begin([7; 16], [9; 16], Sampling(0));
+        let expected = format!("traceparent: 00-{}-0909090909090909-02", "07".repeat(16));
+        assert_eq!(lines_of_trace(Some(begun)), expected);
     }
 }

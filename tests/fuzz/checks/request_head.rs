@@ -54,8 +54,12 @@ pub fn check(input: &[u8]) {
         Target::Asterisk | Target::Other => return,
     };
     let offer = check_request(&request);
-    let forwarded =
-        Forwarded { client: IpAddr::V4(Ipv4Addr::LOCALHOST), proto: "http", host: request.host() };
+    let forwarded = Forwarded {
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        proto: "http",
+        host: request.host(),
+        trace: None,
+    };
     let made = encode_backend_request(&request, &path_and_query, "backend:81", &forwarded).freeze();
     assert_eq!(find_head_end(&made, 0), Some(made.len()), "one head, and nothing behind it");
     // Ours may exceed the bounds of a head by what is added to it.
