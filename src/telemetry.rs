@@ -11,6 +11,8 @@ pub mod kql;
 pub mod masking;
 pub mod metrics;
 pub mod observer;
+pub mod opening_trace;
+pub mod otlp;
 pub mod rows;
 pub mod sink;
 pub mod sinks;

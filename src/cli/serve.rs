@@ -32,6 +32,7 @@ use crate::services::echo::EchoBackend;
 use crate::services::runtime::ServicesRuntime;
 use crate::services::status_page::StatusPage;
 use crate::telemetry::Observed;
+use crate::telemetry::otlp::Otlp;
 use crate::telemetry::sinks::{SinkPlaces, start as start_sinks};
 use crate::telemetry::text::log_lines;
 use announcement::StatusAt;
@@ -303,10 +304,19 @@ impl Ready {
             source.path().and_then(Path::parent),
             log::standard_output().0.is_terminal(),
         );
-        let sinks = start_sinks(&config.logs, &places).context("cannot start a thread of the log's sinks")?;
+        let mut sinks =
+            start_sinks(&config.logs, &places).context("cannot start a thread of the log's sinks")?;
+        let mut otlp = start_otlp(&config, source.path(), &cores)?;
+        if let Some(otlp) = &mut otlp {
+            sinks.sinks.extend(otlp.take_sink());
+            sinks.otlp = otlp.figures();
+        }
         let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page, sinks };
         let (of_start, for_start) = (config.clone(), control.clone());
         let instance = spawn_blocking(move || Instance::start(&of_start, parts, &for_start)).await??;
+        if let Some(otlp) = &mut otlp {
+            otlp.observe(instance.observed());
+        }
         control.spawn(report_on_request(report_requests, instance.observed()));
         let status_at = match &config.status {
             Some(of_page) => Some(start_status(of_page, status, &services, &control, &instance)?),
@@ -329,11 +339,26 @@ impl Ready {
         let publisher = files.map(|files| Publisher::start(files, served));
         let doors = Doors { signals, socket: orders };
         let ended = Serving::new(instance, config, revision, publisher, manager).run(doors).await;
+        if let Some(otlp) = otlp {
+            otlp.end().await;
+        }
         if let Some(socket) = socket {
             socket.finish().await;
         }
         ended.map_err(anyhow::Error::msg)
     }
+}
+
+/// Starts the exporter, if the instance file asks for one.
+///
+/// # Errors
+/// There is no thread.
+fn start_otlp(config: &InstanceConfig, file: Option<&Path>, cores: &CorePlan) -> Result<Option<Otlp>> {
+    let Some(otlp) = &config.otlp else { return Ok(None) };
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let gateway = config.gateway.as_ref().map(ToString::to_string).unwrap_or_default();
+    let started = Otlp::start(otlp, folder, &gateway, cores.left_over().to_vec());
+    started.context("cannot start the thread of the otlp exporter").map(Some)
 }
 
 /// Logs the counters on each request, for ever.

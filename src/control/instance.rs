@@ -38,6 +38,7 @@ use crate::shared_counts::budgets::Budgets;
 use crate::telemetry::Observed;
 use crate::telemetry::figures::{About, CertificateExpiry, Shown};
 use crate::telemetry::observer::{Observer, ObserverFigures};
+use crate::telemetry::otlp::OtlpFigures;
 use crate::telemetry::rows::RowMaker;
 use crate::telemetry::sink::RowSink;
 use crate::telemetry::sinks::{AllSinkFigures, Sinks};
@@ -168,6 +169,7 @@ pub struct Instance {
     draining: watch::Sender<bool>,
     drain_s: u64,
     sink_figures: AllSinkFigures,
+    otlp_figures: OtlpFigures,
     threads: WorkerThreads,
     observed_log: Arc<ObserverFigures>,
     /// `None`: there is no log.
@@ -225,6 +227,7 @@ impl Instance {
             draining,
             drain_s: config.drain_s,
             sink_figures: sinks.figures,
+            otlp_figures: sinks.otlp,
             threads: WorkerThreads::new(),
             observed_log: Arc::default(),
             observer: None,
@@ -339,6 +342,7 @@ impl Instance {
             labels: Arc::clone(&self.labels),
             state: Arc::clone(&self.state),
             sinks: self.sink_figures.clone(),
+            otlp: self.otlp_figures.clone(),
             observer: Arc::clone(&self.observed_log),
             about: Arc::clone(&self.about),
             shown: self.shown.subscribe(),

@@ -10,6 +10,7 @@ use crate::observe::publishes::Publishes;
 use crate::observe::state::{State, StateCell};
 use crate::process::log;
 use crate::shared_counts::budgets::Budgets;
+use crate::telemetry::otlp::{OtlpFigures, SIGNAL_METRICS, SignalFigures, SignalMetric};
 use crate::telemetry::sinks::AllSinkFigures;
 use crate::telemetry::sinks::queue::SinkFigures;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Observed {
     pub state: Arc<StateCell>,
     /// The figures of where the log's rows go.
     pub sinks: AllSinkFigures,
+    /// The figures of what is sent by OTLP.
+    pub otlp: OtlpFigures,
     /// What the observer counts.
     pub observer: Arc<ObserverFigures>,
     /// What does not change while it runs.
@@ -328,6 +331,7 @@ impl Observed {
             labels,
             state: Arc::default(),
             sinks: AllSinkFigures::default(),
+            otlp: OtlpFigures::default(),
             observer: Arc::default(),
             about: Arc::default(),
             shown: watch::Sender::new(Shown::default()).subscribe(),
@@ -349,7 +353,22 @@ impl Observed {
         });
         let of_workers =
             WORKER_METRICS.iter().map(|entry| Figure { info: &entry.info, series: self.read(entry) });
-        of_instance.chain(of_workers).collect()
+        of_instance.chain(self.of_otlp()).chain(of_workers).collect()
+    }
+
+    /// What is counted of each signal. Nothing is shown of those that are not sent.
+    fn of_otlp(&self) -> impl Iterator<Item = Figure> {
+        let series = |entry: &SignalMetric| {
+            let of_signal = |figures: &SignalFigures| Series {
+                labels: vec![("signal", figures.signal().name())],
+                sum: (entry.read)(figures),
+                of_workers: Vec::new(),
+            };
+            self.otlp.iter().map(of_signal).collect::<Vec<_>>()
+        };
+        let figures =
+            SIGNAL_METRICS.iter().map(move |entry| Figure { info: &entry.info, series: series(entry) });
+        figures.filter(|figure| !figure.series.is_empty())
     }
 
     fn read(&self, entry: &WorkerMetric) -> Vec<Series> {

@@ -57,8 +57,13 @@ impl RowMaker {
         Self { region: text(gateway), listeners }
     }
 
-    /// Adds the rows of an opening, which a front of `worker` has opened.
-    pub fn push_opening(&self, worker: usize, event: &OpeningEnded, rows: &mut Vec<LogRow>) {
+    /// Adds the rows of an opening, which a front of `worker` has opened; gives the first of them.
+    pub fn push_opening(
+        &self,
+        worker: usize,
+        event: &OpeningEnded,
+        rows: &mut Vec<LogRow>,
+    ) -> Arc<GatewayRow> {
         let masking = event.api.as_ref().map(|api| Masking::of_api(&api.key_names, &[])).unwrap_or_default();
         let error = shown_error(event, &masking);
         let gateway = self.gateway_row(worker, event, &masking, error.as_ref());
@@ -104,8 +109,10 @@ impl RowMaker {
                 });
             }
         }
-        rows.push(gateway.into());
+        let gateway = Arc::new(gateway);
+        rows.push(LogRow::Gateway(Arc::clone(&gateway)));
         rows.extend(connections.into_iter().map(LogRow::from));
+        gateway
     }
 
     fn gateway_row(

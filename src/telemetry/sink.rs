@@ -1,5 +1,6 @@
 //! Where rows of the log go: the observer makes them, sinks take them.
 
+use super::opening_trace::OpeningTrace;
 use crate::observe::tables::{Column, ConnectionRow, GatewayRow, Row, Table, Ticks, UsageRow, Value};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -67,6 +68,9 @@ pub trait RowSink: Send {
     /// Takes rows, in the order in which they were made. It must not wait for a disk or a peer: a sink that writes has a thread
     /// of its own behind a bounded queue.
     fn take(&mut self, rows: &[LogRow]);
+
+    /// Takes the trace of an opening that is sampled. It must not wait either.
+    fn take_trace(&mut self, _trace: &Arc<OpeningTrace>) {}
 
     /// Is called after each batch, and at least once a second.
     fn turn(&mut self, now: Ticks);

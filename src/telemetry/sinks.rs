@@ -7,6 +7,7 @@ pub mod json_line;
 pub mod lines;
 pub mod queue;
 
+use super::otlp::OtlpFigures;
 use super::sink::RowSink;
 use super::store::retention::Retention;
 use super::store::writer::StoreSink;
@@ -62,6 +63,8 @@ pub struct Sinks {
     pub sinks: Vec<Box<dyn RowSink>>,
     /// Their figures.
     pub figures: AllSinkFigures,
+    /// Those of what is sent by OTLP, whose sink is among them.
+    pub otlp: OtlpFigures,
 }
 
 impl fmt::Debug for Sinks {
@@ -193,7 +196,7 @@ pub fn start(config: &LogsConfig, places: &SinkPlaces) -> io::Result<Sinks> {
         let writer = JournalWriter::new(JOURNAL_SOCKET.into());
         sinks.push(Box::new(QueuedSink::start(figures("journald"), writer)?));
     }
-    Ok(Sinks { sinks, figures: AllSinkFigures(all.into()) })
+    Ok(Sinks { sinks, figures: AllSinkFigures(all.into()), otlp: OtlpFigures::default() })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub fn page(observed: &Observed) -> String {
     let mut page = format!("# ringgate is {}\n", observed.state.get().name());
     page.push_str(&observed.publishes.describe("# "));
     page.push_str(&observed.sinks.describe("# "));
+    page.push_str(&observed.otlp.describe("# "));
     for Figure { info, series } in &figures {
         let (name, kind, unit, help) = (info.name, info.kind.name(), info.unit, info.help);
         push_line(&mut page, format_args!("# {name} ({kind}, {unit}): {help}"));
@@ -38,7 +39,8 @@ pub fn page(observed: &Observed) -> String {
 /// Lines for the log: the state of the last publish, every figure that is not 0, and behind an `=` its part by each worker if there are several.
 pub fn log_lines(observed: &Observed) -> String {
     let mut lines =
-        observed.publishes.describe("") + &observed.sinks.describe("") + "counters that are not 0:\n";
+        observed.publishes.describe("") + &observed.sinks.describe("") + &observed.otlp.describe("");
+    lines.push_str("counters that are not 0:\n");
     for Figure { info, series } in observed.figures() {
         for series in series.iter().filter(|series| series.sum > 0) {
             let mut line = format!("  {}{} {}", info.name, braced(&series.labels, None), series.sum);

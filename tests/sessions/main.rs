@@ -22,6 +22,7 @@ mod keys;
 mod limits;
 mod log;
 mod metrics;
+mod otlp;
 mod policies;
 mod pool;
 mod ports;

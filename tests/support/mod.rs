@@ -12,6 +12,7 @@ pub mod backend;
 pub mod frames;
 pub mod handshake;
 pub mod log_rows;
+pub mod otlp;
 pub mod raw;
 pub mod relay;
 pub mod served;
@@ -102,6 +103,11 @@ impl TestInstance {
     /// One API at `/t`, with a log of the test's own: its rows are not collected.
     pub fn start_logging(instance_lines: &str, api: &str, sinks: Sinks) -> Self {
         Self::start_all(instance_lines, "", snapshot(&files_of(&[("t", api)])), (sinks, None))
+    }
+
+    /// Any files of a catalogue, by path, with a log of the test's own.
+    pub fn start_catalog_logging(instance_lines: &str, files: &[(&str, &str)], sinks: Sinks) -> Self {
+        Self::start_all(instance_lines, "", snapshot(files), (sinks, None))
     }
 
     fn start_on(instance_lines: &str, listener_lines: &str, snapshot: Snapshot) -> Self {
