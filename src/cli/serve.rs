@@ -32,7 +32,7 @@ use crate::services::echo::EchoBackend;
 use crate::services::runtime::ServicesRuntime;
 use crate::services::status_page::StatusPage;
 use crate::telemetry::Observed;
-use crate::telemetry::otlp::Otlp;
+use crate::telemetry::otlp::{OPEN_FILES, Otlp};
 use crate::telemetry::sinks::{SinkPlaces, start as start_sinks};
 use crate::telemetry::text::log_lines;
 use announcement::StatusAt;
@@ -219,7 +219,8 @@ async fn make_ready(file: Option<&Path>, listeners: Vec<ListenerConfig>) -> Resu
     let workers = config.workers.map(|workers| workers as usize);
     let cores = CorePlan::of(&usable_cores().context("cannot tell the cores of this process")?, workers);
     warn(&warnings);
-    let other_open_files = if echo.is_some() { echo_connections_max()? } else { 0 };
+    let of_echo = if echo.is_some() { echo_connections_max()? } else { 0 };
+    let other_open_files = of_echo + if config.otlp.is_some() { OPEN_FILES } else { 0 };
     let needs = HostNeeds::of(&config, cores.of_workers().len(), other_open_files);
     let judgement = judge(spawn_blocking(HostFacts::of_this_process).await?, &needs);
     warn(&judgement.warnings);
@@ -457,6 +458,9 @@ fn announce(
     // The demo is to be tried, not to be looked back at.
     if !source.is_demo() {
         head.push_str(&places.describe(&config.logs));
+    }
+    if let Some(otlp) = &config.otlp {
+        head.push_str(&format!("  {}\n", otlp.describe()));
     }
     let (addresses, is_demo) = (instance.addresses().to_vec(), source.is_demo());
     let (snapshot, config) = (Arc::clone(snapshot), config.clone());

@@ -88,6 +88,16 @@ pub struct OtlpConfig {
     pub tls: BackendTls,
 }
 
+impl OtlpConfig {
+    /// What is sent where, for whoever starts the instance.
+    pub fn describe(&self) -> String {
+        let all = [("metrics", self.metrics), ("logs", self.logs), ("traces", self.traces)];
+        let sent: Vec<_> = all.into_iter().filter(|(_, is_sent)| *is_sent).map(|(name, _)| name).collect();
+        let scheme = if self.endpoint.is_tls { "https" } else { "http" };
+        format!("{} by otlp to {scheme}://{}{}", sent.join(", "), self.endpoint.authority, self.endpoint.path)
+    }
+}
+
 /// A header field of each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtlpHeader {
@@ -277,6 +287,7 @@ mod tests {
         );
         assert_eq!((config.is_compressed, config.queue_max, config.batch_max), (true, 16_384, 1024));
         assert_eq!((config.headers.len(), config.attributes.len()), (0, 0));
+        assert_eq!(config.describe(), "metrics, logs, traces by otlp to http://collector.example:4318/otlp");
     }
 
     #[test]
@@ -300,6 +311,7 @@ mod tests {
         assert_eq!(config.headers, [header("x-tenant", given), header("authorization", of_file)]);
         assert_eq!(config.attributes, [("deployment.environment.name".to_owned(), "test".to_owned())]);
         assert_eq!(config.tls.ca.as_deref(), Some("ca.pem"));
+        assert_eq!(config.describe(), "traces by otlp to https://collector.example");
     }
 
     #[test]

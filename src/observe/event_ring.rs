@@ -231,6 +231,7 @@ impl OpeningEnded {
             told: _,
             failure,
             policy_records,
+            trace: _,
             termination: _,
         } = self;
         let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
@@ -301,6 +302,7 @@ mod tests {
             told: None,
             failure: None,
             policy_records: PolicyRecords::default(),
+            trace: None,
             termination: None,
         })
     }

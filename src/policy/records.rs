@@ -117,7 +117,8 @@ impl PolicyRecords {
     /// Bytes of memory that they take.
     pub fn bytes(&self) -> usize {
         let of_ran: usize = self.ran.iter().map(|step| step.name.path.len() + step.outcome.len()).sum();
-        let lists = self.kept.capacity() * size_of::<PolicyRecord>() + self.ran.capacity() * size_of::<RanStep>();
+        let lists =
+            self.kept.capacity() * size_of::<PolicyRecord>() + self.ran.capacity() * size_of::<RanStep>();
         self.bytes + of_ran + lists
     }
 

@@ -9,7 +9,7 @@ use crate::catalog::Api;
 use crate::head::trace_context::{TRACESTATE, TraceContext};
 use crate::observe::events::OpeningEnded;
 use crate::observe::stages::StageTimes;
-use crate::observe::tables::GatewayRow;
+use crate::observe::tables::{GatewayRow, Row as _};
 use crate::policy::records::PolicyRecords;
 use std::sync::Arc;
 
@@ -57,6 +57,11 @@ impl OpeningTrace {
             policies: event.policy_records,
             row: Arc::clone(row),
         })
+    }
+
+    /// Bytes of memory that it takes, its row included.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.state.len() + self.policies.bytes() + self.row.bytes()
     }
 }
 

@@ -44,17 +44,15 @@ use std::thread;
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use values::Origin;
 
-/// How long the end of the log waits for the receiver to take what waits. What it has not taken by then counts as lost.
-const CLOSE_PATIENCE: Duration = Duration::from_secs(3);
+/// Open files of an exporter: a connection for each signal and one that replaces it, the files of a header field and of TLS, and those
+/// of its runtime.
+pub const OPEN_FILES: u64 = 12;
 
 /// How long the end of the process waits for the receiver to take the last metrics.
 const END_PATIENCE: Duration = Duration::from_secs(2);
-
-/// Spans of a trace that take this much beside the row, in bytes each.
-const SPAN_BYTES: usize = 256;
 
 /// A running exporter.
 #[derive(Debug)]
@@ -208,7 +206,7 @@ impl RowSink for OtlpSink {
     fn take(&mut self, rows: &[LogRow]) {
         let Some(queue) = &self.logs else { return };
         for row in rows {
-            queue.push(row.clone(), logs::weight(row), 1);
+            queue.push(row.clone(), row.bytes(), 1);
         }
         queue.wake();
     }
@@ -216,8 +214,7 @@ impl RowSink for OtlpSink {
     fn take_trace(&mut self, trace: &Arc<OpeningTrace>) {
         let Some(queue) = &self.traces else { return };
         let spans = spans::count(trace);
-        let row = LogRow::Gateway(Arc::clone(&trace.row));
-        queue.push(Arc::clone(trace), logs::weight(&row) + spans as usize * SPAN_BYTES, spans);
+        queue.push(Arc::clone(trace), trace.bytes(), spans);
         self.has_traces = true;
     }
 
@@ -228,17 +225,19 @@ impl RowSink for OtlpSink {
         }
     }
 
-    fn close(self: Box<Self>) {
+    fn end(&mut self) {
         self.close.send_replace(true);
-        let flushed = self.flushed.recv_timeout(CLOSE_PATIENCE);
-        if flushed == Err(mpsc::RecvTimeoutError::Timeout) {
+    }
+
+    fn close(self: Box<Self>, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if self.flushed.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Timeout) {
             let logs = self.logs.as_ref().map_or(0, |queue| queue.give_up(|_| 1));
             let spans = self.traces.as_ref().map_or(0, |queue| queue.give_up(|trace| spans::count(trace)));
             tracing::warn!(
                 logs,
                 spans,
-                "the otlp receiver did not take the last records within {} s: they are lost",
-                CLOSE_PATIENCE.as_secs()
+                "the otlp receiver did not take the last records in time: they are lost"
             );
         }
     }

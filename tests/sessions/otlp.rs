@@ -187,6 +187,7 @@ fn a_session_comes_as_records_of_both_tables_as_a_trace_and_as_metrics() {
             "answer",
             "choose",
             "dial",
+            "forward-request",
             "head",
             "policy",
             "set-header",
@@ -508,5 +509,24 @@ fn a_receiver_that_is_slow_is_told_of_and_given_up_at_its_time() {
     exporting.open_sessions(1);
     let fault = "does not answer within 100 ms (otlp.timeout_ms)";
     wait_until("a fault", || page(&exporting.gateway.instance.observed()).contains(fault));
+    exporting.end();
+}
+
+#[test]
+fn the_value_of_a_field_is_read_from_its_file_for_each_request_and_a_fault_of_the_file_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let mut receiver = OtlpReceiver::taking();
+    let lines = format!("{LOGS_ALONE}\nheaders = [{{ name = \"authorization\", file = {file:?} }}]");
+    let exporting = Exporting::to_echo(receiver.address, &lines);
+    exporting.open_sessions(1);
+    let shown = || page(&exporting.gateway.instance.observed());
+    wait_until("a fault", || shown().contains("token cannot be read (no such file or directory"));
+    std::fs::write(&file, "two\nlines").unwrap();
+    wait_until("another fault", || shown().contains("token is not one line of visible ASCII"));
+    assert!(!shown().contains("lines\n"), "{}", shown());
+    std::fs::write(&file, "Bearer abc\n").unwrap();
+    let request = receiver.next("logs");
+    assert!(request.head.contains(&"authorization: Bearer abc".to_owned()), "{:?}", request.head);
     exporting.end();
 }

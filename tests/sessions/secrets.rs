@@ -1,6 +1,7 @@
 //! Secrets: none of those that travel through an instance, or lie in its catalogue, stands in anything that it writes or shows.
 
 use crate::support::backend::{Backend, closed_port, switching};
+use crate::support::otlp::OtlpReceiver;
 use crate::support::raw::{Raw, request};
 use crate::support::served::{Configuration, status_page, wait_for_exit};
 use crate::support::{api_file, comes_true, locked_api_file};
@@ -140,9 +141,11 @@ fn no_secret_stands_in_anything_that_an_instance_writes_or_shows() {
     let subscription = format!("display_name = \"Test\"\nscope = \"/apis\"\nprimary_key_hash = \"{hash}\"\n");
     let backend = Backend::new();
     let address = backend.address;
+    let mut receiver = OtlpReceiver::taking();
+    let otlp = format!("[otlp]\nendpoint = \"http://{}\"\nmetrics_interval_s = 1\n", receiver.address);
     let instance = "workers = 1\ndrain_s = 4\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[status]\naddress = \"127.0.0.1:0\"\n\
                     [logs]\nstore = true\nfolder = \"log\"\njson_file = \"rows.json\"\naccess_lines = true\n";
-    let configuration = Configuration::new(instance, &locked_api_file("t", address, ""))
+    let configuration = Configuration::new(&format!("{instance}{otlp}"), &locked_api_file("t", address, ""))
         .with_secret_file("ringgate.key", SECRET_OF_KEYS)
         .with_file("catalog/subscriptions/acme.toml", &subscription)
         .with_file("catalog/policies/apis/t.xml", &document())
@@ -160,7 +163,8 @@ fn no_secret_stands_in_anything_that_an_instance_writes_or_shows() {
 
     let common = format!(
         "Cookie: sid={cookie}\r\nReferer: https://app.example/a?token={referer}\r\nOrigin: https://{origin}@app.example\r\n\
-         Sec-WebSocket-Protocol: chat, base64url.bearer.authorization.k8s.io.{protocol}\r\n"
+         Sec-WebSocket-Protocol: chat, base64url.bearer.authorization.k8s.io.{protocol}\r\n\
+         traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\ntracestate: v={query}\r\n"
     );
     let right = format!("{common}Ocp-Apim-Subscription-Key: {key}\r\nAuthorization: Bearer {bearer}\r\n");
     let throws =
@@ -223,6 +227,15 @@ fn no_secret_stands_in_anything_that_an_instance_writes_or_shows() {
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     wait_for_exit(&mut child);
     look();
+    let sent = receiver.all();
+    for signal in ["logs", "traces", "metrics"] {
+        assert!(sent.iter().any(|request| request.signal == signal), "no {signal}");
+    }
+    for request in &sent {
+        assert_eq!(secrets_in(&request.bytes), Vec::<&str>::new(), "{}", request.message());
+    }
+    let spans: Vec<_> = sent.iter().filter(|request| request.signal == "traces").collect();
+    assert!(spans.iter().any(|request| String::from_utf8_lossy(&request.bytes).contains("token=***")));
 
     // They were there to be masked.
     let text = fs::read_to_string(written("rows.json").unwrap()).unwrap();

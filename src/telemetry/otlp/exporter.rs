@@ -126,16 +126,16 @@ impl Sender {
         loop {
             match Attempt::of(self.client.post(message.clone()).await) {
                 Attempt::Taken(Response { rejected, message }) => {
-                    return self.outcomes.taken(records, rejected, &message);
+                    return self.outcomes.taken(rejected, &message);
                 }
                 Attempt::Refused(why) => {
-                    self.outcomes.lose(records);
+                    self.outcomes.lose();
                     return self.outcomes.failed(why);
                 }
                 Attempt::Later { why, after } => {
                     let wait = backoff.take(after);
                     if is_last || begun.elapsed() + wait > RETRY_MAX {
-                        self.outcomes.lose(records);
+                        self.outcomes.lose();
                         return self.outcomes.failed(why);
                     }
                     self.outcomes.failed(why);
@@ -163,9 +163,10 @@ impl Sender {
         loop {
             let is_last = is_told(&over);
             let (message, points) = metrics::request(&origin, &observed, wall_ns());
+            self.outcomes.begin(points);
             let wait = match Attempt::of(self.client.post(message).await) {
                 Attempt::Taken(Response { rejected, message }) => {
-                    self.outcomes.taken(points, rejected, &message);
+                    self.outcomes.taken(rejected, &message);
                     backoff = Backoff::new();
                     interval
                 }

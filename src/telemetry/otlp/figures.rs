@@ -50,7 +50,7 @@ pub struct SignalFigures {
     pub(super) records: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) lost: AtomicU64,
-    /// Records of the request that is being sent; 0 once they are counted.
+    /// Records of the request that is being sent. Whoever says what became of them, the exporter or the end of the log, makes it 0.
     pub(super) in_hand: AtomicU64,
     fault: watch::Sender<Option<String>>,
 }
@@ -180,13 +180,14 @@ impl Outcomes {
         self.figures.in_hand.store(records, Ordering::Relaxed);
     }
 
-    /// A request of so many records was taken, but for those that were rejected.
-    pub(super) fn taken(&mut self, records: u64, rejected: u64, why: &str) {
+    /// The request was taken, but for the records that were rejected.
+    pub(super) fn taken(&mut self, rejected: u64, why: &str) {
+        // None are in hand if they were given up meanwhile.
+        let records = self.figures.in_hand.swap(0, Ordering::Relaxed);
         let rejected = rejected.min(records);
-        self.figures.in_hand.store(0, Ordering::Relaxed);
         self.figures.exports.fetch_add(1, Ordering::Relaxed);
         self.figures.records.fetch_add(records - rejected, Ordering::Relaxed);
-        self.lose(rejected);
+        self.figures.lost.fetch_add(rejected, Ordering::Relaxed);
         if rejected > 0 {
             return self.fault(format!("the receiver rejected {rejected} of {records} records: {why}"));
         }
@@ -201,9 +202,9 @@ impl Outcomes {
         self.fault(why);
     }
 
-    /// So many records are given up.
-    pub(super) fn lose(&self, records: u64) {
-        self.figures.in_hand.store(0, Ordering::Relaxed);
+    /// The records of the request are given up, unless they were before.
+    pub(super) fn lose(&self) {
+        let records = self.figures.in_hand.swap(0, Ordering::Relaxed);
         self.figures.lost.fetch_add(records, Ordering::Relaxed);
     }
 

@@ -3,7 +3,7 @@
 
 use super::protobuf::Message;
 use super::values::{AnyValue, Origin, any_value, attribute};
-use crate::observe::tables::{ConnectionRow, GatewayRow, UsageRow, Value};
+use crate::observe::tables::{ConnectionRow, GatewayRow, Value};
 use crate::telemetry::sink::LogRow;
 
 /// How much a record matters (`SeverityNumber`), and the word for it.
@@ -83,19 +83,4 @@ fn body_of_opening(row: &GatewayRow) -> String {
 fn trace_id(text: &str) -> Option<[u8; 16]> {
     let is_digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_digits.then(|| u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes))?
-}
-
-/// How many bytes a row takes while it waits, about.
-pub(super) fn weight(row: &LogRow) -> usize {
-    let mut bytes = match row {
-        LogRow::Gateway(_) => size_of::<GatewayRow>(),
-        LogRow::Connection(_) => size_of::<ConnectionRow>(),
-        LogRow::Usage(_) => size_of::<UsageRow>(),
-    };
-    row.visit(&mut |_, value| {
-        if let Value::Text(text) | Value::Dynamic(text) = value {
-            bytes += text.len();
-        }
-    });
-    bytes
 }
