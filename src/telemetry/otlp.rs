@@ -85,7 +85,7 @@ impl Otlp {
             client: Client::new(config.clone(), folder.to_owned(), figures.signal()),
             outcomes: Outcomes::of(Arc::clone(figures)),
         };
-        let (queue_max, batch_max) = (config.queue_max as usize, config.batch_max as usize);
+        let queue_max = config.queue_max as usize;
         let logs = logs.map(|figures| {
             let queue = Queue::<LogRow>::new(Arc::clone(&figures), queue_max, QUEUE_BYTES_MAX);
             (Arc::new(queue), sender(&figures))
@@ -95,7 +95,7 @@ impl Otlp {
             (Arc::new(queue), sender(&figures))
         });
         let (close, closing) = watch::channel(false);
-        let (flushing, flushed) = mpsc::channel::<()>();
+        let (flushing, flushed) = mpsc::channel();
         let (over, is_over) = watch::channel(false);
         let (observe, observed) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -103,13 +103,23 @@ impl Otlp {
             logs: logs.as_ref().map(|(queue, _)| Arc::clone(queue)),
             traces: traces.as_ref().map(|(queue, _)| Arc::clone(queue)),
             has_traces: false,
+            lost_before: 0,
             close,
             flushed,
         });
         let has_metrics = metrics.is_some();
-        let metrics = metrics.as_ref().map(sender);
-        let interval = Duration::from_secs(config.metrics_interval_s);
-        let origin = Arc::new(Origin::of(config, gateway));
+        let work = Work {
+            origin: Origin::of(config, gateway),
+            batch_max: config.batch_max as usize,
+            logs,
+            traces,
+            closing,
+            flushing,
+            metrics: metrics.as_ref().map(sender),
+            interval: Duration::from_secs(config.metrics_interval_s),
+            observed,
+            is_over,
+        };
         let runtime = Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("otlp".to_owned()).spawn(move || {
             // Whoever carries sessions comes first. Where the kernel refuses it, telemetry is sent all the same.
@@ -117,32 +127,7 @@ impl Otlp {
             if !cores.is_empty() {
                 let _ = pin_current_thread(&cores);
             }
-            runtime.block_on(async {
-                let of_rows = async {
-                    let send_logs = async {
-                        let Some((queue, sender)) = logs else { return };
-                        let encode = |rows: &[LogRow]| {
-                            (logs::request(&origin, rows.iter(), wall_ns()), rows.len() as u64)
-                        };
-                        sender.send_all(queue, batch_max, closing.clone(), encode).await;
-                    };
-                    let send_traces = async {
-                        let Some((queue, sender)) = traces else { return };
-                        let encode = |traces: &[Arc<OpeningTrace>]| {
-                            let spans = traces.iter().map(|trace| spans::count(trace)).sum();
-                            (spans::request(&origin, traces.iter().map(Arc::as_ref)), spans)
-                        };
-                        sender.send_all(queue, batch_max, closing.clone(), encode).await;
-                    };
-                    tokio::join!(send_logs, send_traces);
-                    drop(flushing);
-                };
-                let of_metrics = async {
-                    let Some(sender) = metrics else { return };
-                    sender.send_metrics(observed, Arc::clone(&origin), interval, is_over).await;
-                };
-                tokio::join!(of_rows, of_metrics);
-            });
+            runtime.block_on(work.run());
             // A look-up of the receiver's name may hang.
             runtime.shutdown_background();
             // Nobody waits any more if the instance was dropped.
@@ -190,6 +175,55 @@ impl Otlp {
     }
 }
 
+/// What the exporter's thread works with.
+struct Work {
+    origin: Origin,
+    batch_max: usize,
+    logs: Option<(Arc<Queue<LogRow>>, Sender)>,
+    traces: Option<(Arc<Queue<Arc<OpeningTrace>>>, Sender)>,
+    /// Whether no more rows and traces come.
+    closing: watch::Receiver<bool>,
+    /// Dropped when all of them are sent.
+    flushing: mpsc::Sender<()>,
+    metrics: Option<Sender>,
+    /// Between two exports of metrics.
+    interval: Duration,
+    /// Whose metrics these are.
+    observed: oneshot::Receiver<Observed>,
+    is_over: watch::Receiver<bool>,
+}
+
+impl Work {
+    /// Sends all three signals, each by itself, to their ends.
+    async fn run(self) {
+        let Self { origin, batch_max, logs, traces, closing, flushing, metrics, interval, observed, is_over } =
+            self;
+        let send_logs = async {
+            let Some((queue, sender)) = logs else { return };
+            let encode =
+                |rows: &[LogRow]| (logs::request(&origin, rows.iter(), wall_ns()), rows.len() as u64);
+            sender.send_all(queue, batch_max, closing.clone(), encode).await;
+        };
+        let send_traces = async {
+            let Some((queue, sender)) = traces else { return };
+            let encode = |traces: &[Arc<OpeningTrace>]| {
+                let spans = traces.iter().map(|trace| spans::count(trace)).sum();
+                (spans::request(&origin, traces.iter().map(Arc::as_ref)), spans)
+            };
+            sender.send_all(queue, batch_max, closing.clone(), encode).await;
+        };
+        let send_rows = async {
+            tokio::join!(send_logs, send_traces);
+            drop(flushing);
+        };
+        let send_metrics = async {
+            let Some(sender) = metrics else { return };
+            sender.send_metrics(observed, &origin, interval, is_over).await;
+        };
+        tokio::join!(send_rows, send_metrics);
+    }
+}
+
 /// Takes rows and traces for the exporter.
 #[derive(Debug)]
 struct OtlpSink {
@@ -197,9 +231,19 @@ struct OtlpSink {
     traces: Option<Arc<Queue<Arc<OpeningTrace>>>>,
     /// Some were pushed, and the exporter was not woken.
     has_traces: bool,
+    /// What was lost when it was told of its end.
+    lost_before: u64,
     close: watch::Sender<bool>,
     /// Disconnected when both signals are sent to their ends.
     flushed: mpsc::Receiver<()>,
+}
+
+impl OtlpSink {
+    /// Log records and spans that are lost so far.
+    fn lost(&self) -> u64 {
+        self.logs.as_ref().map_or(0, |queue| queue.lost())
+            + self.traces.as_ref().map_or(0, |queue| queue.lost())
+    }
 }
 
 impl RowSink for OtlpSink {
@@ -226,19 +270,23 @@ impl RowSink for OtlpSink {
     }
 
     fn end(&mut self) {
+        self.lost_before = self.lost();
         self.close.send_replace(true);
     }
 
     fn close(self: Box<Self>, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         if self.flushed.recv_timeout(left) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let logs = self.logs.as_ref().map_or(0, |queue| queue.give_up(|_| 1));
-            let spans = self.traces.as_ref().map_or(0, |queue| queue.give_up(|trace| spans::count(trace)));
-            tracing::warn!(
-                logs,
-                spans,
-                "the otlp receiver did not take the last records in time: they are lost"
-            );
+            if let Some(queue) = &self.logs {
+                queue.give_up(|_| 1);
+            }
+            if let Some(queue) = &self.traces {
+                queue.give_up(|trace| spans::count(trace));
+            }
+        }
+        let lost = self.lost() - self.lost_before;
+        if lost > 0 {
+            tracing::warn!(lost, "the otlp receiver did not take the last log records and spans");
         }
     }
 }

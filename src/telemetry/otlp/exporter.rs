@@ -153,7 +153,7 @@ impl Sender {
     pub(super) async fn send_metrics(
         mut self,
         observed: oneshot::Receiver<Observed>,
-        origin: Arc<Origin>,
+        origin: &Origin,
         interval: Duration,
         mut over: watch::Receiver<bool>,
     ) {
@@ -162,7 +162,7 @@ impl Sender {
         let mut backoff = Backoff::new();
         loop {
             let is_last = is_told(&over);
-            let (message, points) = metrics::request(&origin, &observed, wall_ns());
+            let (message, points) = metrics::request(origin, &observed, wall_ns());
             self.outcomes.begin(points);
             let wait = match Attempt::of(self.client.post(message).await) {
                 Attempt::Taken(Response { rejected, message }) => {

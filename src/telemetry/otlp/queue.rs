@@ -87,12 +87,16 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Gives up all that waits, and what is being sent: each item is `records` records. Gives how many.
-    pub(super) fn give_up(&self, records: impl Fn(&T) -> u64) -> u64 {
+    /// Records that are lost so far.
+    pub(super) fn lost(&self) -> u64 {
+        self.figures.lost.load(Ordering::Relaxed)
+    }
+
+    /// Gives up all that waits, and what is being sent: each item is `records` records.
+    pub(super) fn give_up(&self, records: impl Fn(&T) -> u64) {
         let waiting: u64 = std::iter::from_fn(|| self.items.pop()).map(|(item, _)| records(&item)).sum();
         let given_up = waiting + self.figures.in_hand.swap(0, Ordering::Relaxed);
         self.figures.lost.fetch_add(given_up, Ordering::Relaxed);
-        given_up
     }
 }
 
