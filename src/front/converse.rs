@@ -89,7 +89,7 @@ pub(super) struct Conversation<'a, N: Network> {
     /// That of the client's request.
     pub(super) scheme: &'static str,
     /// The place of the opening in a trace. `None`: there are no traces.
-    pub(super) trace: Option<TraceContext>,
+    pub(super) trace: Option<&'a TraceContext>,
     /// Ends it when the client leaves.
     pub(super) abort: &'a Abort<N::Stream>,
     pub(super) progress: &'a Progress,
@@ -125,16 +125,19 @@ impl<N: Network> Conversation<'_, N> {
         let forward = policies.as_ref().map(PolicyRun::forward).unwrap_or_default();
         let answer_timeout_ms = forward.answer_timeout_ms.unwrap_or(api.answer_timeout_ms);
         let deadline = dialled_at + Duration::from_millis(answer_timeout_ms);
-        let forwarded = Forwarded {
-            client: self.peer.ip(),
-            proto: self.scheme,
-            host: admitted.request.host(),
-            trace: self.trace,
-        };
-        let (target, authority) = (&admitted.backend_target, &url.authority);
-        let request = match policies.as_ref() {
-            Some(run) => encode_request_of(run.exchange().request.iter(), target, authority, &forwarded),
-            None => encode_backend_request(&admitted.request, target, authority, &forwarded),
+        // In a scope of its own: the future of an opening keeps nothing of it.
+        let request = {
+            let forwarded = Forwarded {
+                client: self.peer.ip(),
+                proto: self.scheme,
+                host: admitted.request.host(),
+                trace: self.trace.copied(),
+            };
+            let (target, authority) = (&admitted.backend_target, &url.authority);
+            match policies.as_ref() {
+                Some(run) => encode_request_of(run.exchange().request.iter(), target, authority, &forwarded),
+                None => encode_backend_request(&admitted.request, target, authority, &forwarded),
+            }
         };
         let answered = ask(&backend, request.freeze(), deadline).await;
         stages.complete(Stage::Backend);

@@ -458,7 +458,7 @@ impl<N: Network> Opening<N> {
                 id: self.id,
                 peer: self.peer,
                 scheme: self.scheme(),
-                trace: self.event.as_ref().and_then(|event| event.trace),
+                trace: self.event.as_ref().and_then(|event| event.trace.as_ref()),
                 abort: &abort,
                 progress: &progress,
                 stages: &self.stages,

@@ -46,6 +46,13 @@ pub struct RanStep {
     pub has_failed: bool,
 }
 
+impl RanStep {
+    /// Bytes of its texts.
+    pub fn text_bytes(&self) -> usize {
+        self.name.path.len() + self.outcome.len()
+    }
+}
+
 impl core::fmt::Debug for PolicyRecords {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(formatter, "PolicyRecords({}, {} dropped)", self.kept.len(), self.dropped)
@@ -116,15 +123,15 @@ impl PolicyRecords {
 
     /// Bytes of memory that they take.
     pub fn bytes(&self) -> usize {
-        let of_ran: usize = self.ran.iter().map(|step| step.name.path.len() + step.outcome.len()).sum();
+        let of_ran: usize = self.ran.iter().map(RanStep::text_bytes).sum();
         let lists =
             self.kept.capacity() * size_of::<PolicyRecord>() + self.ran.capacity() * size_of::<RanStep>();
         self.bytes + of_ran + lists
     }
 
-    /// The steps that ran, in order, if their times were wanted.
-    pub fn ran(&self) -> &[RanStep] {
-        &self.ran
+    /// Takes the steps that ran, in order, if their times were wanted.
+    pub fn take_ran(&mut self) -> Vec<RanStep> {
+        core::mem::take(&mut self.ran)
     }
 
     /// Adds a step that ran, if there is room.
@@ -271,7 +278,7 @@ mod tests {
             has_failed: false,
         };
         (0..200).for_each(|begun_us| records.add_ran(|| step(begun_us)));
-        let begun: Vec<_> = records.ran().iter().map(|step| step.begun_us).collect();
+        let begun: Vec<_> = records.take_ran().iter().map(|step| step.begun_us).collect();
         assert_eq!(begun, (0..RAN_STEPS_MAX as u32).collect::<Vec<_>>());
         assert!(records.is_empty(), "nothing was said");
     }

@@ -15,7 +15,6 @@
 //!
 //! Not here: what rows look like (`rows`), and what sinks do with them (`sink`).
 
-use super::opening_trace::OpeningTrace;
 use super::rows::RowMaker;
 use super::sink::{LogRow, RowSink, close_all};
 use crate::observe::event_ring::{WorkerEvents, wall_ns};
@@ -168,11 +167,12 @@ impl Watch {
         for index in 0..self.workers.len() {
             for _ in 0..self.workers[index].front_events() {
                 let events = &mut self.workers[index];
-                let Some(event) = events.take_front() else { break };
-                let row = self.maker.push_opening(events.worker, &event, &mut self.rows);
-                if let Some(trace) = OpeningTrace::of(*event, &row).map(Arc::new) {
+                let Some(mut event) = events.take_front() else { break };
+                let worker = events.worker;
+                if let Some(trace) = self.maker.trace_of(worker, &mut event).map(Arc::new) {
                     self.sinks.iter_mut().for_each(|sink| sink.take_trace(&trace));
                 }
+                self.maker.push_opening(worker, &event, &mut self.rows);
                 taken += 1;
                 self.give_batch();
             }

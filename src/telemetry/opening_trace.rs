@@ -10,7 +10,8 @@ use crate::head::trace_context::{TRACESTATE, TraceContext};
 use crate::observe::events::OpeningEnded;
 use crate::observe::stages::StageTimes;
 use crate::observe::tables::{GatewayRow, Row as _};
-use crate::policy::records::PolicyRecords;
+use crate::policy::records::RanStep;
+use std::fmt;
 use std::sync::Arc;
 
 /// Longest `tracestate`, in bytes, that a span shows; a longer one is left out, since half of one means something else (W3C Trace
@@ -18,7 +19,6 @@ use std::sync::Arc;
 const TRACESTATE_BYTES_MAX: usize = 512;
 
 /// A trace that is sampled.
-#[derive(Debug)]
 pub struct OpeningTrace {
     /// Its place in the trace.
     pub context: TraceContext,
@@ -33,45 +33,56 @@ pub struct OpeningTrace {
     /// Whether the listener has TLS.
     pub is_secured: bool,
     /// The steps of policies that ran.
-    pub policies: PolicyRecords,
-    /// Its row in the log.
-    pub row: Arc<GatewayRow>,
+    pub steps: Vec<RanStep>,
+    /// Its row in the log, whether the log has it or not.
+    pub row: GatewayRow,
+}
+
+impl fmt::Debug for OpeningTrace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "OpeningTrace({:?}, {} steps)", self.context, self.steps.len())
+    }
 }
 
 impl OpeningTrace {
-    /// That of an opening that is over, with its row. `None`: it has none, or its trace is not sampled.
-    pub fn of(event: OpeningEnded, row: &Arc<GatewayRow>) -> Option<Self> {
-        let context = event.trace.filter(TraceContext::is_sampled)?;
-        let state = match context.client {
-            Some(_) => state_of(&event),
-            // What belongs to a trace that was not taken up means nothing in this one.
-            None => String::new(),
-        };
-        Some(Self {
+    /// That of an opening that is over, with what is masked in it by `rows`.
+    pub(super) fn new(
+        context: TraceContext,
+        event: &OpeningEnded,
+        row: GatewayRow,
+        state: String,
+        steps: Vec<RanStep>,
+    ) -> Self {
+        Self {
             context,
             state,
             accepted_at_ns: event.accepted_at_ns,
             times: event.times,
-            api: event.api,
+            api: event.api.clone(),
             is_secured: event.is_secured,
-            policies: event.policy_records,
-            row: Arc::clone(row),
-        })
+            steps,
+            row,
+        }
     }
 
-    /// Bytes of memory that it takes, its row included.
+    /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.state.len() + self.policies.bytes() + self.row.bytes()
+        let of_texts: usize = self.steps.iter().map(RanStep::text_bytes).sum();
+        let of_steps = self.steps.capacity() * size_of::<RanStep>() + of_texts;
+        size_of::<Self>() - size_of::<GatewayRow>() + self.row.bytes() + self.state.len() + of_steps
     }
 }
 
-/// The `tracestate` of a request. One that quotes a secret of the request, or is too long, is left out.
-fn state_of(event: &OpeningEnded) -> String {
-    let Some(request) = &event.request else { return String::new() };
+/// The `tracestate` of the trace that an opening goes on with. One that quotes a secret of its request, or is too long, is left out; so is
+/// one of a trace that was not taken up.
+pub(super) fn shown_state(event: &OpeningEnded, masking: &Masking<'_>) -> String {
+    let is_taken_up = event.trace.is_some_and(|trace| trace.client.is_some());
+    let Some(request) = event.request.as_ref().filter(|_| is_taken_up) else { return String::new() };
     let fields: Vec<_> = request.headers().get_all(TRACESTATE).map(String::from_utf8_lossy).collect();
     let state = fields.join(",");
-    let masking = event.api.as_ref().map(|api| Masking::of_api(&api.key_names, &[])).unwrap_or_default();
-    let is_shown =
-        state.len() <= TRACESTATE_BYTES_MAX && Secrets::of(request, None, &masking).masked(&state) == state;
+    // Most requests have none; to look for secrets takes time.
+    let is_shown = !state.is_empty()
+        && state.len() <= TRACESTATE_BYTES_MAX
+        && Secrets::of(request, None, masking).masked(&state) == state;
     if is_shown { state } else { String::new() }
 }

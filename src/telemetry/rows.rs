@@ -5,9 +5,10 @@
 //! Not here: what the columns mean (`observe::tables`), and where rows go (`sink`).
 
 use super::masking::{Masking, Secrets, subprotocol};
+use super::opening_trace::{self, OpeningTrace};
 use super::sink::LogRow;
 use crate::compiled::access::SubscriptionKeyFault;
-use crate::head::trace_context::Hex;
+use crate::head::trace_context::{Hex, TraceContext};
 use crate::observe::SessionRecord;
 use crate::observe::events::{
     Carried, OpeningEnded, OpeningFailure, RelayEvent, SessionClosing, SessionProgress, SessionTerminated,
@@ -57,13 +58,8 @@ impl RowMaker {
         Self { region: text(gateway), listeners }
     }
 
-    /// Adds the rows of an opening, which a front of `worker` has opened; gives the first of them.
-    pub fn push_opening(
-        &self,
-        worker: usize,
-        event: &OpeningEnded,
-        rows: &mut Vec<LogRow>,
-    ) -> Arc<GatewayRow> {
+    /// Adds the rows of an opening, which a front of `worker` has opened.
+    pub fn push_opening(&self, worker: usize, event: &OpeningEnded, rows: &mut Vec<LogRow>) {
         let masking = event.api.as_ref().map(|api| Masking::of_api(&api.key_names, &[])).unwrap_or_default();
         let error = shown_error(event, &masking);
         let gateway = self.gateway_row(worker, event, &masking, error.as_ref());
@@ -109,10 +105,21 @@ impl RowMaker {
                 });
             }
         }
-        let gateway = Arc::new(gateway);
-        rows.push(LogRow::Gateway(Arc::clone(&gateway)));
+        rows.push(gateway.into());
         rows.extend(connections.into_iter().map(LogRow::from));
-        gateway
+    }
+
+    /// The trace of an opening, whose steps are taken out of its event. `None`: it has none, or its trace is not sampled.
+    ///
+    /// Whether the log has its rows makes no difference.
+    pub fn trace_of(&self, worker: usize, event: &mut OpeningEnded) -> Option<OpeningTrace> {
+        let context = event.trace.filter(TraceContext::is_sampled)?;
+        let masking = event.api.as_ref().map(|api| Masking::of_api(&api.key_names, &[])).unwrap_or_default();
+        let error = shown_error(event, &masking);
+        let row = self.gateway_row(worker, event, &masking, error.as_ref());
+        let state = opening_trace::shown_state(event, &masking);
+        let steps = event.policy_records.take_ran();
+        Some(OpeningTrace::new(context, event, row, state, steps))
     }
 
     fn gateway_row(

@@ -8,6 +8,7 @@ use ringgate::limits::TIERS;
 use ringgate::observe::tables::TABLES;
 use ringgate::session::termination::{Answer, Farewell};
 use ringgate::session::{Cause, Leg};
+use ringgate::telemetry::otlp::SIGNAL_METRICS;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 const README_LINES_MAX: usize = 120;
 
 /// The functions that take keys out of a table, by name and receiver, and the section of the reference that has these keys.
-const SECTIONS: [(&str, &str, &str); 26] = [
+const SECTIONS: [(&str, &str, &str); 31] = [
     ("catalog_folder", "", "Instance"),
     ("take_instance", "fields", "Instance"),
     ("take_listeners", "fields", "Instance"),
@@ -27,6 +28,11 @@ const SECTIONS: [(&str, &str, &str); 26] = [
     ("take_keys", "fields", "[keys]"),
     ("take_names", "fields", "[names]"),
     ("take_logs", "fields", "[logs]"),
+    ("take_otlp", "fields", "[otlp]"),
+    ("take_headers", "fields", "[otlp]"),
+    ("take_headers", "header", "headers of OTLP"),
+    ("take_attributes", "fields", "[otlp]"),
+    ("take_attributes", "attribute", "attributes of OTLP"),
     ("take_limits", "fields", "[limits]"),
     ("take_tier", "fields", "[limits]"),
     ("take_dead_peer_timeout", "fields", "[limits]"),
@@ -199,6 +205,18 @@ fn the_reference_has_every_metric_with_its_kind_and_unit() {
         metric.captures_iter(&status).map(|found| [1, 2, 3].map(|at| found[at].to_owned())).collect();
     assert!(shown.len() > 50, "the metrics are not where they are looked for: {}", shown.len());
     let rows = rows(&page("reference.md"), "Metrics");
+    let described: Vec<_> =
+        rows.iter().map(|row| [quoted(&row[0]), row[1].clone(), row[2].clone()]).collect();
+    assert_eq!(described, shown);
+}
+
+#[test]
+fn the_reference_has_every_metric_of_otlp_with_its_kind_and_unit() {
+    let shown: Vec<_> = SIGNAL_METRICS
+        .iter()
+        .map(|metric| [metric.info.name, metric.info.kind.name(), metric.info.unit].map(str::to_owned))
+        .collect();
+    let rows = rows(&page("reference.md"), "Metrics of OTLP");
     let described: Vec<_> =
         rows.iter().map(|row| [quoted(&row[0]), row[1].clone(), row[2].clone()]).collect();
     assert_eq!(described, shown);

@@ -45,7 +45,7 @@ pub(super) fn request<'t>(origin: &Origin, traces: impl Iterator<Item = &'t Open
 pub(super) fn count(trace: &OpeningTrace) -> u64 {
     let stages = Stage::ALL.into_iter().filter(|stage| trace.times.of(*stage).is_some()).count();
     let has_answer = usize::from(trace.times.of(Stage::Backend).is_some());
-    (1 + stages + has_answer + trace.policies.ran().len()) as u64
+    (1 + stages + has_answer + trace.steps.len()) as u64
 }
 
 /// A span that is to be written.
@@ -121,7 +121,7 @@ fn write_trace(scope: &mut Message<'_>, trace: &OpeningTrace) {
         };
         write_span(scope, trace, &span, |_| {});
     }
-    for step in trace.policies.ran() {
+    for step in &trace.steps {
         let begun_us = u64::from(step.begun_us);
         let of_policy = policy.filter(|(_, ended_us)| begun_us < *ended_us).map(|(id, _)| id);
         let span = Span {
