@@ -100,13 +100,11 @@ fn take(
     match accepted {
         Ok((socket, peer)) => {
             add(&front.counters.connections_accepted, 1);
-            let accepted = Accepted {
-                id: front.random.correlation_id(),
-                peer,
-                listener,
-                at: Instant::now(),
-                at_ns: wall_ns(),
-            };
+            // Before the other clock: if the thread has to wait between the two readings, times that are counted from here on come out
+            // early, and never later than those of the session's own events.
+            let at_ns = wall_ns();
+            let accepted =
+                Accepted { id: front.random.correlation_id(), peer, listener, at: Instant::now(), at_ns };
             match front.take_opening(peer.ip()) {
                 Ok(places) => {
                     let opening = front.begin_opening(places);
