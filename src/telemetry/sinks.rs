@@ -237,7 +237,7 @@ mod tests {
             access_lines: true,
             journald: true,
         };
-        let Sinks { sinks, figures } = start(&LogsConfig::default(), &places).unwrap();
+        let Sinks { sinks, figures, otlp: _ } = start(&LogsConfig::default(), &places).unwrap();
         let names: Vec<_> = figures.iter().map(SinkFigures::name).collect();
         assert_eq!(names, ["store", "json_file", "json_stdout", "access", "journald"]);
         // One more finishes a segment of the store, and one compresses a file.
