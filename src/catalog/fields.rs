@@ -3,6 +3,9 @@
 //! Each `take` method marks its key as known; [`Fields::finish`] then reports the keys nobody asked for. A field with
 //! a fault reads as absent, so that the fields after it are still checked.
 //!
+//! Every file may say by `schema` which rules it was written for. A file for newer ones is refused whole, before anything else in it is
+//! judged.
+//!
 //! Not here: which fields there are, their defaults and their rules (`instance`, `api`).
 
 use core::cell::RefCell;
@@ -16,6 +19,11 @@ use super::reference::{Entity, Reference};
 use super::timestamp::Timestamp;
 use crate::limits::Allowed;
 
+/// The schema of the files of this release: which keys there are and what they mean. A file without `schema` has the first one.
+///
+/// It is raised when a file that an older release would take without a fault means something else.
+const SCHEMA: i64 = 1;
+
 /// One parsed TOML file and the faults found in it so far.
 pub(crate) struct Document<'t> {
     file: &'t str,
@@ -28,7 +36,13 @@ impl<'t> Document<'t> {
     /// Parses `text`. A syntax error is the file's only fault: what follows it cannot be trusted to mean anything.
     pub(crate) fn parse(file: &'t str, text: &'t str) -> Result<Self, Vec<Fault>> {
         match DeTable::parse(text) {
-            Ok(root) => Ok(Self { file, text, root, faults: RefCell::new(Vec::new()) }),
+            Ok(mut root) => {
+                // A table is none: named values may have any name.
+                let is_named = root.get_ref().get("schema").is_some_and(|given| !given.get_ref().is_table());
+                let schema = is_named.then(|| root.get_mut().remove("schema")).flatten();
+                let document = Self { file, text, root, faults: RefCell::new(Vec::new()) };
+                document.judge_schema(schema)
+            }
             Err(error) => {
                 let line = error.span().map(|span| line_at(text, span.start));
                 let matter = format!("not toml ({})", error.message());
@@ -40,6 +54,23 @@ impl<'t> Document<'t> {
                 )])
             }
         }
+    }
+
+    /// The document, unless its schema is another one than [`SCHEMA`]. That is the file's only fault then.
+    fn judge_schema(self, schema: Option<Spanned<DeValue<'t>>>) -> Result<Self, Vec<Fault>> {
+        let Some(schema) = schema else { return Ok(self) };
+        let given = schema.get_ref().as_integer();
+        let number = given.and_then(|given| i64::from_str_radix(given.as_str(), given.radix()).ok());
+        let remedy = match number {
+            Some(SCHEMA) => return Ok(self),
+            Some(newer) if newer > SCHEMA => Remedy::act(format!(
+                "the file was written for a newer ringgate, and this one knows schema {SCHEMA}: install the newer one, or go back to \
+                 the file as it was before; nothing else in it is checked"
+            )),
+            Some(_) | None => Remedy::from(SCHEMA.to_string()),
+        };
+        self.fields().fault("schema", &schema, remedy);
+        Err(self.faults.into_inner())
     }
 
     /// The fields of the file's outermost table.
@@ -449,6 +480,46 @@ mod tests {
     fn a_key_given_twice_is_a_fault_with_the_line_of_the_second() {
         let faults = Document::parse("a.toml", "x = 1\nx = 2\n").map(|_| ()).unwrap_err();
         assert_eq!(faults[0].line, Some(2));
+    }
+
+    #[test]
+    fn takes_files_of_its_own_schema_and_those_that_name_none() {
+        for text in ["n = 1", "schema = 1\nn = 1", "n = 1\nschema = 0x1"] {
+            let mut taken = None;
+            let faults = faults_of(text, |fields| taken = fields.take_integer("n", &SECONDS));
+            assert_eq!((taken, faults), (Some(1), vec![]), "{text}");
+        }
+        // The tables of a file whose keys are names: `schema` is none of them.
+        let document =
+            Document::parse("a.toml", "schema = 1\n[a]\n").unwrap_or_else(|faults| panic!("{faults:?}"));
+        let names = |document: &Document<'_>| -> Vec<String> {
+            let tables = document.fields().take_every_table("a name", |_| true);
+            tables.into_iter().map(|(name, _)| name.to_owned()).collect()
+        };
+        assert_eq!(names(&document), ["a"]);
+        let document = Document::parse("a.toml", "[schema]\n").unwrap_or_else(|faults| panic!("{faults:?}"));
+        assert_eq!(names(&document), ["schema"]);
+    }
+
+    #[test]
+    fn refuses_a_newer_schema_by_name_and_judges_nothing_else_in_the_file() {
+        for newer in ["2", "9223372036854775807"] {
+            let text = format!("n = \"wrong\"\nschema = {newer}\nunheard_of = 1\n");
+            let faults = Document::parse("a.toml", &text).map(|_| ()).unwrap_err();
+            let told: Vec<_> = faults.iter().map(Fault::to_string).collect();
+            assert_eq!(
+                told,
+                [format!(
+                    "a.toml:2: schema = {newer}; the file was written for a newer ringgate, and this one knows schema 1: install the \
+                     newer one, or go back to the file as it was before; nothing else in it is checked"
+                )]
+            );
+        }
+        for wrong in ["0", "-1", "1.0", "\"1\"", "true", "[1]", "99999999999999999999"] {
+            let faults = Document::parse("a.toml", &format!("schema = {wrong}")).map(|_| ()).unwrap_err();
+            let told: Vec<_> = faults.iter().map(Fault::to_string).collect();
+            assert_eq!(told, [format!("a.toml:1: schema = {wrong}: allowed is 1")]);
+        }
     }
 
     #[test]

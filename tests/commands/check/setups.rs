@@ -95,6 +95,8 @@ pub(super) const OF_FILES: &[Setup] = setups! {
         fs::create_dir(at.join("ringgate.toml")).unwrap();
     },
     "instance file is no toml": |at| instance(at, "workers = = 1"),
+    "instance file of a newer release": |at| instance(at, "schema = 2\ngatway = \"edge\""),
+    "schema in quotes": |at| instance(at, "schema = \"1\""),
     "unknown key": |at| instance(at, "gatway = \"edge\""),
     "number out of range": |at| write(at, "ringgate.toml", "workers = 0"),
     "number in quotes": |at| write(at, "ringgate.toml", "drain_s = \"30\""),
@@ -127,6 +129,7 @@ pub(super) const OF_FILES: &[Setup] = setups! {
     "no catalogue": |at| fs::remove_dir_all(at.join("catalog")).unwrap(),
     "catalogue is a number": |at| instance(at, "catalog = 3"),
     "api is no toml": |at| write(at, "catalog/apis/t.toml", "display_name = "),
+    "api of a newer release": |at| write(at, "catalog/apis/t.toml", format!("schema = 2\n{API}")),
     "api without anything": |at| write(at, "catalog/apis/t.toml", ""),
     "api with an https url": |at| write(at, "catalog/apis/t.toml", API.replace("ws://", "https://")),
     "api with a query in its url": |at| write(at, "catalog/apis/t.toml", API.replace(":9", ":9/?a=1")),
