@@ -5,6 +5,7 @@
 //!
 //! Not here: sockets and buffers (`relay`, `ring`), and the opening, before the 101 (`front`).
 
+pub mod attribution;
 pub mod correlation_id;
 pub mod effect;
 pub mod invariant;
@@ -13,6 +14,7 @@ pub mod moment;
 mod signs_of_life;
 pub mod termination;
 
+pub use attribution::Side;
 pub use correlation_id::CorrelationId;
 pub use effect::{Effect, Effects};
 pub use invariant::BrokenInvariant;

@@ -45,6 +45,14 @@ pub enum SubscriptionKeyFault {
 }
 
 impl SubscriptionKeyFault {
+    /// Returns `LastError.Reason` for it, in Azure API Management's words.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "SubscriptionKeyNotFound",
+            Self::Invalid => "SubscriptionKeyInvalid",
+        }
+    }
+
     /// Returns the message to the client, in Azure API Management's words.
     pub fn message(self) -> &'static str {
         match self {

@@ -564,7 +564,7 @@ pub(super) fn draining() -> Refusal {
 
 /// Judges the subscription key that a request gives, or its absence, and says in whose context its session is.
 fn no_access(fault: SubscriptionKeyFault, api: &Api, request: &RequestHead, scheme: &str) -> Refusal {
-    let mut refusal = Refusal::of(Cause::Key, fault.message());
+    let mut refusal = Refusal::of_key(fault);
     // The host and the path are the client's own words and the operator's: neither has a quote or a control character.
     let challenge = format!(
         "AzureApiManagementKey realm=\"{scheme}://{}/{}\",name=\"{}\",type=\"header\"",

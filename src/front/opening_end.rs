@@ -120,7 +120,7 @@ impl<N: Network> Opening<N> {
                     message = refusal.message,
                     "refused an opening"
                 );
-                self.note_failure(|| OpeningFailure::Refused(refusal.message.clone()));
+                self.note_failure(|| refusal.failure());
                 self.tell(&refusal).await;
                 (refusal.cause, self.phase)
             }
@@ -196,7 +196,7 @@ impl<N: Network> Opening<N> {
     /// Says at once, or not at all, that the place was given to a newcomer: nothing may be awaited without one.
     fn say_that_it_gave_way(&mut self) {
         let refusal = Refusal::from(self.front.budgets.openings_full());
-        self.note_failure(|| OpeningFailure::Refused(refusal.message.clone()));
+        self.note_failure(|| refusal.failure());
         tracing::debug!(
             id = %self.id,
             peer = %self.peer,

@@ -108,8 +108,7 @@ impl PolicyRun {
         (fault, refusal): (SubscriptionKeyFault, &Refusal),
     ) -> Box<PolicyAnswer> {
         let mut run = Self::of(pipeline, handshake, guards);
-        let is_missing = fault == SubscriptionKeyFault::Missing;
-        let failure = told(Failure::of_key(is_missing, refusal.status, &refusal.message), refusal);
+        let failure = told(Failure::of_key(fault.reason(), refusal.status, &refusal.message), refusal);
         let moment = run.clock.moment();
         let turn = start_refused(pipeline, failure, &mut run.exchange, moment, &mut run.worker);
         Box::new(run.answer_of(turn, refusal.cause))

@@ -3,10 +3,12 @@
 use super::socket::until;
 use super::stream::Stream;
 use crate::compiled::PathFault;
+use crate::compiled::access::SubscriptionKeyFault;
 use crate::head::{HttpDate, Method};
 use crate::http1::HeadFault;
 use crate::http1::encode::encode_refusal;
 use crate::limits::{FAREWELL_DRAIN_MS, FAREWELL_SEND_MS};
+use crate::observe::events::OpeningFailure;
 use crate::process::log::limited;
 use crate::session::{Cause, CorrelationId, termination::Answer};
 use crate::shared_counts::Shed;
@@ -38,6 +40,8 @@ pub(super) struct Refusal {
     pub(super) message: String,
     /// Header fields beside those that every refusal has.
     pub(super) headers: Vec<(&'static str, String)>,
+    /// The fault of the subscription key, if that is what it is for.
+    key_fault: Option<SubscriptionKeyFault>,
     /// It was made for this cause, which has no answer: a bug.
     without_answer: Option<Cause>,
 }
@@ -58,7 +62,12 @@ impl Refusal {
         if cause.may_be_retried() {
             headers.push(("Retry-After", retry_after_s().to_string()));
         }
-        Self { cause, status, message: message.into(), headers, without_answer: None }
+        Self { cause, status, message: message.into(), headers, key_fault: None, without_answer: None }
+    }
+
+    /// The refusal of a client whose subscription key does not let it in.
+    pub(super) fn of_key(fault: SubscriptionKeyFault) -> Self {
+        Self { key_fault: Some(fault), ..Self::of(Cause::Key, fault.message()) }
     }
 
     /// The refusal of a request that is no correct opening handshake.
@@ -72,6 +81,7 @@ impl Refusal {
                 .iter()
                 .map(|(name, value)| (*name, (*value).to_owned()))
                 .collect(),
+            key_fault: None,
             without_answer: None,
         }
     }
@@ -83,7 +93,16 @@ impl Refusal {
             status: 400,
             message: fault.message().to_owned(),
             headers: Vec::new(),
+            key_fault: None,
             without_answer: None,
+        }
+    }
+
+    /// The failure that the log shows.
+    pub(super) fn failure(&self) -> OpeningFailure {
+        match self.key_fault {
+            Some(fault) => OpeningFailure::Key(fault),
+            None => OpeningFailure::Refused(self.message.clone()),
         }
     }
 

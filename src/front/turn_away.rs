@@ -10,7 +10,7 @@ use super::refusal::{Refusal, end_after_answer};
 use super::socket::Socket;
 use super::stages::Stopwatch;
 use crate::head::Method;
-use crate::observe::events::{OpeningFailure, Told};
+use crate::observe::events::Told;
 use crate::session::Phase;
 use std::rc::Rc;
 
@@ -38,7 +38,7 @@ pub(super) fn note_turned_away(
     if let Some(event) = &mut event {
         let bytes = told_bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         event.told = bytes.map(|bytes| Told { status: refusal.status, bytes });
-        event.failure = Some(OpeningFailure::Refused(refusal.message.clone()));
+        event.failure = Some(refusal.failure());
     }
     let times = Stopwatch::begin(at).stop();
     front.send_event(event, times, None, Some((refusal.cause, Phase::Head)));

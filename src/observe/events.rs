@@ -17,6 +17,7 @@ use super::record::SessionRecord;
 use super::stages::StageTimes;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::{Api, BackendUrl};
+use crate::compiled::access::SubscriptionKeyFault;
 use crate::head::RequestHead;
 use crate::head::trace_context::{TraceContext, TraceId, TraceParent};
 use crate::policy::exchange::LastError;
@@ -276,6 +277,8 @@ pub struct Told {
 pub enum OpeningFailure {
     /// A rule of ringgate's, or the backend: with the message that the client got.
     Refused(String),
+    /// The subscription key.
+    Key(SubscriptionKeyFault),
     /// A policy, or what policies were told of. It may quote what the client sent.
     Policy(Box<LastError>),
 }

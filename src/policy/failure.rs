@@ -93,9 +93,8 @@ impl Failure {
         Self::of_backend("Timeout", status, said)
     }
 
-    /// The subscription key is missing, or opens nothing.
-    pub fn of_key(is_missing: bool, status: u16, said: &str) -> Self {
-        let reason = if is_missing { "SubscriptionKeyNotFound" } else { "SubscriptionKeyInvalid" };
+    /// The subscription key is missing, or opens nothing: `reason` says which.
+    pub fn of_key(reason: &'static str, status: u16, said: &str) -> Self {
         Self { source: Some("authorization"), ..Self::refused(reason, status, said) }
     }
 

@@ -1,7 +1,7 @@
 //! Why a session ended and how far it had got: one list, used in code, logs, metrics and docs.
 //!
-//! The methods of [`Cause`] are the only place that maps a cause to a status, a close code or a name. A golden table
-//! (`tests/golden/termination.txt`) shows the whole mapping.
+//! The methods of [`Cause`], here and in `attribution`, are the only place that maps a cause to a status, a close code, a name, or
+//! what the log says of it. A golden table (`tests/golden/termination.txt`) shows the whole mapping.
 
 use super::Leg;
 use crate::websocket::close::CloseCode;

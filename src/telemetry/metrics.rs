@@ -140,15 +140,6 @@ fn push_histograms(page: &mut Families<'_>, counters: &Counters) {
 /// Phases of an opening that has not become a session.
 const OF_OPENINGS: [Phase; 3] = [Phase::Head, Phase::Dial, Phase::Answer];
 
-/// Causes for which an attempt to connect to a backend failed.
-const OF_BACKENDS: [Cause; 5] = [
-    Cause::BackendRefused,
-    Cause::BackendTls,
-    Cause::BackendAnswer,
-    Cause::BackendSilent,
-    Cause::NoLocalPort,
-];
-
 /// The two metrics of Azure API Management for WebSocket APIs. It publishes no values of their dimensions, but for the location.
 fn push_apim(page: &mut Families<'_>, observed: &Observed) {
     let counters = &observed.counters;
@@ -161,7 +152,7 @@ fn push_apim(page: &mut Families<'_>, observed: &Observed) {
                 backends, by what came of them.";
     let mut family = page.family("apim_connection_attempts", Kind::Counter, help);
     let refused = Cause::ALL.iter().map(ended).sum();
-    let failed = OF_BACKENDS.iter().map(ended).sum();
+    let failed = Cause::ALL.iter().filter(|cause| cause.is_of_backend_connection()).map(ended).sum();
     for (source, destination, state, value) in [
         ("client", "gateway", "succeeded", opened),
         ("client", "gateway", "failed", refused),

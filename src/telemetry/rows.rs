@@ -7,7 +7,6 @@
 use super::masking::{Masking, Secrets, subprotocol};
 use super::opening_trace::{self, OpeningTrace};
 use super::sink::LogRow;
-use crate::compiled::access::SubscriptionKeyFault;
 use crate::head::trace_context::{Hex, TraceContext};
 use crate::observe::SessionRecord;
 use crate::observe::events::{
@@ -18,7 +17,8 @@ use crate::observe::tables::{ConnectionRow, GatewayRow, Json, Text, Ticks};
 use crate::policy::exchange::LastError;
 use crate::policy::failure::ThrownAt;
 use crate::policy::records::{PolicyRecord, PolicyRecords, PolicySaid, StepName};
-use crate::session::{Cause, Leg, Phase};
+use crate::session::attribution::OpeningError;
+use crate::session::{Cause, Leg, Phase, Side};
 use crate::websocket::received_close::ReceivedClose;
 use crate::websocket::tally::FrameKind;
 use std::fmt::Write as _;
@@ -27,11 +27,6 @@ use std::sync::Arc;
 
 /// The name and the id of the one operation of a WebSocket API.
 const OPERATION: &str = "onHandshake";
-
-/// The sides of a connection, as the tables name them.
-const CLIENT: &str = "client";
-const GATEWAY: &str = "gateway";
-const BACKEND: &str = "backend";
 
 /// Makes rows.
 #[derive(Debug)]
@@ -64,12 +59,12 @@ impl RowMaker {
         let error = shown_error(event, &masking);
         let gateway = self.gateway_row(worker, event, &masking, error.as_ref());
         let connection =
-            |event_name: &'static str, at_us: u64, [source, destination]: [&'static str; 2]| ConnectionRow {
+            |event_name: &'static str, at_us: u64, [source, destination]: [Side; 2]| ConnectionRow {
                 time_generated: Ticks::from_unix_ns(event.accepted_at_ns + at_us * 1_000),
                 correlation_id: gateway.correlation_id.clone(),
                 event_name: event_name.into(),
-                source: source.into(),
-                destination: destination.into(),
+                source: source.name().into(),
+                destination: destination.name().into(),
                 region: self.region.clone(),
                 api_id: gateway.api_id.clone(),
                 api_revision: gateway.api_revision.clone(),
@@ -80,26 +75,26 @@ impl RowMaker {
                 ..ConnectionRow::default()
             };
         let total_us = u64::from(event.times.total_us);
-        let mut connections = vec![connection("arrived", 0, [CLIENT, GATEWAY])];
+        let mut connections = vec![connection("arrived", 0, [Side::Client, Side::Gateway])];
         let is_connected = event.asked.as_ref().is_some_and(|asked| asked.is_sent);
         if let Some(dialled_us) = event.times.until(Stage::Dial).filter(|_| is_connected) {
-            let row = connection("backendConnected", dialled_us, [GATEWAY, BACKEND]);
+            let row = connection("backendConnected", dialled_us, [Side::Gateway, Side::Backend]);
             connections.push(ConnectionRow { backend_address: gateway.backend_address.clone(), ..row });
         }
         match event.termination {
             None => {
-                let row = connection("established", total_us, [GATEWAY, CLIENT]);
+                let row = connection("established", total_us, [Side::Gateway, Side::Client]);
                 connections.push(ConnectionRow { backend_address: gateway.backend_address.clone(), ..row });
             }
             Some((cause, phase)) => {
-                let by = ended_opening(cause);
-                let row = connection("terminated", total_us, [by, other_side(by)]);
+                let by = opening_error(cause).by;
+                let row = connection("terminated", total_us, [by, by.destination()]);
                 connections.push(ConnectionRow {
                     error: error.map(|error| error.message).unwrap_or_default().into(),
                     backend_address: gateway.backend_address.clone(),
                     cause: cause.name().into(),
                     phase: phase.name().into(),
-                    ended_by: by.into(),
+                    ended_by: by.name().into(),
                     duration_ms: Some((total_us / 1_000) as i64),
                     ..row
                 });
@@ -219,11 +214,11 @@ impl RowMaker {
     pub fn push_session(&self, worker: usize, event: &RelayEvent, rows: &mut Vec<LogRow>) {
         match event {
             RelayEvent::Closing(SessionClosing { at_ns, record, cause: _, by }) => {
-                rows.push(self.closing_row(worker, *at_ns, record, *by).into());
+                rows.push(self.closing_row(worker, *at_ns, record, Side::that_ended(*by)).into());
             }
             RelayEvent::Progress(SessionProgress { at_ns, record, carried }) => {
                 let row = self.connection_row(worker, "progress", *at_ns, record);
-                let row = ConnectionRow { source: GATEWAY.into(), ..row };
+                let row = ConnectionRow { source: Side::Gateway.name().into(), ..row };
                 rows.push(with_carried(row, *at_ns, record, carried).into());
             }
             RelayEvent::Terminated(SessionTerminated {
@@ -234,7 +229,7 @@ impl RowMaker {
                 carried,
                 closes,
             }) => {
-                let by = termination.by;
+                let by = Side::that_ended(termination.by);
                 if *is_at_once {
                     rows.push(self.closing_row(worker, *at_ns, record, by).into());
                 }
@@ -242,12 +237,12 @@ impl RowMaker {
                 let row = self.connection_row(worker, "terminated", *at_ns, record);
                 let row = with_carried(row, *at_ns, record, carried);
                 rows.push(LogRow::from(ConnectionRow {
-                    source: side(by).into(),
-                    destination: other_side(side(by)).into(),
-                    error: if is_failure(termination.cause) { termination.cause.name() } else { "" }.into(),
+                    source: by.name().into(),
+                    destination: by.destination().name().into(),
+                    error: if termination.cause.is_failure() { termination.cause.name() } else { "" }.into(),
                     cause: termination.cause.name().into(),
                     phase: termination.phase.name().into(),
-                    ended_by: side(by).into(),
+                    ended_by: by.name().into(),
                     client_close_code: client_close.as_ref().map(|close| close.code().into()),
                     client_close_reason: reason(client_close.as_deref()),
                     backend_close_code: backend_close.as_ref().map(|close| close.code().into()),
@@ -258,17 +253,11 @@ impl RowMaker {
         }
     }
 
-    fn closing_row(
-        &self,
-        worker: usize,
-        at_ns: u64,
-        record: &SessionRecord,
-        by: Option<Leg>,
-    ) -> ConnectionRow {
+    fn closing_row(&self, worker: usize, at_ns: u64, record: &SessionRecord, by: Side) -> ConnectionRow {
         ConnectionRow {
-            source: side(by).into(),
-            destination: other_side(side(by)).into(),
-            ended_by: side(by).into(),
+            source: by.name().into(),
+            destination: by.destination().name().into(),
+            ended_by: by.name().into(),
             ..self.connection_row(worker, "closing", at_ns, record)
         }
     }
@@ -365,67 +354,20 @@ fn backend_url(event: &OpeningEnded, masking: &Masking<'_>) -> String {
     masking.url(&format!("{scheme}://{}{}", backend.authority, asked.target))
 }
 
-/// The side that a session was ended by.
-fn side(by: Option<Leg>) -> &'static str {
-    match by {
-        Some(Leg::Downstream) => CLIENT,
-        Some(Leg::Upstream) => BACKEND,
-        None => GATEWAY,
-    }
-}
-
-/// The side that something which comes from `side` goes to.
-fn other_side(side: &str) -> &'static str {
-    if side == CLIENT { BACKEND } else { CLIENT }
-}
-
-/// The side that an opening was ended by.
-fn ended_opening(cause: Cause) -> &'static str {
-    match cause {
-        Cause::ClientGone | Cause::TlsFault | Cause::Reset | Cause::Closed | Cause::Ended => CLIENT,
-        Cause::BackendRefused | Cause::BackendTls | Cause::BackendAnswer | Cause::BackendSilent => BACKEND,
-        Cause::Truncated
-        | Cause::RecordFault
-        | Cause::FrameFault
-        | Cause::FrameTooBig
-        | Cause::MessageTooBig
-        | Cause::Idle
-        | Cause::LongestLife
-        | Cause::SlowReader
-        | Cause::Drain
-        | Cause::Revoked
-        | Cause::InstanceFull
-        | Cause::ApiFull
-        | Cause::ProductFull
-        | Cause::SubscriptionFull
-        | Cause::SourceFull
-        | Cause::OpeningsFull
-        | Cause::BackendBusy
-        | Cause::NoLocalPort
-        | Cause::HeadFault
-        | Cause::NoApi
-        | Cause::Key
-        | Cause::RefusedByPolicy
-        | Cause::DeadPeer
-        | Cause::Bug => GATEWAY,
-    }
-}
-
-/// Whether a session that ended for `cause` has failed. Ends in good order, and those that an operator or a limit of time brought
-/// about, are none.
-fn is_failure(cause: Cause) -> bool {
-    !matches!(
-        cause,
-        Cause::Closed | Cause::Ended | Cause::Idle | Cause::LongestLife | Cause::Drain | Cause::Revoked
-    )
-}
-
 /// What failed in an opening. `None`: a session came of it, or the client got the backend's own answer.
 fn shown_error(event: &OpeningEnded, masking: &Masking<'_>) -> Option<ShownError> {
     let (cause, phase) = event.termination?;
     let section = match phase {
         Phase::Head => "inbound",
         Phase::Dial | Phase::Answer | Phase::Relay => "backend",
+    };
+    let OpeningError { source, reason, unanswered, by: _ } = opening_error(cause);
+    let told = |message: &str| ShownError {
+        source: source.name(),
+        reason,
+        message: message.to_owned(),
+        section,
+        scope: "",
     };
     match &event.failure {
         Some(OpeningFailure::Policy(error)) => {
@@ -434,66 +376,18 @@ fn shown_error(event: &OpeningEnded, masking: &Masking<'_>) -> Option<ShownError
             let message = secrets.unwrap_or_default().masked(message);
             Some(ShownError { source, reason, message, section, scope })
         }
-        Some(OpeningFailure::Refused(message)) => {
-            let (source, reason) = source_and_reason(cause, message);
-            Some(ShownError { source, reason, message: message.clone(), section, scope: "" })
+        Some(OpeningFailure::Key(fault)) => {
+            Some(ShownError { reason: fault.reason(), ..told(fault.message()) })
         }
-        None => {
-            let message = untold(cause)?;
-            let (source, reason) = source_and_reason(cause, message);
-            Some(ShownError { source, reason, message: message.to_owned(), section, scope: "" })
-        }
+        Some(OpeningFailure::Refused(message)) => Some(told(message)),
+        None => unanswered.map(told),
     }
 }
 
-/// Why an opening ended without an answer.
-fn untold(cause: Cause) -> Option<&'static str> {
-    const MESSAGES: [(Cause, &str); 3] = [
-        (Cause::ClientGone, "the client left before its opening was over"),
-        (Cause::TlsFault, "the client's TLS handshake failed, or was not over in time"),
-        (Cause::Drain, "this instance is shutting down"),
-    ];
-    MESSAGES.into_iter().find(|(of, _)| *of == cause).map(|(_, message)| message)
-}
-
-/// `LastError.Source` and `LastError.Reason` where no policy has made them, in the manner of Azure API Management.
-fn source_and_reason(cause: Cause, message: &str) -> (&'static str, &'static str) {
-    match cause {
-        Cause::Key if message == SubscriptionKeyFault::Missing.message() => {
-            ("authorization", "SubscriptionKeyNotFound")
-        }
-        Cause::Key => ("authorization", "SubscriptionKeyInvalid"),
-        Cause::NoApi => ("configuration", "OperationNotFound"),
-        Cause::HeadFault => ("request", "BadRequest"),
-        Cause::ClientGone | Cause::TlsFault => ("client", "ClientConnectionFailure"),
-        Cause::BackendSilent => ("forward-request", "Timeout"),
-        Cause::BackendRefused | Cause::BackendTls | Cause::BackendAnswer | Cause::NoLocalPort => {
-            ("forward-request", "BackendConnectionFailure")
-        }
-        Cause::InstanceFull
-        | Cause::ApiFull
-        | Cause::ProductFull
-        | Cause::SubscriptionFull
-        | Cause::SourceFull
-        | Cause::OpeningsFull
-        | Cause::BackendBusy => ("connections", "ConnectionLimitExceeded"),
-        Cause::Drain => ("gateway", "ShuttingDown"),
-        Cause::RefusedByPolicy => ("policy", "Refused"),
-        Cause::Closed
-        | Cause::Ended
-        | Cause::Truncated
-        | Cause::Reset
-        | Cause::RecordFault
-        | Cause::FrameFault
-        | Cause::FrameTooBig
-        | Cause::MessageTooBig
-        | Cause::Idle
-        | Cause::LongestLife
-        | Cause::SlowReader
-        | Cause::Revoked
-        | Cause::DeadPeer
-        | Cause::Bug => ("gateway", "InternalError"),
-    }
+/// How an opening that ended for `cause` is described. One that ended for what occurs only after the 101 is a bug.
+fn opening_error(cause: Cause) -> OpeningError {
+    let of_bug = || Cause::Bug.opening_error().expect("it occurs in every phase");
+    cause.opening_error().unwrap_or_else(of_bug)
 }
 
 /// Every failure, in order: expressions that threw, and what ended the opening, unless that is the last of them.

@@ -5,6 +5,7 @@ use ringgate::backend::names::ResolveFault;
 use ringgate::front::upstream_fault::{UpstreamFault, WhatFailed};
 use ringgate::http1::AnswerFault;
 use ringgate::session::Leg;
+use ringgate::session::attribution::OpeningError;
 use ringgate::session::termination::{Answer, Cause, Farewell, Phase};
 use ringgate::tls::endpoint::EndpointFault;
 use ringgate::tls::handshake::HandshakeFault;
@@ -51,6 +52,15 @@ fn every_cause_has_the_outcomes_that_the_table_shows() {
         let mut row = format!("\n{}\n  before the 101: {}\n", cause.name(), answer(cause));
         let phases: Vec<_> = cause.phases().iter().map(|phase| phase.name()).collect();
         writeln!(row, "  in the phases : {}", phases.join(" ")).expect("a string takes all");
+        if let Some(OpeningError { by, source, reason, unanswered }) = cause.opening_error() {
+            let message = unanswered.map(|message| format!(", {message:?}")).unwrap_or_default();
+            writeln!(row, "  in the log    : ended by {}; {}, {reason}{message}", by.name(), source.name())
+                .expect("a string takes all");
+        }
+        if cause.phases().contains(&Phase::Relay) {
+            let is = if cause.is_failure() { "a failure" } else { "no failure" };
+            writeln!(row, "  of a session  : {is}").expect("a string takes all");
+        }
         for (who, by) in [
             ("by downstream", Some(Leg::Downstream)),
             ("by upstream", Some(Leg::Upstream)),

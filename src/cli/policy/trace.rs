@@ -332,7 +332,7 @@ impl Trace {
         let mut turn = match access {
             Ok(_) => start(pipeline, &mut exchange, moment, &mut steps),
             Err(fault) => {
-                let failure = Failure::of_key(fault == SubscriptionKeyFault::Missing, 401, fault.message());
+                let failure = Failure::of_key(fault.reason(), 401, fault.message());
                 start_refused(pipeline, failure, &mut exchange, moment, &mut steps)
             }
         };
