@@ -8,6 +8,7 @@
 pub mod access;
 pub mod api;
 pub mod backend_url;
+pub mod diagnostics;
 pub mod etag;
 pub mod fault;
 pub(crate) mod fields;
@@ -34,6 +35,7 @@ pub mod version_set;
 
 pub use api::{Api, FrameMode, Schemes, parse_api};
 pub use backend_url::{BackendHost, BackendUrl};
+pub use diagnostics::{Diagnostics, DiagnosticsInForce};
 pub use etag::{ETag, Revision};
 pub use fault::Fault;
 pub use files::CatalogFiles;

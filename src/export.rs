@@ -59,7 +59,8 @@ impl ExportKind {
     /// The version that is written. It is raised when the fields of the kind, or what they mean, change.
     pub const fn version(self) -> u8 {
         match self {
-            Self::Session | Self::Permit | Self::RecordLayer | Self::Carrier | Self::Record => 1,
+            Self::Session | Self::Permit | Self::RecordLayer | Self::Carrier => 1,
+            Self::Record => 2,
         }
     }
 

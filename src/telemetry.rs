@@ -3,6 +3,7 @@
 //! Not here: what is counted, and by whom (`observe`), the log of the process (`process::log`), and serving a page (`control`).
 
 mod calendar;
+pub mod captured;
 mod entity_figures;
 pub mod exposition;
 mod families;
@@ -11,9 +12,11 @@ pub mod kql;
 pub mod masking;
 pub mod metrics;
 pub mod observer;
+pub mod open_sessions;
 pub mod opening_trace;
 pub mod otlp;
 pub mod rows;
+pub mod sampling;
 pub mod sink;
 pub mod sinks;
 pub mod store;

@@ -105,6 +105,7 @@ impl Workers {
                 health_path: None,
                 health_openings_kept: 0,
                 sampling: None,
+                diagnostics: Arc::default(),
             };
             fronts.push(thread::spawn(move || run_front(parts).unwrap()));
         }

@@ -8,6 +8,7 @@
 use core::net::IpAddr;
 
 use super::backend_url::BackendUrl;
+use super::diagnostics::{Diagnostics, take_diagnostics};
 use super::fault::{Fault, Remedy};
 use super::fields::Fields;
 use super::name::Name;
@@ -93,6 +94,8 @@ pub struct Api {
     pub frames: FrameMode,
     /// The trust in its backend, if that is dialled with TLS. Default: the system's authorities.
     pub tls: BackendTls,
+    /// What the log has of its openings and sessions. Default: what the instance file says.
+    pub diagnostics: Diagnostics,
 }
 
 impl Api {
@@ -125,6 +128,7 @@ impl Api {
             message_bytes_max: None,
             frames: FrameMode::Strict,
             tls: BackendTls::default(),
+            diagnostics: Diagnostics::default(),
         }
     }
 
@@ -264,6 +268,7 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
     let message_bytes_max = fields.take_integer("message_bytes_max", &limits::MESSAGE_BYTES_MAX);
     let frames = take_frames(&mut fields);
     let tls = fields.take_table("tls").map(take_backend_tls);
+    let diagnostics = fields.take_table("diagnostics").map(take_diagnostics);
     match &backend {
         Some(backend) if !backend.is_tls => fields.object(
             "tls",
@@ -297,6 +302,7 @@ fn take_api(mut fields: Fields<'_>, name: Option<Name>, asks: &mut Asks) -> Opti
         message_bytes_max,
         frames: frames.unwrap_or(default.frames),
         tls: tls.unwrap_or_default(),
+        diagnostics: diagnostics.unwrap_or_default(),
         ..default
     })
 }
@@ -394,7 +400,7 @@ mod tests {
              gateways = [\"edge\"]\nsubscription_required = false\ndial_timeout_ms = 11\nanswer_timeout_ms = 12\n\
              source_addresses = [\"10.0.0.5\", \"fd00::5\", \"::ffff:10.0.0.6\"]\n\
              idle_timeout_s = 13\nlongest_life_s = 14\nlinger_s = 15\nframe_bytes_max = 16\nmessage_bytes_max = 17\n\
-             frames = \"strict\"\nconnections_max = 18\npending_openings_max = 19",
+             frames = \"strict\"\nconnections_max = 18\npending_openings_max = 19\ndiagnostics = { progress = true }",
         )
         .expect("an api");
         assert_eq!(api.description, "Talk\nto each other");
@@ -408,6 +414,7 @@ mod tests {
         assert_eq!((api.idle_timeout_s, api.longest_life_s, api.linger_s), (13, Some(14), 15));
         assert_eq!((api.frame_bytes_max, api.message_bytes_max), (Some(16), Some(17)));
         assert_eq!((api.connections_max, api.pending_openings_max), (Some(18), Some(19)));
+        assert_eq!(api.diagnostics, Diagnostics { progress: Some(true), ..Diagnostics::default() });
     }
 
     #[test]
@@ -501,6 +508,7 @@ mod tests {
             ("source_addresses", addresses(65)),
             ("subscription_required", quoted("true")),
             ("frames", quoted("loose")),
+            ("diagnostics", "{ sampling = 101 }".to_owned()),
         ] {
             let faults = parse(&with(key, &bad)).expect_err(&bad);
             assert_eq!(faults.len(), 1, "{faults:?}");

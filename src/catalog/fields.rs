@@ -132,6 +132,25 @@ impl<'d> Fields<'d> {
         value
     }
 
+    /// A number that `parse` accepts, in decimal notation with or without decimals.
+    pub(crate) fn take_decimal<T>(
+        &mut self,
+        key: &'static str,
+        allowed: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let given = self.given(key)?;
+        let of_integer = given.get_ref().as_integer().filter(|integer| integer.radix() == 10);
+        let of_float = given.get_ref().as_float();
+        let text =
+            of_integer.map(|integer| integer.as_str()).or_else(|| of_float.map(|float| float.as_str()));
+        let value = text.and_then(parse);
+        if value.is_none() {
+            self.fault(key, given, allowed);
+        }
+        value
+    }
+
     /// `true` or `false`.
     pub(crate) fn take_boolean(&mut self, key: &'static str) -> Option<bool> {
         let given = self.given(key)?;

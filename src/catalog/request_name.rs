@@ -7,8 +7,7 @@ use core::fmt;
 /// Longest name of a header or query parameter that an operator chooses, in characters. Over it: a fault.
 const REQUEST_NAME_CHARS_MAX: usize = 256;
 
-/// A header's name: an RFC 9110 token of 1 to 256 characters that no opening handshake needs for something else. Case
-/// does not count.
+/// A header's name: an RFC 9110 token of 1 to 256 characters. Case does not count.
 #[derive(Clone, Debug)]
 pub struct HeaderName(Box<str>);
 
@@ -30,17 +29,26 @@ const TAKEN: [&str; 10] = [
 const TAKEN_PREFIXES: [&str; 2] = ["sec-websocket-", "x-forwarded-"];
 
 impl HeaderName {
-    /// Checks a name.
+    /// Checks a name that an operator chooses: none that an opening handshake needs for something else.
     ///
     /// # Errors
     /// The allowed form.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let is_token = (1..=REQUEST_NAME_CHARS_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
         let lower = text.to_ascii_lowercase();
         let is_taken =
             TAKEN.contains(&lower.as_str()) || TAKEN_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
-        if is_token && !is_taken { Ok(Self(text.into())) } else { Err(Self::allowed()) }
+        if is_token(text) && !is_taken { Ok(Self(text.into())) } else { Err(Self::allowed()) }
+    }
+
+    /// Checks a name that may be any header's, those of a handshake and of a gateway included.
+    ///
+    /// # Errors
+    /// The allowed form.
+    pub fn parse_any(text: &str) -> Result<Self, String> {
+        if is_token(text) {
+            return Ok(Self(text.into()));
+        }
+        Err(format!("1 to {REQUEST_NAME_CHARS_MAX} characters of a header's name"))
     }
 
     /// The name as it was given.
@@ -54,6 +62,12 @@ impl HeaderName {
             "1 to {REQUEST_NAME_CHARS_MAX} characters of a header's name, not one that a handshake or a gateway uses"
         )
     }
+}
+
+/// Whether a text is a token (RFC 9110 §5.6.2) of a length that a header's name may have.
+fn is_token(text: &str) -> bool {
+    (1..=REQUEST_NAME_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 impl PartialEq for HeaderName {

@@ -21,7 +21,7 @@ use crate::control::serving::{Doors, Serving};
 use crate::control::signals::{CommandSignals, ReportRequests};
 use crate::control::socket::ControlSocket;
 use crate::control::socket::place::{ClaimedSocket, NoSocket, SocketPlace};
-use crate::limits::{CATALOG_UPKEEP, FILE_PATIENCE, open_files_reserve};
+use crate::limits::{CATALOG_UPKEEP, FILE_PATIENCE, PROGRESS_INTERVAL_MS, open_files_reserve};
 use crate::process::cores::{CorePlan, usable_cores};
 use crate::process::fatal::end_process_on_panic;
 use crate::process::files::watchdog::Watchdog;
@@ -312,7 +312,16 @@ impl Ready {
             sinks.sinks.extend(otlp.take_sink());
             sinks.otlp = otlp.figures();
         }
-        let parts = InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page, sinks };
+        let parts = InstanceParts {
+            cores,
+            listeners,
+            snapshot,
+            tls,
+            other_open_files,
+            root_page,
+            sinks,
+            progress_interval_ms: PROGRESS_INTERVAL_MS,
+        };
         let (of_start, for_start) = (config.clone(), control.clone());
         let instance = spawn_blocking(move || Instance::start(&of_start, parts, &for_start)).await??;
         if let Some(otlp) = &mut otlp {

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::catalog::api::{Api, FrameMode, Schemes};
+use crate::catalog::diagnostics::{AlwaysLog, Diagnostics, Sampling, Verbosity};
 use crate::catalog::fault::Fault;
 use crate::catalog::name::Name;
 use crate::catalog::policy_documents::PolicyDocuments;
 use crate::catalog::product::Product;
+use crate::catalog::request_name::HeaderName;
 use crate::catalog::sealed_key::SealedKey;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::subscription_key::KeyHash;
@@ -88,6 +90,7 @@ fn api_value(api: &Api, schemes: Schemes) -> Value {
         message_bytes_max,
         frames,
         tls,
+        diagnostics,
     } = api;
     let schemes: Vec<_> = [("ws", schemes.ws), ("wss", schemes.wss)]
         .iter()
@@ -125,8 +128,36 @@ fn api_value(api: &Api, schemes: Schemes) -> Value {
             FrameMode::Opaque => "opaque",
         },
         "tls": { "ca": tls.ca, "certificate": certificate, "pin": pin },
+        "diagnostics": diagnostics_value(diagnostics),
         // It is there without being made.
         "operations": ["onHandshake"],
+    })
+}
+
+/// Null is what the instance file says.
+fn diagnostics_value(diagnostics: &Diagnostics) -> Value {
+    let Diagnostics {
+        sampling,
+        always_log,
+        verbosity,
+        query_names,
+        progress,
+        frontend_request_headers,
+        frontend_response_headers,
+        backend_request_headers,
+        backend_response_headers,
+    } = diagnostics;
+    let names = |headers: &Option<Vec<HeaderName>>| headers.as_deref().map(texts);
+    json!({
+        "sampling": sampling.map(Sampling::percentage),
+        "always_log": always_log.map(AlwaysLog::name),
+        "verbosity": verbosity.map(Verbosity::name),
+        "query_names": query_names,
+        "progress": progress,
+        "frontend_request_headers": names(frontend_request_headers),
+        "frontend_response_headers": names(frontend_response_headers),
+        "backend_request_headers": names(backend_request_headers),
+        "backend_response_headers": names(backend_response_headers),
     })
 }
 

@@ -14,6 +14,7 @@ use super::logs::{LogsConfig, take_logs};
 use super::otlp::{OtlpConfig, take_otlp};
 use super::tier::{TierUnits, parse_tier};
 use crate::catalog::api::Schemes;
+use crate::catalog::diagnostics::{Diagnostics, take_diagnostics};
 use crate::catalog::fault::{Fault, Remedy};
 use crate::catalog::fields::{Document, Fields};
 use crate::catalog::name::Name;
@@ -88,6 +89,8 @@ pub struct InstanceConfig {
     pub logs: LogsConfig,
     /// Where telemetry is sent by the OpenTelemetry protocol. `None`: nowhere.
     pub otlp: Option<OtlpConfig>,
+    /// What the log has of openings and sessions, where the API does not say otherwise.
+    pub diagnostics: Diagnostics,
 }
 
 /// The settings of an instance's status page.
@@ -178,6 +181,7 @@ impl Default for InstanceConfig {
             control_socket: None,
             logs: LogsConfig::default(),
             otlp: None,
+            diagnostics: Diagnostics::default(),
         }
     }
 }
@@ -293,6 +297,7 @@ fn take_instance(mut fields: Fields<'_>) -> InstanceConfig {
         control_socket: fields.take_table("control").and_then(take_control_socket),
         logs: fields.take_table("logs").map(take_logs).unwrap_or_default(),
         otlp: fields.take_table("otlp").and_then(take_otlp),
+        diagnostics: fields.take_table("diagnostics").map(take_diagnostics).unwrap_or_default(),
     };
     fields.finish();
     config
@@ -460,7 +465,8 @@ mod tests {
             openings_max = 9\npending_openings_max = 6\nopenings_per_source_max = 8\n\
             head_timeout_ms = 100\nbacklog_mib_max = 16\nzero_copy_kib_min = 32\nsplice_kib_min = 64\n\
             dead_peer_timeout_s = 30\n[keys]\nfile = \"/run/ringgate.key\"\nrecoverable = true\n[names]\nrefresh_s = 7\nstale_max_s = 0\n\
-            [control]\nsocket = \"run/c.sock\"\n[health]\npath = \"/healthy\"\n";
+            [control]\nsocket = \"run/c.sock\"\n[health]\npath = \"/healthy\"\n\
+            [diagnostics]\nprogress = true\n";
         let address = |text: &str| ListenerConfig { address: text.parse().expect("an address"), tls: None };
         assert_eq!(
             parse(text),
@@ -498,6 +504,7 @@ mod tests {
                 control_socket: Some("run/c.sock".to_owned()),
                 logs: LogsConfig::default(),
                 otlp: None,
+                diagnostics: Diagnostics { progress: Some(true), ..Diagnostics::default() },
             })
         );
     }

@@ -14,8 +14,8 @@ use crate::admission::places::{HolderKind, Places};
 use crate::admission::registry::Registry;
 use crate::backend::names::Lookups;
 use crate::backend::names::Resolver;
-use crate::catalog::Name;
 use crate::catalog::timestamp::Timestamp;
+use crate::catalog::{Diagnostics, Name};
 use crate::compiled::Snapshot;
 use crate::config::{InstanceConfig, SessionsFrom};
 use crate::control::binding::BoundListeners;
@@ -141,6 +141,8 @@ pub struct InstanceParts {
     pub root_page: Option<Arc<RootPage>>,
     /// Where rows of the log go. Without any, no events are sent, and there is no observer.
     pub sinks: Sinks,
+    /// Milliseconds between two reports of an open session, where its diagnostics ask for them (`PROGRESS_INTERVAL_MS`).
+    pub progress_interval_ms: u64,
 }
 
 /// A running instance. Dropping it leaves its threads running: end it with [`Instance::drain`] and [`Instance::ended`].
@@ -187,7 +189,16 @@ impl Instance {
         parts: InstanceParts,
         control: &Handle,
     ) -> Result<Self, StartError> {
-        let InstanceParts { cores, listeners, snapshot, tls, other_open_files, root_page, sinks } = parts;
+        let InstanceParts {
+            cores,
+            listeners,
+            snapshot,
+            tls,
+            other_open_files,
+            root_page,
+            sinks,
+            progress_interval_ms,
+        } = parts;
         let workers = cores.of_workers().len();
         let open_files = raise_open_files()?;
         let reserve = open_files_reserve(workers) + other_open_files;
@@ -237,6 +248,7 @@ impl Instance {
             zero_copy_bytes_min: config.limits.zero_copy_kib_min.map(|kib| (kib as usize) << 10),
             splice_bytes_min: Some(config.limits.splice_kib_min << 10).filter(|least| *least > 0),
             dead_peer_timeout_ms: config.limits.dead_peer_timeout().map(|timeout| timeout.as_millis() as u64),
+            progress_interval_ms,
             ..RelayLimits::default()
         };
         // Every relay is there before the first front, which may give it a session.
@@ -250,7 +262,8 @@ impl Instance {
             WorkerThread::ALL.iter().for_each(|thread| worker.heartbeats.beat(*thread, uptime_ms()));
         }
         let gateway = config.gateway.as_ref().map_or("", Name::as_str);
-        let events = instance.observe(sinks.sinks, gateway, cores.left_over())?;
+        let diagnostics = Arc::new(config.diagnostics.clone());
+        let events = instance.observe(sinks.sinks, gateway, Arc::clone(&diagnostics), cores.left_over())?;
         let (of_fronts, of_relays): (Vec<_>, Vec<_>) = events.into_iter().unzip();
         for ((index, core), events) in cores.of_workers().iter().enumerate().zip(of_relays) {
             let (mailbox, counters) =
@@ -277,6 +290,7 @@ impl Instance {
                 health_path: config.health_path.clone(),
                 health_openings_kept: health_openings_kept_by_each(workers),
                 sampling: config.otlp.as_ref().filter(|otlp| otlp.traces).map(|otlp| otlp.sampling),
+                diagnostics: Arc::clone(&diagnostics),
             };
             instance.threads.start_front(index, *core, parts)?;
         }
@@ -288,6 +302,7 @@ impl Instance {
         &mut self,
         sinks: Vec<Box<dyn RowSink>>,
         gateway: &str,
+        diagnostics: Arc<Diagnostics>,
         cores: &[CoreIndex],
     ) -> io::Result<Vec<(FrontEvents, RelayEvents)>> {
         if sinks.is_empty() {
@@ -299,7 +314,7 @@ impl Instance {
             senders.push((front, relay));
             receivers.push(events);
         }
-        let maker = RowMaker::new(gateway, &self.addresses);
+        let maker = RowMaker::new(gateway, &self.addresses, diagnostics);
         let figures = Arc::clone(&self.observed_log);
         self.observer = Some(Observer::start(receivers, maker, sinks, figures, cores.to_vec())?);
         Ok(senders)

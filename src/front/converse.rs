@@ -9,12 +9,16 @@ use super::channel::Channel;
 use super::dial::{Abort, Destination, NoConnection, dial};
 use super::opening::Admitted;
 use super::opening_end::OpeningEnd;
+use super::opening_event::named_fields;
 use super::policies::PolicyRun;
 use super::stages::Stopwatch;
 use super::stream::{Network, Stream};
 use super::upstream_fault::{UpstreamFault, WhatFailed};
+use crate::catalog::Diagnostics;
+use crate::head::Headers;
 use crate::head::trace_context::TraceContext;
 use crate::http1::encode::{Forwarded, encode_backend_request, encode_request_of};
+use crate::observe::events::NamedFields;
 use crate::observe::stages::Stage;
 use crate::session::{Cause, CorrelationId, Phase};
 use crate::websocket::ReservedBits;
@@ -58,7 +62,6 @@ impl From<UpstreamFault> for NotOpened {
 }
 
 /// How far a conversation has got.
-#[derive(Debug)]
 pub(super) struct Progress {
     pub(super) phase: Cell<Phase>,
     /// Where the backend was reached.
@@ -67,6 +70,10 @@ pub(super) struct Progress {
     pub(super) is_asked: Cell<bool>,
     /// The status of the backend's answer.
     pub(super) status: Cell<Option<u16>>,
+    /// Header fields of the request that diagnostics name.
+    pub(super) request_fields: Cell<NamedFields>,
+    /// The fields of the answer, if diagnostics name any of it or of what is made of it.
+    pub(super) answer_fields: Cell<Option<Headers>>,
 }
 
 impl Default for Progress {
@@ -76,6 +83,8 @@ impl Default for Progress {
             address: Cell::default(),
             is_asked: Cell::default(),
             status: Cell::default(),
+            request_fields: Cell::default(),
+            answer_fields: Cell::default(),
         }
     }
 }
@@ -93,6 +102,8 @@ pub(super) struct Conversation<'a, N: Network> {
     /// Ends it when the client leaves.
     pub(super) abort: &'a Abort<N::Stream>,
     pub(super) progress: &'a Progress,
+    /// Whether anybody wants the event of the opening.
+    pub(super) is_noted: bool,
     pub(super) stages: &'a Stopwatch,
     /// When the dial begins.
     pub(super) begun_at: Instant,
@@ -139,10 +150,17 @@ impl<N: Network> Conversation<'_, N> {
                 None => encode_backend_request(&admitted.request, target, authority, &forwarded),
             }
         };
+        let diagnostics = Diagnostics::in_force(Some(&api.diagnostics), &front.diagnostics);
+        if self.is_noted {
+            progress.request_fields.set(named_fields(&request, diagnostics.backend_request_headers));
+        }
         let answered = ask(&backend, request.freeze(), deadline).await;
         stages.complete(Stage::Backend);
         let mut answer = answered.map_err(at_address)?;
         progress.status.set(Some(answer.head.status()));
+        if self.is_noted && diagnostics.captures_beyond_request() {
+            progress.answer_fields.set(Some(answer.head.headers().clone()));
+        }
         // Whether a 101 is a correct one is judged before policies see it.
         let agreement = match answer.head.status() {
             101 => {

@@ -7,10 +7,10 @@ use super::opening::{Admitted, Opening};
 use super::opening_end::BrokenOpening;
 use super::remains::{behind, take_apart};
 use super::stream::{Network, Stream};
-use crate::catalog::{Api, FrameMode};
-use crate::observe::SessionRecord;
+use crate::catalog::{Api, Diagnostics, FrameMode};
 use crate::observe::event_ring::wall_ns;
 use crate::observe::stages::StageTimes;
+use crate::observe::{Logged, SessionRecord};
 use crate::relay::NewSession;
 use crate::session::{Cause, Leg, Phase, SessionLimits};
 use crate::websocket::ReservedBits;
@@ -73,6 +73,11 @@ impl<N: Network> Opening<N> {
             product = labels.product.as_ref().map(|label| label.name().as_str()),
             "opened a session"
         );
+        let logged = event.as_ref().map(|event| event.logged);
+        let diagnostics = Diagnostics::in_force(Some(&admitted.api.diagnostics), &front.diagnostics);
+        // Rows that nobody has are not made: a session that may fail has them from its end on alone.
+        let reports_progress = diagnostics.progress && logged == Some(Logged::Whole);
+        let logged = logged.unwrap_or_default();
         // Before the relay has the session, so that the event of its end comes later.
         front.send_event(event, times, Some(&labels), None);
         front.hand_over(NewSession {
@@ -85,17 +90,17 @@ impl<N: Network> Opening<N> {
             sealed: [client_remains.received, backend_remains.received],
             limits: session_limits(&admitted.api, reserved_bits),
             mask,
-            // No API asks for it: there is no key for it in its file.
-            reports_progress: false,
+            reports_progress,
             permit,
             record: SessionRecord {
                 id,
                 labels,
-                api_revision: u32::try_from(admitted.api.revision).unwrap_or(u32::MAX),
+                api_revision: admitted.api.revision.into(),
                 client: peer.into(),
                 peer: peer.into(),
                 backend: address.into(),
                 opened_at_ms: wall_ns() / 1_000_000,
+                logged,
             },
         });
     }

@@ -208,9 +208,9 @@ impl<N: Network> Opening<N> {
             OpeningEnd::Broken
         })?;
         let answer = opened.answer.encode_switching_protocols(&self.front.date.now()).freeze();
-        let bytes = answer.len();
+        let telling = self.telling(101, &answer);
         send_within(&self.socket, answer).await.map_err(|_| OpeningEnd::CloseSilently(Cause::ClientGone))?;
-        self.note_told(101, bytes);
+        self.note_told(telling);
         Ok(Some(Ready { admitted, opened, mask }))
     }
 
@@ -346,10 +346,7 @@ impl<N: Network> Opening<N> {
                 // Whoever is not let in counts under the API alone.
                 let known = access.as_ref().ok().copied().unwrap_or_default();
                 self.labels = published.labels.of_session(routed.api, &known);
-                self.note(|event| {
-                    event.api = Some(Arc::clone(routed.api));
-                    event.subscription = known.subscription.cloned();
-                });
+                self.note_api(routed.api, &known, &published.snapshot);
                 access?
             }
             None => Access::default(),
@@ -439,6 +436,7 @@ impl<N: Network> Opening<N> {
                 .event
                 .as_ref()
                 .and_then(|event| event.trace?.is_sampled().then(|| self.stages.accepted_at())),
+            diagnostics: &self.front.diagnostics,
         }
     }
 
@@ -461,6 +459,7 @@ impl<N: Network> Opening<N> {
                 trace: self.event.as_ref().and_then(|event| event.trace.as_ref()),
                 abort: &abort,
                 progress: &progress,
+                is_noted: self.event.is_some(),
                 stages: &self.stages,
                 begun_at: judged_at,
             };

@@ -174,9 +174,9 @@ impl<N: Network> Opening<N> {
 
     /// Sends the client the last thing that it gets, and notes it if the client took it.
     async fn send_last(&mut self, status: u16, answer: Bytes) {
-        let bytes = answer.len();
+        let telling = self.telling(status, &answer);
         if send_within(&self.socket, answer).await.is_ok() {
-            self.note_told(status, bytes);
+            self.note_told(telling);
             end_after_answer(&self.socket).await;
         }
     }
@@ -186,9 +186,9 @@ impl<N: Network> Opening<N> {
         if !answer.is_truncated {
             return self.send_last(answer.status, answer.bytes).await;
         }
-        let (status, bytes) = (answer.status, answer.bytes.len());
+        let telling = self.telling(answer.status, &answer.bytes);
         if send_within(&self.socket, answer.bytes).await.is_ok() {
-            self.note_told(status, bytes);
+            self.note_told(telling);
             reset_when_taken(&self.socket).await;
         }
     }
@@ -208,7 +208,7 @@ impl<N: Network> Opening<N> {
             let answer = refusal.encode(self.method, &self.front.date.now());
             // What does not fit, nobody reads.
             if self.socket.send_now(&answer).is_ok_and(|sent| sent == answer.len()) {
-                self.note_told(refusal.status, answer.len());
+                self.note_told(self.telling(refusal.status, &answer));
             }
         }
         shut(&self.socket, Shutdown::Write);

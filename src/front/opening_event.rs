@@ -9,15 +9,20 @@ use super::converse::{Opened, Progress};
 use super::opening::{Accepted, Opening};
 use super::policies::PolicyRun;
 use super::stream::Network;
-use crate::catalog::BackendUrl;
+use crate::catalog::access::Access;
+use crate::catalog::request_name::HeaderName;
+use crate::catalog::{Api, BackendUrl, Diagnostics, DiagnosticsInForce};
+use crate::compiled::Snapshot;
 use crate::head::trace_context::TraceContext;
 use crate::http1::without_leading_crlf;
-use crate::observe::SessionLabels;
-use crate::observe::events::{Asked, OpeningEnded, OpeningFailure, Told};
+use crate::observe::events::{Asked, LegFields, NamedFields, OpeningEnded, OpeningFailure, Told};
 use crate::observe::stages::StageTimes;
+use crate::observe::{Logged, SessionLabels};
 use crate::policy::records::PolicyRecords;
 use crate::session::{Cause, Phase};
 use bytes::Bytes;
+use std::rc::Rc;
+use std::sync::Arc;
 
 /// Longest method of a faulty request that is kept, in bytes.
 const METHOD_BYTES_MAX: usize = 32;
@@ -30,6 +35,7 @@ impl<N: Network> Front<N> {
         }
         let Accepted { id, peer, listener, at, at_ns: accepted_at_ns } = *accepted;
         let _ = at;
+        let diagnostics = Diagnostics::in_force(None, &self.diagnostics);
         Some(Box::new(OpeningEnded {
             id,
             accepted_at_ns,
@@ -55,6 +61,8 @@ impl<N: Network> Front<N> {
                 let (trace, spans) = self.random.trace_ids();
                 TraceContext::begin(trace, spans, sampling)
             }),
+            fields: fields_of(&diagnostics),
+            logged: Logged::of(id, &diagnostics),
             termination: None,
         }))
     }
@@ -73,6 +81,34 @@ impl<N: Network> Front<N> {
         event.termination = termination;
         self.events.borrow_mut().send(event);
     }
+}
+
+/// Room for the header fields that diagnostics name. `None`: they name none beyond the request's, which is kept anyway.
+fn fields_of(diagnostics: &DiagnosticsInForce<'_>) -> Option<Box<LegFields>> {
+    diagnostics.captures_beyond_request().then(Box::default)
+}
+
+/// The fields with these names in the head that `message`, which ringgate has encoded, begins with.
+pub(super) fn named_fields(message: &[u8], names: &[HeaderName]) -> NamedFields {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let head = memchr::memmem::find(message, b"\r\n\r\n").map_or(message, |end| &message[..end]);
+    let lines = head.split(|byte| *byte == b'\n').skip(1);
+    let fields = lines.filter_map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let colon = memchr::memchr(b':', line)?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let found = names.iter().find(|known| known.as_str().as_bytes().eq_ignore_ascii_case(name))?;
+        Some((found.clone(), value.into()))
+    });
+    fields.collect()
+}
+
+/// An answer to a client that is about to be sent.
+pub(super) struct Telling {
+    told: Told,
+    fields: NamedFields,
 }
 
 impl<N: Network> Opening<N> {
@@ -118,6 +154,10 @@ impl<N: Network> Opening<N> {
                 subprotocol: values("sec-websocket-protocol").next(),
                 extensions: values("sec-websocket-extensions").collect(),
             });
+            if let Some(fields) = &mut event.fields {
+                fields.backend_request = progress.request_fields.take();
+                fields.backend_response = progress.answer_fields.take();
+            }
         });
     }
 
@@ -129,10 +169,42 @@ impl<N: Network> Opening<N> {
         }
     }
 
-    /// Notes what the client was told, and in how many bytes.
-    pub(super) fn note_told(&mut self, status: u16, bytes: usize) {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.note(|event| event.told = Some(Told { status, bytes }));
+    /// Notes the API that takes the opening, and in whose context.
+    pub(super) fn note_api(&mut self, api: &Arc<Api>, known: &Access<'_>, snapshot: &Snapshot) {
+        let front = Rc::clone(&self.front);
+        self.note(|event| {
+            let diagnostics = Diagnostics::in_force(Some(&api.diagnostics), &front.diagnostics);
+            event.api = Some(Arc::clone(api));
+            event.subscription = known.subscription.cloned();
+            event.logged = Logged::of(event.id, &diagnostics);
+            event.fields = fields_of(&diagnostics);
+            if let Some(fields) = &mut event.fields {
+                fields.pipeline = snapshot.policies_of(api, known).cloned();
+            }
+        });
+    }
+
+    /// The diagnostics of this opening, as far as its API is known. `None`: nobody wants its event.
+    fn diagnostics(&self) -> Option<DiagnosticsInForce<'_>> {
+        let api = self.event.as_ref()?.api.as_ref();
+        Some(Diagnostics::in_force(api.map(|api| &api.diagnostics), &self.front.diagnostics))
+    }
+
+    /// What is to be noted of an answer once the client has taken it.
+    pub(super) fn telling(&self, status: u16, answer: &[u8]) -> Telling {
+        let names = self.diagnostics().map_or(&[][..], |diagnostics| diagnostics.frontend_response_headers);
+        let bytes = u32::try_from(answer.len()).unwrap_or(u32::MAX);
+        Telling { told: Told { status, bytes }, fields: named_fields(answer, names) }
+    }
+
+    /// Notes what the client was told.
+    pub(super) fn note_told(&mut self, Telling { told, fields }: Telling) {
+        self.note(|event| {
+            event.told = Some(told);
+            if let Some(of_legs) = &mut event.fields {
+                of_legs.response = fields;
+            }
+        });
     }
 
     /// Notes what failed, unless that is known already.

@@ -7,7 +7,8 @@ use super::refusal::Refusal;
 use super::stages::micros;
 use super::upstream_fault::UpstreamFault;
 use crate::catalog::access::Access;
-use crate::catalog::{Api, BackendUrl};
+use crate::catalog::diagnostics::Verbosity;
+use crate::catalog::{Api, BackendUrl, Diagnostics, DiagnosticsInForce};
 use crate::compiled::access::SubscriptionKeyFault;
 use crate::compiled::{Routed, Snapshot};
 use crate::head::forwarding::visible_to_policies;
@@ -75,6 +76,8 @@ pub(super) struct Handshake<'a> {
     pub(super) records: Option<SharedRecords>,
     /// When its connection was accepted. `None`: nobody wants to know when each step ran.
     pub(super) timed_since: Option<Instant>,
+    /// The instance's diagnostics.
+    pub(super) diagnostics: &'a Arc<Diagnostics>,
 }
 
 /// What the policies of an opening say: the run and its opening share it.
@@ -127,6 +130,7 @@ impl PolicyRun {
             access,
             ref records,
             timed_since,
+            diagnostics,
         } = *handshake;
         let exchange = Exchange::new(&exchange::ExchangeParts {
             request,
@@ -153,6 +157,7 @@ impl PolicyRun {
                 request: Arc::clone(request),
                 records: records.clone(),
                 timing: timed_since.map(|since| Timing { since, begun_at: since }),
+                diagnostics: Arc::clone(diagnostics),
                 secrets: OnceCell::new(),
                 answer: None,
             },
@@ -342,6 +347,8 @@ struct Worker {
     records: Option<SharedRecords>,
     /// `None`: nobody wants to know when each step ran.
     timing: Option<Timing>,
+    /// The instance's.
+    diagnostics: Arc<Diagnostics>,
     /// Found when something is said for the first time.
     secrets: OnceCell<Box<Secrets>>,
     /// The fields of the backend's answer, once it came.
@@ -362,12 +369,16 @@ impl Worker {
     /// not found.
     fn masked(&self, text: &str) -> String {
         let secrets = self.secrets.get_or_init(|| {
-            let masking = Masking::of_api(&self.api.key_names, &[]);
+            let masking = Masking::of_api(&self.api.key_names, self.diagnostics().query_names);
             Box::new(
                 Secrets::of(&self.request, self.answer.as_deref(), &masking).with(self.pipeline.secrets()),
             )
         });
         secrets.masked(text)
+    }
+
+    fn diagnostics(&self) -> DiagnosticsInForce<'_> {
+        Diagnostics::in_force(Some(&self.api.diagnostics), &self.diagnostics)
     }
 
     /// Learns of the backend's answer, in which there may be more that is secret.
@@ -400,7 +411,13 @@ impl PolicyHost for Worker {
             Severity::Information => tracing::enabled!(Level::INFO),
             Severity::Error => tracing::enabled!(Level::ERROR),
         };
-        if !is_logged && self.records.is_none() {
+        let verbosity = match line.severity {
+            Severity::Verbose => Verbosity::Verbose,
+            Severity::Information => Verbosity::Information,
+            Severity::Error => Verbosity::Error,
+        };
+        let records = self.records.as_ref().filter(|_| verbosity >= self.diagnostics().verbosity);
+        if !is_logged && records.is_none() {
             return;
         }
         let line = line.masked(|text| self.masked(text));
@@ -414,7 +431,7 @@ impl PolicyHost for Worker {
                 Severity::Error => tracing::error!(%id, api, source, text, "a policy traces"),
             }
         }
-        if let Some(records) = &self.records {
+        if let Some(records) = records {
             records.borrow_mut().trace(line);
         }
     }

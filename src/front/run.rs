@@ -14,6 +14,7 @@ use crate::admission::permit::Permit;
 use crate::admission::registry::PublishedPlaces;
 use crate::admission::source::SourcePlace;
 use crate::backend::names::Resolver;
+use crate::catalog::Diagnostics;
 use crate::compiled::Snapshot;
 use crate::config::HealthPath;
 use crate::head::trace_context::Sampling;
@@ -92,6 +93,8 @@ pub struct FrontParts<H = OwnedFd> {
     /// Openings have traces, of which this share is sampled. `None`: they have none, and what requests say of traces is passed on as it
     /// is.
     pub sampling: Option<Sampling>,
+    /// What the log has of openings and sessions, where the API does not say otherwise.
+    pub diagnostics: Arc<Diagnostics>,
 }
 
 /// One front's state, shared by its tasks.
@@ -110,6 +113,7 @@ pub(super) struct Front<N: Network = Host> {
     pub(super) head_timeout_ms: u64,
     pub(super) root_page: Option<Arc<RootPage>>,
     pub(super) health_path: Option<HealthPath>,
+    pub(super) diagnostics: Arc<Diagnostics>,
     pub(super) readers: Readers,
     pub(super) kept_openings: KeptOpenings,
     pub(super) date: AnswerDate,
@@ -220,6 +224,7 @@ impl<N: Network> Front<N> {
             health_path,
             health_openings_kept,
             sampling,
+            diagnostics,
         } = parts;
         let front = Rc::new(Self {
             network,
@@ -235,6 +240,7 @@ impl<N: Network> Front<N> {
             head_timeout_ms,
             root_page,
             health_path,
+            diagnostics,
             readers: Readers::default(),
             kept_openings: KeptOpenings::new(health_openings_kept),
             date: AnswerDate::default(),

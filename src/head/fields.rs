@@ -88,6 +88,11 @@ impl Headers {
     /// Bytes that a field takes beside those of the head.
     pub(crate) const FIELD_BYTES: usize = size_of::<(Span, Span)>();
 
+    /// The same in memory of their own.
+    pub(super) fn compact(&self) -> Self {
+        Self { head: Bytes::copy_from_slice(&self.head), fields: self.fields.clone() }
+    }
+
     /// The bytes of the whole head.
     pub(crate) fn head(&self) -> &Bytes {
         &self.head

@@ -30,6 +30,12 @@ impl RequestHead {
         Self { headers: headers.clone(), target: Span::of(target, head), host }
     }
 
+    /// The same in memory of its own, no larger than it needs: for who keeps it long.
+    #[must_use]
+    pub fn compact(&self) -> Self {
+        Self { headers: self.headers.compact(), ..*self }
+    }
+
     /// Returns the request target.
     pub fn target(&self) -> Target<'_> {
         Target::parse(self.target_text()).0

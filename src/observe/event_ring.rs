@@ -6,7 +6,8 @@
 //! Not here: when the rings are read (`telemetry::observer`).
 
 use super::counters::{WorkerCounters, add};
-use super::events::{Asked, OpeningEnded, OpeningFailure, RelayEvent};
+use super::events::{Asked, LegFields, OpeningEnded, OpeningFailure, RelayEvent};
+use crate::catalog::request_name::HeaderName;
 use crate::head::{Headers, RequestHead};
 use crate::limits::HEAD_READ_BYTES;
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -232,12 +233,15 @@ impl OpeningEnded {
             failure,
             policy_records,
             trace: _,
+            fields,
+            logged: _,
             termination: _,
         } = self;
         let text = |text: &Option<Box<str>>| text.as_ref().map_or(0, |text| text.len());
         let failure = match failure {
             None => 0,
             Some(OpeningFailure::Refused(message)) => message.capacity(),
+            Some(OpeningFailure::Key(_)) => 0,
             Some(OpeningFailure::Policy(error)) => size_of_val(&**error) + error.message.capacity(),
         };
         size_of::<Self>()
@@ -247,14 +251,27 @@ impl OpeningEnded {
             + asked.as_ref().map_or(0, bytes_of_asked)
             + failure
             + policy_records.bytes()
+            + fields.as_ref().map_or(0, |fields| bytes_of_fields(fields))
     }
 }
+
+/// Bytes of a field's name and value beside their texts.
+const FIELD_BYTES: usize = size_of::<(HeaderName, Box<[u8]>)>();
 
 /// Those of the buffer that it was received in, and of where its fields stand in it.
 fn bytes_of_request(request: &RequestHead) -> usize {
     let headers = request.headers();
     let fields = headers.len() * Headers::FIELD_BYTES;
     size_of_val(request) + headers.head().len().next_multiple_of(HEAD_READ_BYTES) + fields
+}
+
+fn bytes_of_fields(fields: &LegFields) -> usize {
+    let LegFields { response, backend_request, backend_response, pipeline: _ } = fields;
+    let named = |(name, value): &(HeaderName, Box<[u8]>)| name.as_str().len() + value.len() + FIELD_BYTES;
+    let answer = backend_response.as_ref().map_or(0, |headers| {
+        headers.head().len().next_multiple_of(HEAD_READ_BYTES) + headers.len() * Headers::FIELD_BYTES
+    });
+    size_of_val(fields) + response.iter().chain(backend_request).map(named).sum::<usize>() + answer
 }
 
 fn bytes_of_asked(asked: &Asked) -> usize {
@@ -271,40 +288,14 @@ fn bytes_of_asked(asked: &Asked) -> usize {
 mod tests {
     use super::*;
     use crate::limits::HEAD_BYTES_MAX;
-    use crate::observe::events::{Carried, SessionProgress};
+    use crate::observe::events::{Carried, SessionProgress, opening_of_tests};
     use crate::observe::record::record_of_api;
-    use crate::observe::stages::StageTimes;
-    use crate::policy::records::PolicyRecords;
     use bytes::Bytes;
     use std::sync::atomic::Ordering;
 
     /// An opening with this head.
     fn opening(request: &Arc<RequestHead>) -> Box<OpeningEnded> {
-        let client = (std::net::Ipv4Addr::LOCALHOST, 1);
-        Box::new(OpeningEnded {
-            id: crate::session::CorrelationId::from_random([0; 16]),
-            accepted_at_ns: 0,
-            times: StageTimes::default(),
-            listener: 0,
-            peer: client.into(),
-            client: client.0.into(),
-            is_secured: false,
-            tls_version: "",
-            server_name: None,
-            method: None,
-            protocol: "",
-            request: Some(Arc::clone(request)),
-            request_bytes: None,
-            api: None,
-            subscription: None,
-            labels: None,
-            asked: None,
-            told: None,
-            failure: None,
-            policy_records: PolicyRecords::default(),
-            trace: None,
-            termination: None,
-        })
+        Box::new(OpeningEnded { request: Some(Arc::clone(request)), ..opening_of_tests(None) })
     }
 
     /// A request whose head has so many bytes.

@@ -14,18 +14,22 @@
 
 use super::labels::SessionLabels;
 use super::record::SessionRecord;
+use super::sampling::Logged;
 use super::stages::StageTimes;
+use crate::catalog::request_name::HeaderName;
 use crate::catalog::subscription::Subscription;
 use crate::catalog::{Api, BackendUrl};
 use crate::compiled::access::SubscriptionKeyFault;
-use crate::head::RequestHead;
 use crate::head::trace_context::{TraceContext, TraceId, TraceParent};
+use crate::head::{Headers, RequestHead};
 use crate::policy::exchange::LastError;
+use crate::policy::pipeline::Pipeline;
 use crate::policy::records::PolicyRecords;
 use crate::session::{Cause, CorrelationId, Leg, Phase, Termination};
 use crate::websocket::received_close::ReceivedClose;
 use crate::websocket::tally::FrameKind;
 use bytes::Bytes;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -179,6 +183,10 @@ events! {
         policy_records: PolicyRecords;
         /// Its place in a trace; none if openings have no traces.
         trace: Option<TraceContext>;
+        /// Header fields that diagnostics name; none if these name none beyond the request's.
+        fields: Option<Box<LegFields>>;
+        /// Whether the log has its rows.
+        logged: Logged;
         /// Why and where it ended; none if a session came of it.
         termination: Option<(Cause, Phase)>;
     }
@@ -263,6 +271,28 @@ pub struct Asked {
     pub extensions: Vec<Bytes>,
 }
 
+/// Header fields of the legs of an opening, as they were: a row shows them masked and cut. It shows no value itself.
+#[derive(Default)]
+pub struct LegFields {
+    /// Those of the answer to the client.
+    pub response: NamedFields,
+    /// Those of the request to the backend.
+    pub backend_request: NamedFields,
+    /// All of the backend's answer.
+    pub backend_response: Option<Headers>,
+    /// The policies of the opening: secrets of their documents may stand in what they set.
+    pub pipeline: Option<Arc<Pipeline>>,
+}
+
+impl fmt::Debug for LegFields {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "LegFields({}, {})", self.response.len(), self.backend_request.len())
+    }
+}
+
+/// Names, as diagnostics spell them, and values, in the order in which they came.
+pub type NamedFields = Vec<(HeaderName, Box<[u8]>)>;
+
 /// An answer to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -311,8 +341,52 @@ pub enum RelayEvent {
     Progress(SessionProgress),
 }
 
+impl RelayEvent {
+    /// Whose it is.
+    pub fn record(&self) -> &SessionRecord {
+        match self {
+            Self::Closing(SessionClosing { record, .. })
+            | Self::Terminated(SessionTerminated { record, .. })
+            | Self::Progress(SessionProgress { record, .. }) => record,
+        }
+    }
+}
+
 // Each relay has a ring of them (`event_ring`), whose memory this is.
 const _: () = assert!(size_of::<RelayEvent>() <= 288);
+
+/// An opening of a request without an API, for tests of what is made of events.
+#[cfg(test)]
+pub(crate) fn opening_of_tests(termination: Option<(Cause, Phase)>) -> OpeningEnded {
+    let request = "GET /chat/room?token=t0ken HTTP/1.1\r\nHost: gateway.example\r\nUser-Agent: x/1\r\n\r\n";
+    let peer = SocketAddr::from(([192, 0, 2, 7], 50_000));
+    OpeningEnded {
+        id: CorrelationId::from_random([0x42; 16]),
+        accepted_at_ns: 1_800_000_000_000_000_000,
+        times: StageTimes::default(),
+        listener: 0,
+        peer,
+        client: peer.ip(),
+        is_secured: false,
+        tls_version: "",
+        server_name: None,
+        method: None,
+        protocol: "HTTP/1.1",
+        request: RequestHead::parse(Bytes::from(request)).ok().map(Arc::new),
+        request_bytes: Some(request.len() as u32),
+        api: None,
+        subscription: None,
+        labels: None,
+        asked: None,
+        told: None,
+        failure: None,
+        policy_records: PolicyRecords::default(),
+        trace: None,
+        fields: None,
+        logged: Logged::Whole,
+        termination,
+    }
+}
 
 #[cfg(test)]
 mod tests {

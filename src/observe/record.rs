@@ -7,10 +7,12 @@
 #[cfg(test)]
 use super::labels::EntityLabel;
 use super::labels::{LabelRegistry, SessionLabels};
+use super::sampling::Logged;
 use crate::admission::places::HolderKind;
 use crate::catalog::Name;
 use crate::catalog::name::NAME_CHARS_MAX;
 use crate::export::{ExportFault, ExportKind, FieldReader, FieldWriter};
+use crate::limits::REVISION;
 use crate::session::CorrelationId;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -37,6 +39,32 @@ impl fmt::Display for RecordedAddress {
     }
 }
 
+/// A revision of an API (1 to 1,000,000), in three bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedRevision([u8; 3]);
+
+impl From<u64> for RecordedRevision {
+    fn from(revision: u64) -> Self {
+        const { assert!(REVISION.most < 1 << 24) };
+        let [a, b, c, ..] = revision.min(REVISION.most).to_le_bytes();
+        Self([a, b, c])
+    }
+}
+
+impl RecordedRevision {
+    /// The revision.
+    pub fn get(self) -> u32 {
+        let Self([a, b, c]) = self;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+}
+
+impl fmt::Display for RecordedRevision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(formatter)
+    }
+}
+
 /// The record of one session.
 #[derive(Clone, Debug)]
 pub struct SessionRecord {
@@ -45,7 +73,7 @@ pub struct SessionRecord {
     /// The labels that it is counted under.
     pub labels: SessionLabels,
     /// The revision of its API.
-    pub api_revision: u32,
+    pub api_revision: RecordedRevision,
     /// Whom policies, limits and logs mean.
     pub client: RecordedAddress,
     /// Who connected.
@@ -54,6 +82,8 @@ pub struct SessionRecord {
     pub backend: RecordedAddress,
     /// When it was opened, in milliseconds since 1970.
     pub opened_at_ms: u64,
+    /// Whether the log has its rows.
+    pub logged: Logged,
 }
 
 // Every session has one.
@@ -68,7 +98,7 @@ impl SessionRecord {
     }
 
     fn export_fields(&self, writer: &mut FieldWriter) {
-        let Self { id, labels, api_revision, client, peer, backend, opened_at_ms } = self;
+        let Self { id, labels, api_revision, client, peer, backend, opened_at_ms, logged } = self;
         let SessionLabels { api, product, subscription } = labels;
         writer.array("id", id.to_bytes());
         writer.text("api", api.name().as_str());
@@ -76,11 +106,12 @@ impl SessionRecord {
             let name = label.as_ref().map(|label| label.name().as_str());
             writer.option(field, name, FieldWriter::text);
         }
-        writer.u32("api_revision", *api_revision);
+        writer.u32("api_revision", api_revision.get());
         for (field, address) in [("client", client), ("peer", peer), ("backend", backend)] {
             address.export_fields(writer, field);
         }
         writer.u64("opened_at_ms", *opened_at_ms);
+        logged.export_field(writer);
     }
 
     /// Imports the bytes that [`SessionRecord::export`] returned, with the labels of this process.
@@ -93,11 +124,18 @@ impl SessionRecord {
         let api = import_name(&mut reader, "api")?;
         let product = reader.option("product", import_name)?;
         let subscription = reader.option("subscription", import_name)?;
-        let api_revision = reader.u32("api_revision")?;
+        let revision = u64::from(reader.u32("api_revision")?);
+        reader.check("api_revision", revision <= REVISION.most)?;
+        let api_revision = RecordedRevision::from(revision);
         let client = RecordedAddress::import_fields(&mut reader, "client")?;
         let peer = RecordedAddress::import_fields(&mut reader, "peer")?;
         let backend = RecordedAddress::import_fields(&mut reader, "backend")?;
         let opened_at_ms = reader.u64("opened_at_ms")?;
+        let logged = match reader.version() {
+            // Before there was sampling.
+            1 => Logged::Whole,
+            _ => Logged::import_field(&mut reader)?,
+        };
         let known_id = CorrelationId::from_random(id);
         reader.check("id", known_id.to_bytes() == id)?;
         reader.finish()?;
@@ -108,7 +146,7 @@ impl SessionRecord {
             product: product.map(|name| label(HolderKind::Product, name)),
             subscription: subscription.map(|name| label(HolderKind::Subscription, name)),
         };
-        Ok(Self { id: known_id, labels, api_revision, client, peer, backend, opened_at_ms })
+        Ok(Self { id: known_id, labels, api_revision, client, peer, backend, opened_at_ms, logged })
     }
 }
 
@@ -146,11 +184,12 @@ pub(crate) fn record_of_api(name: &str) -> SessionRecord {
     SessionRecord {
         id: CorrelationId::from_random([0x42; 16]),
         labels: SessionLabels::of_api(label.into()),
-        api_revision: 1,
+        api_revision: 1.into(),
         client: nowhere,
         peer: nowhere,
         backend: nowhere,
         opened_at_ms: 0,
+        logged: Logged::Whole,
     }
 }
 
@@ -170,18 +209,20 @@ mod tests {
                 product: is_full.then(|| label(HolderKind::Product, "starter")),
                 subscription: is_full.then(|| label(HolderKind::Subscription, "acme")),
             },
-            api_revision: 7,
+            api_revision: if is_full { REVISION.most } else { 7 }.into(),
             client: address("192.0.2.7:50000"),
             peer: address(if is_full { "[2001:db8::7]:40000" } else { "192.0.2.7:50000" }),
             backend: address("10.0.0.9:9001"),
             opened_at_ms: 1_800_000_000_123,
+            logged: if is_full { Logged::IfFailed } else { Logged::Whole },
         }
     }
 
     fn shown(record: &SessionRecord) -> String {
         let names: Vec<_> = record.labels.iter().map(|label| (label.kind(), label.name().clone())).collect();
-        let SessionRecord { id, labels: _, api_revision, client, peer, backend, opened_at_ms } = record;
-        format!("{id} {names:?} {api_revision} {client} {peer} {backend} {opened_at_ms}")
+        let SessionRecord { id, labels: _, api_revision, client, peer, backend, opened_at_ms, logged } =
+            record;
+        format!("{id} {names:?} {api_revision} {client} {peer} {backend} {opened_at_ms} {logged:?}")
     }
 
     #[test]
@@ -234,9 +275,10 @@ mod tests {
         }
         let trailing = [&bytes[..], b"x"].concat();
         assert!(SessionRecord::import(&trailing, &there).is_err());
-        // The length of the API's name, its first letter, the version of the id, the length of an address.
-        let client = bytes.len() - 8 - 10 - 22 - 10;
-        for (at, wrong) in [(18, 0xff), (22, b'/'), (8, 0x27), (client, 5)] {
+        // The length of the API's name, its first letter, the version of the id, the length of an address, what is logged.
+        let logged = bytes.len() - 1;
+        let client = logged - 8 - 10 - 22 - 10;
+        for (at, wrong) in [(18, 0xff), (22, b'/'), (8, 0x27), (client, 5), (logged, 3)] {
             let mut changed = bytes.to_vec();
             changed[at] = wrong;
             assert!(SessionRecord::import(&changed, &there).is_err(), "{wrong} at {at}");

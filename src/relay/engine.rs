@@ -70,7 +70,7 @@ impl<R: Ring> Engine<R> {
             key_rest: KeyRest::default(),
             bug_reporter: None,
             events: RelayEvents::off(),
-            reporting: Reporting::default(),
+            reporting: Reporting::every(limits.progress_interval_ms),
         }
     }
 

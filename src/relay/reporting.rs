@@ -8,19 +8,17 @@ use super::handle::SessionHandle;
 use super::run::Relay;
 use super::session_slot::SessionName;
 use super::walk::Walk;
-use crate::limits::PROGRESS_INTERVAL_MS;
 use crate::observe::event_ring::{RelayEvents, wall_ns};
 use crate::observe::events::{Carried, RelayEvent, SessionClosing, SessionProgress, SessionTerminated};
 use crate::ring::Ring;
 use crate::session::{Leg, Moment, Session, Termination};
 use crate::websocket::tally::FrameKind;
 
-/// Over how many milliseconds the reports of one round are spread, however many there are: a round is over before the next one.
-const PROGRESS_SPREAD_MS: u64 = PROGRESS_INTERVAL_MS * 3 / 4;
-
 /// The rounds of reports of open sessions.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reporting {
+    /// Milliseconds between the beginnings of two rounds.
+    interval_ms: u64,
     /// Sessions that are to be reported.
     sessions: usize,
     /// When the next round begins, while there are any.
@@ -30,10 +28,15 @@ pub(super) struct Reporting {
 }
 
 impl Reporting {
+    /// Rounds that begin so many milliseconds apart.
+    pub(super) fn every(interval_ms: u64) -> Self {
+        Self { interval_ms, sessions: 0, next_round_at: Moment::default(), round: None }
+    }
+
     /// A session that is to be reported was opened.
     pub(super) fn opened(&mut self, now: Moment) {
         if self.sessions == 0 {
-            self.next_round_at = now.after_millis(PROGRESS_INTERVAL_MS);
+            self.next_round_at = now.after_millis(self.interval_ms);
         }
         self.sessions += 1;
     }
@@ -61,8 +64,9 @@ impl Reporting {
         if round.is_some() || now < self.next_round_at {
             return round;
         }
-        self.next_round_at = now.after_millis(PROGRESS_INTERVAL_MS);
-        Some(Walk::new(now, of, PROGRESS_SPREAD_MS, None))
+        self.next_round_at = now.after_millis(self.interval_ms);
+        // A round is over before the next one begins, however many sessions there are.
+        Some(Walk::new(now, of, self.interval_ms * 3 / 4, None))
     }
 }
 
@@ -139,6 +143,7 @@ fn carried(session: &Session) -> Carried {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::PROGRESS_INTERVAL_MS;
 
     fn at(millis: u64) -> Moment {
         Moment::from_millis(millis)
@@ -146,7 +151,7 @@ mod tests {
 
     #[test]
     fn rounds_begin_an_interval_apart_while_there_is_anything_to_be_reported() {
-        let mut reporting = Reporting::default();
+        let mut reporting = Reporting::every(PROGRESS_INTERVAL_MS);
         assert_eq!(reporting.next_at(), None);
         assert!(reporting.take_round(at(1_000_000), (64, 3)).is_none());
         reporting.opened(at(5));

@@ -13,6 +13,7 @@ use super::mailbox::Mailbox;
 use super::session_slot::{SessionName, SessionSlot};
 use super::slab::Slab;
 use super::walk::Walk;
+use crate::limits::PROGRESS_INTERVAL_MS;
 use crate::limits::{
     BACKLOG_MIB_MAX_DEFAULT, DEAD_PEER_TIMEOUT_S_DEFAULT, LINE_KIB_PER_TURN, SPLICE_KIB_MIN_DEFAULT,
     TURN_SHARE_KIB,
@@ -46,6 +47,8 @@ pub struct RelayLimits {
     pub turn_share_kib: u32,
     /// Cost of all these legs together in one turn, in the same unit.
     pub line_kib_per_turn: u32,
+    /// Milliseconds between two reports of an open session that is to be reported.
+    pub progress_interval_ms: u64,
 }
 
 impl Default for RelayLimits {
@@ -57,6 +60,7 @@ impl Default for RelayLimits {
             dead_peer_timeout_ms: Some(DEAD_PEER_TIMEOUT_S_DEFAULT * 1_000),
             turn_share_kib: TURN_SHARE_KIB,
             line_kib_per_turn: LINE_KIB_PER_TURN,
+            progress_interval_ms: PROGRESS_INTERVAL_MS,
         }
     }
 }

@@ -20,6 +20,12 @@ impl CorrelationId {
         Self(bytes)
     }
 
+    /// Its last bits as a number, all of which are random: for who draws by the id.
+    pub fn drawn(self) -> u32 {
+        let [.., a, b, c, d] = self.0;
+        u32::from_be_bytes([a, b, c, d])
+    }
+
     /// Its bytes, in the order in which they are written.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0

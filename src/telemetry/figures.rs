@@ -254,6 +254,15 @@ const INSTANCE_METRICS: &[InstanceMetric] = &[
     },
     InstanceMetric {
         info: MetricInfo {
+            name: "log_openings_sampled_out",
+            help: "Openings whose rows, and those of their sessions, the log does not have because of sampling in their diagnostics.",
+            kind: Kind::Counter,
+            unit: "openings",
+        },
+        read: |observed| observed.observer.left_out.load(Ordering::Relaxed),
+    },
+    InstanceMetric {
+        info: MetricInfo {
             name: "log_rows_written",
             help: "Rows of the log that its sinks have written, each once for each sink.",
             kind: Kind::Counter,

@@ -11,13 +11,15 @@
 //! cores that no worker has, where there are any.
 //!
 //! The property to trust: nobody who opens or carries sessions waits for it, however long a sink takes. It gives rows of an opening
-//! before those of the session that came of it.
+//! before those of the session that came of it. What sampling leaves out counts towards usage all the same.
 //!
-//! Not here: what rows look like (`rows`), and what sinks do with them (`sink`).
+//! Not here: what rows look like (`rows`), which events become rows (`sampling`), and what sinks do with them (`sink`).
 
 use super::rows::RowMaker;
+use super::sampling::{JudgedOpening, JudgedSession, Sampler};
 use super::sink::{LogRow, RowSink, close_all};
 use crate::observe::event_ring::{WorkerEvents, wall_ns};
+use crate::observe::events::{OpeningEnded, RelayEvent};
 use crate::observe::tables::Ticks;
 use crate::process::cores::{CoreIndex, pin_current_thread};
 use crate::process::scheduling::come_last_in_batches;
@@ -55,6 +57,8 @@ const _: () = assert!(LAST_EVENTS_MS < SINKS_END_MS && SINKS_END_MS < END_MS);
 pub struct ObserverFigures {
     /// Rows that were given to the sinks.
     pub rows: AtomicU64,
+    /// Openings that sampling left out.
+    pub left_out: AtomicU64,
 }
 
 /// A running observer. Dropping it tells it to end, and waits for nothing.
@@ -85,6 +89,8 @@ impl Observer {
             maker,
             sinks,
             figures,
+            sampler: Sampler::default(),
+            left_out: Vec::new(),
             rows: Vec::with_capacity(BATCH_ROWS),
             measured: 0,
             bytes: 0,
@@ -132,6 +138,9 @@ struct Watch {
     maker: RowMaker,
     sinks: Vec<Box<dyn RowSink>>,
     figures: Arc<ObserverFigures>,
+    sampler: Sampler,
+    /// Rows that count towards usage alone, and that were not given to the sinks yet.
+    left_out: Vec<LogRow>,
     /// Not given to the sinks yet.
     rows: Vec<LogRow>,
     /// How many of them, from the first on, are counted in `bytes`.
@@ -156,6 +165,10 @@ impl Watch {
                 thread::park_timeout(Duration::from_millis(if is_told { 1 } else { TURN_MS }));
             }
         };
+        for held in self.sampler.take_all() {
+            self.leave_out(&held.opening);
+        }
+        self.give();
         close_all(self.sinks, deadline);
     }
 
@@ -172,7 +185,7 @@ impl Watch {
                 if let Some(trace) = self.maker.trace_of(worker, &mut event).map(Arc::new) {
                     self.sinks.iter_mut().for_each(|sink| sink.take_trace(&trace));
                 }
-                self.maker.push_opening(worker, &event, &mut self.rows);
+                self.on_opening(worker, event);
                 taken += 1;
                 self.give_batch();
             }
@@ -181,7 +194,8 @@ impl Watch {
             for _ in 0..events {
                 let events = &mut self.workers[index];
                 let Some(event) = events.take_relay() else { break };
-                self.maker.push_session(events.worker, &event, &mut self.rows);
+                let worker = events.worker;
+                self.on_session(worker, event);
                 taken += 1;
                 self.give_batch();
             }
@@ -192,11 +206,47 @@ impl Watch {
         taken
     }
 
+    fn on_opening(&mut self, worker: usize, event: Box<OpeningEnded>) {
+        match self.sampler.judge_opening(worker, event) {
+            JudgedOpening::Logged(event) => self.maker.push_opening(worker, &event, &mut self.rows),
+            JudgedOpening::LeftOut(event) => self.leave_out(&event),
+            JudgedOpening::Held { let_go } => let_go.iter().for_each(|held| self.leave_out(&held.opening)),
+        }
+    }
+
+    fn on_session(&mut self, worker: usize, event: RelayEvent) {
+        match self.sampler.judge_session(worker, event) {
+            JudgedSession::Logged(held, event) => {
+                if let Some(held) = held {
+                    self.maker.push_opening(held.worker, &held.opening, &mut self.rows);
+                    if let Some((worker, closing)) = held.closing {
+                        self.maker.push_session(worker, &RelayEvent::Closing(closing), &mut self.rows);
+                    }
+                }
+                self.maker.push_session(worker, &event, &mut self.rows);
+            }
+            JudgedSession::LeftOut(held, event) => {
+                if let Some(held) = held {
+                    self.leave_out(&held.opening);
+                }
+                self.maker.push_session(worker, &event, &mut self.left_out);
+            }
+            JudgedSession::Held => {}
+        }
+    }
+
+    /// Counts an opening that is not logged.
+    fn leave_out(&mut self, event: &OpeningEnded) {
+        self.left_out.push(self.maker.usage_of(event));
+        self.figures.left_out.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Gives the sinks what there is for them, if it is enough.
     fn give_batch(&mut self) {
         self.bytes += self.rows[self.measured..].iter().map(LogRow::bytes).sum::<usize>();
         self.measured = self.rows.len();
-        if self.rows.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES {
+        let is_much = self.rows.len().max(self.left_out.len()) >= BATCH_ROWS;
+        if is_much || self.bytes >= BATCH_BYTES {
             self.give();
         }
     }
@@ -206,6 +256,10 @@ impl Watch {
             self.sinks.iter_mut().for_each(|sink| sink.take(&self.rows));
             self.figures.rows.fetch_add(self.rows.len() as u64, Ordering::Relaxed);
             self.rows.clear();
+        }
+        if !self.left_out.is_empty() {
+            self.sinks.iter_mut().for_each(|sink| sink.count_left_out(&self.left_out));
+            self.left_out.clear();
         }
         (self.measured, self.bytes) = (0, 0);
     }
@@ -247,7 +301,7 @@ mod tests {
             sinks.push(Box::new(sink));
             gates.push(gate);
         }
-        let maker = RowMaker::new("", &[]);
+        let maker = RowMaker::new("", &[], Arc::default());
         let mut observer = Observer::start(Vec::new(), maker, sinks, Arc::default(), Vec::new()).unwrap();
         assert!(observer.end().await, "it has ended in time");
         for figures in &figures {

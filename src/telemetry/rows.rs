@@ -4,13 +4,17 @@
 //!
 //! Not here: what the columns mean (`observe::tables`), and where rows go (`sink`).
 
+use super::captured::captured;
 use super::masking::{Masking, Secrets, subprotocol};
 use super::opening_trace::{self, OpeningTrace};
 use super::sink::LogRow;
+use crate::catalog::{Diagnostics, DiagnosticsInForce};
+use crate::head::Headers;
 use crate::head::trace_context::{Hex, TraceContext};
 use crate::observe::SessionRecord;
 use crate::observe::events::{
-    Carried, OpeningEnded, OpeningFailure, RelayEvent, SessionClosing, SessionProgress, SessionTerminated,
+    Carried, LegFields, NamedFields, OpeningEnded, OpeningFailure, RelayEvent, SessionClosing,
+    SessionProgress, SessionTerminated,
 };
 use crate::observe::stages::Stage;
 use crate::observe::tables::{ConnectionRow, GatewayRow, Json, Text, Ticks};
@@ -34,6 +38,8 @@ pub struct RowMaker {
     region: Text,
     /// By the place in the configuration.
     listeners: Vec<Text>,
+    /// The instance's.
+    diagnostics: Arc<Diagnostics>,
 }
 
 /// A failure, as both tables show it.
@@ -46,18 +52,20 @@ struct ShownError {
 }
 
 impl RowMaker {
-    /// That of an instance of this gateway (empty if it is of none), which listens there.
-    pub fn new(gateway: &str, listeners: &[SocketAddr]) -> Self {
+    /// That of an instance of this gateway (empty if it is of none), which listens there and has these diagnostics.
+    pub fn new(gateway: &str, listeners: &[SocketAddr], diagnostics: Arc<Diagnostics>) -> Self {
         let text = |text: &str| Text::from(Arc::<str>::from(text));
         let listeners = listeners.iter().map(|address| text(&address.to_string())).collect();
-        Self { region: text(gateway), listeners }
+        Self { region: text(gateway), listeners, diagnostics }
     }
 
     /// Adds the rows of an opening, which a front of `worker` has opened.
     pub fn push_opening(&self, worker: usize, event: &OpeningEnded, rows: &mut Vec<LogRow>) {
-        let masking = event.api.as_ref().map(|api| Masking::of_api(&api.key_names, &[])).unwrap_or_default();
+        let diagnostics = self.in_force(event);
+        let masking = masking_of(event, &diagnostics);
         let error = shown_error(event, &masking);
-        let gateway = self.gateway_row(worker, event, &masking, error.as_ref());
+        let mut gateway = self.gateway_row(worker, event, &masking, error.as_ref());
+        push_fields(&mut gateway, event, &diagnostics, &masking);
         let connection =
             |event_name: &'static str, at_us: u64, [source, destination]: [Side; 2]| ConnectionRow {
                 time_generated: Ticks::from_unix_ns(event.accepted_at_ns + at_us * 1_000),
@@ -109,12 +117,48 @@ impl RowMaker {
     /// Whether the log has its rows makes no difference.
     pub fn trace_of(&self, worker: usize, event: &mut OpeningEnded) -> Option<OpeningTrace> {
         let context = event.trace.filter(TraceContext::is_sampled)?;
-        let masking = event.api.as_ref().map(|api| Masking::of_api(&api.key_names, &[])).unwrap_or_default();
+        let masking = masking_of(event, &self.in_force(event));
         let error = shown_error(event, &masking);
         let row = self.gateway_row(worker, event, &masking, error.as_ref());
         let state = opening_trace::shown_state(event, &masking);
         let steps = event.policy_records.take_ran();
         Some(OpeningTrace::new(context, event, row, state, steps))
+    }
+
+    fn in_force<'a>(&'a self, event: &'a OpeningEnded) -> DiagnosticsInForce<'a> {
+        let of_api = event.api.as_ref().map(|api| &api.diagnostics);
+        Diagnostics::in_force(of_api, &self.diagnostics)
+    }
+
+    /// A row of an opening that is not logged, with what usage counts of it: that a session came of it, or none.
+    pub fn usage_of(&self, event: &OpeningEnded) -> LogRow {
+        let name =
+            |label: Option<&Arc<crate::observe::EntityLabel>>| own(label.map(|label| label.name().as_str()));
+        let labels = event.labels.as_ref();
+        let api_id = own(event.api.as_ref().map(|api| api.name.as_str()));
+        let product_id = name(labels.and_then(|labels| labels.product.as_ref()));
+        let apim_subscription_id = name(labels.and_then(|labels| labels.subscription.as_ref()));
+        let total_us = u64::from(event.times.total_us);
+        match event.termination {
+            Some(_) => GatewayRow {
+                time_generated: Ticks::from_unix_ns(event.accepted_at_ns),
+                api_id,
+                product_id,
+                apim_subscription_id,
+                total_time: Some((total_us / 1_000) as i64),
+                ..GatewayRow::default()
+            }
+            .into(),
+            None => ConnectionRow {
+                time_generated: Ticks::from_unix_ns(event.accepted_at_ns + total_us * 1_000),
+                event_name: "established".into(),
+                api_id,
+                product_id,
+                apim_subscription_id,
+                ..ConnectionRow::default()
+            }
+            .into(),
+        }
     }
 
     fn gateway_row(
@@ -269,7 +313,8 @@ impl RowMaker {
         at_ns: u64,
         record: &SessionRecord,
     ) -> ConnectionRow {
-        let SessionRecord { id, labels, api_revision, client, peer: _, backend, opened_at_ms: _ } = record;
+        let SessionRecord { id, labels, api_revision, client, peer: _, backend, opened_at_ms: _, logged: _ } =
+            record;
         let name = |label: &Arc<crate::observe::EntityLabel>| Text::from(label.name().as_str().to_owned());
         ConnectionRow {
             time_generated: Ticks::from_unix_ns(at_ns),
@@ -286,6 +331,42 @@ impl RowMaker {
             ..ConnectionRow::default()
         }
     }
+}
+
+/// What is masked of an opening. Where no API is known, neither is the name of its key: no value of a query is shown.
+fn masking_of<'a>(event: &'a OpeningEnded, diagnostics: &DiagnosticsInForce<'a>) -> Masking<'a> {
+    let of_api = |api: &'a Arc<crate::catalog::Api>| Masking::of_api(&api.key_names, diagnostics.query_names);
+    event.api.as_ref().map(of_api).unwrap_or_default()
+}
+
+/// Fills the columns with header fields in, if diagnostics name any.
+fn push_fields(
+    row: &mut GatewayRow,
+    event: &OpeningEnded,
+    diagnostics: &DiagnosticsInForce<'_>,
+    masking: &Masking<'_>,
+) {
+    let of_request = diagnostics.frontend_request_headers;
+    if of_request.is_empty() && !diagnostics.captures_beyond_request() {
+        return;
+    }
+    let none = LegFields::default();
+    let of_legs = event.fields.as_deref().unwrap_or(&none);
+    let answer = of_legs.backend_response.as_ref();
+    let secrets = event.request.as_ref().map(|request| Secrets::of(request, answer, masking));
+    let of_documents = of_legs.pipeline.as_ref().map_or(&[][..], |pipeline| pipeline.secrets());
+    let secrets = secrets.unwrap_or_default().with(of_documents);
+    let of_headers = |names, headers: Option<&Headers>| {
+        let fields = headers.into_iter().flat_map(Headers::iter).map(|field| (field.name, field.value));
+        captured(names, fields, masking, &secrets)
+    };
+    let of_named = |names, fields: &NamedFields| {
+        captured(names, fields.iter().map(|(name, value)| (name.as_str(), &**value)), masking, &secrets)
+    };
+    row.request_headers = of_headers(of_request, event.request.as_ref().map(|request| request.headers()));
+    row.response_headers = of_named(diagnostics.frontend_response_headers, &of_legs.response);
+    row.backend_request_headers = of_named(diagnostics.backend_request_headers, &of_legs.backend_request);
+    row.backend_response_headers = of_headers(diagnostics.backend_response_headers, answer);
 }
 
 /// The row with what the legs have sent since the 101.
@@ -476,3 +557,6 @@ fn record_json(PolicyRecord { said, is_cut }: &PolicyRecord) -> serde_json::Valu
 fn json_array(values: Vec<serde_json::Value>) -> Json {
     Json(if values.is_empty() { None } else { Some(serde_json::Value::Array(values).to_string()) })
 }
+
+#[cfg(test)]
+mod tests;

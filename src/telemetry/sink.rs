@@ -71,6 +71,8 @@ pub trait RowSink: Send {
 
     /// Takes the trace of an opening that is sampled. It must not wait either.
     fn take_trace(&mut self, _trace: &Arc<OpeningTrace>) {}
+    /// Counts rows that sampling leaves out, towards usage. They have what that takes, and no more.
+    fn count_left_out(&mut self, _rows: &[LogRow]) {}
 
     /// Is called after each batch, and at least once a second.
     fn turn(&mut self, now: Ticks);

@@ -14,6 +14,7 @@ mod golden;
 
 mod backends;
 mod counters;
+mod diagnostics;
 mod endings;
 mod full_disk;
 mod guards;

@@ -33,6 +33,13 @@ const SECRETS: [(&str, &str); 15] = [
 
 const SECRET_OF_KEYS: &str = "6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d6b1f0c7d";
 
+/// Every header in which a secret travels is captured on every leg, and one query parameter is shown.
+const DIAGNOSTICS: &str = "[diagnostics]\nquery_names = [\"shown\"]\n\
+    frontend_request_headers = [\"Authorization\", \"Cookie\", \"Referer\", \"Origin\", \"Sec-WebSocket-Protocol\", \"Ocp-Apim-Subscription-Key\"]\n\
+    frontend_response_headers = [\"Set-Cookie\", \"X-Echo\", \"WWW-Authenticate\"]\n\
+    backend_request_headers = [\"Authorization\", \"Cookie\", \"Referer\", \"Origin\", \"Sec-WebSocket-Protocol\", \"X-Secret\"]\n\
+    backend_response_headers = [\"Set-Cookie\", \"X-Echo\", \"Sec-WebSocket-Protocol\"]\n";
+
 const NAMED_VALUES: &str = "[header]\nvalue = \"n4med-value-in-a-header\"\nsecret = true\n\
                             [query]\nvalue = \"n4med-value-in-a-query\"\nsecret = true\n\
                             [path]\nvalue = \"n4med-value-in-a-path\"\nsecret = true\n";
@@ -145,12 +152,13 @@ fn no_secret_stands_in_anything_that_an_instance_writes_or_shows() {
     let otlp = format!("[otlp]\nendpoint = \"http://{}\"\nmetrics_interval_s = 1\n", receiver.address);
     let instance = "workers = 1\ndrain_s = 4\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[status]\naddress = \"127.0.0.1:0\"\n\
                     [logs]\nstore = true\nfolder = \"log\"\njson_file = \"rows.json\"\naccess_lines = true\n";
-    let configuration = Configuration::new(&format!("{instance}{otlp}"), &locked_api_file("t", address, ""))
-        .with_secret_file("ringgate.key", SECRET_OF_KEYS)
-        .with_file("catalog/subscriptions/acme.toml", &subscription)
-        .with_file("catalog/policies/apis/t.xml", &document())
-        .with_secret_file("catalog/named-values.toml", NAMED_VALUES)
-        .with_log("trace");
+    let configuration =
+        Configuration::new(&format!("{instance}{otlp}"), &locked_api_file("t", address, DIAGNOSTICS))
+            .with_secret_file("ringgate.key", SECRET_OF_KEYS)
+            .with_file("catalog/subscriptions/acme.toml", &subscription)
+            .with_file("catalog/policies/apis/t.xml", &document())
+            .with_secret_file("catalog/named-values.toml", NAMED_VALUES)
+            .with_log("trace");
     let given: Vec<_> = files_in(configuration.folder());
     let stdout = configuration.folder().join("stdout");
     let stderr = configuration.folder().join("stderr");
@@ -171,13 +179,16 @@ fn no_secret_stands_in_anything_that_an_instance_writes_or_shows() {
         format!("{common}Ocp-Apim-Subscription-Key: {key}\r\nAuthorization: Basic {basic}\r\nX-Throw: 1\r\n");
     // A session, whose backend sets a cookie and closes with it.
     let mut client = Raw::connect(gateway);
-    client.send(request(&format!("/t?token={query}"), &right).as_bytes());
+    client.send(request(&format!("/t?token={query}&shown=by-intent"), &right).as_bytes());
     let (mut leg, asked) = backend.take_request();
     assert!(
         asked.contains("n4med-value-in-a-header") && asked.contains("code=n4med-value-in-a-query"),
         "{asked}"
     );
-    let answer = format!("Sec-WebSocket-Protocol: chat\r\nSet-Cookie: sid={set_cookie}; HttpOnly\r\n");
+    let answer = format!(
+        "Sec-WebSocket-Protocol: chat\r\nSet-Cookie: sid={set_cookie}; HttpOnly\r\n\
+         X-Echo: {set_cookie} and {cookie} and n4med-value-in-a-query\r\n"
+    );
     leg.send(switching(&asked, &answer).as_bytes());
     assert!(client.read_head().contains(set_cookie), "the client has it");
     drop((client, leg));
@@ -240,8 +251,22 @@ fn no_secret_stands_in_anything_that_an_instance_writes_or_shows() {
     // They were there to be masked.
     let text = fs::read_to_string(written("rows.json").unwrap()).unwrap();
     let said = fs::read_to_string(&stderr).unwrap();
-    for part in ["TraceRecords", "token=***", "\"exception\":\"Exception\"", "***"] {
+    for part in ["TraceRecords", "token=***", "\"exception\":\"Exception\"", "***", "shown=by-intent"] {
         assert!(text.contains(part), "{part}");
+    }
+    let opened = text.lines().find(|line| line.contains("\"ResponseCode\":101")).expect("a session");
+    let opened: serde_json::Value = serde_json::from_str(opened).unwrap();
+    for (column, name, value) in [
+        ("RequestHeaders", "Authorization", "***"),
+        ("RequestHeaders", "Ocp-Apim-Subscription-Key", "***"),
+        ("RequestHeaders", "Referer", "https://app.example/a?token=***"),
+        ("ResponseHeaders", "X-Echo", "*** and *** and ***"),
+        ("BackendRequestHeaders", "X-Secret", "***"),
+        ("BackendRequestHeaders", "Cookie", "***"),
+        ("BackendResponseHeaders", "Set-Cookie", "***"),
+        ("BackendResponseHeaders", "X-Echo", "*** and *** and ***"),
+    ] {
+        assert_eq!(opened[column][name], value, "{column} {name}: {opened}");
     }
     for part in ["a policy traces", "an expression of a policy threw", "***"] {
         assert!(said.contains(part), "{part}");

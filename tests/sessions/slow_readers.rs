@@ -5,6 +5,7 @@ use crate::support::frames::{client_frame, close_payload, server_frame};
 use crate::support::raw::{Raw, StreamEnd};
 use crate::support::relay::{OPAQUE, STRICT, TestRelay};
 use crate::support::wait_until;
+use ringgate::limits::PROGRESS_INTERVAL_MS;
 use ringgate::limits::{LINE_KIB_PER_TURN, TURN_SHARE_KIB, UNREAD_PATIENCE_MS};
 use ringgate::relay::RelayLimits;
 use ringgate::session::{Cause, Leg, Phase, SessionLimits};
@@ -25,6 +26,7 @@ const COPIES: RelayLimits = RelayLimits {
     dead_peer_timeout_ms: None,
     turn_share_kib: TURN_SHARE_KIB,
     line_kib_per_turn: LINE_KIB_PER_TURN,
+    progress_interval_ms: PROGRESS_INTERVAL_MS,
 };
 
 const ROOM: usize = 4096;

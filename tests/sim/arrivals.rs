@@ -5,7 +5,7 @@ use super::world::{Fault, Known, Shared, SimSocket};
 use bytes::Bytes;
 use ringgate::admission::permit::Permit;
 use ringgate::admission::places::Places;
-use ringgate::observe::{SessionLabels, SessionRecord};
+use ringgate::observe::{Logged, SessionLabels, SessionRecord};
 use ringgate::relay::{Mailbox, Message, NewSession, RecordLayer};
 use ringgate::session::{CorrelationId, SessionLimits};
 use std::collections::VecDeque;
@@ -139,11 +139,12 @@ fn open(plan: Plan, world: &Shared) -> NewSession<SimSocket> {
     let record = SessionRecord {
         id: CorrelationId::from_random([9; 16]),
         labels: SessionLabels::of_api(Arc::clone(&world.borrow().label)),
-        api_revision: 1,
+        api_revision: 1.into(),
         client: nowhere,
         peer: nowhere,
         backend: nowhere,
         opened_at_ms: 0,
+        logged: Logged::Whole,
     };
     let reports_progress = false;
     NewSession { sockets, early, records, sealed, limits, mask, reports_progress, permit, record }

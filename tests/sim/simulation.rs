@@ -79,6 +79,7 @@ impl Simulation {
             dead_peer_timeout_ms,
             turn_share_kib,
             line_kib_per_turn,
+            ..RelayLimits::default()
         };
         world.borrow_mut().dead_peer_timeout_ms = dead_peer_timeout_ms;
         let is_unfair = world.borrow_mut().takes_fault(Fault::RationsNobody);

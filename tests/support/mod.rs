@@ -67,6 +67,9 @@ pub fn comes_true(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// Milliseconds between two reports of an open session, so that no test waits for the minute that they are apart in service.
+pub const PROGRESS_INTERVAL_MS: u64 = 50;
+
 /// A running instance with one listener on loopback. Its test is over with [`TestInstance::end`], not without.
 pub struct TestInstance {
     pub instance: Instance,
@@ -145,6 +148,7 @@ impl TestInstance {
             other_open_files: 0,
             root_page: None,
             sinks,
+            progress_interval_ms: PROGRESS_INTERVAL_MS,
         };
         let instance = Instance::start(&config, parts, runtime.handle()).expect("an instance that starts");
         let address = instance.addresses()[0];

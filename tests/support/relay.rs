@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ringgate::admission::places::{HolderKind, Places};
 use ringgate::catalog::Name;
 use ringgate::front::socket::give_up_dead_peers;
-use ringgate::observe::{EntityLabel, SessionLabels, SessionRecord, WorkerCounters};
+use ringgate::observe::{EntityLabel, Logged, SessionLabels, SessionRecord, WorkerCounters};
 use ringgate::relay::{Mailbox, Message, NewSession, RecordLayer, Relay, RelayLimits};
 use ringgate::ring::KernelRing;
 use ringgate::session::{CorrelationId, SessionLimits};
@@ -99,11 +99,12 @@ impl TestRelay {
         SessionRecord {
             id: CorrelationId::from_random([1; 16]),
             labels: SessionLabels::of_api(Arc::clone(&self.label)),
-            api_revision: 1,
+            api_revision: 1.into(),
             client: address,
             peer: address,
             backend: address,
             opened_at_ms: 0,
+            logged: Logged::Whole,
         }
     }
 

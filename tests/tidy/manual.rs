@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const README_LINES_MAX: usize = 120;
 
 /// The functions that take keys out of a table, by name and receiver, and the section of the reference that has these keys.
-const SECTIONS: [(&str, &str, &str); 31] = [
+const SECTIONS: [(&str, &str, &str); 32] = [
     ("catalog_folder", "", "Instance"),
     ("take_instance", "fields", "Instance"),
     ("take_listeners", "fields", "Instance"),
@@ -33,6 +33,7 @@ const SECTIONS: [(&str, &str, &str); 31] = [
     ("take_headers", "header", "headers of OTLP"),
     ("take_attributes", "fields", "[otlp]"),
     ("take_attributes", "attribute", "attributes of OTLP"),
+    ("take_diagnostics", "fields", "[diagnostics]"),
     ("take_limits", "fields", "[limits]"),
     ("take_tier", "fields", "[limits]"),
     ("take_dead_peer_timeout", "fields", "[limits]"),
@@ -98,7 +99,7 @@ fn files_with_keys() -> Vec<PathBuf> {
 fn parsed_keys() -> Vec<ParsedKey> {
     let function = Regex::new(r"(?m)^(?:pub(?:\([a-z]+\))? )?fn (\w+)").expect("a pattern");
     let key = Regex::new(
-        r#"(\w*)\)?\s*\.take_(?:required_secret_|required_|secret_)?(?:integer|boolean|texts?|tables?|moment)\(\s*"(\w+)"(?:,\s*&(?:limits::)?([A-Z_0-9]+)\b)?"#,
+        r#"(\w*)\)?\s*\.take_(?:required_secret_|required_|secret_)?(?:integer|decimal|boolean|texts?|tables?|moment)\(\s*"(\w+)"(?:,\s*&(?:limits::)?([A-Z_0-9]+)\b)?"#,
     )
     .expect("a pattern");
     let mut keys = Vec::new();

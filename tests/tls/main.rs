@@ -10,9 +10,12 @@ mod backends;
 mod ends;
 mod files;
 mod gateway;
+#[path = "../support/golden.rs"]
+mod golden;
 mod handshakes;
 mod hidden_ends;
 mod listeners;
+mod log;
 mod peer;
 #[path = "../../src/tls/tests/pki.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part of this")]

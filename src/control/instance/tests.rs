@@ -6,6 +6,7 @@ use crate::catalog::{CatalogFiles, Name};
 use crate::compiled::compile;
 use crate::control::files::looker::Start;
 use crate::control::files::store;
+use crate::limits::PROGRESS_INTERVAL_MS;
 use crate::observe::record::record_of_api;
 use crate::process::cores::usable_cores;
 use crate::process::fatal::child;
@@ -34,8 +35,16 @@ async fn start() -> Instance {
     let listeners = BoundListeners::bind(&config, 1).await.unwrap();
     let (snapshot, tls) = (Arc::clone(&served.snapshot), served.setup());
     let sinks = Sinks::default();
-    let parts =
-        InstanceParts { cores, listeners, snapshot, tls, other_open_files: 0, root_page: None, sinks };
+    let parts = InstanceParts {
+        cores,
+        listeners,
+        snapshot,
+        tls,
+        other_open_files: 0,
+        root_page: None,
+        sinks,
+        progress_interval_ms: PROGRESS_INTERVAL_MS,
+    };
     Instance::start(&config, parts, &Handle::current()).unwrap()
 }
 

@@ -120,6 +120,7 @@ impl Stage {
             health_path: Some(HealthPath::default()),
             health_openings_kept: 64,
             sampling: None,
+            diagnostics: Arc::default(),
         };
         let (front, _) = Front::new(network, parts, RandomSource::new().unwrap());
         Self { front, budgets, counters, mailbox, drain, _published }

@@ -12,8 +12,8 @@
 
 use crate::observe::tables::{ConnectionRow, GatewayRow, Ticks};
 use crate::telemetry::calendar::datetime_text;
+use crate::telemetry::open_sessions::OpenSessions;
 use crate::telemetry::sink::LogRow;
-use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 /// Most open sessions whose paths are kept for their lines. Beyond it, those that were opened first have `-` for the path: their ends
@@ -24,20 +24,16 @@ const PATHS_MAX: usize = 65_536;
 const NONE: &str = "-";
 
 /// Makes the lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AccessLines {
     /// Paths of open sessions, by correlation id.
-    paths: HashMap<String, OpenSession>,
-    /// Their correlation ids, in the order of their openings.
-    opened: BTreeMap<u64, String>,
-    next: u64,
+    paths: OpenSessions<String, String>,
 }
 
-#[derive(Debug)]
-struct OpenSession {
-    /// Its place in the order of openings.
-    number: u64,
-    path: String,
+impl Default for AccessLines {
+    fn default() -> Self {
+        Self { paths: OpenSessions::new(PATHS_MAX) }
+    }
 }
 
 impl AccessLines {
@@ -52,24 +48,12 @@ impl AccessLines {
     }
 
     fn keep_path(&mut self, row: &GatewayRow) {
-        let id = row.correlation_id.as_str();
-        if self.paths.len() >= PATHS_MAX
-            && let Some((_, oldest)) = self.opened.pop_first()
-        {
-            self.paths.remove(&oldest);
-        }
-        let (number, path) = (self.next, path_of(row.url.as_str()).to_owned());
-        self.next += 1;
-        self.opened.insert(number, id.to_owned());
-        self.paths.insert(id.to_owned(), OpenSession { number, path });
+        let path = path_of(row.url.as_str()).to_owned();
+        self.paths.keep(row.correlation_id.as_str().to_owned(), 1, path);
     }
 
     fn push_ended(&mut self, text: &mut String, row: &ConnectionRow) {
-        let opened = self.paths.remove(row.correlation_id.as_str());
-        let path = opened.map(|session| {
-            self.opened.remove(&session.number);
-            session.path
-        });
+        let path = self.paths.take(row.correlation_id.as_str());
         // The opening's own row has told of one that never became a session.
         if path.is_none() && row.phase.as_str() != "relay" {
             return;
@@ -193,7 +177,7 @@ mod tests {
     fn lines(rows: &[LogRow]) -> String {
         let (mut lines, mut text) = (AccessLines::default(), String::new());
         rows.iter().for_each(|row| lines.push(&mut text, row));
-        assert!(lines.paths.is_empty() && lines.opened.is_empty());
+        assert!(lines.paths.is_empty());
         text
     }
 
@@ -242,11 +226,11 @@ mod tests {
             );
         }
         lines.push(&mut text, &opened("last"));
-        assert_eq!((lines.paths.len(), lines.opened.len()), (PATHS_MAX, PATHS_MAX));
+        assert_eq!(lines.paths.len(), PATHS_MAX);
         lines.push(&mut text, &ended("first"));
         lines.push(&mut text, &ended("last"));
         let shown: Vec<_> = text.lines().map(|line| line.split(' ').nth(3).unwrap()).collect();
         assert_eq!(shown, ["-", "/chat/room?x=***"]);
-        assert_eq!((lines.paths.len(), lines.opened.len()), (PATHS_MAX - 1, PATHS_MAX - 1));
+        assert_eq!(lines.paths.len(), PATHS_MAX - 1);
     }
 }

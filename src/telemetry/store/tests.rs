@@ -360,11 +360,13 @@ fn usage_of_an_hour_adds_up_in_one_row() {
         let started = StoreSink::start(folder.path().to_owned(), RETENTION, Arc::clone(&figures));
         let mut sink = Box::new(started.expect("a thread"));
         sink.take(&[connection(Ticks(now().0 / DAY * DAY)), connection(Ticks(now().0 / DAY * DAY))]);
+        // It counts, and is not stored.
+        sink.count_left_out(&[connection(Ticks(now().0 / DAY * DAY))]);
         close_sink(sink);
     }
     let reader = StoreReader::open(folder.path()).unwrap();
     let usage = |what| number(&reader, source(UsageRow::TABLE), &Rows::default(), what);
-    assert_eq!((usage("count(*)"), usage("sum(\"Sessions\")")), (1, 4));
+    assert_eq!((usage("count(*)"), usage("sum(\"Sessions\")")), (1, 6));
     assert_eq!((figures.written(), figures.lost(), figures.dropped()), (4, 0, 0));
 }
 

@@ -54,6 +54,10 @@ impl RowSink for StoreSink {
         self.queue.take(rows);
     }
 
+    fn count_left_out(&mut self, rows: &[LogRow]) {
+        self.usage.count(rows);
+    }
+
     fn turn(&mut self, now: Ticks) {
         self.queue.turn(now);
     }

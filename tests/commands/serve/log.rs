@@ -170,7 +170,10 @@ fn lines_that_nobody_reads_are_dropped_by_whole_lines_counted_and_told_when_they
     let faults: Vec<_> = lines.iter().filter(|line| line.contains("none_")).collect();
     assert!(faults.len() >= FAULTS, "{}", faults.len());
     for line in faults {
-        assert!(line.contains("apis/u.toml:") && line.ends_with(", tls"), "a line in part: {line}");
+        assert!(
+            line.contains("apis/u.toml:") && line.ends_with(", tls, diagnostics"),
+            "a line in part: {line}"
+        );
     }
     assert!(lines.last().is_some_and(|line| line.starts_with("drained")), "{:?}", lines.last());
 }
