@@ -5,6 +5,8 @@
 
 #[path = "tidy/manual.rs"]
 mod manual;
+#[path = "tidy/messages.rs"]
+mod messages;
 
 #[path = "tidy/source.rs"]
 mod source;

@@ -276,12 +276,19 @@ impl<'d> Fields<'d> {
         Some(values)
     }
 
+    /// The header of the table at `key`, as TOML has it: without the indices of the lists on the way, because a header continues the
+    /// last element of each (TOML 1.0, Array of Tables).
+    fn header(&self, key: &str) -> String {
+        let names = self.prefix.split('.').chain([key]).filter(|name| !name.is_empty());
+        names.map(|name| name.split('[').next().unwrap_or(name)).collect::<Vec<_>>().join(".")
+    }
+
     /// The fields of the table at `key`.
     pub(crate) fn take_table(&mut self, key: &'static str) -> Option<Fields<'d>> {
         let given = self.given(key)?;
         let inner = self.inner(key, given);
         if inner.is_none() {
-            self.fault(key, given, format!("a table, written [{}{key}]", self.prefix));
+            self.fault(key, given, format!("a table, written [{}]", self.header(key)));
         }
         inner
     }
@@ -298,7 +305,7 @@ impl<'d> Fields<'d> {
             self.fault(
                 key,
                 given,
-                format!("{least} to {most} tables, each written [[{}{key}]]", self.prefix),
+                format!("{least} to {most} tables, each written [[{}]]", self.header(key)),
             );
             return None;
         };

@@ -42,7 +42,7 @@ pub enum Matter {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// It is not PEM.
-    #[error("is not pem: {0}")]
+    #[error("is not pem: {}", matter_of_pem(.0))]
     NotPem(pem::Error),
     /// It has no certificate.
     #[error("has no certificate")]
@@ -65,6 +65,19 @@ pub enum Matter {
     /// Its authorities cannot be used.
     #[error("has authorities that cannot be used: {0}")]
     UnusableAuthorities(String),
+}
+
+/// The matter with a file of PEM: the library's words show bytes as a list of numbers.
+fn matter_of_pem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("the line -----END {}----- is missing", end_marker.escape_ascii())
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            format!("the line {} begins nothing", line.escape_ascii())
+        }
+        other => other.to_string(),
+    }
 }
 
 impl fmt::Display for FileFault {
@@ -305,7 +318,8 @@ mod tests {
         let file = credentials.join("own.key");
         assert_eq!(warning_of_mode(&file, 0o440, Some(credentials)), None);
         assert!(warning_of_mode(&file, 0o444, Some(credentials)).is_some());
-        assert!(warning_of_mode(&file, 0o440, None).is_some());
+        let elsewhere = Path::new("/etc/ringgate/own.key");
+        assert!(warning_of_mode(elsewhere, 0o440, Some(credentials)).is_some());
         let of_service = Path::new("/run/credentials/ringgate.service/tls.key");
         assert_eq!(warning_of_mode(of_service, 0o440, None), None);
     }

@@ -44,6 +44,10 @@ fn api(folder: &Path, lines: &str) {
     write(folder, "catalog/apis/t.toml", format!("{API}{lines}\n"));
 }
 
+fn api_with_url(folder: &Path, url: &str) {
+    write(folder, "catalog/apis/t.toml", API.replace("ws://127.0.0.1:9", url));
+}
+
 fn policy(folder: &Path, inbound: &str) {
     write(
         folder,
@@ -66,6 +70,18 @@ fn tls(folder: &Path, chain: &str, key: &str, lines: &str) {
     let tls = format!("tls = {{ certificates = [{{ chain = \"{chain}\", key = \"{key}\" }}]{lines} }}");
     write(folder, "ringgate.toml", format!("{INSTANCE}{tls}\n"));
 }
+
+/// A certificate of X.509 version 1: `openssl x509 -req -signkey` makes one where no extensions are given.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBKTCBzwIUdZzi5XfoQkAlC+tdGtjJcTlTlycwCgYIKoZIzj0EAwIwFjEUMBIG
+A1UEAwwLb2xkLmV4YW1wbGUwIBcNMjYxMTMwMTc1MDI2WhgPMjEyNjExMDYxNzUw
+MjZaMBYxFDASBgNVBAMMC29sZC5leGFtcGxlMFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAEWlud3RZFaGe/I0hJ2Em7QKL2Om6YwNVvgA4ZzGvRYcBrOerUgX0nthji
+DP74J+ubggcVDCj80GuVXk/o+8QOtzAKBggqhkjOPQQDAgNJADBGAiEAxD7TIiR5
+9wM7wu4jUwsrWlKcPgafP6FQQa4Hv0/ICCkCIQCX1yhEvV19V9VxzITrndDAZcOP
+AKf81bib4/AEx18qiA==
+-----END CERTIFICATE-----
+";
 
 /// A subscription with a key, and the file of the secret with this text and mode.
 fn keyed(folder: &Path, secret: Option<(&str, u32)>) {
@@ -126,6 +142,20 @@ pub(super) const OF_FILES: &[Setup] = setups! {
     "control socket with a long path": |at| {
         instance_table(at, &format!("[control]\nsocket = \"{}\"", "x".repeat(108)));
     },
+    "status page with a name for its address": |at| {
+        instance_table(at, "[status]\naddress = \"localhost:9900\"\nbeyond_loopback = true");
+    },
+    "status host with a port": |at| {
+        instance_table(at, "[status]\naddress = \"127.0.0.1:9900\"\nhosts = [\"gateway.example:9900\"]");
+    },
+    "health path without its slash": |at| instance_table(at, "[health]\npath = \"healthz\""),
+    "log folder without a name": |at| instance_table(at, "[logs]\nfolder = \"\""),
+    "access lines beside json lines": |at| {
+        instance_table(at, "[logs]\njson_stdout = true\naccess_lines = true");
+    },
+    "catalogue without a name": |at| instance(at, "catalog = \"\""),
+    "file of the secret without a name": |at| instance_table(at, "[keys]\nfile = \"\""),
+    "status page that is a text": |at| instance(at, "status = \"127.0.0.1:9900\""),
     "no catalogue": |at| fs::remove_dir_all(at.join("catalog")).unwrap(),
     "catalogue is a number": |at| instance(at, "catalog = 3"),
     "api is no toml": |at| write(at, "catalog/apis/t.toml", "display_name = "),
@@ -134,6 +164,23 @@ pub(super) const OF_FILES: &[Setup] = setups! {
     "api with an https url": |at| write(at, "catalog/apis/t.toml", API.replace("ws://", "https://")),
     "api with a query in its url": |at| write(at, "catalog/apis/t.toml", API.replace(":9", ":9/?a=1")),
     "api with user information in its url": |at| write(at, "catalog/apis/t.toml", API.replace("127", "me:pw@127")),
+    "api with a fragment in its url": |at| api_with_url(at, "ws://127.0.0.1:9/#top"),
+    "api with port 0 in its url": |at| api_with_url(at, "ws://127.0.0.1:0"),
+    "api with a misspelt address in its url": |at| api_with_url(at, "ws://127.0.0.256"),
+    "api with a blank in its url's path": |at| api_with_url(at, "ws://127.0.0.1:9/a b"),
+    "api with a dot segment in its url": |at| api_with_url(at, "ws://127.0.0.1:9/a/../b"),
+    "api with a unix socket for its url": |at| api_with_url(at, "ws+unix:/run/chat.sock"),
+    "api with an url that is too long": |at| api_with_url(at, &format!("ws://127.0.0.1:9/{}", "a".repeat(2000))),
+    "api with a description that is too long": |at| api(at, &format!("description = \"{}\"", "a".repeat(4001))),
+    "api with key names that are none": |at| {
+        api(at, "subscription_key_names = { header = \"api key\", query = \"api key\" }");
+    },
+    "api whose key names are a text": |at| api(at, "subscription_key_names = \"api-key\""),
+    "api with an unknown answer to a revoked key": |at| api(at, "on_revoke = \"cut\""),
+    "api with unknown frames": |at| api(at, "frames = \"lenient\""),
+    "api whose tls is a text": |at| {
+        write(at, "catalog/apis/t.toml", API.replace("ws://", "wss://") + "tls = \"ca.pem\"\n");
+    },
     "api with an unknown key": |at| api(at, "idle_timout_s = 60"),
     "api with an unknown scheme": |at| api(at, "schemes = [\"http\"]"),
     "api with a version and no version set": |at| api(at, "version = \"v1\""),
@@ -165,6 +212,9 @@ pub(super) const OF_FILES: &[Setup] = setups! {
         let product = "display_name = \"P\"\nsubscription_required = false\napproval_required = true";
         write(at, "catalog/products/p.toml", product);
     },
+    "file name that is no subscription's": |at| {
+        write(at, "catalog/subscriptions/two words.toml", "display_name = \"A\"\nscope = \"/apis\"");
+    },
     "subscription with a misspelt state": |at| {
         let text = "display_name = \"A\"\nscope = \"/apis\"\nstate = \"canceled\"";
         write(at, "catalog/subscriptions/a.toml", text);
@@ -192,11 +242,45 @@ pub(super) const OF_FILES: &[Setup] = setups! {
         let text = "display_name = \"V\"\nversioning_scheme = \"Segment\"\nversion_query_name = \"v\"";
         write(at, "catalog/version-sets/v.toml", text);
     },
+    "version set with an unknown scheme": |at| {
+        write(at, "catalog/version-sets/v.toml", "display_name = \"V\"\nversioning_scheme = \"Path\"");
+    },
     "gateway with an unknown key": |at| write(at, "catalog/gateways/edge.toml", "place = \"x\""),
     "policy document that is no xml": |at| write(at, "catalog/policies/apis/t.xml", "<policies>"),
     "policy document of nothing": |at| write(at, "catalog/policies/apis/gone.xml", "<policies><inbound><a/></inbound></policies>"),
     "policy document in no place": |at| write(at, "catalog/policies/glboal.xml", "<policies/>"),
     "policy document too deep": |at| write(at, "catalog/policies/apis/t/policy.xml", "<policies/>"),
+    "base with an attribute": |at| policy(at, "<base id=\"a\"/>"),
+    "base within a policy": |at| {
+        policy(at, "<choose><when condition=\"@(true)\"><base/></when></choose>");
+    },
+    "policy with an element that it does not take": |at| {
+        policy(at, "<set-variable name=\"x\" value=\"1\"><value>1</value></set-variable>");
+    },
+    "address without its text": |at| {
+        policy(at, "<ip-filter action=\"allow\"><address/></ip-filter>");
+    },
+    "policy in a document of another scope": |at| policy(at, "<quota calls=\"1\" renewal-period=\"3600\"/>"),
+    "policy that may stand once and stands twice": |at| {
+        policy(at, &"<rate-limit calls=\"1\" renewal-period=\"60\"/>".repeat(2));
+    },
+    "section with too many policies": |at| {
+        policy(at, &"<set-variable name=\"x\" value=\"1\"/>".repeat(2_001));
+    },
+    "document with too many regular expressions": |at| {
+        policy(at, &"<set-variable name=\"x\" value=\"@(Regex.IsMatch(&quot;a&quot;, &quot;b&quot;))\"/>".repeat(301));
+    },
+    "policy document that is too large": |at| {
+        write(at, "catalog/policies/apis/t.xml", format!("<policies><!--{}--></policies>", "a".repeat(600_000)));
+    },
+    "section with an attribute": |at| {
+        write(at, "catalog/policies/apis/t.xml", "<policies><inbound id=\"a\"/></policies>");
+    },
+    "forwarding with two time-outs": |at| {
+        let backend = "<backend><forward-request timeout=\"5\" timeout-ms=\"5000\"/></backend>";
+        write(at, "catalog/policies/apis/t.xml", format!("<policies>{backend}</policies>"));
+    },
+    "backend by its id": |at| policy(at, "<set-backend-service backend-id=\"blue\"/>"),
     "misspelt policy": |at| policy(at, "<set-headr name=\"X\"/>"),
     "policy in another section": |at| policy(at, "<forward-request/>"),
     "policy that ringgate does not have": |at| policy(at, "<retry condition=\"@(true)\"/>"),
@@ -215,6 +299,59 @@ pub(super) const OF_FILES: &[Setup] = setups! {
     "key of another certificate": |at| tls(at, "one.pem", "other.key", ""),
     "key in the place of a certificate": |at| tls(at, "one.key", "one.key", ""),
     "certificate in the place of a key": |at| tls(at, "one.pem", "one.pem", ""),
+    "certificates that are no list": |at| write(at, "ringgate.toml", format!("{INSTANCE}tls = {{ certificates = \"one.pem\" }}\n")),
+    "tls without a certificate": |at| write(at, "ringgate.toml", format!("{INSTANCE}tls = {{}}\n")),
+    "certificate without its files": |at| write(at, "ringgate.toml", format!("{INSTANCE}tls = {{ certificates = [{{}}] }}\n")),
+    "certificate whose file has no name": |at| tls(at, "", "one.key", ""),
+    "old version of tls": |at| tls(at, "one.pem", "one.key", ", min_version = \"1.1\""),
+    "unknown demand for clients' certificates": |at| tls(at, "one.pem", "one.key", ", client_ca = \"one.pem\", client_auth = \"must\""),
+    "clients asked without authorities": |at| tls(at, "one.pem", "one.key", ", client_auth = \"required\""),
+    "authorities for clients that are asked for nothing": |at| {
+        tls(at, "one.pem", "one.key", ", client_ca = \"one.pem\", client_auth = \"none\"");
+    },
+    "certificate in der": |at| {
+        certificates(at);
+        let made = rcgen::generate_simple_self_signed(["der.example".to_owned()]).unwrap();
+        write(at, "der.pem", made.cert.der());
+        tls(at, "der.pem", "one.key", "");
+    },
+    "certificate that was cut": |at| {
+        tls(at, "cut.pem", "one.key", "");
+        let whole = fs::read_to_string(at.join("one.pem")).unwrap();
+        let lines: Vec<&str> = whole.lines().collect();
+        write(at, "cut.pem", [&lines[..2], &lines[lines.len() - 1..]].concat().join("\n"));
+    },
+    "certificate without its last line": |at| {
+        tls(at, "open.pem", "one.key", "");
+        let whole = fs::read_to_string(at.join("one.pem")).unwrap();
+        write(at, "open.pem", whole.split("-----END").next().unwrap());
+    },
+    "certificate whose first line was cut": |at| {
+        tls(at, "cut.pem", "one.key", "");
+        let whole = fs::read_to_string(at.join("one.pem")).unwrap();
+        write(at, "cut.pem", whole.replacen("CERTIFICATE-----", "CERTIFICATE--", 1));
+    },
+    "certificate of version 1": |at| {
+        tls(at, "old.pem", "one.key", "");
+        write(at, "old.pem", VERSION_1);
+    },
+    "certificate that is a number": |at| write(at, "ringgate.toml", format!("{INSTANCE}tls = {{ certificates = [1] }}\n")),
+    "key of an unknown kind": |at| {
+        tls(at, "one.pem", "strange.key", "");
+        write(at, "strange.key", "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
+        fs::set_permissions(at.join("strange.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    },
+    "authorities without a certificate": |at| {
+        tls(at, "one.pem", "one.key", ", client_ca = \"empty.pem\", client_auth = \"required\"");
+        write(at, "empty.pem", "");
+    },
+    "pin that is no sha-256": |at| {
+        write(at, "catalog/apis/t.toml", API.replace("ws://", "wss://") + "tls = { pin = \"ab\" }\n");
+    },
+    "pin beside authorities": |at| {
+        let tls = format!("tls = {{ ca = \"one.pem\", pin = \"{}\" }}\n", "ab".repeat(32));
+        write(at, "catalog/apis/t.toml", API.replace("ws://", "wss://") + &tls);
+    },
     "no authorities of clients": |at| tls(at, "one.pem", "one.key", ", client_ca = \"none.pem\", client_auth = \"required\""),
     "authorities of clients that are not asked": |at| tls(at, "one.pem", "one.key", ", client_ca = \"one.pem\""),
     "no authorities of a backend": |at| {
