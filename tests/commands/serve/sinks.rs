@@ -31,6 +31,7 @@ fn a_store_that_cannot_be_made_is_shown_and_counted_and_sessions_go_on() {
 
     wait_until("a fault that is shown", || served.status_page().contains("\n# log sink store: the store "));
     assert!(!served.status_page().contains("\nlog_sink_faults 0\n"));
-    served.wait_until_said("cannot write the log's rows: the store ");
+    served.wait_until_said("cannot keep the log in order: the store ");
     let _pair = Pair::open(served.address, &backend);
+    served.wait_until_said("cannot write the log's rows: the store ");
 }
