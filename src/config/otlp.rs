@@ -46,7 +46,7 @@ const ATTRIBUTE_BYTES_MAX: usize = 1024;
 const FILE_NAME_BYTES_MAX: usize = 4095;
 
 /// Fields that ringgate writes itself.
-const OWN_FIELDS: [&str; 8] = [
+const OWN_FIELDS: [&str; 13] = [
     "host",
     "connection",
     "content-type",
@@ -55,6 +55,11 @@ const OWN_FIELDS: [&str; 8] = [
     "transfer-encoding",
     "upgrade",
     "te",
+    "trailer",
+    "keep-alive",
+    "expect",
+    "user-agent",
+    "accept-encoding",
 ];
 
 /// Where telemetry is sent, and which.

@@ -8,6 +8,7 @@ use crate::support::raw::{Raw, header, request};
 use crate::support::{PATIENCE, TestInstance, api_file, wait_until};
 use ringgate::config::parse_instance;
 use ringgate::session::{Cause, Phase};
+use ringgate::telemetry::figures::Observed;
 use ringgate::telemetry::otlp::Otlp;
 use ringgate::telemetry::text::page;
 use serde_json::{Value, json};
@@ -46,17 +47,16 @@ impl Exporting {
     }
 
     fn figure(&self, name: &str, signal: &str) -> u64 {
-        let figures = self.gateway.instance.observed().figures();
-        let figure = figures.iter().find(|figure| figure.info.name == name).expect("a figure");
-        figure.series.iter().find(|series| series.labels == [("signal", signal)]).expect("a signal").sum
+        sum(&self.gateway.instance.observed(), name, signal)
     }
 
     /// Opens so many sessions, one after the other, and ends them.
     fn open_sessions(&self, count: u64) {
+        let before = self.gateway.terminations(Cause::Ended, Phase::Relay);
         for _ in 0..count {
             drop(Raw::open(self.gateway.address, "/t"));
         }
-        self.gateway.wait_for_terminations(Cause::Ended, Phase::Relay, count);
+        self.gateway.wait_for_terminations(Cause::Ended, Phase::Relay, before + count);
     }
 
     fn end(self) {
@@ -64,6 +64,13 @@ impl Exporting {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(self.otlp.end());
     }
+}
+
+/// A figure of a signal.
+fn sum(observed: &Observed, name: &str, signal: &str) -> u64 {
+    let figures = observed.figures();
+    let figure = figures.iter().find(|figure| figure.info.name == name).expect("a figure");
+    figure.series.iter().find(|series| series.labels == [("signal", signal)]).expect("a signal").sum
 }
 
 /// All records below one resource and one scope, which are checked.
@@ -431,6 +438,21 @@ fn a_request_is_sent_again_when_the_time_has_come_that_a_503_asks_for() {
 }
 
 #[test]
+fn a_receiver_that_asks_for_a_day_is_left_alone_and_takes_everything_at_the_end() {
+    let mut receiver = failing(1, "503 Busy\r\nretry-after: 86400", "busy");
+    let exporting = Exporting::to_echo(receiver.address, LOGS_ALONE);
+    exporting.open_sessions(1);
+    receiver.next("logs");
+    wait_until("a fault", || exporting.figure("otlp_failures", "logs") == 1);
+    exporting.open_sessions(1);
+    let observed = exporting.gateway.instance.observed();
+    exporting.end();
+    let sum = |name| sum(&observed, name, "logs");
+    assert_eq!((sum("otlp_records"), sum("otlp_records_lost"), sum("otlp_failures")), (12, 0, 1));
+    assert_eq!(receiver.all().len(), 2, "the one that was not taken, and what came meanwhile");
+}
+
+#[test]
 fn what_a_receiver_refuses_is_lost_and_counted_and_not_sent_again() {
     let mut receiver = failing(1, "400 Bad Request", "no such\ntenant");
     let exporting = Exporting::to_echo(receiver.address, LOGS_ALONE);
@@ -449,12 +471,15 @@ fn what_a_receiver_refuses_is_lost_and_counted_and_not_sent_again() {
 #[test]
 fn records_that_a_receiver_rejects_are_lost_and_counted() {
     // ExportLogsServiceResponse: partial_success (1) with rejected_log_records (1) = 2 and error_message (2).
-    let partial = "\x0a\x09\x08\x02\x12\x05stale";
+    let partial = "\x0a\x0a\x08\x02\x12\x06sta\nle";
     let mut receiver = failing(1, "200 OK\r\ncontent-type: application/x-protobuf", partial);
     let exporting = Exporting::to_echo(receiver.address, LOGS_ALONE);
     exporting.open_sessions(1);
     receiver.next("logs");
     wait_until("two lost", || exporting.figure("otlp_records_lost", "logs") == 2);
+    // On one line, whatever the receiver writes.
+    let shown = || page(&exporting.gateway.instance.observed());
+    wait_until("the matter", || shown().contains("the receiver rejected 2 of 6 records: sta le ("));
     exporting.end();
 }
 
@@ -474,31 +499,27 @@ fn a_receiver_that_is_away_costs_counters_and_the_end_waits_for_seconds_at_most(
     let begun = Instant::now();
     exporting.end();
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
-    let figures = observed.figures();
-    let lost = figures.iter().find(|figure| figure.info.name == "otlp_records_lost").unwrap();
-    let lost = |signal| lost.series.iter().find(|series| series.labels == [("signal", signal)]).unwrap().sum;
+    let lost = |signal| sum(&observed, "otlp_records_lost", signal);
     assert_eq!(lost("logs"), 18, "six rows of each session");
     assert!(lost("traces") >= 15, "{}", lost("traces"));
 }
 
 #[test]
 fn a_receiver_that_never_answers_keeps_nobody_and_what_finds_no_room_is_dropped_and_counted() {
-    let receiver = OtlpReceiver::start(|_| None);
+    let mut receiver = OtlpReceiver::start(|_| None);
     let lines = "queue_max = 64\nbatch_max = 1\ntimeout_ms = 60000";
     let exporting = Exporting::to_echo(receiver.address, lines);
     // Each has six rows; one is being sent, 64 wait.
-    exporting.open_sessions(20);
+    exporting.open_sessions(1);
+    receiver.next("logs");
+    exporting.open_sessions(19);
     wait_until("rows to be dropped", || exporting.figure("otlp_records_dropped", "logs") == 120 - 64 - 1);
     assert_eq!(exporting.figure("otlp_records", "logs"), 0);
     let observed = exporting.gateway.instance.observed();
     let begun = Instant::now();
     exporting.end();
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
-    let figures = observed.figures();
-    let sum = |name| {
-        let figure = figures.iter().find(|figure| figure.info.name == name).unwrap();
-        figure.series.iter().find(|series| series.labels == [("signal", "logs")]).unwrap().sum
-    };
+    let sum = |name| sum(&observed, name, "logs");
     assert_eq!(sum("otlp_records_lost") + sum("otlp_records_dropped"), 120, "each row is accounted for");
 }
 

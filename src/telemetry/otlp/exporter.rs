@@ -3,7 +3,7 @@
 //! | the answer | what is done |
 //! |---|---|
 //! | 200 | taken; records that it rejects are lost |
-//! | 429, 502, 503, 504, none | again: after `Retry-After`, or 1 s, 2 s, 4 s, … 30 s, for [`RETRY_MAX`] |
+//! | 429, 502, 503, 504, none | again: after `Retry-After`, or 1 s, 2 s, 4 s, … 30 s; given up at a failure after [`RETRY_MAX`] |
 //! | any other | the records are lost |
 //!
 //! What is collected meanwhile waits in the queue, and is dropped where that is full. Metrics are never sent twice: the next attempt sends
@@ -28,7 +28,8 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest such time.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
-/// For how long a request is repeated. Then its records are given up.
+/// For how long a request is repeated, and the longest `Retry-After` that is kept to. At the first failure after it, the records are
+/// given up.
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(300);
 
 /// The outcome of one attempt.
@@ -58,6 +59,9 @@ impl Attempt {
             429 | 502..=504 => {
                 Self::Later { why: format!("the receiver answers {status}{said}"), after: retry_after }
             }
+            413 => Self::Refused(format!(
+                "the receiver answers {status}{said}, and the records are lost: lower otlp.batch_max, or let it take more"
+            )),
             _ => Self::Refused(format!(
                 "the receiver answers {status}{said}, and the records are lost: check otlp.endpoint and otlp.headers"
             )),
@@ -133,15 +137,21 @@ impl Sender {
                     return self.outcomes.failed(why);
                 }
                 Attempt::Later { why, after } => {
-                    let wait = backoff.take(after);
-                    if is_last || begun.elapsed() + wait > RETRY_MAX {
+                    let is_given_up = is_last || begun.elapsed() >= RETRY_MAX;
+                    if is_given_up {
                         self.outcomes.lose();
-                        return self.outcomes.failed(why);
                     }
                     self.outcomes.failed(why);
+                    if is_last {
+                        return;
+                    }
+                    // Before the next request too: a receiver that asks for time is left alone, whatever is sent.
                     tokio::select! {
-                        () = sleep(wait) => {}
+                        () = sleep(backoff.take(after)) => {}
                         _ = closing.wait_for(|is_closing| *is_closing) => {}
+                    }
+                    if is_given_up {
+                        return;
                     }
                     is_last = is_told(closing);
                 }
@@ -176,7 +186,8 @@ impl Sender {
                 }
                 Attempt::Later { why, after } => {
                     self.outcomes.failed(why);
-                    backoff.take(after).min(interval)
+                    let wait = backoff.take(after);
+                    if after.is_some() { wait } else { wait.min(interval) }
                 }
             };
             if is_last {

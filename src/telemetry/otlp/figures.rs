@@ -1,5 +1,6 @@
 //! What is counted of each signal, and what is wrong with its receiver.
 
+use super::client::on_one_line;
 use crate::observe::counters::{Kind, MetricInfo};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -189,6 +190,7 @@ impl Outcomes {
         self.figures.records.fetch_add(records - rejected, Ordering::Relaxed);
         self.figures.lost.fetch_add(rejected, Ordering::Relaxed);
         if rejected > 0 {
+            let why = on_one_line(why);
             return self.fault(format!("the receiver rejected {rejected} of {records} records: {why}"));
         }
         if self.figures.fault.send_replace(None).is_some() && std::mem::take(&mut self.is_told) {

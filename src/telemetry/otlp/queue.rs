@@ -13,6 +13,9 @@ use tokio::time::timeout;
 /// Most bytes that wait, of each signal. Over it, what comes is dropped and counted.
 pub(super) const QUEUE_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes from which on a batch takes no further item. Receivers bound a request too: OpenTelemetry's collector at 20 MiB by default.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
 /// Longest time for which the first record of a batch waits for others.
 const BATCH_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -71,10 +74,13 @@ impl<T> Queue<T> {
         };
         let _ = timeout(BATCH_PATIENCE, is_enough).await;
         let mut batch = Vec::new();
+        let mut taken = 0;
         while batch.len() < batch_max
+            && taken < BATCH_BYTES_MAX
             && let Some((item, bytes)) = self.items.pop()
         {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            taken += bytes;
             batch.push(item);
         }
         batch
@@ -145,6 +151,16 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO, "it was whole");
         assert_eq!(queue.next(2, &mut closing).await, [2]);
         assert_eq!(begun.elapsed(), BATCH_PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_takes_no_further_item_once_it_has_its_bytes() {
+        let (_close, mut closing) = watch::channel(false);
+        let (queue, _) = queue(100, QUEUE_BYTES_MAX);
+        (0..5).for_each(|item| queue.push(item, BATCH_BYTES_MAX / 2, 1));
+        assert_eq!(queue.next(100, &mut closing).await, [0, 1]);
+        assert_eq!(queue.next(100, &mut closing).await, [2, 3]);
+        assert_eq!(queue.next(100, &mut closing).await, [4]);
     }
 
     #[tokio::test(start_paused = true)]
