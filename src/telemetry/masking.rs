@@ -135,13 +135,15 @@ impl<'a> Masking<'a> {
 
     /// Masks a URL, or what looks like one.
     pub fn url(&self, url: &str) -> String {
-        let Some((scheme, rest)) = url.split_once("://") else { return self.target(url).into_owned() };
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        // What a fragment says is not sent to servers, but may hold a token (RFC 6749 §4.2.2).
+        let (url, fragment) = url.split_once('#').map_or((url, ""), |(url, _)| (url, "#***"));
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return format!("{}{fragment}", self.target(url));
+        };
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
         let host = authority.rsplit_once('@').map(|(_, host)| host);
         let (user, host) = host.map_or(("", authority), |host| ("***@", host));
-        // What a fragment says is not sent to servers, but may hold a token (RFC 6749 §4.2.2).
-        let (target, fragment) = target.split_once('#').map_or((target, ""), |(target, _)| (target, "#***"));
         format!("{scheme}://{user}{host}{}{fragment}", self.target(target))
     }
 
@@ -277,6 +279,9 @@ impl Secrets {
     /// The same, and these, however short they are, also as they are written in a query.
     #[must_use]
     pub fn with(self, secrets: &[Box<str>]) -> Self {
+        if secrets.is_empty() {
+            return self;
+        }
         let mut values = self.values;
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
             values.extend([secret.to_string(), percent_encoded(secret)]);
@@ -403,6 +408,9 @@ mod tests {
             ("https://host", "https://host"),
             ("https://u@v@host/x@y", "https://***@host/x@y"),
             ("/a?b=c", "/a?b=***"),
+            ("/signed-in#access_token=t", "/signed-in#***"),
+            ("https://host#t", "https://host#***"),
+            ("/a?b=c#d?e", "/a?b=***#***"),
         ] {
             assert_eq!(Masking::default().url(url), expected, "{url}");
         }
