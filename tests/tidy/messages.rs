@@ -6,7 +6,7 @@ use regex::Regex;
 use std::path::PathBuf;
 
 /// Texts that tell of something other than a file's fault, by a part of them, with where they are told.
-const TOLD_ELSEWHERE: [(&str, &str); 25] = [
+const TOLD_ELSEWHERE: [(&str, &str); 26] = [
     ("IPv6 only; IPv4 needs", "a note of the start and of check --host"),
     ("there may be at most", "of serve --listen: a unit test beside it"),
     ("takes connections of", "of serve --listen: a unit test beside it"),
@@ -31,6 +31,7 @@ const TOLD_ELSEWHERE: [(&str, &str); 25] = [
     ("it has to hold at least one certificate of an authority", "the same"),
     ("the values of a document may have at most", "takes megabytes of policies: a unit test beside it"),
     ("too much text up to this value", "the same"),
+    ("{} by otlp to {scheme}", "a line of the announcement"),
     (").and_then(|text| text.strip_suffix(", "no text"),
 ];
 

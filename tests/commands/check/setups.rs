@@ -44,6 +44,10 @@ fn api(folder: &Path, lines: &str) {
     write(folder, "catalog/apis/t.toml", format!("{API}{lines}\n"));
 }
 
+fn otlp(folder: &Path, endpoint: &str, lines: &str) {
+    instance_table(folder, &format!("[otlp]\nendpoint = \"{endpoint}\"\n{lines}"));
+}
+
 fn api_with_url(folder: &Path, url: &str) {
     write(folder, "catalog/apis/t.toml", API.replace("ws://127.0.0.1:9", url));
 }
@@ -156,6 +160,21 @@ pub(super) const OF_FILES: &[Setup] = setups! {
     "catalogue without a name": |at| instance(at, "catalog = \"\""),
     "file of the secret without a name": |at| instance_table(at, "[keys]\nfile = \"\""),
     "status page that is a text": |at| instance(at, "status = \"127.0.0.1:9900\""),
+    "otlp without an endpoint": |at| instance_table(at, "[otlp]"),
+    "otlp to a websocket": |at| otlp(at, "ws://127.0.0.1:4318", ""),
+    "otlp to an url with a query": |at| otlp(at, "http://127.0.0.1:4318/?a=1", ""),
+    "otlp to an url with user information": |at| otlp(at, "http://me:pw@127.0.0.1:4318", ""),
+    "otlp of nothing": |at| otlp(at, "http://127.0.0.1:4318", "metrics = false\nlogs = false\ntraces = false"),
+    "otlp with tls and a plain endpoint": |at| otlp(at, "http://127.0.0.1:4318", "tls = { ca = \"ca.pem\" }"),
+    "otlp with a field without a name": |at| otlp(at, "http://127.0.0.1:4318", "headers = [{ value = \"a\" }]"),
+    "otlp with a field of http's own": |at| {
+        otlp(at, "http://127.0.0.1:4318", "headers = [{ name = \"content-length\", value = \"1\" }]");
+    },
+    "otlp with a field of two values": |at| {
+        otlp(at, "http://127.0.0.1:4318", "headers = [{ name = \"a\", value = \"b\", file = \"c\" }]");
+    },
+    "otlp with a field without a value": |at| otlp(at, "http://127.0.0.1:4318", "headers = [{ name = \"a\" }]"),
+    "otlp with an attribute of nothing": |at| otlp(at, "http://127.0.0.1:4318", "attributes = [{}]"),
     "no catalogue": |at| fs::remove_dir_all(at.join("catalog")).unwrap(),
     "catalogue is a number": |at| instance(at, "catalog = 3"),
     "api is no toml": |at| write(at, "catalog/apis/t.toml", "display_name = "),
@@ -184,6 +203,12 @@ pub(super) const OF_FILES: &[Setup] = setups! {
     "api with an unknown key": |at| api(at, "idle_timout_s = 60"),
     "api with an unknown scheme": |at| api(at, "schemes = [\"http\"]"),
     "api with a version and no version set": |at| api(at, "version = \"v1\""),
+    "api that always logs something unknown": |at| api(at, "diagnostics = { always_log = \"errors\" }"),
+    "api with an unknown verbosity": |at| api(at, "diagnostics = { verbosity = \"debug\" }"),
+    "api that samples too much": |at| api(at, "diagnostics = { sampling = 100.5 }"),
+    "api that shows a query parameter without a name": |at| {
+        api(at, "diagnostics = { query_names = [\"\"] }");
+    },
     "opaque api with a bound": |at| api(at, "frames = \"opaque\"\nframe_bytes_max = 1"),
     "plain api with tls": |at| api(at, "tls = { ca = \"ca.pem\" }"),
     "two apis of one suffix": |at| write(at, "catalog/apis/u.toml", API),
