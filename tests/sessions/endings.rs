@@ -257,7 +257,12 @@ fn a_session_ends_at_its_longest_life_however_busy_it_is() {
         let mut byte = [0; 1];
         while std::io::Read::read(&mut client.stream, &mut byte).is_err() {
             client.send(&client_frame(0x82, b"busy"));
-            backend.expect(&client_frame(0x82, b"busy"));
+            // What was sent while the session ended stays behind its Close.
+            let mut first = [0; 1];
+            backend.stream.peek(&mut first).unwrap();
+            if first != [0x88] {
+                backend.expect(&client_frame(0x82, b"busy"));
+            }
         }
         assert_eq!(byte, [0x88]);
         assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());

@@ -6,6 +6,7 @@ use super::raw::{Raw, accept_for, header};
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -222,7 +223,16 @@ impl Deaf {
     }
 }
 
-/// An address of this host where nobody listens.
+/// An address of this host where nobody listens as long as this process runs: its port is taken, so that no other test gets it.
 pub fn closed_port() -> SocketAddr {
+    let taken = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    taken.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("a free port");
+    let address = taken.local_addr().expect("it is bound").as_socket().expect("an address with a port");
+    let _never_closed = taken.into_raw_fd();
+    address
+}
+
+/// An address of this host that was free a moment ago, for a process that is told where to listen.
+pub fn free_port() -> SocketAddr {
     Backend::new().address
 }

@@ -1,7 +1,7 @@
 //! A process that serves while its standard error takes nothing: every kind of that, and all that it logs at.
 
 use super::stop_again;
-use crate::support::backend::{Backend, Pair, closed_port};
+use crate::support::backend::{Backend, Pair, closed_port, free_port};
 use crate::support::frames::{client_frame, close_payload, server_frame};
 use crate::support::handshake::read_refusal;
 use crate::support::raw::{Raw, StreamEnd, request};
@@ -219,7 +219,7 @@ impl Drop for Ended {
 #[test]
 fn serves_whatever_standard_output_is() {
     for broken in Broken::ALL {
-        let listener = closed_port();
+        let listener = free_port();
         let backend = Backend::new();
         let instance = INSTANCE.replace("127.0.0.1:0", &listener.to_string());
         let configuration = Configuration::new(&instance, &api_file("t", backend.address, ""));
