@@ -69,14 +69,12 @@ pub enum Matter {
 
 /// The matter with a file of PEM: the library's words show bytes as a list of numbers.
 fn matter_of_pem(error: &pem::Error) -> String {
-    match error {
-        pem::Error::MissingSectionEnd { end_marker } => {
-            format!("the line -----END {}----- is missing", end_marker.escape_ascii())
-        }
-        pem::Error::IllegalSectionStart { line } => {
-            format!("the line {} begins nothing", line.escape_ascii())
-        }
-        other => other.to_string(),
+    if let pem::Error::MissingSectionEnd { end_marker } = error {
+        format!("the line -----END {}----- is missing", end_marker.escape_ascii())
+    } else if let pem::Error::IllegalSectionStart { line } = error {
+        format!("the line {} begins nothing", line.escape_ascii())
+    } else {
+        error.to_string()
     }
 }
 
