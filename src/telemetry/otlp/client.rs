@@ -196,7 +196,7 @@ impl Client {
         begin(stream).await.map_err(|error| self.broken(&error))
     }
 
-    /// TLS with the receiver, as its files are now.
+    /// TLS with the receiver, as its files are now, or as they were before a fault.
     fn tls(&mut self) -> Result<&TlsBackend, String> {
         let told = |faults: Vec<crate::tls::files::FileFault>| {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
@@ -204,8 +204,10 @@ impl Client {
         };
         let loaded = match self.tls.take() {
             Some(mut tls) => {
-                if tls.has_changed() {
-                    tls.reload().map_err(told)?;
+                if tls.has_changed()
+                    && let Err(faults) = tls.reload()
+                {
+                    tracing::warn!("{}: what was read before stays in use", told(faults));
                 }
                 tls
             }
@@ -244,4 +246,33 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(super) fn on_one_line(text: &str) -> String {
     let text = &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)];
     text.split_whitespace().map(|word| word.escape_debug().to_string()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_instance;
+    use std::fs;
+    use std::sync::Arc;
+
+    fn certificate() -> String {
+        let made = rcgen::generate_simple_self_signed(["collector.example".to_owned()]);
+        made.expect("a certificate").cert.pem()
+    }
+
+    #[test]
+    fn authorities_that_are_broken_at_a_renewal_leave_those_of_before_in_use() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |text: &str| fs::write(folder.path().join("ca.pem"), text).expect("a file");
+        let text = "[otlp]\nendpoint = \"https://collector.example\"\ntls = { ca = \"ca.pem\" }\n";
+        let config = parse_instance("ringgate.toml", text).expect("a correct file").otlp.expect("a table");
+        let mut client = Client::new(config, folder.path().to_owned(), Signal::Logs);
+        assert!(client.tls().expect_err("there is no file").contains("ca.pem"));
+        write(&certificate());
+        let before = Arc::clone(client.tls().expect("authorities").config());
+        write("-----BEGIN CERTIFICATE-----\n");
+        assert!(Arc::ptr_eq(client.tls().expect("those of before").config(), &before));
+        write(&(certificate() + &certificate()));
+        assert!(!Arc::ptr_eq(client.tls().expect("new ones").config(), &before));
+    }
 }
